@@ -1,0 +1,94 @@
+/**
+ * The memories that sessions live in: made from the base image, and recycled.
+ *
+ * Dropped memories come back only when every thread that ever held them collects garbage, which nobody does on his own;
+ * so a memory that did not grow is cleared and used again.
+ */
+import { randomFillSync } from "node:crypto";
+import { type BaseImage, Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, STATIC_END } from "./worker/layout.js";
+import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
+
+/** An opaque handle to one session's memory. Made by `SessionMemories.create`, given back by `release`. */
+export class SessionMemory {
+  /** Names this incarnation; a new one is drawn whenever the session moves into another memory. */
+  key: number;
+  memory: WebAssembly.Memory;
+  /** Maximum of the memory, in pages of 64 KiB. */
+  readonly maximumPages: number;
+  /** Heap in use after the last turn, in bytes. */
+  heapBytes = 0;
+  /** Index of the worker that ran this session last; it holds a warm instance. */
+  lastWorker = -1;
+
+  constructor(key: number, memory: WebAssembly.Memory, maximumPages: number) {
+    this.key = key;
+    this.memory = memory;
+    this.maximumPages = maximumPages;
+  }
+}
+
+const KEPT_FOR_REUSE = 64;
+/** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
+const STACK_CLEARED = 320 * 1024;
+const SEED_WORDS = 8;
+
+/** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
+export function pagesFor(heapBytes: number): number {
+  return Math.min(MAXIMUM_PAGES, Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)));
+}
+
+export class SessionMemories {
+  readonly #base: BaseImage;
+  readonly #free = new Map<number, WebAssembly.Memory[]>();
+  readonly #entropy = new Int32Array(SEED_WORDS);
+  #nextKey = 1;
+  /** Memories given up since the last collection; each holds address space until the garbage collector finds it. */
+  dropped = 0;
+
+  constructor(base: BaseImage) {
+    this.#base = base;
+  }
+
+  /** @param memoryBytes the most the session's heap may grow to */
+  create(memoryBytes: number): SessionMemory {
+    const maximumPages = pagesFor(memoryBytes);
+    const memory =
+      this.#free.get(maximumPages)?.pop() ??
+      new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: maximumPages, shared: true });
+    const bytes = new Uint8Array(memory.buffer);
+    for (const [address, run] of this.#base.runs) bytes.set(run, address);
+    this.#seed(memory);
+    return new SessionMemory(this.#nextKey++, memory, maximumPages);
+  }
+
+  /** The session moved: instances over the old memory must not be used again. */
+  move(session: SessionMemory, memory: WebAssembly.Memory): void {
+    session.memory = memory;
+    session.key = this.#nextKey++;
+    this.dropped++;
+  }
+
+  /** No turn of the session may run any more. */
+  release(session: SessionMemory): void {
+    const { memory, maximumPages } = session;
+    const kept = this.#free.get(maximumPages) ?? [];
+    if (memory.buffer.byteLength > INITIAL_PAGES * 65536 || kept.length >= KEPT_FOR_REUSE) {
+      this.dropped++;
+      return;
+    }
+    const bytes = new Uint8Array(memory.buffer);
+    bytes.fill(0, HEAP_RANGE_START, heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout));
+    bytes.fill(0, HEAP_START - STACK_CLEARED, HEAP_START);
+    bytes.fill(0, 0, STATIC_END);
+    kept.push(memory);
+    this.#free.set(maximumPages, kept);
+  }
+
+  #seed(memory: WebAssembly.Memory): void {
+    randomFillSync(this.#entropy);
+    const cells = this.#base.layout.cells >> 2;
+    const words = new Int32Array(memory.buffer);
+    words.set(this.#entropy, cells + Cell.SEED);
+    words[cells + Cell.SEED_GENERATION] = ((words[cells + Cell.SEED_GENERATION] ?? 0) + 1) | 0;
+  }
+}

@@ -1,0 +1,156 @@
+/**
+ * Builds the base image: boots the engine once, evaluates the guest kernel, and keeps the pages that are not zero.
+ *
+ * Every session begins as a copy of it, so runtime, context and kernel entry points have the same addresses in all of
+ * them. The addresses that the engine does not tell are found here by experiment.
+ */
+import { createHash } from "node:crypto";
+import { SCOPE_NAME } from "../../compile/script.js";
+import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
+import {
+  type BaseImage,
+  CELL_COUNT,
+  HEAP_RANGE_START,
+  HEAP_START,
+  heapRangeEnd,
+  type Layout,
+  PAGE_BYTES,
+  STATIC_END,
+} from "./layout.js";
+import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
+
+/** Every deep recursion becomes an error of the guest well before the 16 MiB stack of the thread is used up. */
+const GUEST_STACK_BYTES = 256 * 1024;
+const GC_THRESHOLD_AFTER_START = 256 * 1024;
+const RUNTIME_STRUCT_WORDS = 128;
+const PROBE_BYTES = 8 << 20;
+const PROBE_PAGES = 512;
+const DISPATCHER_ID = 1;
+const ARGV_BYTES = 16;
+
+/** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
+export const KERNEL_FILENAME = "livescope:kernel";
+
+const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
+
+export function buildBaseImage(modules: EngineModules, kernelSource: string): BaseImage {
+  const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
+  const instance = Instance.boot(modules, memory, NO_HOST);
+  const engine = instance.exports;
+
+  const runtime = engine.QTS_NewRuntime();
+  const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
+  engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
+  engine.QTS_RuntimeEnableInterruptHandler(runtime);
+  const context = engine.QTS_NewContext(runtime, 0);
+
+  const cells = engine.malloc(CELL_COUNT * 4);
+  instance.bytes.fill(0, cells, cells + CELL_COUNT * 4);
+  const argv = engine.malloc(ARGV_BYTES);
+  const name = instance.writeText("dispatch");
+  const dispatcher = engine.QTS_NewFunction(context, name.pointer, 0, 0, DISPATCHER_ID);
+  engine.free(name.pointer);
+
+  const install = evaluate(instance, context, kernelSource, KERNEL_FILENAME);
+  instance.words.set([dispatcher, engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4)], argv >> 2);
+  const entries = must(
+    instance,
+    context,
+    engine.QTS_Call(context, install, engine.QTS_GetUndefined(), 2, argv),
+    "installing the kernel",
+  );
+  const enter = engine.QTS_GetPropNumber(context, entries, 0);
+  const flush = engine.QTS_GetPropNumber(context, entries, 1);
+  const declare = engine.QTS_GetPropNumber(context, entries, 2);
+  const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
+  engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
+  for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
+
+  const sbrkWord = findSbrkWord(modules, instance);
+  const layout: Layout = { runtime, context, enter, flush, declare, argv, cells, sbrkWord, gcThresholdWord };
+  const runs = nonZeroRuns(instance, layout);
+  return {
+    layout,
+    runs,
+    size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0),
+    digest: createHash("sha256").update(modules.engineDigest).update(kernelSource).digest("hex"),
+  };
+}
+
+function evaluate(instance: Instance, context: number, source: string, filename: string): number {
+  const engine = instance.exports;
+  const code = instance.writeText(source);
+  const name = instance.writeText(filename);
+  const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, EVAL_GLOBAL);
+  engine.free(code.pointer);
+  engine.free(name.pointer);
+  return must(instance, context, result, `evaluating ${filename}`);
+}
+
+function must(instance: Instance, context: number, value: number, what: string): number {
+  const exception = instance.exports.QTS_ResolveException(context, value);
+  if (exception === 0) return value;
+  throw new EngineAbort(`${what} failed: ${instance.readString(context, exception)}`);
+}
+
+function findWord(instance: Instance, start: number, count: number, value: number): number {
+  const from = start >> 2;
+  const index = instance.words.subarray(from, from + count).indexOf(value);
+  if (index < 0) throw new EngineAbort("calibration failed: the garbage collection threshold was not found");
+  return (from + index) * 4;
+}
+
+/** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
+function findSbrkWord(modules: EngineModules, instance: Instance): number {
+  const copy = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
+  if (copy.buffer.byteLength < instance.bytes.length) {
+    copy.grow((instance.bytes.length - copy.buffer.byteLength) / 65536);
+  }
+  new Uint8Array(copy.buffer).set(instance.bytes);
+  const probe = Instance.resume(modules, copy, NO_HOST);
+  const before = probe.words.slice(0, STATIC_END >> 2);
+  probe.exports.malloc(PROBE_BYTES);
+  const after = probe.words;
+  const found = [...before.keys()].filter((i) => {
+    const was = before[i] ?? 0;
+    const rose = (after[i] ?? 0) - was;
+    return was > HEAP_START && rose >= PROBE_BYTES && rose < PROBE_BYTES + 2 * 65536;
+  });
+  if (found.length === 0) throw new EngineAbort("calibration failed: the top of the heap was not found");
+  return Math.min(...found) * 4;
+}
+
+/** Pages outside the C stack that hold anything, neighbours joined. */
+function nonZeroRuns(instance: Instance, layout: Layout): [number, Uint8Array][] {
+  const bytes = instance.bytes;
+  const runs: [number, Uint8Array][] = [];
+  const ranges = [
+    [0, STATIC_END],
+    [HEAP_RANGE_START, heapRangeEnd(instance.words, layout)],
+  ] as const;
+  let start = -1;
+  const close = (end: number): void => {
+    if (start >= 0) runs.push([start, sharedCopy(bytes.subarray(start, end))]);
+    start = -1;
+  };
+  for (const [from, to] of ranges) {
+    for (let page = from; page < to; page += PAGE_BYTES) {
+      const isZero = bytes.subarray(page, page + PAGE_BYTES).every((byte) => byte === 0);
+      if (isZero) close(page);
+      else if (start < 0) start = page;
+    }
+    close(to);
+  }
+  return runs;
+}
+
+function sharedCopy(bytes: Uint8Array): Uint8Array {
+  const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+  copy.set(bytes);
+  return copy;
+}
+
+/** The end of one `JSValue` in an argument vector is the begin of the next. */
+export function argument(argv: number, index: number): number {
+  return argv + index * JS_VALUE_BYTES;
+}

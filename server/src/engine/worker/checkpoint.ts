@@ -1,0 +1,63 @@
+/**
+ * Copies a session's used pages aside before a turn and puts them back when the turn is undone.
+ *
+ * The copy lies in a growable SharedArrayBuffer that the worker and the main thread both hold: the worker undoes its own
+ * stopped turns, the main thread those of a worker that it killed.
+ */
+import { HEAP_RANGE_START, heapRangeEnd, type Layout, STATIC_END } from "./layout.js";
+
+/** What is needed to put a checkpoint back. */
+export interface CheckpointExtent {
+  /** End of the heap range that was copied (byte offset in the session's memory). */
+  readonly heapEnd: number;
+  /** Size of the session's memory when it was copied, in bytes. */
+  readonly memoryBytes: number;
+}
+
+const FIRST_SIZE = 1 << 20;
+
+/** @param maximumBytes the largest session memory that will ever be copied */
+export function createCheckpointBuffer(maximumBytes: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(FIRST_SIZE, { maxByteLength: Math.max(FIRST_SIZE, maximumBytes) });
+}
+
+/** Copies static data and heap into `target`, growing it when needed. */
+export function takeCheckpoint(
+  memory: WebAssembly.Memory,
+  layout: Layout,
+  target: SharedArrayBuffer,
+): CheckpointExtent {
+  const source = new Uint8Array(memory.buffer);
+  const heapEnd = heapRangeEnd(new Int32Array(memory.buffer), layout);
+  const size = STATIC_END + heapEnd - HEAP_RANGE_START;
+  if (target.byteLength < size) target.grow(Math.min(target.maxByteLength, size + (size >> 1)));
+  const copy = new Uint8Array(target);
+  copy.set(source.subarray(0, STATIC_END), 0);
+  copy.set(source.subarray(HEAP_RANGE_START, heapEnd), STATIC_END);
+  return { heapEnd, memoryBytes: source.byteLength };
+}
+
+/**
+ * Puts a checkpoint back. A memory that grew since cannot shrink, and its new pages stay resident: the session then moves
+ * into a new memory of the old size. Returns the memory that now holds the session.
+ */
+export function restoreCheckpoint(
+  memory: WebAssembly.Memory,
+  checkpoint: SharedArrayBuffer,
+  extent: CheckpointExtent,
+  layout: Layout,
+  maximumPages: number,
+): WebAssembly.Memory {
+  const grew = memory.buffer.byteLength > extent.memoryBytes;
+  // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
+  if (!grew) new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
+  const target = grew
+    ? new WebAssembly.Memory({ initial: extent.memoryBytes / 65536, maximum: maximumPages, shared: true })
+    : memory;
+  const bytes = new Uint8Array(target.buffer);
+  const copy = new Uint8Array(checkpoint);
+  const heapBytes = extent.heapEnd - HEAP_RANGE_START;
+  bytes.set(copy.subarray(0, STATIC_END), 0);
+  bytes.set(copy.subarray(STATIC_END, STATIC_END + heapBytes), HEAP_RANGE_START);
+  return target;
+}

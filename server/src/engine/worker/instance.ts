@@ -1,0 +1,242 @@
+/**
+ * One WebAssembly instance of the engine over one session's memory.
+ *
+ * An instance owns nothing but views: all state lies in the memory it was given, so it can be dropped at any moment when
+ * no guest frame is on its stack, and must be dropped after a trap (the stack pointer, its only mutable global, is then
+ * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
+ */
+import type { EngineModules } from "./wasm-module.js";
+
+/** What the engine may ask of the thread it runs on. */
+export interface InstanceHost {
+  /** The guest kernel called its dispatcher; the result is an owned `JSValue*`, or 0 for undefined. */
+  dispatch(argc: number, argv: number): number;
+  /** Polled by the engine every 10,000 branches; true ends the running code. */
+  shouldInterrupt(): boolean;
+}
+
+/** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
+export const EVAL_GLOBAL_ASYNC = 128;
+/** `JS_EVAL_TYPE_GLOBAL`. */
+export const EVAL_GLOBAL = 0;
+
+/** Size of a `JSValue` of this build. */
+export const JS_VALUE_BYTES = 8;
+
+const EINVAL = 28;
+const WASI_ERRNO_BADF = 8;
+
+interface RawExports {
+  readonly malloc: (size: number) => number;
+  readonly free: (pointer: number) => void;
+  readonly QTS_NewRuntime: () => number;
+  readonly QTS_NewContext: (runtime: number, intrinsics: number) => number;
+  readonly QTS_RuntimeSetMaxStackSize: (runtime: number, bytes: number) => void;
+  readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
+  readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
+  readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
+  readonly QTS_NewString: (context: number, text: number) => number;
+  readonly QTS_GetString: (context: number, value: number) => number;
+  readonly QTS_GetFloat64: (context: number, value: number) => number;
+  readonly QTS_GetTrue: () => number;
+  readonly QTS_GetUndefined: () => number;
+  readonly QTS_DupValuePointer: (context: number, value: number) => number;
+  readonly QTS_FreeValuePointer: (context: number, value: number) => void;
+  readonly QTS_FreeCString: (context: number, text: number) => void;
+  readonly QTS_GetPropNumber: (context: number, object: number, index: number) => number;
+  readonly QTS_Call: (context: number, target: number, self: number, argc: number, argv: number) => number;
+  readonly QTS_Eval: (
+    context: number,
+    code: number,
+    length: number,
+    filename: number,
+    detectModule: number,
+    flags: number,
+  ) => number;
+  readonly QTS_ResolveException: (context: number, value: number) => number;
+  readonly QTS_PromiseState: (context: number, value: number) => number;
+  readonly QTS_IsJobPending: (runtime: number) => number;
+  readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
+}
+
+/** Thrown when the engine aborts or calls something that it never should; the instance must be dropped. */
+export class EngineAbort extends Error {
+  override readonly name = "EngineAbort";
+}
+
+export class Instance {
+  readonly exports: RawExports;
+  /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
+  outOfMemory = false;
+  readonly #memory: WebAssembly.Memory;
+  #bytes: Buffer;
+  #words: Int32Array;
+
+  private constructor(
+    module: WebAssembly.Module,
+    names: EngineModules["exportNames"],
+    memory: WebAssembly.Memory,
+    host: InstanceHost,
+  ) {
+    this.#memory = memory;
+    this.#bytes = Buffer.from(memory.buffer);
+    this.#words = new Int32Array(memory.buffer);
+    const instance = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
+    this.exports = named(instance.exports, names);
+  }
+
+  /** Starts the engine in a fresh memory: the constructor and data segments run. */
+  static boot(modules: EngineModules, memory: WebAssembly.Memory, host: InstanceHost): Instance {
+    const instance = new Instance(modules.boot, modules.exportNames, memory, host);
+    (instance.exports as unknown as { constructor_: () => void }).constructor_();
+    return instance;
+  }
+
+  /** Stands up over a memory that already holds a session; not one byte of it changes. */
+  static resume(
+    modules: Pick<EngineModules, "resume" | "exportNames">,
+    memory: WebAssembly.Memory,
+    host: InstanceHost,
+  ): Instance {
+    return new Instance(modules.resume, modules.exportNames, memory, host);
+  }
+
+  get memory(): WebAssembly.Memory {
+    return this.#memory;
+  }
+
+  /** The memory as bytes; refreshed when the memory has grown, here or on another thread. */
+  get bytes(): Buffer {
+    if (this.#bytes.length !== this.#memory.buffer.byteLength) this.#refresh();
+    return this.#bytes;
+  }
+
+  /** The memory as 32-bit words. */
+  get words(): Int32Array {
+    if (this.#bytes.length !== this.#memory.buffer.byteLength) this.#refresh();
+    return this.#words;
+  }
+
+  /** Copies text to the guest heap, NUL-terminated; the caller frees it. Returns its pointer and length in bytes. */
+  writeText(text: string): { pointer: number; length: number } {
+    const length = Buffer.byteLength(text);
+    const pointer = this.exports.malloc(length + 1);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const bytes = this.bytes;
+    bytes.write(text, pointer, length, "utf8");
+    bytes[pointer + length] = 0;
+    return { pointer, length };
+  }
+
+  /** Reads NUL-terminated UTF-8. */
+  readText(pointer: number): string {
+    const bytes = this.bytes;
+    return bytes.toString("utf8", pointer, bytes.indexOf(0, pointer));
+  }
+
+  /** The text of a guest string that holds neither NUL nor a lone surrogate (JSON text never does). */
+  readString(context: number, value: number): string {
+    const pointer = this.exports.QTS_GetString(context, value);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const text = this.readText(pointer);
+    this.exports.QTS_FreeCString(context, pointer);
+    return text;
+  }
+
+  #refresh(): void {
+    this.#bytes = Buffer.from(this.#memory.buffer);
+    this.#words = new Int32Array(this.#memory.buffer);
+  }
+
+  /** The 19 functions this build imports, by their minified names. Sessions see UTC and an empty environment. */
+  #imports(host: InstanceHost): WebAssembly.ModuleImports {
+    const abort = (what: string): never => {
+      throw new EngineAbort(`the engine aborted: ${what}`);
+    };
+    return {
+      b: (message: number) => abort(`assertion failed: ${this.readText(message)}`),
+      c: () => WASI_ERRNO_BADF,
+      d: () => WASI_ERRNO_BADF,
+      e: () => 0,
+      f: (count: number, size: number) => {
+        this.words[count >> 2] = 0;
+        this.words[size >> 2] = 0;
+        return 0;
+      },
+      g: (_runtime: number, _context: number, base: number, name: number) => this.#normalize(base, name),
+      h: () => 0,
+      i: () => (host.shouldInterrupt() ? 1 : 0),
+      j: () => -EINVAL,
+      k: (size: number) => (this.#grow(size >>> 0) ? 1 : 0),
+      l: () => undefined,
+      m: (seconds: bigint, target: number) => this.#breakDownUtc(Number(seconds), target),
+      n: (zone: number, daylight: number, standardName: number, daylightName: number) => {
+        this.words[zone >> 2] = 0;
+        this.words[daylight >> 2] = 0;
+        this.bytes.write("UTC\0", standardName, "latin1");
+        this.bytes.write("UTC\0", daylightName, "latin1");
+      },
+      o: () => WASI_ERRNO_BADF,
+      p: () => Date.now(),
+      q: () => abort("abort()"),
+      r: (code: number) => abort(`exit(${code})`),
+      s: (_context: number, _self: number, argc: number, argv: number) => host.dispatch(argc, argv),
+      t: () => undefined,
+    };
+  }
+
+  /** Grows by what was asked for and a quarter more, so that a growing session does not come here for every page. */
+  #grow(bytes: number): boolean {
+    const have = this.#memory.buffer.byteLength;
+    for (const wanted of [bytes + ((bytes - have) >> 2), bytes]) {
+      try {
+        this.#memory.grow(Math.max(1, Math.ceil((wanted - have) / 65536)));
+        this.#refresh();
+        return true;
+      } catch {
+        // Beyond the maximum: try the exact size, then give up.
+      }
+    }
+    this.outOfMemory = true;
+    return false;
+  }
+
+  #normalize(base: number, name: number): number {
+    void base;
+    return this.writeText(this.readText(name)).pointer;
+  }
+
+  /** `struct tm` in UTC, as `localtime_r` would fill it. */
+  #breakDownUtc(seconds: number, target: number): void {
+    const date = new Date(seconds * 1000);
+    const startOfYear = Date.UTC(date.getUTCFullYear(), 0, 1);
+    const dayOfYear = Math.floor((date.getTime() - startOfYear) / 86_400_000);
+    const fields = [
+      date.getUTCSeconds(),
+      date.getUTCMinutes(),
+      date.getUTCHours(),
+      date.getUTCDate(),
+      date.getUTCMonth(),
+      date.getUTCFullYear() - 1900,
+      date.getUTCDay(),
+      dayOfYear,
+      0,
+      0,
+    ];
+    this.words.set(fields, target >> 2);
+  }
+}
+
+/** The guest heap has no room for what the host wants to put there. */
+export class OutOfGuestMemory extends Error {
+  override readonly name = "OutOfGuestMemory";
+}
+
+/** The export that runs static constructors; the loader calls it by its minified name only. */
+const CONSTRUCTOR_EXPORT = "u";
+
+function named(exports: WebAssembly.Exports, names: ReadonlyMap<string, string>): RawExports {
+  const byName: Record<string, WebAssembly.ExportValue | undefined> = { constructor_: exports[CONSTRUCTOR_EXPORT] };
+  for (const [name, minified] of names) byName[name] = exports[minified];
+  return byName as unknown as RawExports;
+}

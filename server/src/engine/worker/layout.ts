@@ -1,0 +1,65 @@
+/**
+ * Where things lie in the memory of this engine build, and what of it a session consists of.
+ *
+ * `[STATIC_START, STACK_START)` static data, `[STACK_START, HEAP_START)` the C stack, from HEAP_START the heap. Between
+ * turns the stack is empty, so a session is static data plus heap up to the sbrk word.
+ */
+
+export const PAGE_BYTES = 4096;
+const STACK_START = 90_208;
+export const HEAP_START = 5_333_088;
+
+/** End of the static range, rounded up to a page. */
+export const STATIC_END = Math.ceil(STACK_START / PAGE_BYTES) * PAGE_BYTES;
+/** Begin of the heap range, rounded down to a page. */
+export const HEAP_RANGE_START = Math.floor(HEAP_START / PAGE_BYTES) * PAGE_BYTES;
+
+/** Addresses that are the same in every session, because all come from one base image. */
+export interface Layout {
+  /** `JSRuntime*`. */
+  readonly runtime: number;
+  /** `JSContext*`. */
+  readonly context: number;
+  /** `JSValue*` of the kernel's `enter(inputText)`. */
+  readonly enter: number;
+  /** `JSValue*` of the kernel's `flush(): effectsText`. */
+  readonly flush: number;
+  /** `JSValue*` of the kernel's `declare(namesText)`. */
+  readonly declare: number;
+  /** A block of four words for argument vectors. */
+  readonly argv: number;
+  /** The cells that kernel and host share (see `Cell`). */
+  readonly cells: number;
+  /** The word that holds the top of the heap. */
+  readonly sbrkWord: number;
+  /** The word of the runtime that triggers a garbage collection when 0. */
+  readonly gcThresholdWord: number;
+}
+
+/** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. */
+export const CELL_COUNT = 16;
+export const Cell = {
+  /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
+  CURRENT_EXECUTION: 0,
+  /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
+  SEED_GENERATION: 1,
+  /** Eight words of entropy. */
+  SEED: 2,
+} as const;
+
+/** The pages that every session starts from, outside the C stack. */
+export interface BaseImage {
+  readonly layout: Layout;
+  /** `[address, bytes]` runs of non-zero pages, ascending. */
+  readonly runs: readonly (readonly [address: number, bytes: Uint8Array])[];
+  /** Sum of the runs, in bytes. */
+  readonly size: number;
+  /** SHA-256 over engine and kernel, hexadecimal: names the engine build that a snapshot needs. */
+  readonly digest: string;
+}
+
+/** End of the heap in use, rounded up to a page. */
+export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">): number {
+  const top = (words[layout.sbrkWord >> 2] ?? 0) >>> 0;
+  return Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
+}

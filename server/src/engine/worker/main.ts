@@ -1,0 +1,38 @@
+/** The entry of a worker thread: builds or takes over the engine, then runs one turn per message. */
+import { readFileSync } from "node:fs";
+import { parentPort, workerData } from "node:worker_threads";
+import { buildBaseImage } from "./boot.js";
+import { Control } from "./control.js";
+import type { SharedEngine, TurnRequest, WorkerMessage, WorkerSetup } from "./messages.js";
+import { TurnRunner } from "./turn.js";
+import { loadEngineModules } from "./wasm-module.js";
+
+const port = parentPort;
+if (port === null) throw new Error("engine: this file is the entry of a worker thread");
+
+const setup = workerData as WorkerSetup;
+const control = new Control(setup.control);
+const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint);
+
+port.on("message", (request: TurnRequest) => {
+  const reply = runner.run(request);
+  if (reply === undefined) control.park();
+  else post({ type: "reply", reply });
+});
+post({ type: "ready" });
+
+function buildEngine(): SharedEngine {
+  const modules = loadEngineModules();
+  const kernel = readFileSync(new URL("../../guest/kernel.js", import.meta.url), "utf8");
+  const engine = {
+    resume: modules.resume,
+    exportNames: modules.exportNames,
+    baseImage: buildBaseImage(modules, kernel),
+  };
+  post({ type: "engine", engine });
+  return engine;
+}
+
+function post(message: WorkerMessage): void {
+  port?.postMessage(message);
+}

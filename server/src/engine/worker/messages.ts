@@ -1,0 +1,74 @@
+/** The messages between the main thread and a worker. Texts are the kernel's own (see guest/protocol.ts). */
+import type { BaseImage } from "./layout.js";
+
+/** `workerData` of a worker. */
+export interface WorkerSetup {
+  readonly control: SharedArrayBuffer;
+  readonly checkpoint: SharedArrayBuffer;
+  /** Absent for the first worker, which builds both and posts them. */
+  readonly engine?: SharedEngine;
+}
+
+/** What the first worker builds and all others get. */
+export interface SharedEngine {
+  readonly resume: WebAssembly.Module;
+  readonly exportNames: ReadonlyMap<string, string>;
+  readonly baseImage: BaseImage;
+}
+
+export interface TurnRequest {
+  readonly turn: number;
+  /** Names one incarnation of a memory; instances are cached under it. */
+  readonly memoryKey: number;
+  /** Sent when this worker holds no instance under the key. */
+  readonly memory?: WebAssembly.Memory;
+  /** Maximum of the memory, in pages of 64 KiB. */
+  readonly maximumPages: number;
+  /** Instances that will not be needed again. */
+  readonly drop?: readonly number[];
+  /** Input of the kernel. */
+  readonly input: string;
+  /** Source texts that the input names by index. */
+  readonly sources: readonly Source[];
+  /** Milliseconds this turn may hold the worker. */
+  readonly budget: number;
+}
+
+export interface Source {
+  readonly code: string;
+  /** The name its frames carry. */
+  readonly filename: string;
+  /** Names that are bound for this source alone. */
+  readonly bindings: readonly string[];
+}
+
+/** Why a worker undid a turn by itself. */
+export type UndoReason = "budget" | "stopped" | "memory" | "trap";
+
+export type TurnReply = {
+  readonly turn: number;
+  /** Console entries, JSON text each, in order. */
+  readonly console: readonly string[];
+  /** Milliseconds the turn held the worker. */
+  readonly cpuTime: number;
+} & (
+  | {
+      readonly kind: "committed";
+      /** Output of the kernel. */
+      readonly effects: string;
+      /** Heap in use, in bytes. */
+      readonly heapBytes: number;
+    }
+  | {
+      readonly kind: "undone";
+      readonly reason: UndoReason;
+      readonly message: string;
+      /** The memory the session lives in now, when the old one had grown. */
+      readonly memory?: WebAssembly.Memory;
+    }
+);
+
+export type WorkerMessage =
+  | { readonly type: "engine"; readonly engine: SharedEngine }
+  | { readonly type: "ready" }
+  | { readonly type: "reply"; readonly reply: TurnReply };

@@ -1,0 +1,144 @@
+/**
+ * Owns the engine's WebAssembly modules: reads the package's own bytes, checks them, and derives the two forms that
+ * a shared memory needs.
+ *
+ * - `boot` is the package's module with its memory import declared shared and smaller.
+ * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
+ *   instance can stand up over a session that already lives there.
+ */
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+
+/** The engine build that the constants of this folder were measured on. */
+const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
+
+/** Pages of 64 KiB a session's memory begins with: static data, 5 MiB of C stack, and room for the base image. */
+export const INITIAL_PAGES = 88;
+
+/** The most pages the engine's memory import allows. */
+export const MAXIMUM_PAGES = 32768;
+
+export interface EngineModules {
+  readonly boot: WebAssembly.Module;
+  readonly resume: WebAssembly.Module;
+  /** Export names as the C sources know them (`QTS_Eval`, `malloc`) to the minified ones of this build. */
+  readonly exportNames: ReadonlyMap<string, string>;
+  /** SHA-256 of the package's wasm, hexadecimal. */
+  readonly engineDigest: string;
+}
+
+/** @throws Error when the installed engine is not the build this server was written for. */
+export function loadEngineModules(): EngineModules {
+  const bytes = readFileSync(fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
+  const engineDigest = createHash("sha256").update(bytes).digest("hex");
+  if (engineDigest !== ENGINE_SHA256) {
+    throw new Error(
+      `engine: the installed quickjs wasm has SHA-256 ${engineDigest}, expected ${ENGINE_SHA256}; ` +
+        "run `npm ci` to install the pinned version",
+    );
+  }
+  const loader = readFileSync(
+    fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module")),
+    "utf8",
+  );
+  return {
+    boot: new WebAssembly.Module(deriveModule(bytes, "boot")),
+    resume: new WebAssembly.Module(deriveModule(bytes, "resume")),
+    exportNames: readExportNames(loader),
+    engineDigest,
+  };
+}
+
+/** The loader assigns every export by name (`d._QTS_Eval=b.pa`); its text is the only place that knows both names. */
+function readExportNames(loader: string): ReadonlyMap<string, string> {
+  const names = new Map<string, string>();
+  for (const [, name, minified] of loader.matchAll(/\bd\._(\w+)=b\.([\w$]+)/g)) {
+    if (name !== undefined && minified !== undefined) names.set(name, minified);
+  }
+  return names;
+}
+
+const SECTION_IMPORT = 2;
+const SECTION_START = 8;
+const SECTION_DATA = 11;
+const SECTION_DATA_COUNT = 12;
+const DROPPED_ON_RESUME: ReadonlySet<number> = new Set([SECTION_START, SECTION_DATA, SECTION_DATA_COUNT]);
+
+const KIND_MEMORY = 2;
+const LIMITS_WITH_MAXIMUM = 1;
+const LIMITS_SHARED_WITH_MAXIMUM = 3;
+
+/** Returns a copy of a wasm module whose memory import is shared; `resume` also lacks all that writes on start. */
+export function deriveModule(bytes: Uint8Array, form: "boot" | "resume"): Uint8Array<ArrayBuffer> {
+  const copy = Uint8Array.from(bytes);
+  const kept: Uint8Array[] = [copy.subarray(0, 8)];
+  const reader = new Reader(copy, 8);
+  while (!reader.done) {
+    const start = reader.at;
+    const id = reader.byte();
+    const end = reader.leb() + reader.at;
+    if (id === SECTION_IMPORT) shareMemory(reader);
+    if (form === "boot" || !DROPPED_ON_RESUME.has(id)) kept.push(copy.subarray(start, end));
+    reader.at = end;
+  }
+  return new Uint8Array(Buffer.concat(kept));
+}
+
+/** Edits the memory import in place: the new minimum is written as long as the old one, so that no offset moves. */
+function shareMemory(reader: Reader): void {
+  for (let count = reader.leb(); count > 0; count--) {
+    reader.skip(reader.leb());
+    reader.skip(reader.leb());
+    if (reader.byte() !== KIND_MEMORY) {
+      reader.leb();
+      continue;
+    }
+    const flagsAt = reader.at;
+    const flags = reader.byte();
+    const minimumAt = reader.at;
+    reader.leb();
+    if (flags !== LIMITS_WITH_MAXIMUM) throw new Error("engine: unexpected limits of the wasm memory import");
+    reader.bytes[flagsAt] = LIMITS_SHARED_WITH_MAXIMUM;
+    writePaddedLeb(reader.bytes.subarray(minimumAt, reader.at), INITIAL_PAGES);
+    return;
+  }
+  throw new Error("engine: the wasm module imports no memory");
+}
+
+function writePaddedLeb(target: Uint8Array, value: number): void {
+  for (let i = 0; i < target.length; i++) {
+    const more = i < target.length - 1 ? 0x80 : 0;
+    target[i] = ((value >>> (7 * i)) & 0x7f) | more;
+  }
+}
+
+class Reader {
+  constructor(
+    readonly bytes: Uint8Array,
+    public at: number,
+  ) {}
+
+  get done(): boolean {
+    return this.at >= this.bytes.length;
+  }
+
+  byte(): number {
+    const value = this.bytes[this.at++];
+    if (value === undefined) throw new Error("engine: the wasm module ends early");
+    return value;
+  }
+
+  skip(count: number): void {
+    this.at += count;
+  }
+
+  leb(): number {
+    let value = 0;
+    for (let shift = 0; ; shift += 7) {
+      const byte = this.byte();
+      value |= (byte & 0x7f) << shift;
+      if ((byte & 0x80) === 0) return value >>> 0;
+    }
+  }
+}

@@ -1,0 +1,91 @@
+/**
+ * The session's handle table: names for live values, by id and by group.
+ *
+ * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
+ */
+import { ownValue, SafeMap, stringify } from "./intrinsics.js";
+import { className, inspect } from "./inspect.js";
+import { isProxy } from "./proxies.js";
+import { randomId } from "./random.js";
+
+interface Entry {
+  readonly id: string;
+  readonly value: unknown;
+  readonly group: string;
+}
+
+const PREVIEW_LIMIT = 120;
+
+const byId = new SafeMap<string, Entry>();
+const groups = new SafeMap<string, SafeMap<unknown, Entry>>();
+
+/** The handle of a value within a group: the same value gets the same id there. */
+export function retain(value: unknown, group: string): string {
+  let members = groups.get(group);
+  if (members === undefined) {
+    members = new SafeMap<unknown, Entry>();
+    groups.set(group, members);
+  }
+  const known = members.get(value);
+  if (known !== undefined) return known.id;
+  const entry: Entry = { id: randomId(), value, group };
+  members.set(value, entry);
+  byId.set(entry.id, entry);
+  return entry.id;
+}
+
+export function holdsHandle(id: string): boolean {
+  return byId.has(id);
+}
+
+/** The value behind an id that `holdsHandle`. */
+export function valueOf(id: string): unknown {
+  return byId.get(id)?.value;
+}
+
+export function handleCount(): number {
+  return byId.size;
+}
+
+/** Returns how many entries went: one or none. */
+export function release(id: string): number {
+  const entry = byId.get(id);
+  if (entry === undefined) return 0;
+  byId.delete(id);
+  const members = groups.get(entry.group);
+  if (members !== undefined) {
+    members.delete(entry.value);
+    if (members.size === 0) groups.delete(entry.group);
+  }
+  return 1;
+}
+
+export function releaseGroup(group: string): number {
+  const members = groups.get(group);
+  if (members === undefined) return 0;
+  members.forEach((entry) => {
+    byId.delete(entry.id);
+  });
+  groups.delete(group);
+  return members.size;
+}
+
+export function releaseAll(): number {
+  const count = byId.size;
+  byId.clear();
+  groups.clear();
+  return count;
+}
+
+/** JSON text of a `Handle` message; `id` is empty where no handle can live. */
+export function describeHandle(value: unknown, id: string): string {
+  const type = typeof value;
+  const isObject = (type === "object" && value !== null) || type === "function";
+  const name = isObject ? className(value as object) : "";
+  const arity = type === "function" && !isProxy(value as object) ? ownValue(value as object, "length") : 0;
+  return (
+    `{"handleId":"${id}","type":"${type}","className":${stringify(name)},` +
+    `"preview":${stringify(inspect(value, PREVIEW_LIMIT, 1))},` +
+    `"arity":${typeof arity === "number" && arity >= 0 && arity < 65_536 ? arity | 0 : 0}}`
+  );
+}

@@ -1,0 +1,50 @@
+/** The kernel's only way out: the dispatcher, and the cells it shares with the host. */
+
+/** What the dispatcher is asked, by its first argument. Mirrored in engine/worker/turn.ts. */
+const EVALUATE = 0;
+const LOG = 1;
+const IS_PROMISE = 2;
+
+/** Mirrored in engine/worker/layout.ts. */
+const CURRENT_EXECUTION = 0;
+const SEED_GENERATION = 1;
+const SEED = 2;
+
+type Dispatch = (ask: number, argument: unknown) => unknown;
+
+let dispatch: Dispatch;
+let cells: Int32Array;
+
+export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
+  dispatch = dispatcher;
+  cells = new Int32Array(buffer);
+}
+
+/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
+export function evaluateSource(index: number): Promise<{ value: unknown }> {
+  return dispatch(EVALUATE, index) as Promise<{ value: unknown }>;
+}
+
+/** @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn */
+export function log(entry: string): void {
+  dispatch(LOG, entry);
+}
+
+/** True for the engine's own promises only; runs no guest code. */
+export function isPromise(value: unknown): boolean {
+  return dispatch(IS_PROMISE, value) === true;
+}
+
+/** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */
+export function setCurrentExecution(execution: number): void {
+  cells[CURRENT_EXECUTION] = execution;
+}
+
+/** Changes whenever the host has put new entropy into the cells. */
+export function seedGeneration(): number {
+  return cells[SEED_GENERATION] as number;
+}
+
+export function seedWord(index: number): number {
+  return cells[SEED + index] as number;
+}

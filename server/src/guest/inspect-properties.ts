@@ -1,0 +1,59 @@
+/** Answers Inspect: own properties and previews of a value; runs no guest code. */
+import { inspect } from "./inspect.js";
+import { describeHandle } from "./handles.js";
+import { getOwnPropertyDescriptor, getPrototypeOf, hasOwnValue, indexOf, ownKeys, slice, stringify, symbolToString } from "./intrinsics.js";
+import { plainJson } from "./plain-json.js";
+import { isProxy } from "./proxies.js";
+
+const PREVIEW_LIMIT = 120;
+const CHAIN_LIMIT = 100;
+
+/** JSON text `{handle, properties, truncated}`; undefined where the path leads through what only running code could tell. */
+export function describeProperties(root: unknown, path: string | undefined, most: number): string | undefined {
+  let value: unknown = root;
+  let rest = path;
+  while (rest !== undefined) {
+    const dot = indexOf(rest, ".");
+    const name = dot < 0 ? rest : slice(rest, 0, dot);
+    rest = dot < 0 ? undefined : slice(rest, dot + 1);
+    const descriptor = isObject(value) ? findDescriptor(value, name) : undefined;
+    if (descriptor === undefined) return undefined;
+    value = hasOwnValue(descriptor) ? descriptor.value : undefined;
+  }
+  const head = `{"handle":${describeHandle(value, "")},"properties":[`;
+  if (!isObject(value) || isProxy(value)) return `${head}],"truncated":false}`;
+  const keys = ownKeys(value);
+  let text = "";
+  for (let i = 0; i < keys.length && i < most; i++) {
+    text += `${i === 0 ? "" : ","}${describeProperty(value, keys[i] as string | symbol)}`;
+  }
+  return `${head}${text}],"truncated":${keys.length > most}}`;
+}
+
+function describeProperty(object: object, key: string | symbol): string {
+  const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor;
+  const accessor = !hasOwnValue(descriptor);
+  const value: unknown = accessor ? undefined : descriptor.value;
+  const json = isObject(value) || accessor ? undefined : plainJson(value, true);
+  return (
+    `{"name":${stringify(typeof key === "symbol" ? symbolToString(key) : key)},` +
+    `"type":"${accessor ? "accessor" : typeof value}",` +
+    `"preview":${stringify(accessor ? "[Getter]" : inspect(value, PREVIEW_LIMIT, 0))},` +
+    `"accessor":${accessor},"enumerable":${descriptor.enumerable === true}` +
+    `${json === undefined ? "" : `,"value":${stringify(json)}`}}`
+  );
+}
+
+function findDescriptor(value: object, name: string): PropertyDescriptor | undefined {
+  let object: object | null = value;
+  for (let i = 0; i < CHAIN_LIMIT && object !== null && !isProxy(object); i++) {
+    const descriptor = getOwnPropertyDescriptor(object, name);
+    if (descriptor !== undefined) return descriptor;
+    object = getPrototypeOf(object);
+  }
+  return undefined;
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
+}

@@ -1,0 +1,98 @@
+/**
+ * The intrinsics the kernel uses, taken before any guest code runs.
+ *
+ * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
+ * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
+ * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
+ * (Object.prototype would answer).
+ */
+
+// biome-ignore lint/complexity/noBannedTypes: any guest function
+type AnyFunction = Function;
+
+export const { apply, construct, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } =
+  Reflect;
+export const { freeze, create } = Object;
+export const isArray = Array.isArray;
+export const jsonParse = JSON.parse;
+export const stringify = JSON.stringify as (text: string) => string;
+export const { isFinite: isFiniteNumber } = Number;
+export const { imul } = Math;
+
+const bind = Function.prototype.bind;
+const callFunction = Function.prototype.call;
+/** Turns a method into a function that takes `this` first. */
+function uncurried<F>(method: AnyFunction): F {
+  return apply(bind, callFunction, [method]) as F;
+}
+
+export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
+export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
+export const charCodeAt = uncurried<(text: string, index: number) => number>(String.prototype.charCodeAt);
+export const isWellFormed = uncurried<(text: string) => boolean>(
+  (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
+);
+export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
+export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
+export const bigintToString = uncurried<(value: bigint) => string>(BigInt.prototype.toString);
+export const symbolToString = uncurried<(value: symbol) => string>(Symbol.prototype.toString);
+export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
+export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
+export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
+export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
+export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
+export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
+export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(
+  Map.prototype.forEach,
+);
+export const setForEach = uncurried<(set: object, visit: (value: unknown) => void) => void>(Set.prototype.forEach);
+export const isPrototypeOf = uncurried<(proto: object, value: unknown) => boolean>(Object.prototype.isPrototypeOf);
+const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
+/** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
+export const typedArrayTag = uncurried<(value: object) => string | undefined>(
+  getter(typedArrayPrototype, Symbol.toStringTag),
+);
+export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
+export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
+
+export const ObjectPrototype = Object.prototype;
+export const ArrayPrototype = Array.prototype;
+export const ErrorPrototype = Error.prototype;
+export const FunctionPrototype = Function.prototype;
+export const KernelError = Error;
+export const KernelTypeError = TypeError;
+export const KernelReferenceError = ReferenceError;
+
+function getter(proto: object, key: PropertyKey): AnyFunction {
+  return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
+}
+
+/** Makes a subclass whose instances use the engine's own methods whatever becomes of the guest-visible class. */
+function sealedClass<C extends { prototype: object }>(derived: C, base: { prototype: object }): C {
+  const names = ownKeys(base.prototype);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as PropertyKey;
+    const descriptor = getOwnPropertyDescriptor(base.prototype, name);
+    if (descriptor !== undefined && name !== "constructor") defineProperty(derived.prototype, name, descriptor);
+  }
+  setPrototypeOf(derived.prototype, null);
+  return freeze(derived);
+}
+
+export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
+export type SafeMap<K, V> = Map<K, V>;
+export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
+
+/** Text that is safe to read as an own property whatever the key is. */
+export function ownValue(object: object, key: PropertyKey): unknown {
+  const descriptor = getOwnPropertyDescriptor(object, key);
+  return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
+}
+
+const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
+export { hasOwn };
+
+/** True for a data property; a descriptor of the engine always owns its fields. */
+export function hasOwnValue(descriptor: PropertyDescriptor): boolean {
+  return hasOwn(descriptor, "value");
+}

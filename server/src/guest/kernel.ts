@@ -1,0 +1,383 @@
+/**
+ * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
+ * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
+ */
+import { installConsole } from "./console.js";
+import { describeThrown } from "./errors.js";
+import { describeHandle, handleCount, holdsHandle, release, releaseAll, releaseGroup, retain, valueOf } from "./handles.js";
+import { connectHost, evaluateSource, isPromise, setCurrentExecution } from "./host.js";
+import { describeProperties } from "./inspect-properties.js";
+import {
+  apply,
+  construct,
+  create,
+  defineProperty,
+  freeze,
+  getOwnPropertyDescriptor,
+  hasOwnValue,
+  indexOf,
+  jsonParse,
+  KernelReferenceError,
+  KernelTypeError,
+  ownKeys,
+  SafeMap,
+  slice,
+} from "./intrinsics.js";
+import { plainJson } from "./plain-json.js";
+import { Arm, Encoding, EffectKind, emitEffect, InputKind, InputReader, Refusal, takeEffects } from "./protocol.js";
+import { installProxies } from "./proxies.js";
+import { installRandom, reseedIfAsked } from "./random.js";
+
+interface Execution {
+  readonly number: number;
+  readonly encoding: number;
+  /** Handles of the result live in this group; null where none can live. */
+  readonly group: string | undefined;
+}
+
+/** Mirrored by engine/kernel-protocol.ts. */
+const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
+
+const NativePromise = Promise;
+const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
+const globalObject = globalThis as unknown as Record<string, unknown>;
+
+const pending = new SafeMap<number, Execution>();
+let running = 0;
+let bindings: object | undefined;
+
+/** An input that names what is not there; nothing ran. */
+class Refused {
+  constructor(
+    readonly reason: number,
+    readonly what: string,
+  ) {}
+}
+
+/**
+ * Runs once, in the base image.
+ *
+ * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
+ */
+export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
+  connectHost(dispatch, cells);
+  installProxies();
+  installRandom();
+  installConsole(() => running);
+  Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
+  const scope = create(null) as object;
+  defineProperty(scope, "takeBindings", { value: takeBindings });
+  defineProperty(scope, "declareFunctions", { value: declareFunctions });
+  defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
+  return [enter, flush, declare];
+}
+
+function enter(text: string): void {
+  reseedIfAsked();
+  const input = new InputReader(text);
+  const kind = input.number();
+  const subject = input.number();
+  try {
+    switch (kind) {
+      case InputKind.EXECUTE:
+        return execute(begin(subject, input), input);
+      case InputKind.CALL:
+        return call(begin(subject, input), input);
+      case InputKind.INSPECT:
+        return inspectValue(input);
+      case InputKind.RELEASE:
+        return releaseHandles(input);
+      default:
+        return defineGlobals(input);
+    }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    pending.delete(subject);
+    emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
+  }
+}
+
+/** Called when the job queue is empty: nothing is left that could go on with what is still pending. */
+function flush(): string {
+  pending.forEach((execution) => {
+    fail(
+      execution,
+      Phase.DEADLOCK,
+      new KernelTypeError(
+        "the awaited promise can never settle: nothing is left in the session that could resolve it",
+      ),
+    );
+  });
+  setRunning(0);
+  emitEffect(EffectKind.COUNTS, handleCount(), 0, "");
+  return takeEffects();
+}
+
+function setRunning(execution: number): void {
+  running = execution;
+  setCurrentExecution(execution);
+}
+
+function begin(number: number, input: InputReader): Execution {
+  const encoding = input.number();
+  const execution: Execution = { number, encoding, group: input.optionalText() };
+  pending.set(number, execution);
+  setRunning(number);
+  return execution;
+}
+
+function execute(execution: Execution, input: InputReader): void {
+  const source = input.number();
+  const count = input.number();
+  if (count > 0) {
+    const scope = create(null) as Record<string, unknown>;
+    for (let i = 0; i < count; i++) {
+      const name = input.text();
+      scope[name] = readValue(input, name);
+    }
+    bindings = scope;
+  }
+  let evaluation: Promise<{ value: unknown }>;
+  try {
+    evaluation = evaluateSource(source);
+  } catch (error) {
+    return fail(execution, Phase.PARSE, error);
+  } finally {
+    bindings = undefined;
+  }
+  // Of this promise guest code never gets hold, and with a constructor of its own not even a broken
+  // Promise.prototype stands between its settling and the kernel.
+  defineProperty(evaluation, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
+  void followEvaluation(execution, evaluation);
+}
+
+async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
+  let value: unknown;
+  try {
+    value = (await evaluation).value;
+  } catch (error) {
+    return fail(execution, Phase.EVALUATE, error);
+  }
+  finish(execution, value);
+}
+
+function call(execution: Execution, input: InputReader): void {
+  const handle = input.optionalText();
+  const path = input.optionalText();
+  const asConstructor = input.number() === 1;
+  if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  const givenThis = input.number() === 1;
+  const thisValue = givenThis ? readValue(input, "this_value") : undefined;
+  const args = readArguments(input);
+  let result: unknown;
+  try {
+    const target = resolve(handle, path);
+    const self = givenThis ? thisValue : target.self;
+    const callee = target.value;
+    if (typeof callee !== "function") {
+      throw new KernelTypeError(`${path ?? "the value of the handle"} is not a function`);
+    }
+    result = asConstructor ? construct(callee, args) : apply(callee, self, args);
+  } catch (error) {
+    return fail(execution, Phase.EVALUATE, error);
+  }
+  finish(execution, result);
+}
+
+interface Target {
+  readonly self: unknown;
+  readonly value: unknown;
+}
+
+/** Follows a dotted path below a handle, or below the session's names. Getters on the way run. */
+function resolve(handle: string | undefined, path: string | undefined): Target {
+  if (handle !== undefined && path === undefined) return { self: undefined, value: valueOf(handle) };
+  let value: unknown = handle === undefined ? globalObject : valueOf(handle);
+  let self: unknown;
+  let rest: string | undefined = path;
+  let walked = "";
+  while (rest !== undefined) {
+    const dot = indexOf(rest, ".");
+    const name: string = dot < 0 ? rest : slice(rest, 0, dot);
+    rest = dot < 0 ? undefined : slice(rest, dot + 1);
+    if (walked === "" && handle === undefined) {
+      if (!(name in globalObject)) throw new KernelReferenceError(`${name} is not defined`);
+    } else if (value === undefined || value === null) {
+      throw new KernelTypeError(`cannot read property ${name} of ${walked}, which is ${value}`);
+    }
+    self = walked === "" && handle === undefined ? undefined : value;
+    value = (value as Record<string, unknown>)[name];
+    walked = walked === "" ? name : `${walked}.${name}`;
+  }
+  return { self, value };
+}
+
+function readArguments(input: InputReader): unknown[] {
+  const count = input.number();
+  if (count === 0) return [];
+  if (count === 1) return [readValue(input, "args[0]")];
+  // An array whose elements exist already: filling it meets no setter of the guest.
+  let template = "0";
+  for (let i = 1; i < count; i++) template += ",0";
+  const args = jsonParse(`[${template}]`) as unknown[];
+  for (let i = 0; i < count; i++) args[i] = readValue(input, `args[${i}]`);
+  return args;
+}
+
+function readValue(input: InputReader, field: string): unknown {
+  const arm = input.number();
+  if (arm === Arm.UNDEFINED) return undefined;
+  const text = input.text();
+  if (arm === Arm.HANDLE) {
+    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
+    return valueOf(text);
+  }
+  try {
+    return jsonParse(text);
+  } catch {
+    throw new Refused(Refusal.INVALID_JSON, field);
+  }
+}
+
+/** A promise is awaited before it is encoded, unless the caller wants the promise itself. */
+function finish(execution: Execution, value: unknown): void {
+  if (typeof value === "object" && execution.encoding !== Encoding.HANDLE && isPromise(value)) {
+    void followPromise(execution, value as Promise<unknown>);
+  } else {
+    settle(execution, value);
+  }
+}
+
+async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
+  let value: unknown;
+  try {
+    value = await promise;
+  } catch (error) {
+    return fail(execution, Phase.REJECTION, error);
+  }
+  settle(execution, value);
+}
+
+function settle(execution: Execution, value: unknown): void {
+  let arm: number = Arm.UNDEFINED;
+  let text = "";
+  if (execution.encoding === Encoding.JSON) {
+    try {
+      const json = nativeStringify(value);
+      if (typeof json === "string") {
+        arm = Arm.JSON;
+        text = json;
+      }
+    } catch (error) {
+      return fail(execution, Phase.ENCODE, error);
+    }
+  } else if (execution.encoding !== Encoding.NONE && value !== undefined) {
+    const json =
+      execution.encoding === Encoding.HANDLE ? undefined : plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
+    arm = json === undefined ? Arm.HANDLE : Arm.JSON;
+    text = json ?? describeHandle(value, execution.group === undefined ? "" : retain(value, execution.group));
+  }
+  pending.delete(execution.number);
+  emitEffect(EffectKind.VALUE, execution.number, arm, text);
+}
+
+function fail(execution: Execution, phase: number, error: unknown): void {
+  pending.delete(execution.number);
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
+}
+
+function inspectValue(input: InputReader): void {
+  const handle = input.optionalText();
+  const path = input.optionalText();
+  const most = input.number();
+  if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  const answer = describeProperties(handle === undefined ? globalObject : valueOf(handle), path, most);
+  if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
+  emitEffect(EffectKind.ANSWER, 0, 0, answer);
+}
+
+function releaseHandles(input: InputReader): void {
+  const all = input.number() === 1;
+  const group = input.optionalText();
+  const count = input.number();
+  let released = 0;
+  if (all) released = releaseAll();
+  if (group !== undefined) released += releaseGroup(group);
+  for (let i = 0; i < count; i++) released += release(input.text());
+  emitEffect(EffectKind.ANSWER, released, 0, "");
+}
+
+/** As an assignment at top level would: names of the new session, enumerable, and free to change. */
+function defineGlobals(input: InputReader): void {
+  const count = input.number();
+  for (let i = 0; i < count; i++) {
+    const name = input.text();
+    defineVariable(name, readValue(input, name));
+  }
+}
+
+/**
+ * Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one.
+ *
+ * @param text JSON text of `[variables, constants]`
+ */
+function declare(text: string): void {
+  const names = jsonParse(text) as [string[], string[]];
+  const variables = names[0];
+  for (let i = 0; i < variables.length; i++) {
+    const name = variables[i] as string;
+    const known = getOwnPropertyDescriptor(globalThis, name);
+    if (known === undefined || (known.configurable === true && !hasOwnValue(known))) defineVariable(name, undefined);
+  }
+  const constants = names[1];
+  for (let i = 0; i < constants.length; i++) declareConstant(constants[i] as string);
+}
+
+function defineVariable(name: string, value: unknown): void {
+  defineProperty(globalThis, name, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  } as PropertyDescriptor);
+}
+
+/** An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one. */
+function declareConstant(name: string): void {
+  const known = getOwnPropertyDescriptor(globalThis, name);
+  if (known !== undefined && known.configurable !== true) return;
+  let value: unknown;
+  let initialised = false;
+  defineProperty(globalThis, name, {
+    __proto__: null,
+    get: () => value,
+    set: (given: unknown) => {
+      if (initialised) throw new KernelTypeError(`Assignment to constant variable '${name}'`);
+      initialised = true;
+      value = given;
+    },
+    enumerable: true,
+    configurable: true,
+  } as PropertyDescriptor);
+}
+
+/** Function declarations of a source with bindings stand in a block; this gives them to the session. */
+function declareFunctions(functions: Record<string, unknown>): void {
+  const names = ownKeys(functions);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    const known = getOwnPropertyDescriptor(globalThis, name);
+    if (known === undefined || known.configurable === true) defineVariable(name, functions[name]);
+    else globalObject[name] = functions[name];
+  }
+}
+
+/** The scope object of the source that begins to run; given out once. */
+function takeBindings(): object {
+  const scope = bindings;
+  bindings = undefined;
+  if (scope === undefined) throw new KernelReferenceError("no bindings are waiting to be taken");
+  return scope;
+}
