@@ -1,1 +1,43 @@
-export {};
+#!/usr/bin/env node
+/** The command line `livescope`. */
+import { pino } from "pino";
+import { HELP, parseOptions, type ServerOptions, UsageError } from "./options.js";
+import { type RunningServer, startServer } from "./server.js";
+
+const EXIT_USAGE = 2;
+
+let options: ServerOptions | "help";
+try {
+  options = parseOptions(process.argv.slice(2));
+} catch (error) {
+  if (!(error instanceof UsageError)) throw error;
+  fail(error.message);
+}
+if (options === "help") {
+  process.stdout.write(HELP);
+} else {
+  await serve(options);
+}
+
+async function serve(options: ServerOptions): Promise<void> {
+  const logger = pino({ level: options.logLevel }, pino.destination(2));
+  let server: RunningServer;
+  try {
+    server = await startServer({ ...options, logger });
+  } catch (error) {
+    const reason = error instanceof Error ? error.message : String(error);
+    fail(`cannot listen on ${options.host}:${options.port}: ${reason}`);
+  }
+  const stop = (): void => {
+    void server.close().then(() => process.exit(0));
+  };
+  process.once("SIGTERM", stop);
+  process.once("SIGINT", stop);
+  logger.info({ baseImageBytes: server.baseImageBytes }, "sessions start from a base image of this size");
+  process.stdout.write(`livescope listening on ${server.address}\n`);
+}
+
+function fail(message: string): never {
+  process.stderr.write(`livescope: ${message}\n`);
+  process.exit(EXIT_USAGE);
+}

@@ -2,25 +2,29 @@
  * The part of the WebAssembly JavaScript interface that this server uses. TypeScript declares it in its DOM library only,
  * whose globals a server must not have.
  */
-declare namespace WebAssembly {
-  class Module {
-    constructor(bytes: Uint8Array);
-  }
+declare global {
+  namespace WebAssembly {
+    class Module {
+      constructor(bytes: Uint8Array);
+    }
 
-  class Instance {
-    constructor(module: Module, imports: Record<string, ModuleImports>);
-    readonly exports: Exports;
-  }
+    class Instance {
+      constructor(module: Module, imports: Record<string, ModuleImports>);
+      readonly exports: Exports;
+    }
 
-  /** Always shared here: it is what makes a session independent of the thread that runs it. */
-  class Memory {
-    constructor(limits: { initial: number; maximum: number; shared: true });
-    readonly buffer: SharedArrayBuffer;
-    /** @throws RangeError beyond the maximum */
-    grow(pages: number): number;
-  }
+    /** Always shared here: it is what makes a session independent of the thread that runs it. */
+    class Memory {
+      constructor(limits: { initial: number; maximum: number; shared: true });
+      readonly buffer: SharedArrayBuffer;
+      /** @throws RangeError beyond the maximum */
+      grow(pages: number): number;
+    }
 
-  type ExportValue = (...values: never[]) => unknown;
-  type Exports = Record<string, ExportValue | undefined>;
-  type ModuleImports = Record<string, Memory | ((...values: never[]) => unknown)>;
+    type ExportValue = (...values: never[]) => unknown;
+    type Exports = Record<string, ExportValue | undefined>;
+    type ModuleImports = Record<string, Memory | ((...values: never[]) => unknown)>;
+  }
 }
+
+export {};

@@ -4,7 +4,7 @@
  *
  * A pure function of its arguments. Sources that need none of this are not parsed at all.
  */
-import { parse, type Program, type Statement, type VariableDeclaration } from "acorn";
+import { type Program, parse, type Statement, type VariableDeclaration } from "acorn";
 import { recursive } from "acorn-walk";
 import MagicString from "magic-string";
 
@@ -118,9 +118,12 @@ class ScriptRewriter {
   result(program: Program): CompiledScript {
     const declared = { variables: [...this.#variables], constants: [...this.#constants] };
     if (this.#bound.size === 0) return { source: this.#text.toString(), ...declared };
-    const directives = program.body.filter((statement) => "directive" in statement && statement.directive === "use strict");
+    const directives = program.body.filter(
+      (statement) => "directive" in statement && statement.directive === "use strict",
+    );
     // Sloppy code alone may use `with`; a strict source loses its directive.
-    for (const directive of directives) this.#text.overwrite(directive.start, directive.end, " ".repeat(directive.end - directive.start));
+    for (const directive of directives)
+      this.#text.overwrite(directive.start, directive.end, " ".repeat(directive.end - directive.start));
     return { source: withBindings(this.#text.toString(), this.#functions), ...declared };
   }
 }

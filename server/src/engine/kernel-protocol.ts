@@ -54,7 +54,12 @@ export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
-  | { readonly kind: "value"; readonly execution: number; readonly arm: "undefined" | "json" | "handle"; readonly text: string }
+  | {
+      readonly kind: "value";
+      readonly execution: number;
+      readonly arm: "undefined" | "json" | "handle";
+      readonly text: string;
+    }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
   | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string }

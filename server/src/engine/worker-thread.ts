@@ -2,7 +2,7 @@
 import { Worker } from "node:worker_threads";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
-import { clock, Control } from "./worker/control.js";
+import { Control, clock } from "./worker/control.js";
 import type { SharedEngine, Source, TurnReply, WorkerMessage, WorkerSetup } from "./worker/messages.js";
 import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
@@ -145,5 +145,4 @@ export class WorkerThread {
     await this.#worker.terminate();
     this.#running = undefined;
   }
-
 }

@@ -3,8 +3,9 @@
  *
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
-import { ownValue, SafeMap, stringify } from "./intrinsics.js";
+
 import { className, inspect } from "./inspect.js";
+import { ownValue, SafeMap, stringify } from "./intrinsics.js";
 import { isProxy } from "./proxies.js";
 import { randomId } from "./random.js";
 
@@ -39,7 +40,7 @@ export function holdsHandle(id: string): boolean {
 }
 
 /** The value behind an id that `holdsHandle`. */
-export function valueOf(id: string): unknown {
+export function valueOfHandle(id: string): unknown {
   return byId.get(id)?.value;
 }
 

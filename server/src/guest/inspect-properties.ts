@@ -1,7 +1,17 @@
 /** Answers Inspect: own properties and previews of a value; runs no guest code. */
-import { inspect } from "./inspect.js";
+
 import { describeHandle } from "./handles.js";
-import { getOwnPropertyDescriptor, getPrototypeOf, hasOwnValue, indexOf, ownKeys, slice, stringify, symbolToString } from "./intrinsics.js";
+import { inspect } from "./inspect.js";
+import {
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  hasOwnValue,
+  indexOf,
+  ownKeys,
+  slice,
+  stringify,
+  symbolToString,
+} from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
 import { isProxy } from "./proxies.js";
 

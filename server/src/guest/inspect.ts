@@ -3,6 +3,8 @@
  *
  * Only looks: no getter, no proxy trap, no method of the guest runs.
  */
+
+import { isPromise } from "./host.js";
 import {
   ArrayPrototype,
   arrayBufferLength,
@@ -15,6 +17,7 @@ import {
   getPrototypeOf,
   hasOwnValue,
   isArray,
+  isFiniteNumber,
   mapForEach,
   mapSize,
   numberToString,
@@ -31,7 +34,6 @@ import {
   typedArrayLength,
   typedArrayTag,
 } from "./intrinsics.js";
-import { isPromise } from "./host.js";
 import { isProxy } from "./proxies.js";
 
 const MAXIMUM_ITEMS = 100;
@@ -80,7 +82,7 @@ function renderObject(value: object, depth: number, limit: number): string {
   if (isError(value)) return errorText(value);
   const brand = brandOf(value);
   if (brand === "Date") {
-    return dateValue(value) === dateValue(value) ? dateToIso(value) : "Invalid Date";
+    return isFiniteNumber(dateValue(value)) ? dateToIso(value) : "Invalid Date";
   }
   if (brand === "RegExp") return `/${regexpSource(value)}/${regexpFlags(value)}`;
   const name = className(value);
@@ -98,14 +100,7 @@ function renderObject(value: object, depth: number, limit: number): string {
 }
 
 /** Items of an array or properties of an object, own and enumerable; accessors are named, not run. */
-function renderItems(
-  value: object,
-  depth: number,
-  limit: number,
-  open: string,
-  close: string,
-  label: string,
-): string {
+function renderItems(value: object, depth: number, limit: number, open: string, close: string, label: string): string {
   const asList = open === "[";
   if (depth < 0) return asList ? `[${label === "" ? "Array" : slice(label, 0, label.length - 1)}]` : `[Object]`;
   const keys = ownKeys(value);

@@ -46,7 +46,6 @@ export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: u
   Map.prototype.forEach,
 );
 export const setForEach = uncurried<(set: object, visit: (value: unknown) => void) => void>(Set.prototype.forEach);
-export const isPrototypeOf = uncurried<(proto: object, value: unknown) => boolean>(Object.prototype.isPrototypeOf);
 const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 /** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
@@ -90,6 +89,7 @@ export function ownValue(object: object, key: PropertyKey): unknown {
 }
 
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
+
 export { hasOwn };
 
 /** True for a data property; a descriptor of the engine always owns its fields. */

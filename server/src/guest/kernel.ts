@@ -4,7 +4,16 @@
  */
 import { installConsole } from "./console.js";
 import { describeThrown } from "./errors.js";
-import { describeHandle, handleCount, holdsHandle, release, releaseAll, releaseGroup, retain, valueOf } from "./handles.js";
+import {
+  describeHandle,
+  handleCount,
+  holdsHandle,
+  release,
+  releaseAll,
+  releaseGroup,
+  retain,
+  valueOfHandle,
+} from "./handles.js";
 import { connectHost, evaluateSource, isPromise, setCurrentExecution } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
@@ -24,7 +33,7 @@ import {
   slice,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
-import { Arm, Encoding, EffectKind, emitEffect, InputKind, InputReader, Refusal, takeEffects } from "./protocol.js";
+import { Arm, EffectKind, Encoding, emitEffect, InputKind, InputReader, Refusal, takeEffects } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 
@@ -104,9 +113,7 @@ function flush(): string {
     fail(
       execution,
       Phase.DEADLOCK,
-      new KernelTypeError(
-        "the awaited promise can never settle: nothing is left in the session that could resolve it",
-      ),
+      new KernelTypeError("the awaited promise can never settle: nothing is left in the session that could resolve it"),
     );
   });
   setRunning(0);
@@ -192,8 +199,8 @@ interface Target {
 
 /** Follows a dotted path below a handle, or below the session's names. Getters on the way run. */
 function resolve(handle: string | undefined, path: string | undefined): Target {
-  if (handle !== undefined && path === undefined) return { self: undefined, value: valueOf(handle) };
-  let value: unknown = handle === undefined ? globalObject : valueOf(handle);
+  if (handle !== undefined && path === undefined) return { self: undefined, value: valueOfHandle(handle) };
+  let value: unknown = handle === undefined ? globalObject : valueOfHandle(handle);
   let self: unknown;
   let rest: string | undefined = path;
   let walked = "";
@@ -231,7 +238,7 @@ function readValue(input: InputReader, field: string): unknown {
   const text = input.text();
   if (arm === Arm.HANDLE) {
     if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOf(text);
+    return valueOfHandle(text);
   }
   try {
     return jsonParse(text);
@@ -274,7 +281,9 @@ function settle(execution: Execution, value: unknown): void {
     }
   } else if (execution.encoding !== Encoding.NONE && value !== undefined) {
     const json =
-      execution.encoding === Encoding.HANDLE ? undefined : plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
+      execution.encoding === Encoding.HANDLE
+        ? undefined
+        : plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
     arm = json === undefined ? Arm.HANDLE : Arm.JSON;
     text = json ?? describeHandle(value, execution.group === undefined ? "" : retain(value, execution.group));
   }
@@ -292,7 +301,7 @@ function inspectValue(input: InputReader): void {
   const path = input.optionalText();
   const most = input.number();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const answer = describeProperties(handle === undefined ? globalObject : valueOf(handle), path, most);
+  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
 }

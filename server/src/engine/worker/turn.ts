@@ -5,7 +5,7 @@
 import { type CompiledScript, compileScript } from "../../compile/script.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
-import { clock, type Control } from "./control.js";
+import { type Control, clock } from "./control.js";
 import { EVAL_GLOBAL_ASYNC, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { HEAP_START } from "./layout.js";
 import type { SharedEngine, Source, TurnReply, TurnRequest, UndoReason } from "./messages.js";

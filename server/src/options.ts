@@ -1,0 +1,115 @@
+/** The command line: flags, their defaults, and one clear sentence for each thing that can be wrong. */
+import { isIP } from "node:net";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+
+export interface ServerOptions {
+  /** Host and port; port 0 takes any free one. */
+  readonly host: string;
+  readonly port: number;
+  /** Threads that run guest code. */
+  readonly workers: number;
+  /** The most sessions that may live at once. */
+  readonly maximumSessions: number;
+  /** Allows an address that other machines can reach, without encryption or authentication. */
+  readonly insecure: boolean;
+  readonly logLevel: string;
+}
+
+export const DEFAULT_ADDRESS = "127.0.0.1:50051";
+/** A process can hold about 13,000 memories; some are needed besides the sessions. */
+const DEFAULT_MAXIMUM_SESSIONS = 12_000;
+const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
+
+/** What the user typed is wrong; the message is all he needs. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export const HELP = `livescope: runs untrusted JavaScript in live sessions, over gRPC
+
+  --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
+  --workers N           threads that run guest code (default: one per core, at least 2)
+  --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --log-level LEVEL     ${LOG_LEVELS.join(", ")} (default info)
+  --insecure            allow an address that other machines can reach: there is no encryption and no authentication
+  --help                this text
+`;
+
+/**
+ * @returns the options, or "help"
+ * @throws UsageError
+ */
+export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
+  const values = parse(argv);
+  if (values.help === true) return "help";
+  const address = values.address ?? DEFAULT_ADDRESS;
+  const { host, port } = parseAddress(address);
+  const insecure = values.insecure === true;
+  if (!insecure && !isLoopback(host)) {
+    throw new UsageError(
+      `--address ${address}: ${host} can be reached from other machines and this server has no authentication; ` +
+        "listen on 127.0.0.1, or add --insecure if something else protects it",
+    );
+  }
+  const logLevel = values["log-level"] ?? "info";
+  if (!LOG_LEVELS.includes(logLevel)) throw new UsageError(`--log-level ${logLevel}: choose ${LOG_LEVELS.join(", ")}`);
+  return {
+    host,
+    port,
+    workers: count("--workers", values.workers, Math.max(2, availableParallelism()), 64),
+    maximumSessions: count(
+      "--max-sessions",
+      values["max-sessions"],
+      DEFAULT_MAXIMUM_SESSIONS,
+      DEFAULT_MAXIMUM_SESSIONS,
+    ),
+    insecure,
+    logLevel,
+  };
+}
+
+function parse(argv: readonly string[]) {
+  try {
+    return parseArgs({
+      args: [...argv],
+      strict: true,
+      allowPositionals: false,
+      options: {
+        address: { type: "string" },
+        workers: { type: "string" },
+        "max-sessions": { type: "string" },
+        "log-level": { type: "string" },
+        insecure: { type: "boolean" },
+        help: { type: "boolean" },
+      },
+    }).values;
+  } catch (error) {
+    const [sentence = ""] = String(error instanceof Error ? error.message : error).split(/[\n.] ?/);
+    throw new UsageError(`${sentence}; --help lists the flags`);
+  }
+}
+
+/** `host:port`, with brackets around an IPv6 host. */
+export function parseAddress(address: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  if (host === undefined || !(port <= 65_535)) {
+    throw new UsageError(`--address ${address}: give HOST:PORT, such as ${DEFAULT_ADDRESS}`);
+  }
+  return { host, port };
+}
+
+function isLoopback(host: string): boolean {
+  return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
+}
+
+function count(flag: string, text: string | undefined, unset: number, most: number): number {
+  if (text === undefined) return unset;
+  const value = Number(text);
+  if (!/^\d+$/.test(text) || value < 1 || value > most) {
+    throw new UsageError(`${flag} ${text}: give a whole number from 1 to ${most}`);
+  }
+  return value;
+}

@@ -1,0 +1,159 @@
+/** Checks the requests that run code and turns them into commands of the domain. */
+import { createHash } from "node:crypto";
+import {
+  CallRequest,
+  ExecuteRequest,
+  Language,
+  type Limits as LimitsMessage,
+  SourceType,
+  type Value,
+} from "@livescope/proto";
+import { invalid, unimplemented } from "../session/errors.js";
+import type { Command, CommandOptions } from "../session/execution.js";
+import type { Limits } from "../session/limits.js";
+import { millisecondsOf } from "./time.js";
+import type { CallContext } from "./unary.js";
+import { checkedEncoding, checkedHandleId, inputValue, inputValues } from "./values.js";
+
+const TEXT_LIMIT = 1024;
+const ARGUMENTS = 10_000;
+
+export interface CheckedCommand {
+  readonly command: Command;
+  readonly options: CommandOptions;
+}
+
+/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+export function executeCommand(request: ExecuteRequest, context: CallContext): CheckedCommand {
+  if (request.language === Language.TYPESCRIPT) throw unimplemented("language: TypeScript");
+  if (request.sourceType === SourceType.MODULE) throw unimplemented("source_type: a module");
+  if (request.modules.size > 0) throw unimplemented("modules");
+  refuseUnbuilt(request);
+  const command: Command = {
+    kind: "execute",
+    code: request.code,
+    filename: checkedText(request.filename, "filename") || "script.js",
+    bindings: inputValues(request.bindings, "bindings"),
+  };
+  const digest = (): string =>
+    digestOf(
+      "execute",
+      ExecuteRequest.encode({
+        ...request,
+        bindings: canonicalValues(request.bindings),
+        limits: undefined,
+        parentExecutionId: "",
+      }).finish(),
+    );
+  return { command, options: optionsOf(request, context, digest) };
+}
+
+/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+export function callCommand(request: CallRequest, context: CallContext): CheckedCommand {
+  refuseUnbuilt(request);
+  const { handleId, path, thisValue, args } = request;
+  if (handleId === undefined && path === "") {
+    throw invalid("handle_id", "name what to call: a handle_id, a path, or both");
+  }
+  if (args.length > ARGUMENTS) throw invalid("args", `may have at most ${ARGUMENTS} elements`);
+  const command: Command = {
+    kind: "call",
+    handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
+    path: path === "" ? undefined : checkedPath(path),
+    construct: request.construct,
+    thisValue: thisValue === undefined ? undefined : inputValue(thisValue, "this_value"),
+    args: args.map((value, i) => inputValue(value, `args[${i}]`)),
+  };
+  const digest = (): string =>
+    digestOf(
+      "call",
+      CallRequest.encode({
+        ...request,
+        args: args.map(canonicalValue),
+        ...(thisValue === undefined ? {} : { thisValue: canonicalValue(thisValue) }),
+        limits: undefined,
+        parentExecutionId: "",
+      }).finish(),
+    );
+  return { command, options: optionsOf(request, context, digest) };
+}
+
+/** @throws SessionError INVALID_REQUEST for an empty step or one no name can be */
+export function checkedPath(path: string): string {
+  checkedText(path, "path");
+  if (path.split(".").includes("")) throw invalid("path", "must be names joined by dots, such as `a.b`");
+  return path;
+}
+
+/** @throws SessionError INVALID_REQUEST */
+export function requestedLimits(limits: LimitsMessage | undefined): Partial<Limits> | undefined {
+  if (limits === undefined) return undefined;
+  return {
+    memoryBytes: Number(limits.memoryBytes),
+    timeout: millisecondsOf(limits.timeout, "limits.timeout"),
+    cpuTime: millisecondsOf(limits.cpuTime, "limits.cpu_time"),
+    consoleBytes: Number(limits.consoleBytes),
+    valueBytes: Number(limits.valueBytes),
+    handles: Number(limits.handles),
+    queuedExecutions: Number(limits.queuedExecutions),
+  };
+}
+
+/** @throws SessionError INVALID_REQUEST for an id that is too long or not printable */
+export function checkedRequestId(requestId: string): string {
+  if (requestId.length > 128 || !/^[\x21-\x7e]*$/.test(requestId)) {
+    throw invalid("request_id", "must be at most 128 visible ASCII characters; a UUID is best");
+  }
+  return requestId;
+}
+
+/** Names a request by the SHA-256 of its canonical form; requests of different kinds never have the same name. */
+export function digestOf(kind: string, bytes: Uint8Array): string {
+  return createHash("sha256").update(kind).update(bytes).digest("base64");
+}
+
+/** Values in the order of their names: what serialises maps in random order must not look like another request. */
+export function canonicalValues(values: ReadonlyMap<string, Value>): Map<string, Value> {
+  return new Map([...values].sort(byName).map(([name, value]) => [name, canonicalValue(value)]));
+}
+
+function canonicalValue(value: Value): Value {
+  if (value.kind?.$case !== "data") return value;
+  return { kind: { $case: "data", value: canonicalJson(JSON.parse(String(value.kind.value))) } };
+}
+
+function canonicalJson(value: unknown): string {
+  if (typeof value !== "object" || value === null) return JSON.stringify(value);
+  if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
+  const entries = Object.entries(value).sort(byName);
+  return `{${entries.map(([name, item]) => `${JSON.stringify(name)}:${canonicalJson(item)}`).join(",")}}`;
+}
+
+function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
+  if (request.locals.size > 0) throw unimplemented("locals");
+  if (request.atomic) throw unimplemented("atomic");
+  if (request.parentExecutionId !== "") throw unimplemented("parent_execution_id");
+}
+
+function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, digest: () => string): CommandOptions {
+  const requestId = checkedRequestId(request.requestId);
+  return {
+    limits: requestedLimits(request.limits),
+    encoding: checkedEncoding(request.encoding),
+    handleGroup: checkedText(request.handleGroup, "handle_group"),
+    requestId,
+    digest: requestId === "" ? "" : digest(),
+    deadline: context.deadline,
+  };
+}
+
+/** Short texts that name something: they travel into the engine, which reads up to the first NUL. */
+export function checkedText(text: string, field: string): string {
+  if (text.length > TEXT_LIMIT) throw invalid(field, `must have at most ${TEXT_LIMIT} characters`);
+  if (text.includes("\0")) throw invalid(field, "must be text without NUL characters");
+  return text;
+}

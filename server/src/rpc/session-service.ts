@@ -1,0 +1,120 @@
+/** SessionService: create, get, list, delete. */
+import {
+  CreateSessionRequest,
+  Durability,
+  type Session as SessionMessage,
+  type SessionServiceServer,
+  SessionState,
+} from "@livescope/proto";
+import type { Logger } from "pino";
+import { invalid, SessionError, unimplemented } from "../session/errors.js";
+import type { Session } from "../session/session.js";
+import type { Sessions } from "../session/sessions.js";
+import { canonicalValues, checkedRequestId, checkedText, digestOf, requestedLimits } from "./commands.js";
+import { limitsMessage } from "./sandbox-service.js";
+import { durationOf, millisecondsOf } from "./time.js";
+import { type Handler, unary } from "./unary.js";
+import { refuseStream } from "./unbuilt.js";
+import { inputValues } from "./values.js";
+
+const PAGE = { unset: 50, most: 1_000 };
+const LABELS = 64;
+
+export function sessionService(sessions: Sessions, logger: Logger): SessionServiceServer {
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
+  return {
+    createSession: handle(async (request) => ({ session: sessionMessage(await create(sessions, request)) })),
+    getSession: handle((request) => ({ session: sessionMessage(sessions.get(request.sessionId)) })),
+    listSessions: handle((request) => {
+      const { pageSize } = request;
+      if (pageSize < 0 || pageSize > PAGE.most) {
+        throw invalid("page_size", `must be between 0 (${PAGE.unset}) and ${PAGE.most}`);
+      }
+      const page = sessions.list(pageSize || PAGE.unset, request.pageToken, request.labels);
+      return { sessions: page.sessions.map(sessionMessage), nextPageToken: page.next };
+    }),
+    updateSession: handle(() => {
+      throw unimplemented("UpdateSession");
+    }),
+    deleteSession: handle(async (request) => {
+      try {
+        await sessions.delete(request.sessionId);
+      } catch (error) {
+        if (!request.allowMissing || !isMissing(error)) throw error;
+      }
+      return {};
+    }),
+    forkSession: handle(() => {
+      throw unimplemented("ForkSession");
+    }),
+    rollbackSession: handle(() => {
+      throw unimplemented("RollbackSession");
+    }),
+    watchSession: (stream) => refuseStream(stream, "WatchSession", logger),
+  };
+}
+
+function create(sessions: Sessions, request: CreateSessionRequest): Promise<Session> {
+  if (request.snapshotId !== "") throw unimplemented("snapshot_id");
+  if (request.durability === Durability.DURABLE) throw unimplemented("durability: DURABLE");
+  if (request.modules.size > 0) throw unimplemented("modules");
+  if (request.labels.size > LABELS) throw invalid("labels", `may have at most ${LABELS} entries`);
+  for (const [name, value] of request.labels) {
+    checkedText(name, "labels");
+    checkedText(value, `labels[${name}]`);
+  }
+  const requestId = checkedRequestId(request.requestId);
+  const digest = (): string =>
+    digestOf(
+      "createSession",
+      CreateSessionRequest.encode({
+        ...request,
+        globals: canonicalValues(request.globals),
+        labels: new Map([...request.labels].sort()),
+        limits: undefined,
+      }).finish(),
+    );
+  return sessions.create({
+    sessionId: request.sessionId,
+    labels: request.labels,
+    limits: requestedLimits(request.limits) ?? {},
+    idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
+    globals: inputValues(request.globals, "globals"),
+    setup: request.setup,
+    requestId,
+    digest: requestId === "" ? "" : digest(),
+  });
+}
+
+function isMissing(error: unknown): boolean {
+  return (
+    error instanceof SessionError &&
+    (error.reason === "SESSION_NOT_FOUND" || error.reason === "SESSION_DELETED" || error.reason === "SESSION_EXPIRED")
+  );
+}
+
+function sessionMessage(session: Session): SessionMessage {
+  return {
+    sessionId: session.sessionId,
+    state: SessionState.ACTIVE,
+    labels: new Map(session.labels),
+    limits: limitsMessage(session.limits),
+    durability: Durability.EPHEMERAL,
+    idleTtl: durationOf(session.idleTtl),
+    createTime: new Date(session.createdAt),
+    lastUseTime: new Date(session.lastUsedAt),
+    expireTime: new Date(session.expiresAt),
+    parent: "",
+    usage: {
+      wallTime: durationOf(session.usage.wallTime),
+      cpuTime: durationOf(session.usage.cpuTime),
+      queueTime: durationOf(session.usage.queueTime),
+      hostTime: undefined,
+      memoryBytes: BigInt(session.memoryBytes),
+      turns: BigInt(session.usage.turns),
+      hostCalls: 0n,
+    },
+    memoryBytes: BigInt(session.memoryBytes),
+    handleCount: BigInt(session.handleCount),
+  };
+}

@@ -1,0 +1,71 @@
+/** The one place where errors become gRPC statuses, with the details that programs read. */
+import { status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
+import { type Any, BadRequest, ErrorInfo, QuotaFailure, RetryInfo, Status } from "@livescope/proto";
+import type { Logger } from "pino";
+import { type ErrorReason, SessionError } from "../session/errors.js";
+import { durationOf } from "./time.js";
+
+const DOMAIN = "sandbox.v1";
+const DETAILS_KEY = "grpc-status-details-bin";
+
+const CODES: Readonly<Record<ErrorReason, Code>> = {
+  SESSION_NOT_FOUND: Code.NOT_FOUND,
+  SESSION_DELETED: Code.NOT_FOUND,
+  SESSION_EXPIRED: Code.NOT_FOUND,
+  SESSION_ALREADY_EXISTS: Code.ALREADY_EXISTS,
+  HANDLE_NOT_FOUND: Code.NOT_FOUND,
+  REQUEST_ID_REUSED: Code.INVALID_ARGUMENT,
+  OUTCOME_EXPIRED: Code.FAILED_PRECONDITION,
+  QUEUE_FULL: Code.RESOURCE_EXHAUSTED,
+  QUOTA_EXCEEDED: Code.RESOURCE_EXHAUSTED,
+  DRAINING: Code.UNAVAILABLE,
+  INVALID_REQUEST: Code.INVALID_ARGUMENT,
+  UNIMPLEMENTED: Code.UNIMPLEMENTED,
+  SESSION_DELETED_MEANWHILE: Code.ABORTED,
+};
+
+/** The reason as the contract names it; empty for statuses that need none. */
+function publicReason(reason: ErrorReason): string {
+  if (reason === "SESSION_DELETED_MEANWHILE") return "SESSION_DELETED";
+  return reason === "UNIMPLEMENTED" ? "" : reason;
+}
+
+/** What a handler's failure looks like on the wire. What is no SessionError is a fault of ours: logged, not told. */
+export function toServiceError(error: unknown, logger: Logger): ServiceError {
+  if (!(error instanceof SessionError)) {
+    logger.error({ err: error }, "a request failed inside the server");
+    return serviceError(Code.INTERNAL, "the server failed to handle this request; its log says more", undefined);
+  }
+  const code = CODES[error.reason];
+  const details: Any[] = [];
+  const reason = publicReason(error.reason);
+  if (reason !== "") {
+    const metadata = new Map(Object.entries(error.details.ids ?? {}).map(([name, id]) => [name, id.slice(0, 256)]));
+    details.push(pack("ErrorInfo", ErrorInfo.encode({ reason, domain: DOMAIN, metadata }).finish()));
+  }
+  const { field, retryAfter } = error.details;
+  if (field !== undefined) {
+    const violation = { field, description: error.message, reason: "", localizedMessage: undefined };
+    details.push(pack("BadRequest", BadRequest.encode({ fieldViolations: [violation] }).finish()));
+  }
+  if (error.reason === "QUOTA_EXCEEDED") {
+    const violation = QuotaFailure.fromPartial({ violations: [{ subject: "sessions", description: error.message }] });
+    details.push(pack("QuotaFailure", QuotaFailure.encode(violation).finish()));
+  }
+  if (retryAfter !== undefined) {
+    details.push(pack("RetryInfo", RetryInfo.encode({ retryDelay: durationOf(retryAfter) }).finish()));
+  }
+  return serviceError(code, error.message, details);
+}
+
+function serviceError(code: Code, message: string, details: Any[] | undefined): ServiceError {
+  const metadata = new Metadata();
+  if (details !== undefined && details.length > 0) {
+    metadata.set(DETAILS_KEY, Buffer.from(Status.encode({ code, message, details }).finish()));
+  }
+  return Object.assign(new Error(message), { code, details: message, metadata });
+}
+
+function pack(type: string, value: Uint8Array): Any {
+  return { typeUrl: `type.googleapis.com/google.rpc.${type}`, value: Buffer.from(value) };
+}

@@ -1,0 +1,42 @@
+/** Turns a function from request to response into a gRPC handler. */
+import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
+import type { Logger } from "pino";
+import { toServiceError } from "./status.js";
+
+/** What a handler may know of the call it serves. */
+export interface CallContext {
+  /** Milliseconds since the epoch; Infinity when the caller set none. */
+  readonly deadline: number;
+  /** Runs `listener` when the caller cancels, vanishes, or its deadline passes. */
+  onCancelled(listener: () => void): void;
+}
+
+export type Handler<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
+
+export function unary<Request, Response>(
+  handler: Handler<Request, Response>,
+  logger: Logger,
+): handleUnaryCall<Request, Response> {
+  return (call, callback) => void answer(handler, call, callback, logger);
+}
+
+async function answer<Request, Response>(
+  handler: Handler<Request, Response>,
+  call: ServerUnaryCall<Request, Response>,
+  callback: sendUnaryData<Response>,
+  logger: Logger,
+): Promise<void> {
+  try {
+    callback(null, await handler(call.request, contextOf(call)));
+  } catch (error) {
+    callback(toServiceError(error, logger));
+  }
+}
+
+function contextOf(call: ServerUnaryCall<unknown, unknown>): CallContext {
+  const deadline = call.getDeadline();
+  return {
+    deadline: typeof deadline === "number" ? deadline : deadline.getTime(),
+    onCancelled: (listener) => void call.on("cancelled", listener),
+  };
+}

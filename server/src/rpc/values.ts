@@ -1,0 +1,161 @@
+/** Values and outcomes between the contract and the domain. Value texts are moved, not read. */
+import {
+  type ConsoleEntry,
+  ConsoleLevel,
+  Encoding,
+  type Exception,
+  ExceptionPhase,
+  type Execution,
+  InvalidData,
+  StopReason,
+  type Value,
+} from "@livescope/proto";
+import type { InputValue } from "../engine/kernel-protocol.js";
+import { invalid, unimplemented } from "../session/errors.js";
+import type * as domain from "../session/outcome.js";
+import { durationOf } from "./time.js";
+
+/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+export function inputValue(value: Value | undefined, field: string): InputValue {
+  const kind = value?.kind;
+  if (kind === undefined) return { kind: "undefined" };
+  switch (kind.$case) {
+    case "data": {
+      const data: unknown = kind.value;
+      if (data instanceof InvalidData) throw invalid(field, data.message);
+      return { kind: "json", text: String(data) };
+    }
+    case "json":
+      // The engine reads text up to the first NUL, so what follows it would be lost silently.
+      if (kind.value.includes("\0")) throw invalid(field, "is not valid JSON text");
+      return { kind: "json", text: kind.value };
+    case "handle":
+      if (kind.value.handleId === "") throw invalid(`${field}.handle.handle_id`, "must not be empty");
+      return { kind: "handle", handleId: checkedHandleId(kind.value.handleId, `${field}.handle.handle_id`) };
+    case "hostFunction":
+      throw invalid(field, "host functions travel over Connect only");
+    default:
+      throw unimplemented(`a value of kind ${kind.$case} in a request`);
+  }
+}
+
+const HANDLE_ID_LIMIT = 64;
+
+/** Ids that no session ever gave are not looked for; but whatever text it is must survive the way into the engine. */
+export function checkedHandleId(handleId: string, field: string): string {
+  if (handleId === "") throw invalid(field, "must not be empty; is the variable that should hold it unset?");
+  if (handleId.length > HANDLE_ID_LIMIT || !/^[\x21-\x7e]+$/.test(handleId)) {
+    throw invalid(field, `must be at most ${HANDLE_ID_LIMIT} visible ASCII characters`);
+  }
+  return handleId;
+}
+
+/** Names become properties or bindings, never parts of source text, and still must be names. */
+const NAME = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
+const RESERVED = new Set(
+  (
+    "await break case catch class const continue debugger default delete do else enum export extends false finally for " +
+    "function if implements import in instanceof interface let new null package private protected public return static " +
+    "super switch this throw true try typeof var void while with yield arguments eval"
+  ).split(" "),
+);
+
+/** @throws SessionError INVALID_REQUEST for a name that no variable can have */
+export function inputValues(values: ReadonlyMap<string, Value>, field: string): Map<string, InputValue> {
+  const inputs = new Map<string, InputValue>();
+  for (const [name, value] of values) {
+    if (!NAME.test(name)) throw invalid(`${field}[${JSON.stringify(name.slice(0, 64))}]`, "is not an identifier");
+    if (RESERVED.has(name)) throw invalid(`${field}[${name}]`, "is a reserved word and cannot be a variable's name");
+    inputs.set(name, inputValue(value, `${field}[${name}]`));
+  }
+  return inputs;
+}
+
+/** @throws SessionError INVALID_REQUEST for a number that is no encoding of the contract */
+export function checkedEncoding(encoding: Encoding): Encoding {
+  if (Encoding[encoding] === undefined || encoding === Encoding.UNRECOGNIZED) throw invalid("encoding", "is not known");
+  return encoding;
+}
+
+export function executionMessage(outcome: domain.Outcome, encoding: Encoding): Execution {
+  const { usage } = outcome;
+  return {
+    executionId: outcome.executionId,
+    outcome: outcomeMessage(outcome.result, encoding),
+    console: outcome.console.map(consoleMessage),
+    consoleTruncated: false,
+    warnings: [],
+    usage: {
+      wallTime: durationOf(usage.wallTime),
+      cpuTime: durationOf(usage.cpuTime),
+      queueTime: durationOf(usage.queueTime),
+      hostTime: undefined,
+      memoryBytes: BigInt(usage.memoryBytes),
+      turns: BigInt(usage.turns),
+      hostCalls: 0n,
+    },
+    undone: outcome.undone,
+  };
+}
+
+function outcomeMessage(result: domain.Outcome["result"], encoding: Encoding): Execution["outcome"] {
+  switch (result.kind) {
+    case "value":
+      return { $case: "value", value: valueMessage(result.value, encoding) };
+    case "exception":
+      return { $case: "exception", value: exceptionMessage(result.exception) };
+    default:
+      return { $case: "stopped", value: { reason: StopReason[result.reason], message: result.message } };
+  }
+}
+
+function valueMessage(value: domain.Value, encoding: Encoding): Value {
+  switch (value.kind) {
+    case "json":
+      return { kind: { $case: encoding === Encoding.UNSPECIFIED ? "data" : "json", value: value.text } };
+    case "handle":
+      return { kind: { $case: "handle", value: value.handle } };
+    default:
+      return { kind: undefined };
+  }
+}
+
+const PHASES = {
+  parse: ExceptionPhase.PARSE,
+  evaluate: ExceptionPhase.EVALUATE,
+  rejection: ExceptionPhase.REJECTION,
+  deadlock: ExceptionPhase.DEADLOCK,
+  encode: ExceptionPhase.ENCODE,
+} as const;
+
+function exceptionMessage(exception: domain.GuestException): Exception {
+  const { name, message, stack, frames, phase, cause, thrown } = exception;
+  return {
+    name,
+    message,
+    stack,
+    frames: [...frames],
+    phase: phase === undefined ? ExceptionPhase.UNSPECIFIED : PHASES[phase],
+    cause: cause === undefined ? undefined : exceptionMessage(cause),
+    thrown: thrown === undefined ? undefined : { kind: { $case: "data", value: thrown } },
+  };
+}
+
+const LEVELS = {
+  debug: ConsoleLevel.DEBUG,
+  log: ConsoleLevel.LOG,
+  info: ConsoleLevel.INFO,
+  warn: ConsoleLevel.WARN,
+  error: ConsoleLevel.ERROR,
+} as const;
+
+function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
+  return {
+    level: LEVELS[entry.level],
+    text: entry.text,
+    args: [],
+    time: new Date(entry.time),
+    frame: undefined,
+    undone: false,
+  };
+}

@@ -1,0 +1,109 @@
+/** Joins the parts: engine, sessions, and the gRPC services over them. */
+import { readFileSync } from "node:fs";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { SandboxServiceService, SessionServiceService, SnapshotServiceService } from "@livescope/proto";
+import { HealthImplementation } from "grpc-health-check";
+import { type Logger, pino } from "pino";
+import { Engine } from "./engine/engine.js";
+import { receiveDeadline } from "./rpc/receive-deadline.js";
+import { addReflection } from "./rpc/reflection.js";
+import { sandboxService } from "./rpc/sandbox-service.js";
+import { sessionService } from "./rpc/session-service.js";
+import { snapshotService } from "./rpc/snapshot-service.js";
+import { Sessions } from "./session/sessions.js";
+
+export interface StartOptions {
+  /** Default 127.0.0.1. */
+  readonly host?: string;
+  /** Default 0: any free port. */
+  readonly port?: number;
+  /** Threads that run guest code; default 2. */
+  readonly workers?: number;
+  /** The most sessions that may live at once; default 12,000. */
+  readonly maximumSessions?: number;
+  /** Tests only: each turn of a session goes to another worker than the one before. */
+  readonly rotateWorkers?: boolean;
+  /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
+  readonly receiveTimeout?: number;
+  /** Default: silent. */
+  readonly logger?: Logger;
+}
+
+export interface RunningServer {
+  /** Host and port it listens on. */
+  readonly address: string;
+  /** Bytes every session starts with. */
+  readonly baseImageBytes: number;
+  /** Takes nothing new, lets what runs finish, then ends. A second call waits for the first. */
+  close(): Promise<void>;
+}
+
+const MESSAGE_BYTES = 4 * 1024 * 1024;
+const CHANNEL_OPTIONS = {
+  "grpc.max_receive_message_length": MESSAGE_BYTES,
+  "grpc.max_send_message_length": MESSAGE_BYTES,
+  "grpc.max_concurrent_streams": 1_000,
+  "grpc.max_connection_idle_ms": 10 * 60_000,
+  "grpc.keepalive_time_ms": 60_000,
+  "grpc.keepalive_timeout_ms": 20_000,
+} as const;
+
+const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", "sandbox.v1.SnapshotService"];
+
+/** @throws Error when the address cannot be bound or the engine does not start */
+export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
+  const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
+  const engine = await Engine.start({ workers: options.workers ?? 2, rotateWorkers: options.rotateWorkers ?? false });
+  const sessions = new Sessions(engine, options.maximumSessions ?? 12_000);
+  const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
+  const server = new Server({
+    ...CHANNEL_OPTIONS,
+    interceptors: [receiveDeadline(options.receiveTimeout ?? 30_000)],
+  });
+  const facts = { version: version(), engineDigest: engine.digest };
+  server.addService(SandboxServiceService, sandboxService(sessions, facts, logger));
+  server.addService(SessionServiceService, sessionService(sessions, logger));
+  server.addService(SnapshotServiceService, snapshotService(logger));
+  health.addToServer(server);
+  addReflection(server);
+
+  let bound: number;
+  try {
+    bound = await bind(server, host, port);
+  } catch (error) {
+    await engine.close();
+    throw error;
+  }
+  const close = async (): Promise<void> => {
+    for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
+    await sessions.drain();
+    // Answers of the last executions leave in the ticks after their outcomes.
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    server.forceShutdown();
+    await engine.close();
+  };
+  let closing: Promise<void> | undefined;
+  return {
+    address: `${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    baseImageBytes: engine.baseImageBytes,
+    close: () => {
+      closing ??= close();
+      return closing;
+    },
+  };
+}
+
+function bind(server: Server, host: string, port: number): Promise<number> {
+  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
+  return new Promise((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+}
+
+function version(): string {
+  const text = readFileSync(new URL("../package.json", import.meta.url), "utf8");
+  return (JSON.parse(text) as { version: string }).version;
+}

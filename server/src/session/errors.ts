@@ -1,0 +1,47 @@
+/** What can be wrong with a request, as the domain says it; rpc/status.ts turns it into a gRPC status. */
+
+export type ErrorReason =
+  | "SESSION_NOT_FOUND"
+  | "SESSION_DELETED"
+  | "SESSION_EXPIRED"
+  | "SESSION_ALREADY_EXISTS"
+  | "HANDLE_NOT_FOUND"
+  | "REQUEST_ID_REUSED"
+  | "OUTCOME_EXPIRED"
+  | "QUEUE_FULL"
+  | "QUOTA_EXCEEDED"
+  | "DRAINING"
+  | "INVALID_REQUEST"
+  | "UNIMPLEMENTED"
+  /** The running call's own session was deleted under it. */
+  | "SESSION_DELETED_MEANWHILE";
+
+export interface ErrorDetails {
+  /** The ids involved, by field name. */
+  readonly ids?: Readonly<Record<string, string>>;
+  /** Path of the request field that is wrong. */
+  readonly field?: string;
+  /** Milliseconds after which trying again makes sense. */
+  readonly retryAfter?: number;
+}
+
+export class SessionError extends Error {
+  override readonly name = "SessionError";
+  readonly reason: ErrorReason;
+  readonly details: ErrorDetails;
+
+  /** @param message says what is wrong and what to do about it */
+  constructor(reason: ErrorReason, message: string, details: ErrorDetails = {}) {
+    super(message);
+    this.reason = reason;
+    this.details = details;
+  }
+}
+
+export function invalid(field: string, message: string): SessionError {
+  return new SessionError("INVALID_REQUEST", `${field}: ${message}`, { field });
+}
+
+export function unimplemented(what: string): SessionError {
+  return new SessionError("UNIMPLEMENTED", `${what} is not built yet in this version of livescope`);
+}

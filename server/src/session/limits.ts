@@ -1,0 +1,87 @@
+/** All limits in one place. Nothing is unlimited: 0 in a request means the default here. */
+import { invalid } from "./errors.js";
+
+export interface Limits {
+  /** The most a session's heap may grow to, in bytes. */
+  readonly memoryBytes: number;
+  /** Wall time of one execution from its first turn, in milliseconds. */
+  readonly timeout: number;
+  /** Time one turn may hold a worker, in milliseconds. */
+  readonly cpuTime: number;
+  /** Console text kept for one execution, in bytes. */
+  readonly consoleBytes: number;
+  /** Size of one encoded value, in bytes. */
+  readonly valueBytes: number;
+  /** Handles a session may hold. */
+  readonly handles: number;
+  /** Executions that may wait for a session. */
+  readonly queuedExecutions: number;
+}
+
+const MEBIBYTE = 1 << 20;
+
+export const DEFAULT_LIMITS: Limits = {
+  memoryBytes: 64 * MEBIBYTE,
+  timeout: 10_000,
+  cpuTime: 10_000,
+  consoleBytes: 256 * 1024,
+  valueBytes: 3 * MEBIBYTE,
+  handles: 10_000,
+  queuedExecutions: 1_000,
+};
+
+export const MAXIMUM_LIMITS: Limits = {
+  memoryBytes: 512 * MEBIBYTE,
+  timeout: 10 * 60_000,
+  cpuTime: 60_000,
+  consoleBytes: MEBIBYTE,
+  valueBytes: 3 * MEBIBYTE,
+  handles: 100_000,
+  queuedExecutions: 10_000,
+};
+
+const NAMES = Object.keys(DEFAULT_LIMITS) as readonly (keyof Limits)[];
+
+/** Field names as the contract spells them, for messages. */
+const FIELD: Readonly<Record<keyof Limits, string>> = {
+  memoryBytes: "limits.memory_bytes",
+  timeout: "limits.timeout",
+  cpuTime: "limits.cpu_time",
+  consoleBytes: "limits.console_bytes",
+  valueBytes: "limits.value_bytes",
+  handles: "limits.handles",
+  queuedExecutions: "limits.queued_executions",
+};
+
+/**
+ * The limits of a session.
+ *
+ * @throws SessionError INVALID_REQUEST for a negative limit or one above the server's maximum
+ */
+export function sessionLimits(requested: Partial<Limits>): Limits {
+  checkLimits(requested);
+  const limits: Record<keyof Limits, number> = { ...DEFAULT_LIMITS };
+  for (const name of NAMES) limits[name] = requested[name] || DEFAULT_LIMITS[name];
+  return limits;
+}
+
+/** The limits of one execution: the smaller of its own and its session's. */
+export function executionLimits(session: Limits, requested: Partial<Limits> | undefined): Limits {
+  if (requested === undefined) return session;
+  checkLimits(requested);
+  const limits: Record<keyof Limits, number> = { ...session };
+  for (const name of NAMES) limits[name] = Math.min(session[name], requested[name] || session[name]);
+  return limits;
+}
+
+function checkLimits(requested: Partial<Limits>): void {
+  for (const name of NAMES) {
+    const value = requested[name];
+    if (value === undefined) continue;
+    // Written so that NaN is refused as well.
+    if (!(value >= 0)) throw invalid(FIELD[name], "must not be negative; leave it at 0 for the default");
+    if (value > MAXIMUM_LIMITS[name]) {
+      throw invalid(FIELD[name], `is above this server's maximum of ${MAXIMUM_LIMITS[name]}`);
+    }
+  }
+}

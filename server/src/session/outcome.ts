@@ -1,0 +1,116 @@
+/** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
+import type { Effect, ExceptionPhase } from "../engine/kernel-protocol.js";
+
+export type Value =
+  | { readonly kind: "undefined" }
+  | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "handle"; readonly handle: HandleDescription };
+
+export interface HandleDescription {
+  /** Empty where no handle can live, as in a session that ends with its execution. */
+  readonly handleId: string;
+  readonly type: string;
+  readonly className: string;
+  readonly preview: string;
+  readonly arity: number;
+}
+
+export interface Frame {
+  readonly functionName: string;
+  readonly filename: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface GuestException {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly frames: readonly Frame[];
+  readonly phase?: ExceptionPhase;
+  readonly cause?: GuestException;
+  /** JSON text of what was thrown, when it was plain data and no error. */
+  readonly thrown?: string;
+}
+
+export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "ENGINE_TRAP" | "CANCELLED";
+
+export interface ConsoleEntry {
+  readonly level: "debug" | "log" | "info" | "warn" | "error";
+  readonly text: string;
+  /** Milliseconds since the epoch. */
+  readonly time: number;
+}
+
+export interface Usage {
+  /** Milliseconds from the first turn to the outcome. */
+  readonly wallTime: number;
+  /** Milliseconds its turns held a worker. */
+  readonly cpuTime: number;
+  /** Milliseconds it waited for the session. */
+  readonly queueTime: number;
+  /** Heap of the session afterwards, in bytes. */
+  readonly memoryBytes: number;
+  readonly turns: number;
+}
+
+export interface Outcome {
+  readonly executionId: string;
+  readonly result:
+    | { readonly kind: "value"; readonly value: Value }
+    | { readonly kind: "exception"; readonly exception: GuestException }
+    | { readonly kind: "stopped"; readonly reason: StopReason; readonly message: string };
+  readonly console: readonly ConsoleEntry[];
+  readonly usage: Usage;
+  readonly undone: boolean;
+}
+
+export function resultOf(effect: Effect & { kind: "value" }): Value {
+  switch (effect.arm) {
+    case "json":
+      return { kind: "json", text: effect.text };
+    case "handle":
+      return { kind: "handle", handle: JSON.parse(effect.text) as HandleDescription };
+    default:
+      return { kind: "undefined" };
+  }
+}
+
+interface ThrownText {
+  readonly name: string;
+  readonly message: string;
+  readonly stack: string;
+  readonly cause?: ThrownText;
+  readonly thrown?: string;
+}
+
+export function exceptionOf(effect: Effect & { kind: "exception" }): GuestException {
+  return describe(JSON.parse(effect.text) as ThrownText, effect.phase);
+}
+
+function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
+  const lines = thrown.stack.split("\n").filter((line) => line !== "" && !line.includes(KERNEL_FILENAME));
+  return {
+    name: thrown.name,
+    message: thrown.message,
+    stack: lines.join("\n"),
+    frames: lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf),
+    ...(phase === undefined ? {} : { phase }),
+    ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
+    ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
+  };
+}
+
+/** The kernel's own frames are of no use to anybody. Its file name is set in engine/worker/boot.ts. */
+const KERNEL_FILENAME = "livescope:kernel";
+const MAXIMUM_FRAMES = 100;
+
+/** `    at name (file:line:column)`, `    at name (native)`, or without a name where the source did not parse. */
+const FRAME = /^\s*at (?:(.*?) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/;
+
+function frameOf(line: string): Frame[] {
+  const match = FRAME.exec(line);
+  if (match === null) return [];
+  const [, functionName = "", filename = "", lineNumber = "0", column = "0"] = match;
+  return [{ functionName, filename, line: Number(lineNumber), column: Number(column) }];
+}

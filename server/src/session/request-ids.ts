@@ -1,0 +1,107 @@
+/**
+ * Remembers the first outcome of every request id, so that a repeat changes nothing and gets the same answer.
+ *
+ * The newest 1,000 outcomes are kept within 1 MiB for an hour; ids are known for longer (the newest 10,000, twice the
+ * time), so that a late repeat is refused instead of run again.
+ */
+import { SessionError } from "./errors.js";
+
+const OUTCOMES = 1_000;
+const OUTCOME_BYTES = 1 << 20;
+const WINDOW = 60 * 60_000;
+const IDS = 10_000;
+
+interface Known<T> {
+  readonly digest: string;
+  readonly since: number;
+  /** The outcome, running or done; gone when it left the window. */
+  outcome: Promise<T> | undefined;
+  bytes: number;
+}
+
+export class RequestIds<T> {
+  readonly #known = new Map<string, Known<T>>();
+  readonly #sizeOf: (outcome: T) => number;
+  #outcomes = 0;
+  #bytes = 0;
+
+  /** @param sizeOf bytes that keeping an outcome takes, roughly */
+  constructor(sizeOf: (outcome: T) => number) {
+    this.#sizeOf = sizeOf;
+  }
+
+  /**
+   * Gives the outcome of the first request with this id, running it if there was none.
+   *
+   * @param digest names the request: two with the same digest are the same
+   * @throws SessionError REQUEST_ID_REUSED for another request, OUTCOME_EXPIRED where only the id is still known
+   */
+  once(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
+    const now = Date.now();
+    this.#expire(now);
+    const known = this.#known.get(requestId);
+    if (known !== undefined) return this.#repeat(requestId, known, digest);
+    const outcome = run();
+    const entry: Known<T> = { digest, since: now, outcome, bytes: 0 };
+    this.#known.set(requestId, entry);
+    this.#outcomes++;
+    outcome.then(
+      (value) => this.#keep(entry, value),
+      // A request that was refused did nothing: its id is free again.
+      () => this.#forget(requestId, entry),
+    );
+    return outcome;
+  }
+
+  #repeat(requestId: string, known: Known<T>, digest: string): Promise<T> {
+    const ids = { request_id: requestId };
+    if (known.digest !== digest) {
+      throw new SessionError(
+        "REQUEST_ID_REUSED",
+        "request_id: was used for another request; draw a new one for each request",
+        { ids, field: "request_id" },
+      );
+    }
+    if (known.outcome === undefined) {
+      throw new SessionError(
+        "OUTCOME_EXPIRED",
+        "the request ran, but its outcome is no longer kept; it is not run again",
+        {
+          ids,
+        },
+      );
+    }
+    return known.outcome;
+  }
+
+  #keep(entry: Known<T>, outcome: T): void {
+    if (entry.outcome === undefined) return;
+    entry.bytes = this.#sizeOf(outcome);
+    this.#bytes += entry.bytes;
+    for (const oldest of this.#known.values()) {
+      if (this.#outcomes <= OUTCOMES && this.#bytes <= OUTCOME_BYTES) break;
+      if (oldest !== entry) this.#dropOutcome(oldest);
+    }
+  }
+
+  #dropOutcome(entry: Known<T>): void {
+    if (entry.outcome === undefined) return;
+    entry.outcome = undefined;
+    this.#outcomes--;
+    this.#bytes -= entry.bytes;
+  }
+
+  #forget(requestId: string, entry: Known<T>): void {
+    this.#dropOutcome(entry);
+    this.#known.delete(requestId);
+  }
+
+  /** Entries stand in the order they came, so the oldest are first. */
+  #expire(now: number): void {
+    for (const [requestId, entry] of this.#known) {
+      if (this.#known.size > IDS || now - entry.since > 2 * WINDOW) this.#forget(requestId, entry);
+      else if (now - entry.since > WINDOW) this.#dropOutcome(entry);
+      else break;
+    }
+  }
+}
