@@ -86,7 +86,7 @@ class ScriptRewriter {
   /** A declaration that names a binding becomes an assignment, which finds the binding first. */
   #assignInstead(declaration: VariableDeclaration, names: readonly string[]): void {
     for (const name of names) if (!this.#bound.has(name)) this.#variables.add(name);
-    this.#text.overwrite(declaration.start, declaration.start + declaration.kind.length, "void (");
+    this.#text.overwrite(declaration.start, declaration.start + declaration.kind.length, "void(");
     const last = declaration.declarations.at(-1);
     for (const declarator of declaration.declarations) {
       if (declarator.init) continue;

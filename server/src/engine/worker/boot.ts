@@ -25,6 +25,8 @@ const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
+/** `JS_STRIP_SOURCE`. */
+const STRIP_SOURCE = 1;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
@@ -51,8 +53,12 @@ export function buildBaseImage(modules: EngineModules, kernelSource: string): Ba
   const dispatcher = engine.QTS_NewFunction(context, name.pointer, 0, 0, DISPATCHER_ID);
   engine.free(name.pointer);
 
+  // The kernel's own source text would be kept, once for each level of nesting; so its functions look like native ones.
+  const stripFlags = findStripFlags(instance, runtime);
+  instance.bytes[stripFlags] = STRIP_SOURCE;
   const install = evaluate(instance, context, kernelSource, KERNEL_FILENAME);
   instance.words.set([dispatcher, engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4)], argv >> 2);
+  instance.bytes[stripFlags] = 0;
   const entries = must(
     instance,
     context,
@@ -67,6 +73,9 @@ export function buildBaseImage(modules: EngineModules, kernelSource: string): Ba
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
 
   const sbrkWord = findSbrkWord(modules, instance);
+  instance.words[gcThresholdWord >> 2] = 0;
+  engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
+  clearFreeHeap(modules, instance, sbrkWord);
   const layout: Layout = { runtime, context, enter, flush, declare, argv, cells, sbrkWord, gcThresholdWord };
   const runs = nonZeroRuns(instance, layout);
   return {
@@ -100,14 +109,19 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
   return (from + index) * 4;
 }
 
+/** `rt->strip_flags` stands right before the shape table, whose fresh state (4 bits, 16 entries) gives it away. */
+function findStripFlags(instance: Instance, runtime: number): number {
+  const words = instance.words.subarray(runtime >> 2, (runtime >> 2) + RUNTIME_STRUCT_WORDS);
+  const found = words.findIndex(
+    (word, i) => word === 0 && 1 << (words[i + 1] ?? 0) === words[i + 2] && (words[i + 2] ?? 0) >= 16,
+  );
+  if (found < 0) throw new EngineAbort("calibration failed: the flags for stripping sources were not found");
+  return runtime + found * 4;
+}
+
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
 function findSbrkWord(modules: EngineModules, instance: Instance): number {
-  const copy = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
-  if (copy.buffer.byteLength < instance.bytes.length) {
-    copy.grow((instance.bytes.length - copy.buffer.byteLength) / 65536);
-  }
-  new Uint8Array(copy.buffer).set(instance.bytes);
-  const probe = Instance.resume(modules, copy, NO_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
   const before = probe.words.slice(0, STATIC_END >> 2);
   probe.exports.malloc(PROBE_BYTES);
   const after = probe.words;
@@ -118,6 +132,38 @@ function findSbrkWord(modules: EngineModules, instance: Instance): number {
   });
   if (found.length === 0) throw new EngineAbort("calibration failed: the top of the heap was not found");
   return Math.min(...found) * 4;
+}
+
+/**
+ * Fills free chunks of the heap with zeroes: what compiling the kernel left behind would otherwise be part of every
+ * session. How many chunks of a size there are below the top of the heap is tried out on a copy, so that the top stays.
+ */
+function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: number): void {
+  const taken: number[] = [];
+  for (let size = 64 * 1024; size >= 64; size >>= 1) {
+    const count = countFreeChunks(modules, instance, sbrkWord, size);
+    for (let i = 0; i < count; i++) {
+      const pointer = instance.exports.malloc(size);
+      instance.bytes.fill(0, pointer, pointer + size);
+      taken.push(pointer);
+    }
+  }
+  for (const pointer of taken) instance.exports.free(pointer);
+}
+
+function countFreeChunks(modules: EngineModules, instance: Instance, sbrkWord: number, size: number): number {
+  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  const top = probe.words[sbrkWord >> 2] ?? 0;
+  let count = 0;
+  while (probe.exports.malloc(size) !== 0 && probe.words[sbrkWord >> 2] === top) count++;
+  return count;
+}
+
+function copyOf(instance: Instance): WebAssembly.Memory {
+  const pages = instance.bytes.length / 65536;
+  const copy = new WebAssembly.Memory({ initial: pages, maximum: PROBE_PAGES, shared: true });
+  new Uint8Array(copy.buffer).set(instance.bytes);
+  return copy;
 }
 
 /** Pages outside the C stack that hold anything, neighbours joined. */

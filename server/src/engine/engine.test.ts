@@ -1,0 +1,194 @@
+import { getQuickJS } from "quickjs-emscripten";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { Engine, type TurnResult } from "./engine.js";
+import type { TurnInput } from "./kernel-protocol.js";
+import type { SessionMemory } from "./session-memory.js";
+
+const MEBIBYTE = 1 << 20;
+
+/** A session at the engine's boundary: gives the JSON text of a result, the exception's text, or why it was undone. */
+class Guest {
+  readonly engine: Engine;
+  readonly memory: SessionMemory;
+  #execution = 1;
+
+  constructor(engine: Engine, memoryBytes = 32 * MEBIBYTE) {
+    this.engine = engine;
+    this.memory = engine.createMemory(memoryBytes);
+  }
+
+  async turn(code: string, budget = 5_000): Promise<TurnResult> {
+    return this.engine.run(this.memory, this.input(code), budget).result;
+  }
+
+  input(code: string): TurnInput {
+    return {
+      kind: "execute",
+      execution: this.#execution++,
+      encoding: 1,
+      handleGroup: "",
+      code,
+      filename: "test.js",
+      bindings: new Map(),
+    };
+  }
+
+  async run(code: string, budget?: number): Promise<string> {
+    return answer(await this.turn(code, budget));
+  }
+}
+
+function answer(result: TurnResult): string {
+  if (result.kind === "undone") return `undone: ${result.reason}`;
+  const settled = result.effects.find(({ kind }) => kind === "value" || kind === "exception");
+  return settled !== undefined && "text" in settled ? settled.text : "";
+}
+
+describe("the engine", () => {
+  let engine: Engine;
+  beforeAll(async () => {
+    engine = await Engine.start({ workers: 2 });
+  });
+  afterAll(() => engine.close());
+
+  test("keeps a session's state from turn to turn", async () => {
+    const guest = new Guest(engine);
+    await guest.run("let n = 1; const add = (by) => (n += by)");
+    expect(await guest.run("add(41)")).toBe("42");
+  });
+
+  test.each([
+    ["1 + 1"],
+    ["[1, 2, 3].map((x) => x ** 2).join()"],
+    ["'\\u00e9'.normalize('NFD').length"],
+    ["new Date(Date.UTC(2024, 1, 29)).toISOString()"],
+    ["(1.1).toFixed(20)"],
+    ["/(?<year>\\d{4})/.exec('in 2026').groups.year"],
+    ["[3, 1, 2].toSorted().toString()"],
+    ["10n ** 20n + ''"],
+    ["Number('0x1f') + parseInt('12px')"],
+    ["JSON.stringify({ a: [1, { b: null }], c: 'x\\n' })"],
+    ["[...'a\\u{1f600}b'].length"],
+    ["Object.keys({ b: 1, a: 2, 1: 3 }).join()"],
+  ])("answers as the package's own loader does: %s", async (code) => {
+    const own = (await getQuickJS()).evalCode(code) as unknown;
+    expect(await new Guest(engine).run(code)).toBe(JSON.stringify(own));
+  });
+
+  test("gives every session UTC and an empty environment", async () => {
+    const guest = new Guest(engine);
+    expect(await guest.run("new Date(2024, 6, 1).getTimezoneOffset()")).toBe("0");
+    expect(await guest.run("new Date(0).toString().includes('GMT+0000')")).toBe("true");
+  });
+
+  test("lets no two sessions draw the same random numbers", async () => {
+    const code = "Math.random()";
+    const drawn = await Promise.all(Array.from({ length: 20 }, () => new Guest(engine).run(code)));
+    expect(new Set(drawn).size).toBe(20);
+  });
+
+  test("stops a turn that is past its budget, and undoes it", async () => {
+    const guest = new Guest(engine);
+    await guest.run("total = 7");
+    expect(await guest.run("total = 8; for (;;);", 50)).toBe("undone: budget");
+    expect(await guest.run("total")).toBe("7");
+  });
+
+  test("ends the worker of a turn that polls for nothing, and undoes it", async () => {
+    const guest = new Guest(engine);
+    await guest.run("total = 7");
+    expect(await guest.run('total = 8; new Array(1e9) + ""', 50)).toBe("undone: budget");
+    expect(await guest.run("total")).toBe("7");
+  });
+
+  test("keeps answering others while one session hangs its worker", async () => {
+    const hung = new Guest(engine).run('new Array(1e9) + ""', 1_000);
+    const other = new Guest(engine);
+    for (let i = 1; i <= 20; i++) expect(await other.run("globalThis.n = (globalThis.n ?? 0) + 1")).toBe(`${i}`);
+    expect(await hung).toBe("undone: budget");
+  });
+
+  test("brings a heap back whole after kills in the middle of allocations", async () => {
+    const guest = new Guest(engine);
+    await guest.run("const kept = Array.from({ length: 2000 }, (_, i) => ({ i, text: 'x'.repeat(i % 50) }))");
+    const sum = "kept.reduce((sum, { i, text }) => sum + i + text.length, 0)";
+    const before = await guest.run(sum);
+    for (let round = 0; round < 6; round++) {
+      const endless = 'for (;;) { kept.push({ more: "y".repeat(500) }); JSON.stringify(kept.slice(0, 50)) }';
+      const turn = engine.run(guest.memory, guest.input(endless), 20 + 7 * round);
+      expect(answer(await turn.result)).toBe("undone: budget");
+      expect(await guest.run('new Array(1e9) + ""', 30)).toBe("undone: budget");
+      expect(await guest.run(sum)).toBe(before);
+    }
+  });
+
+  test("undoes a turn that runs out of memory, also where the guest catches the error", async () => {
+    const guest = new Guest(engine, 16 * MEBIBYTE);
+    await guest.run("var list = [1, 2]");
+    const hog = "for (;;) list.push(new Array(1000).fill(0))";
+    expect(await guest.run(hog)).toBe("undone: memory");
+    expect(await guest.run(`try { ${hog} } catch { list = [] } 1`)).toBe("undone: memory");
+    expect(await guest.run("list.length")).toBe("2");
+  });
+
+  test("undoes a turn that traps the engine", async () => {
+    const guest = new Guest(engine);
+    await guest.run("var x = 1");
+    const trap = "x = 2; Reflect.ownKeys(new Proxy({}, { ownKeys() { return { length: 0x20000001 } } }))";
+    expect(await guest.run(trap)).toBe("undone: trap");
+    expect(await guest.run("x")).toBe("1");
+  });
+
+  test("makes deep recursion an error of the guest", async () => {
+    const guest = new Guest(engine);
+    expect(await guest.run("function f() { return f() } try { f() } catch (e) { e.message }")).toBe('"stack overflow"');
+  });
+
+  test("stops a running turn on request", async () => {
+    const guest = new Guest(engine);
+    const turn = engine.run(guest.memory, guest.input("for (;;);"), 60_000);
+    setTimeout(() => turn.stop(), 20);
+    expect(answer(await turn.result)).toBe("undone: stopped");
+  });
+
+  test("drops a turn that had not begun when it was stopped", async () => {
+    const busy = [new Guest(engine), new Guest(engine)].map((guest) => guest.run("for (;;);", 200));
+    const guest = new Guest(engine);
+    const turn = engine.run(guest.memory, guest.input("ran = true"), 1_000);
+    turn.stop();
+    expect(answer(await turn.result)).toBe("undone: stopped");
+    await Promise.all(busy);
+    expect(await guest.run("typeof ran")).toBe('"undefined"');
+  });
+
+  test("gives a recycled memory without a trace of the session before", async () => {
+    const secret = new Guest(engine);
+    await secret.run("var secret = Array.from({ length: 300 }, (_, i) => 'hush' + i + 'hush')");
+    const { memory } = secret.memory;
+    engine.releaseMemory(secret.memory);
+    expect(Buffer.from(memory.buffer).indexOf("hush")).toBe(-1);
+    const next = new Guest(engine);
+    expect(next.memory.memory).toBe(memory);
+    expect(await next.run("typeof secret")).toBe('"undefined"');
+  });
+});
+
+describe("turns of one session on changing workers", () => {
+  test("see one memory, whatever state it holds", async () => {
+    const engine = await Engine.start({ workers: 2, rotateWorkers: true });
+    try {
+      const guest = new Guest(engine);
+      await guest.run("let count = 0; function* steps() { for (;;) yield ++count } const walk = steps()");
+      const workers = new Set<number>();
+      for (let i = 1; i <= 100; i++) {
+        expect(await guest.run("walk.next().value")).toBe(`${i}`);
+        workers.add(guest.memory.lastWorker);
+      }
+      expect(workers.size).toBe(2);
+      await guest.run("const big = 'x'.repeat(3e6)");
+      expect(await guest.run("big.length + walk.next().value")).toBe("3000101");
+    } finally {
+      await engine.close();
+    }
+  });
+});

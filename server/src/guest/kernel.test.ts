@@ -1,0 +1,241 @@
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { type Effect, type InputValue, ResultEncoding, type TurnInput } from "../engine/kernel-protocol.js";
+import type { SessionMemory } from "../engine/session-memory.js";
+
+const GENEROUS = 5_000;
+let engine: Engine;
+let memory: SessionMemory;
+let execution = 0;
+
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+async function turn(input: TurnInput): Promise<readonly Effect[]> {
+  const result = await engine.run(memory, input, GENEROUS).result;
+  if (result.kind === "undone") throw new Error(`undone: ${result.reason} ${result.message}`);
+  return result.effects;
+}
+
+async function execute(
+  code: string,
+  encoding: number = ResultEncoding.FULL,
+  bindings: ReadonlyMap<string, InputValue> = new Map(),
+): Promise<Effect> {
+  const input: TurnInput = {
+    kind: "execute",
+    execution: ++execution,
+    encoding,
+    handleGroup: "",
+    code,
+    filename: "test.js",
+    bindings,
+  };
+  return settled(await turn(input));
+}
+
+async function call(path: string | undefined, args: readonly InputValue[], handleId?: string): Promise<Effect> {
+  const input: TurnInput = {
+    kind: "call",
+    execution: ++execution,
+    encoding: ResultEncoding.FULL,
+    handleGroup: "",
+    handleId,
+    path,
+    construct: false,
+    thisValue: undefined,
+    args,
+  };
+  return settled(await turn(input));
+}
+
+function settled(effects: readonly Effect[]): Effect {
+  const effect = effects.find(({ kind }) => kind !== "counts");
+  if (effect === undefined) throw new Error("the turn settled nothing");
+  return effect;
+}
+
+const json = (text: string): InputValue => ({ kind: "json", text });
+const valueText = (text: string) => ({ kind: "value", arm: "json", text });
+
+async function handleOf(code: string): Promise<string> {
+  const effect = await execute(code, ResultEncoding.HANDLE);
+  if (effect.kind !== "value") throw new Error(`no handle of ${code}`);
+  return (JSON.parse(effect.text) as { handleId: string }).handleId;
+}
+
+describe("the kernel", () => {
+  beforeAll(() => {
+    memory = engine.createMemory(32 << 20);
+  });
+
+  test("reads several arguments in their order and kind", async () => {
+    await execute("function show(...values) { return JSON.stringify(values.map((v) => typeof v + ':' + v)) }");
+    const handleId = await handleOf("(function named() {})");
+    const args = [json('"a"'), { kind: "undefined" } as const, { kind: "handle", handleId } as const, json("[1,2]")];
+    expect(await call("show", args)).toMatchObject(
+      valueText(JSON.stringify('["string:a","undefined:undefined","function:function named() {}","object:1,2"]')),
+    );
+  });
+
+  test("refuses text that is no JSON, naming the argument, and runs nothing", async () => {
+    await execute("var ran = 0; function f() { ran++ }");
+    for (const text of ["", "{", "1,2", "undefined", "1 2", "[1]]"]) {
+      expect(await call("f", [json("1"), json(text)])).toMatchObject({
+        kind: "refused",
+        reason: "invalidJson",
+        what: "args[1]",
+      });
+    }
+    expect(await execute("ran")).toMatchObject(valueText("0"));
+  });
+
+  test("keeps one handle for one value within a group, and another in another", async () => {
+    await execute("var shared = {}");
+    const first = await handleOf("shared");
+    expect(await handleOf("shared")).toBe(first);
+    expect(first).toMatch(/^[0-9a-f]{16}$/);
+  });
+
+  test("calls methods with the object before the last dot as this", async () => {
+    await execute("var counter = { n: 0, inner: { n: 5, up() { return ++this.n } } }");
+    expect(await call("counter.inner.up", [])).toMatchObject(valueText("6"));
+    const handleId = await handleOf("counter");
+    expect(await call("inner.up", [], handleId)).toMatchObject(valueText("7"));
+  });
+
+  test.each([
+    ["nothingHere", "ReferenceError", "nothingHere is not defined"],
+    ["Math.nope", "TypeError", "Math.nope is not a function"],
+    ["Math.nope.deeper", "TypeError", "cannot read property deeper of Math.nope, which is undefined"],
+  ])("says what is wrong with the path %s", async (path, name, message) => {
+    const effect = await call(path, []);
+    expect(effect.kind === "exception" && JSON.parse(effect.text)).toMatchObject({ name, message });
+  });
+
+  test.each([
+    ["({ a: [1, 'x', true, null] })", '{"a":[1,"x",true,null]}'],
+    ["'\\u2028\\u0000\\ud800'", '"\u2028\\u0000\\ud800"'],
+    ["({ __proto__: null, a: 1 }).a", "1"],
+    ["JSON.parse('{\"__proto__\":1}')", '{"__proto__":1}'],
+  ])("writes plain data as JSON: %s", async (code, text) => {
+    expect(await execute(code)).toMatchObject(valueText(text));
+  });
+
+  test.each([
+    "-0",
+    "NaN",
+    "[undefined]",
+    "[, 1]",
+    "new Date(0)",
+    "({ get a() { return 1 } })",
+    "Object.defineProperty({}, 'a', { value: 1 })",
+    "({ [Symbol('s')]: 1 })",
+    "new (class Point { x = 1 })()",
+    "new Proxy({ a: 1 }, {})",
+    "Object.assign([1], { extra: 1 })",
+    "(() => { const o = {}; o.self = o; return o })()",
+    "(() => { const o = {}; return [o, o] })()",
+    "5n",
+    "Symbol('s')",
+    "() => 1",
+  ])("gives a handle where JSON would change the value: %s", async (code) => {
+    expect(await execute(code)).toMatchObject({ kind: "value", arm: "handle" });
+  });
+
+  test("runs no getter, trap or method of a value it only describes", async () => {
+    await execute("var ran = []");
+    const hostile = `({
+      get a() { ran.push('getter') }, toJSON() { ran.push('toJSON') }, toString() { ran.push('toString') },
+      [Symbol.toPrimitive]() { ran.push('toPrimitive') }, get [Symbol.toStringTag]() { ran.push('tag') },
+      p: new Proxy({}, { get() { ran.push('get') }, ownKeys() { ran.push('keys'); return [] },
+        getPrototypeOf() { ran.push('proto'); return null } }),
+    })`;
+    expect(await execute(hostile)).toMatchObject({ kind: "value", arm: "handle" });
+    expect(await execute(`throw ${hostile}`)).toMatchObject({ kind: "exception" });
+    expect(await execute("ran.length")).toMatchObject(valueText("0"));
+  });
+
+  test("encodes as JSON.stringify does where JSON is asked for", async () => {
+    expect(await execute("({ a: undefined, d: new Date(0), f() {} })", ResultEncoding.JSON)).toMatchObject(
+      valueText('{"d":"1970-01-01T00:00:00.000Z"}'),
+    );
+    expect(await execute("10n", ResultEncoding.JSON)).toMatchObject({ kind: "exception", phase: "encode" });
+    expect(await execute("(() => 1)", ResultEncoding.JSON)).toMatchObject({ kind: "value", arm: "undefined" });
+  });
+
+  test("awaits a promise before it encodes it", async () => {
+    expect(await execute("(async () => { await null; return [1] })()")).toMatchObject(valueText("[1]"));
+    expect(await execute("Promise.reject(new Error('no'))")).toMatchObject({ kind: "exception", phase: "rejection" });
+    expect(await execute("Promise.resolve(1)", ResultEncoding.HANDLE)).toMatchObject({ kind: "value", arm: "handle" });
+  });
+
+  test("says at once that a promise can never settle", async () => {
+    expect(await execute("new Promise(() => {})")).toMatchObject({ kind: "exception", phase: "deadlock" });
+    expect(await execute("await new Promise(() => {})")).toMatchObject({ kind: "exception", phase: "deadlock" });
+  });
+
+  test("binds names for one source and the closures made in it", async () => {
+    const bindings = new Map([["x", json("10")]]);
+    expect(await execute("var g = () => x; g()", ResultEncoding.FULL, bindings)).toMatchObject(valueText("10"));
+    expect(await execute("typeof x")).toMatchObject(valueText('"undefined"'));
+    expect(await call("g", [])).toMatchObject(valueText("10"));
+  });
+});
+
+describe("guest code that breaks its own realm", () => {
+  beforeEach(() => {
+    memory = engine.createMemory(32 << 20);
+  });
+
+  test.each([
+    ["JSON", "JSON = { parse: null, stringify: null }; [1, { a: 'b' }]", '[1,{"a":"b"}]'],
+    ["JSON's functions", "JSON.parse = JSON.stringify = () => { throw 1 }; [1]", "[1]"],
+    ["Object.prototype.toJSON", "Object.prototype.toJSON = () => 'hijacked'; ({ a: [1] })", '{"a":[1]}'],
+    ["String.prototype", "String.prototype.slice = String.prototype.indexOf = null; 'x'", '"x"'],
+    ["Array.prototype", "Array.prototype.push = Array.prototype.join = null; [1, 2]", "[1,2]"],
+    [
+      "index setters",
+      "for (const i of [0, 1, 2, 3]) Object.defineProperty(Array.prototype, i, { set() { throw 'met' } }); 1",
+      "1",
+    ],
+    [
+      "fields of Object.prototype",
+      "Object.prototype.value = Object.prototype.get = Object.prototype.set = () => 1; const k = 2; k",
+      "2",
+    ],
+    [
+      "Map and WeakSet",
+      "for (const C of [Map, Set, WeakSet]) for (const k of Reflect.ownKeys(C.prototype)) delete C.prototype[k]; 1",
+      "1",
+    ],
+    ["Promise", "Promise.prototype.then = Promise.prototype.constructor = Promise.resolve = () => { throw 1 }; 1", "1"],
+    [
+      "Reflect and Object",
+      "for (const [O, keys] of [Reflect, Object].map((O) => [O, Reflect.ownKeys(O)])) for (const k of keys) O[k] = null; 1",
+      "1",
+    ],
+    [
+      "Function.prototype",
+      "Function.prototype.call = Function.prototype.apply = Function.prototype.bind = null; 1",
+      "1",
+    ],
+    ["globalThis", "for (const k of Reflect.ownKeys(globalThis)) try { delete globalThis[k] } catch {} 1", "1"],
+  ])("does not break the kernel by breaking %s", async (_what, code, text) => {
+    expect(await execute(code)).toMatchObject(valueText(text));
+    const handleId = await handleOf("(function (a, b) { return a + b })");
+    expect(await call(undefined, [json("1"), json("2")], handleId)).toMatchObject(valueText("3"));
+    expect(await execute("throw 5")).toMatchObject({ kind: "exception" });
+  });
+
+  test("cannot reach the kernel's scope functions to any use, nor see their name", async () => {
+    expect(await execute("'$livescope$' in globalThis")).toMatchObject(valueText("false"));
+    expect(await execute("try { $livescope$.takeBindings() } catch (e) { e.name }")).toMatchObject(
+      valueText('"ReferenceError"'),
+    );
+    expect(await execute("try { $livescope$ = 1 } catch (e) { e.name }")).toMatchObject(valueText('"TypeError"'));
+    expect(await execute("console.log.toString().includes('native code')")).toMatchObject(valueText("true"));
+  });
+});
