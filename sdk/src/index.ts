@@ -1,1 +1,48 @@
-export {};
+/**
+ * The typed client of livescope: live JavaScript sessions on a server, over gRPC.
+ */
+
+// What one begins with:
+
+export { Livescope } from "./client.js";
+export { Handle, Preview } from "./handle.js";
+export { Session } from "./session.js";
+
+// What can go wrong:
+
+export {
+  AlreadyExistsError,
+  type ErrorReason,
+  ExecutionError,
+  type FieldViolation,
+  GuestError,
+  type GuestErrorPhase,
+  InvalidRequestError,
+  LivescopeError,
+  NotFoundError,
+  ResourceExhaustedError,
+  SessionLostError,
+  type StatusCode,
+  StatusError,
+  StoppedError,
+  type StopReason,
+  UnavailableError,
+} from "./errors.js";
+
+// What goes in and comes out:
+
+export type { ConnectOptions, CreateSessionOptions, ListSessionsOptions, ServerInfo } from "./client.js";
+export type {
+  ConsoleEntry,
+  ConsoleLevel,
+  Execution,
+  ExecutionDetails,
+  ExecutionPromise,
+  Frame,
+  Usage,
+  Warning,
+} from "./execution.js";
+export type { Inspection, Property } from "./inspection.js";
+export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
+export type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
+export type { SessionInfo, SessionState } from "./session-info.js";

@@ -1,0 +1,487 @@
+import { createServer } from "node:net";
+import { Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  type CallRequest,
+  type CancelExecutionRequest,
+  ConsoleEntry,
+  ConsoleLevel,
+  type CreateSessionRequest,
+  type DeleteSessionRequest,
+  Encoding,
+  type ExecuteRequest,
+  Execution,
+  GetServerInfoResponse,
+  type ListSessionsRequest,
+  type ReleaseHandlesRequest,
+  SandboxServiceService,
+  SessionServiceService,
+  type Value,
+  Session as WireSession,
+} from "@livescope/proto";
+import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
+import {
+  type ExecutionPromise,
+  GuestError,
+  Handle,
+  Livescope,
+  LivescopeError,
+  Preview,
+  type Session,
+  StatusError,
+  UnavailableError,
+} from "./index.js";
+
+/** What the server of these tests is told, and how it answers. */
+class Answers {
+  readonly requests: [method: string, request: unknown][] = [];
+  execute: (request: ExecuteRequest) => Promise<Value> | Value = () => ({});
+  call: (request: CallRequest) => Promise<Value> | Value = () => ({});
+  console: ConsoleEntry[] = [];
+  release: () => Promise<void> = async () => undefined;
+
+  of<Request>(method: string): Request[] {
+    return this.requests.filter(([name]) => name === method).map(([, request]) => request as Request);
+  }
+}
+
+const json = (value: unknown): Value => ({ kind: { $case: "json", value: JSON.stringify(value) } });
+const handleOf = (handleId: string): Value => ({
+  kind: { $case: "handle", value: { handleId, type: "function", className: "Function", preview: "ƒ", arity: 1 } },
+});
+const failure = (code: status) => Object.assign(new Error("failed"), { code, details: "failed" }) as ServiceError;
+const withValue = (requestId: string, console: ConsoleEntry[], value: Value): Execution => ({
+  ...Execution.create({ executionId: requestId }),
+  console,
+  outcome: { $case: "value", value },
+});
+
+async function startFake(answers: Answers): Promise<{ server: Server; address: string }> {
+  const server = new Server();
+  const answer =
+    <Request, Response>(name: string, make: (request: Request) => Promise<Response> | Response) =>
+    (call: { request: Request }, callback: (error: ServiceError | null, response?: Response) => void) => {
+      answers.requests.push([name, call.request]);
+      Promise.resolve()
+        .then(() => make(call.request))
+        .then(
+          (response) => callback(null, response),
+          (error) => callback(error),
+        );
+    };
+  server.addService(SandboxServiceService, {
+    execute: answer("execute", async (request: ExecuteRequest) => ({
+      execution: withValue(request.requestId, answers.console, await answers.execute(request)),
+    })),
+    call: answer("call", async (request: CallRequest) => ({
+      execution: withValue(request.requestId, answers.console, await answers.call(request)),
+    })),
+    cancelExecution: answer("cancel", () => ({})),
+    releaseHandles: answer("release", async () => {
+      await answers.release();
+      return { releasedCount: 1n };
+    }),
+    getServerInfo: answer("info", () => GetServerInfoResponse.create({ version: "1" })),
+  });
+  server.addService(SessionServiceService, {
+    createSession: answer("create", ({ sessionId }: CreateSessionRequest) => ({
+      session: WireSession.create({ sessionId: sessionId || "made" }),
+    })),
+    deleteSession: answer("delete", () => ({})),
+    listSessions: answer("list", ({ pageToken }: ListSessionsRequest) => ({
+      sessions: [WireSession.create({ sessionId: `s${pageToken}`, labels: new Map([["__proto__", "x"]]) })],
+      nextPageToken: pageToken === "" ? "2" : "",
+    })),
+  });
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error ? reject(error) : resolve(bound),
+    );
+  });
+  return { server, address: `127.0.0.1:${port}` };
+}
+
+let answers: Answers;
+let server: Server;
+let address: string;
+let client: Livescope;
+
+beforeEach(async () => {
+  answers = new Answers();
+  ({ server, address } = await startFake(answers));
+  client = await Livescope.connect(address);
+});
+
+afterEach(() => {
+  client.close();
+  server.forceShutdown();
+});
+
+describe("connecting", () => {
+  it("fails at once where nothing listens", async () => {
+    const started = performance.now();
+    const attempt = Livescope.connect("127.0.0.1:1");
+    await expect(attempt).rejects.toThrow(UnavailableError);
+    await expect(attempt).rejects.toThrow("no livescope server answers at 127.0.0.1:1");
+    expect(performance.now() - started).toBeLessThan(1_000);
+  });
+
+  it("fails within connectTimeout where something else listens", async () => {
+    const silent = createServer().listen(0, "127.0.0.1");
+    await new Promise((resolve) => silent.once("listening", resolve));
+    const { port } = silent.address() as { port: number };
+    const attempt = Livescope.connect(`127.0.0.1:${port}`, { connectTimeout: 200 });
+    await expect(attempt).rejects.toMatchObject({ name: "UnavailableError", cause: { code: "DEADLINE_EXCEEDED" } });
+    silent.close();
+  });
+
+  it("fails where the service is another", async () => {
+    const other = new Server();
+    const port = await new Promise<number>((resolve) => {
+      other.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (_, bound) => resolve(bound));
+    });
+    await expect(Livescope.connect(`127.0.0.1:${port}`)).rejects.toThrow(UnavailableError);
+    other.forceShutdown();
+  });
+
+  it("is over after close", async () => {
+    const session = client.attach("s");
+    client.close();
+    await expect(client.serverInfo()).rejects.toThrow(LivescopeError);
+    await expect(session.execute("1")).rejects.toThrow("the client is closed");
+  });
+});
+
+describe("a request", () => {
+  it("carries what was asked for", async () => {
+    const session = client.attach("s");
+    answers.execute = () => json({ a: 1 });
+    const options = { bindings: { x: 1, u: undefined }, filename: "a.js", timeout: 200, limits: { cpuTime: 50 } };
+    await expect(session.execute("x", options)).resolves.toStrictEqual({ a: 1 });
+    const [request] = answers.of<ExecuteRequest>("execute");
+    expect(request).toMatchObject({
+      sessionId: "s",
+      code: "x",
+      filename: "a.js",
+      limits: { timeout: { nanos: 200_000_000 }, cpuTime: { nanos: 50_000_000 } },
+      encoding: Encoding.FULL,
+      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      handleGroup: expect.stringMatching(/./),
+    });
+    expect([...(request?.bindings ?? [])]).toStrictEqual([
+      ["x", json(1)],
+      ["u", { kind: undefined }],
+    ]);
+  });
+
+  it("is written when it is asked for, not when it is sent", async () => {
+    const args = [{ n: 1 }];
+    const result = client.attach("s").call("f", args);
+    args[0] = { n: 2 };
+    await result;
+    expect(answers.of<CallRequest>("call")[0]?.args).toStrictEqual([json({ n: 1 })]);
+  });
+
+  it("has no session without one", async () => {
+    answers.execute = () => handleOf("");
+    const value = await client.execute("() => 1");
+    expect(value).toBeInstanceOf(Preview);
+    expect(value).not.toBeInstanceOf(Handle);
+    expect(answers.of<ExecuteRequest>("execute")[0]?.sessionId).toBeUndefined();
+  });
+
+  it("is repeated with the same id while the server is unavailable, and no more than three times", async () => {
+    answers.execute = () => {
+      if (answers.of("execute").length < 4) throw failure(status.UNAVAILABLE);
+      return json(1);
+    };
+    await expect(client.attach("s").execute("1")).resolves.toBe(1);
+    expect(new Set(answers.of<ExecuteRequest>("execute").map((request) => request.requestId)).size).toBe(1);
+    answers.call = () => {
+      throw failure(status.UNAVAILABLE);
+    };
+    await expect(client.attach("s").call("f")).rejects.toThrow(UnavailableError);
+    expect(answers.of("call")).toHaveLength(4);
+  });
+
+  it("is not repeated for any other failure", async () => {
+    answers.execute = () => {
+      throw failure(status.INTERNAL);
+    };
+    await expect(client.attach("s").execute("1")).rejects.toMatchObject({ name: "StatusError", code: "INTERNAL" });
+    expect(answers.of("execute")).toHaveLength(1);
+  });
+
+  it("is given up one second after its timeout", async () => {
+    answers.execute = () => new Promise(() => undefined);
+    const started = performance.now();
+    await expect(client.attach("s").execute("1", { timeout: 100 })).rejects.toMatchObject({
+      code: "DEADLINE_EXCEEDED",
+    });
+    expect(performance.now() - started).toBeGreaterThan(1_000);
+  });
+
+  it("ends with the reason of its signal, and its execution is cancelled", async () => {
+    answers.execute = () => new Promise(() => undefined);
+    const abort = new AbortController();
+    const result = client.attach("s").execute("1", { signal: abort.signal });
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    const reason = new Error("changed my mind");
+    abort.abort(reason);
+    await expect(result).rejects.toBe(reason);
+    await vi.waitFor(() => expect(answers.of("cancel")).toHaveLength(1));
+    const [{ requestId } = {}] = answers.of<ExecuteRequest>("execute");
+    expect(answers.of<CancelExecutionRequest>("cancel")).toStrictEqual([{ sessionId: "s", executionId: requestId }]);
+  });
+
+  it("is not sent at all if its signal is aborted already", async () => {
+    const signal = AbortSignal.abort("no");
+    await expect(client.attach("s").execute("1", { signal })).rejects.toBe("no");
+    await expect(client.createSession({ signal })).rejects.toBe("no");
+    expect(answers.of("execute")).toHaveLength(0);
+    expect(answers.of("cancel")).toHaveLength(0);
+  });
+
+  it("is refused with what cannot be sent, by a rejection", async () => {
+    const session = client.attach("s");
+    await expect(session.call("f", [new Date()])).rejects.toThrow(TypeError);
+    await expect(session.execute("1", { timeout: 0 })).rejects.toThrow(RangeError);
+    await expect(client.createSession({ idleTtl: -1 })).rejects.toThrow(RangeError);
+    await expect(client.serverInfo({ timeout: 0 })).rejects.toThrow(RangeError);
+    expect(answers.of("execute")).toHaveLength(0);
+  });
+});
+
+describe("an execution", () => {
+  it("is the value, or all there is to know", async () => {
+    answers.execute = () => json(5);
+    const running = client.attach("s").execute<number>("5");
+    expect(await running).toBe(5);
+    const [{ requestId } = {}] = answers.of<ExecuteRequest>("execute");
+    expect(await running.execution()).toMatchObject({ executionId: requestId, value: 5, console: [] });
+    expect(answers.of("execute")).toHaveLength(1);
+  });
+
+  it("whose failure is taken from the whole leaves no rejection unhandled", async () => {
+    answers.execute = () => {
+      throw failure(status.ABORTED);
+    };
+    await expect(client.attach("s").execute("1").execution()).rejects.toMatchObject({ code: "ABORTED" });
+  });
+
+  it("has ordinary promises behind it", async () => {
+    answers.execute = () => json(5);
+    expect(
+      await client
+        .attach("s")
+        .execute<number>("5")
+        .then((n) => n + 1),
+    ).toBe(6);
+  });
+
+  it("fails with a stack that leads to the caller", async () => {
+    answers.execute = () => {
+      throw failure(status.ABORTED);
+    };
+    async function theCaller(): Promise<unknown> {
+      return client.attach("s").execute("1");
+    }
+    const error: unknown = await theCaller().catch((reason) => reason);
+    expect(error).toBeInstanceOf(StatusError);
+    expect((error as Error).stack).toMatch(/^StatusError: failed\n {4}at /);
+    expect((error as Error).stack).toContain("theCaller");
+  });
+});
+
+describe("a function", () => {
+  it("is called by its path, with its types", async () => {
+    answers.call = (request) => json(request.args.length);
+    const session = client.attach("s");
+    const add = session.fn<[a: number, b?: number], number>("math.add", { timeout: 100 });
+    expect(await add(1, 2)).toBe(2);
+    expect(answers.of<CallRequest>("call")[0]).toMatchObject({ path: "math.add", args: [json(1), json(2)] });
+  });
+
+  it("has a type", () => {
+    // Never run: only its types count.
+    (session: Session) => {
+      const add = session.fn<[a: number, b?: number], number>("math.add");
+      expectTypeOf(add).parameters.toEqualTypeOf<[a: number, b?: number]>();
+      expectTypeOf(add).returns.toEqualTypeOf<ExecutionPromise<number>>();
+      expectTypeOf(add).toExtend<(a: number) => Promise<number>>();
+      expectTypeOf(session.fn<[], Promise<string>>("f")).returns.resolves.toEqualTypeOf<string>();
+      expectTypeOf(session.fn("f")).toEqualTypeOf<(...args: unknown[]) => ExecutionPromise<unknown>>();
+      expectTypeOf(session.execute("1")).resolves.toBeUnknown();
+      expectTypeOf(session.call<number>("f")).resolves.toBeNumber();
+      expectTypeOf(session.handle("f")).resolves.toEqualTypeOf<Handle>();
+      // @ts-expect-error: the argument is a number
+      add("1");
+    };
+  });
+});
+
+describe("a handle", () => {
+  it("calls, constructs and reads what it stands for", async () => {
+    const session = client.attach("s");
+    answers.execute = ({ encoding }) => (encoding === Encoding.HANDLE ? handleOf("h") : json(1));
+    const handle = await session.handle("f");
+    expect(handle).toMatchObject({ id: "h", type: "function", preview: "ƒ", arity: 1, released: false });
+    expect("then" in handle).toBe(false);
+    await handle.call([1]);
+    await handle.callMethod("a.b", [], {});
+    await handle.fn<[number], number>()(2);
+    answers.call = () => handleOf("made");
+    expect((await handle.construct([3])).id).toBe("made");
+    expect(answers.of<CallRequest>("call")).toMatchObject([
+      { handleId: "h", path: "", args: [json(1)], construct: false },
+      { handleId: "h", path: "a.b", args: [] },
+      { handleId: "h", path: "", args: [json(2)] },
+      { handleId: "h", path: "", args: [json(3)], construct: true, encoding: Encoding.HANDLE },
+    ]);
+    expect(await handle.get('a.0."]')).toBe(1);
+    expect(await handle.value()).toBe(1);
+    const [, get, value] = answers.of<ExecuteRequest>("execute");
+    expect(get?.code).toBe('handle["a"]["0"]["\\"]"]');
+    expect(value?.code).toBe("handle");
+    expect(get?.bindings.get("handle")?.kind).toMatchObject({ $case: "handle", value: { handleId: "h" } });
+  });
+
+  it("is one object for one value, released with the last reference", async () => {
+    const session = client.attach("s");
+    answers.execute = () => handleOf("h");
+    const first = await session.handle("f");
+    const second = await session.handle("f");
+    expect(second).toBe(first);
+    await first.release();
+    expect(first.released).toBe(false);
+    await second.release();
+    expect(first.released).toBe(true);
+    await second.release();
+    expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([
+      { sessionId: "s", handleIds: ["h"], all: false },
+    ]);
+    await expect(first.call()).rejects.toThrow("is a handle that was released");
+    await expect(session.call("f", [first])).rejects.toThrow("args[0] is a handle that was released");
+    await expect(first.inspect()).rejects.toThrow(LivescopeError);
+    expect(await session.handle("f")).not.toBe(first);
+  });
+
+  it("is let go when its block is left", async () => {
+    const session = client.attach("s");
+    answers.execute = () => handleOf("h");
+    {
+      await using handle = await session.handle("f");
+      expect(handle.released).toBe(false);
+    }
+    expect(answers.of("release")).toHaveLength(1);
+  });
+
+  it("lives on if an answer under way brings it again", async () => {
+    const session = client.attach("s");
+    answers.execute = () => handleOf("h");
+    const handle = await session.handle("f");
+    let answer: (value: Value) => void = () => undefined;
+    answers.call = () => new Promise((resolve) => (answer = resolve));
+    const again = session.call("g");
+    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await handle.release();
+    expect(handle.released).toBe(true);
+    answer(handleOf("h"));
+    expect(await again).toBe(handle);
+    expect(handle.released).toBe(false);
+    expect(answers.of("release")).toHaveLength(0);
+  });
+
+  it("is let go once nothing is under way that could bring it again, and calls wait for that", async () => {
+    const session = client.attach("s");
+    answers.execute = () => handleOf("h");
+    const handle = await session.handle("f");
+    let answer: (value: Value) => void = () => undefined;
+    answers.call = () => new Promise((resolve) => (answer = resolve));
+    const other = session.call("g");
+    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await handle.release();
+    let released: () => void = () => undefined;
+    answers.release = () => new Promise((resolve) => (released = resolve));
+    answer(json(1));
+    await other;
+    await vi.waitFor(() => expect(answers.of("release")).toHaveLength(1));
+    const next = session.handle("f");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    expect(answers.of("execute")).toHaveLength(1);
+    released();
+    expect(await next).not.toBe(handle);
+  });
+
+  it("that comes where nobody sees it is given back", async () => {
+    answers.execute = () => json(1);
+    const session = client.attach("s");
+    answers.console = [ConsoleEntry.create({ level: ConsoleLevel.LOG, text: "ƒ", args: [handleOf("logged")] })];
+    await session.execute("console.log(f)");
+    await vi.waitFor(() =>
+      expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: ["logged"] }]),
+    );
+  });
+});
+
+describe("a session", () => {
+  it("that was made is deleted when its block is left", async () => {
+    let kept: Session;
+    {
+      await using session = await client.createSession({ sessionId: "mine", labels: { a: "b" }, globals: { x: [1] } });
+      expect(session.id).toBe("mine");
+      kept = session;
+    }
+    await expect(kept.execute("1")).rejects.toThrow("session mine) is disposed");
+    await expect(kept.info()).rejects.toThrow(LivescopeError);
+    await kept[Symbol.asyncDispose]();
+    const [create] = answers.of<CreateSessionRequest>("create");
+    expect(create?.labels).toStrictEqual(new Map([["a", "b"]]));
+    expect(create?.globals).toStrictEqual(new Map([["x", json([1])]]));
+    expect(answers.of<DeleteSessionRequest>("delete")).toStrictEqual([{ sessionId: "mine", allowMissing: true }]);
+  });
+
+  it("that was attached to is left alone, its handles of this client apart", async () => {
+    const session = client.attach("theirs");
+    answers.execute = () => handleOf("h");
+    const handle = await session.handle("f");
+    let answer: (value: Value) => void = () => undefined;
+    answers.call = () => new Promise((resolve) => (answer = resolve));
+    const underWay = session.call("g");
+    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    const disposal = session[Symbol.asyncDispose]();
+    expect(handle.released).toBe(true);
+    await expect(handle.call()).rejects.toThrow("is disposed");
+    expect(answers.of("release")).toHaveLength(0);
+    answer(json(1));
+    await Promise.all([underWay, disposal]);
+    const [{ handleGroup } = {}] = answers.of<ExecuteRequest>("execute");
+    expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: [], handleGroup }]);
+    expect(answers.of("delete")).toHaveLength(0);
+  });
+
+  it("can be deleted by whoever is attached", async () => {
+    const session = client.attach("theirs");
+    await session.delete();
+    await session[Symbol.asyncDispose]();
+    expect(answers.of("delete")).toHaveLength(1);
+    expect(answers.of("release")).toHaveLength(0);
+  });
+
+  it("is listed, page by page", async () => {
+    const ids: string[] = [];
+    for await (const info of client.listSessions({ labels: { a: "b" }, pageSize: 1 })) {
+      ids.push(info.sessionId);
+      expect(Object.entries(info.labels)).toStrictEqual([["__proto__", "x"]]);
+    }
+    expect(ids).toStrictEqual(["s", "s2"]);
+    expect(answers.of<ListSessionsRequest>("list")).toMatchObject([
+      { pageSize: 1, pageToken: "", labels: new Map([["a", "b"]]) },
+      { pageSize: 1, pageToken: "2" },
+    ]);
+  });
+});
+
+it("a guest's failure is no failure of the service", () => {
+  expect(GuestError.prototype).toBeInstanceOf(LivescopeError);
+  expect(GuestError.prototype).not.toBeInstanceOf(StatusError);
+});

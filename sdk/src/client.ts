@@ -1,0 +1,192 @@
+import { randomUUID } from "node:crypto";
+import type { ChannelCredentials } from "@grpc/grpc-js";
+import { CreateSessionRequest, SandboxServiceService, SessionServiceService } from "@livescope/proto";
+import { StatusError, UnavailableError } from "./errors.js";
+import type { ExecutionPromise } from "./execution.js";
+import { Executor } from "./executor.js";
+import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
+import type { ExecuteOptions, RequestOptions } from "./options.js";
+import { Session } from "./session.js";
+import { readSession, type SessionInfo } from "./session-info.js";
+import { UnaryTransport } from "./transport/unary.js";
+import { encodeValues } from "./values.js";
+
+/** Options of {@link Livescope.connect}. */
+export interface ConnectOptions {
+  /** Left out: none, in plain text, for a loopback address or a Unix socket, and TLS for any other address. */
+  readonly credentials?: ChannelCredentials | undefined;
+  /** How long the server may take to answer that it is there, in milliseconds. Left out: 5,000. */
+  readonly connectTimeout?: number | undefined;
+  /** Ends the attempt when aborted; of no effect on what comes after. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Options of {@link Livescope.createSession}. `timeout` is that of the request, not that of the session's executions. */
+export interface CreateSessionOptions extends RequestOptions {
+  /** The id to give to the session. Left out: the server makes one that cannot be guessed. */
+  readonly sessionId?: string | undefined;
+  /** The caller's own marks, by which `listSessions` finds the session. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** What the session may use. */
+  readonly limits?: Limits | undefined;
+  /** How long the session is kept after its last use, in milliseconds. Left out: the server's default. */
+  readonly idleTtl?: number | undefined;
+  /** Values to write to the global object, before the setup runs: JSON data, Uint8Arrays and undefined. */
+  readonly globals?: Readonly<Record<string, unknown>> | undefined;
+  /** JavaScript to run before the session is handed out. If it throws there is no session. */
+  readonly setup?: string | undefined;
+  /**
+   * A UUID that makes a repeat of the same request safe, also from another process: it gives the session that the first one
+   * made. Left out: one is made, which makes the SDK's own retries safe.
+   */
+  readonly requestId?: string | undefined;
+}
+
+/** Options of {@link Livescope.listSessions}. `timeout` is that of each page. */
+export interface ListSessionsOptions extends RequestOptions {
+  /** Labels that a session must have, all of them with these values. Left out: every session. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** How many sessions are asked for at a time, at most 1,000. Left out: 50. */
+  readonly pageSize?: number | undefined;
+}
+
+/** What the server is and what it allows. */
+export interface ServerInfo {
+  /** The server's own version. */
+  readonly version: string;
+  /** Names the build of the engine: a snapshot can be restored where it is the same. */
+  readonly engineDigest: string;
+  /** The limits of a session that asks for none. */
+  readonly defaultLimits: AllLimits;
+  /** The most that a session may ask for. */
+  readonly maximumLimits: AllLimits;
+}
+
+/**
+ * A connection to a livescope server.
+ *
+ *     await using client = await Livescope.connect("localhost:50051");
+ *     await client.execute("1 + 1");
+ *
+ * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with LivescopeError.
+ */
+export class Livescope implements AsyncDisposable {
+  readonly #transport: UnaryTransport;
+  readonly #executor: Executor;
+
+  private constructor(transport: UnaryTransport) {
+    this.#transport = transport;
+    this.#executor = new Executor(transport);
+  }
+
+  /**
+   * Connects to a server and asks it who it is, so that a wrong address is noticed here. `address` is "host:port",
+   * "unix:/path" or another form that gRPC knows. The caller closes the client.
+   * @throws {UnavailableError} if no livescope server answers at the address within `connectTimeout`
+   * @throws {StatusError} if the server does not accept the credentials
+   */
+  static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
+    const { credentials, connectTimeout = 5_000, signal } = options;
+    const transport = new UnaryTransport(address, credentials);
+    const client = new Livescope(transport);
+    try {
+      await client.serverInfo({ timeout: connectTimeout, signal });
+      return client;
+    } catch (error) {
+      transport.close();
+      if (error instanceof StatusError && noServer.has(error.code)) {
+        const message = `no livescope server answers at ${address}: ${error.message}`;
+        throw new UnavailableError(
+          message,
+          { code: "UNAVAILABLE", reason: error.reason, retryDelay: error.retryDelay },
+          { cause: error },
+        );
+      }
+      throw error;
+    }
+  }
+
+  /**
+   * Makes a session. Leaving an `await using` block of the Session that it gives deletes it; otherwise it lives until it has
+   * not been used for its `idleTtl`.
+   * @throws {TypeError} if a global cannot be sent
+   * @throws {RangeError} if a limit is no positive number
+   * @throws {AlreadyExistsError} if there is a session of that id
+   * @throws {InvalidRequestError} if a limit is above the server's maximum, or the setup throws
+   * @throws {ResourceExhaustedError} if there are as many sessions as there may be
+   * @throws {StatusError} if the service fails otherwise
+   */
+  async createSession(options: CreateSessionOptions = {}): Promise<Session> {
+    const request = CreateSessionRequest.create({
+      sessionId: options.sessionId ?? "",
+      labels: new Map(Object.entries(options.labels ?? {})),
+      limits: options.limits && writeLimits(options.limits),
+      idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
+      globals: encodeValues(options.globals, "globals"),
+      setup: options.setup ?? "",
+      requestId: options.requestId ?? randomUUID(),
+    });
+    const { session } = await this.#transport.send(SessionServiceService.createSession, request, options);
+    return new Session(this.#transport, readSession(session).sessionId, true);
+  }
+
+  /**
+   * Gives a Session for a session that exists. Nothing is asked of the server: that there is none of that id shows at the first
+   * use. Disposing of it releases its own handles and leaves the session alone.
+   */
+  attach(sessionId: string): Session {
+    return new Session(this.#transport, sessionId, false);
+  }
+
+  /**
+   * Lists the sessions that the caller may see, the oldest first, page by page as they are read. Sessions made or deleted
+   * meanwhile may or may not be among them.
+   * @throws {StatusError} if the service fails
+   */
+  async *listSessions(options: ListSessionsOptions = {}): AsyncGenerator<SessionInfo, void, void> {
+    const labels = new Map(Object.entries(options.labels ?? {}));
+    let pageToken = "";
+    do {
+      const request = { pageSize: options.pageSize ?? 0, pageToken, labels };
+      const page = await this.#transport.send(SessionServiceService.listSessions, request, options);
+      yield* page.sessions.map(readSession);
+      pageToken = page.nextPageToken;
+    } while (pageToken !== "");
+  }
+
+  /**
+   * Runs source text in a session made for it alone, which is gone with its timers when the result has settled. What cannot be
+   * copied comes as a {@link Preview}.
+   * @throws as `session.execute`
+   */
+  execute<T = unknown>(code: string, options: ExecuteOptions = {}): ExecutionPromise<T> {
+    return this.#executor.execute(code, options);
+  }
+
+  /**
+   * Tells what the server is. The request is not retried.
+   * @throws {StatusError} if the service fails
+   */
+  async serverInfo(options: RequestOptions = {}): Promise<ServerInfo> {
+    const info = await this.#transport.send(SandboxServiceService.getServerInfo, {}, options);
+    return {
+      version: info.version,
+      engineDigest: info.engineDigest,
+      defaultLimits: readLimits(info.defaultLimits),
+      maximumLimits: readLimits(info.maximumLimits),
+    };
+  }
+
+  /** Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  /** Closes the connection; see `close`. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.close();
+  }
+}
+
+// Nothing answers, nothing answers in time, or what answers is another service.
+const noServer: ReadonlySet<string> = new Set(["UNAVAILABLE", "DEADLINE_EXCEEDED", "UNIMPLEMENTED"]);

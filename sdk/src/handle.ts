@@ -1,0 +1,161 @@
+import type { Handle as WireHandle } from "@livescope/proto";
+import type { ExecutionPromise } from "./execution.js";
+import type { Inspection } from "./inspection.js";
+import type { CallOptions, ExecuteOptions, InspectOptions } from "./options.js";
+
+/**
+ * Describes a value that stayed where it was made. By itself it is all that is left of a value that could not be copied out of
+ * an execution without a session; with the value still alive behind it, it is a {@link Handle}.
+ */
+export class Preview {
+  /**
+   * What `typeof` says, except that null, arrays, promises, errors and other built-in objects have their own names: "function",
+   * "object", "array", "promise", "error", "map".
+   */
+  readonly type: string;
+  /** The name of the value's constructor. Empty if it has none. */
+  readonly className: string;
+  /** A short text for people. It may be cut and its form may change. */
+  readonly preview: string;
+  /** How many parameters a function declares; 0 for everything else. */
+  readonly arity: number;
+
+  /** @internal */
+  constructor(description: WireHandle) {
+    this.type = description.type;
+    this.className = description.className;
+    this.preview = description.preview;
+    this.arity = description.arity;
+  }
+}
+
+/** What a handle asks of the session object that made it. */
+export interface HandleOwner {
+  execute<T>(code: string, options: ExecuteOptions): ExecutionPromise<T>;
+  call<T>(handle: Handle, path: string, args: readonly unknown[], options: CallOptions): ExecutionPromise<T>;
+  construct(handle: Handle, args: readonly unknown[], options: CallOptions): ExecutionPromise<Handle>;
+  inspect(handle: Handle, path: string, options: InspectOptions): Promise<Inspection>;
+  holds(handle: Handle): boolean;
+  release(handle: Handle): Promise<void>;
+}
+
+/**
+ * A live value that stays in its session: a function, a promise, anything that cannot be copied or was asked for with
+ * `session.handle()`. It can be called, looked into, and given back to its session as an argument or binding; it is never
+ * thenable, so it can be awaited and returned from async functions like any other value.
+ *
+ * A handle keeps its value alive until it is released, or its session object is disposed. One session object gives the same
+ * Handle for the same value; each time it gives it is one reference, and the value is let go when `release()` was called, or
+ * an `await using` block left, as often:
+ *
+ *     await using counter = await session.handle("counter");
+ *     await counter.callMethod("up");
+ *
+ * Errors of all methods are those of the same methods of {@link Session}, and LivescopeError after the last release.
+ */
+export class Handle extends Preview implements AsyncDisposable {
+  /** The id by which the server knows the handle. */
+  readonly id: string;
+  readonly #owner: HandleOwner;
+
+  /** @internal */
+  constructor(description: WireHandle, owner: HandleOwner) {
+    super(description);
+    this.id = description.handleId;
+    this.#owner = owner;
+  }
+
+  /** True once every reference was given back. */
+  get released(): boolean {
+    return !this.#owner.holds(this);
+  }
+
+  /**
+   * Calls the function that the handle is, without a `this`.
+   * @throws {TypeError} if an argument cannot be sent
+   * @throws {GuestError} if the function throws, or is none
+   * @throws {StoppedError} if it is ended from outside
+   * @throws {StatusError} if the service fails
+   */
+  call<T = unknown>(args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<T> {
+    return this.#owner.call(this, "", args, options);
+  }
+
+  /**
+   * Calls a method below the value. `path` is dotted, such as "address.format"; `this` is what stands before the last dot.
+   * @throws as `call`
+   */
+  callMethod<T = unknown>(path: string, args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<T> {
+    return this.#owner.call(this, path, args, options);
+  }
+
+  /**
+   * Calls the class or function that the handle is with `new`, and keeps what it makes in the session. The caller releases the
+   * handle it gets.
+   * @throws as `call`
+   */
+  construct(args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<Handle> {
+    return this.#owner.construct(this, args, options);
+  }
+
+  /**
+   * Gives a typed function that calls the one that the handle is. It is of use until the handle is released.
+   * `options` hold for each call.
+   */
+  fn<Args extends readonly unknown[] = unknown[], Result = unknown>(
+    options: CallOptions = {},
+  ): (...args: Args) => ExecutionPromise<Awaited<Result>> {
+    return (...args) => this.call<Awaited<Result>>(args, options);
+  }
+
+  /**
+   * Gives a copy of the value, or what it resolves to if it is a promise. What cannot be copied comes as a handle: one
+   * reference more, which the caller releases.
+   * @throws as `call`
+   */
+  value<T = unknown>(options: CallOptions = {}): ExecutionPromise<T> {
+    return this.#read("", options);
+  }
+
+  /**
+   * Gives a copy of a property, as `value` does. `path` is dotted, such as "items.0.name". Getters on the way run.
+   * @throws as `call`
+   */
+  get<T = unknown>(path: string, options: CallOptions = {}): ExecutionPromise<T> {
+    return this.#read(
+      path
+        .split(".")
+        .map((key) => `[${JSON.stringify(key)}]`)
+        .join(""),
+      options,
+    );
+  }
+
+  /**
+   * Lists the own properties of the value, or of one below it that a dotted `path` names. It runs no guest code.
+   * @throws {NotFoundError} if the session has let go of the handle
+   * @throws {InvalidRequestError} if the path leads nowhere, or through an accessor or a proxy
+   */
+  inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
+    return this.#owner.inspect(this, path, options);
+  }
+
+  /**
+   * Gives back one reference. With the last one the session lets go of the value: at once if nothing that could still return
+   * it is under way in this session object, else when that has ended, which the promise does not wait for. Calling it when no
+   * reference is left does nothing.
+   * @throws {StatusError} if the service fails
+   */
+  release(): Promise<void> {
+    return this.#owner.release(this);
+  }
+
+  /** Gives back one reference; see `release`. */
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.release();
+  }
+
+  #read<T>(properties: string, options: CallOptions): ExecutionPromise<T> {
+    return this.#owner.execute(`handle${properties}`, { ...options, bindings: { handle: this } });
+  }
+}

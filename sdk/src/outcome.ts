@@ -1,0 +1,105 @@
+import {
+  type Exception,
+  ExceptionPhase,
+  type Execution as WireExecution,
+  type Handle as WireHandle,
+  StopReason as WireStopReason,
+  type Value as WireValue,
+} from "@livescope/proto";
+import { GuestError, type GuestErrorPhase, LivescopeError, StoppedError, type StopReason } from "./errors.js";
+import {
+  type Execution,
+  type ExecutionDetails,
+  readConsoleEntry,
+  readFrame,
+  readUsage,
+  readWarning,
+} from "./execution.js";
+import { Preview } from "./handle.js";
+import type { SessionHandles } from "./session-handles.js";
+import { decodeValue } from "./values.js";
+
+/**
+ * Gives the execution if its outcome is a value. Without `handles` it had no session of its user's, and what would be a handle
+ * is a {@link Preview}.
+ * @throws {GuestError} if the guest's code threw
+ * @throws {StoppedError} if it was ended from outside
+ * @throws {LivescopeError} if the value came in a form that this version does not read
+ */
+export function readOutcome<T>(execution: WireExecution | undefined, handles?: SessionHandles): Execution<T> {
+  if (execution?.outcome === undefined) throw new LivescopeError("the answer carries no outcome: is the server newer?");
+  const reader = new OutcomeReader(execution, handles);
+  const { outcome } = execution;
+  switch (outcome.$case) {
+    case "value":
+      return { ...reader.details, value: reader.value(outcome.value) as T };
+    case "exception":
+      throw reader.guestError(outcome.value);
+    case "stopped":
+      throw new StoppedError(outcome.value.message, reader.details, stopReason(outcome.value.reason));
+  }
+}
+
+/** Reads one execution, once: each handle in it becomes a reference. */
+class OutcomeReader {
+  readonly details: ExecutionDetails;
+  readonly #handles: SessionHandles | undefined;
+
+  constructor(execution: WireExecution, handles: SessionHandles | undefined) {
+    this.#handles = handles;
+    this.details = {
+      executionId: execution.executionId,
+      console: execution.console.map(readConsoleEntry),
+      consoleTruncated: execution.consoleTruncated,
+      warnings: execution.warnings.map(readWarning),
+      usage: readUsage(execution.usage),
+      undone: execution.undone,
+    };
+    for (const entry of execution.console) for (const arg of entry.args) this.#drop(arg);
+  }
+
+  value(value: WireValue | undefined): unknown {
+    return decodeValue(value, (description) => this.#handle(description));
+  }
+
+  guestError(exception: Exception): GuestError {
+    return new GuestError(exception.message, this.details, {
+      guestName: exception.name,
+      guestStack: exception.stack,
+      frames: exception.frames.map(readFrame),
+      phase: phase(exception.phase),
+      thrown: this.#thrown(exception),
+      cause: exception.cause && this.guestError(exception.cause),
+    });
+  }
+
+  /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
+  #thrown({ name, thrown }: Exception): unknown {
+    if (name !== "" || thrown?.kind?.$case === "graph") {
+      this.#drop(thrown);
+      return undefined;
+    }
+    return this.value(thrown);
+  }
+
+  #handle(description: WireHandle): Preview {
+    return this.#handles && description.handleId !== "" ? this.#handles.retain(description) : new Preview(description);
+  }
+
+  /** Gives back at once what the caller does not get to see, or nobody ever would. */
+  #drop(value: WireValue | undefined): void {
+    if (value?.kind?.$case !== "handle" || value.kind.value.handleId === "") return;
+    // The call is still under way, so this sends nothing that could fail.
+    void this.#handles?.release(this.#handles.retain(value.kind.value));
+  }
+}
+
+function stopReason(reason: WireStopReason): StopReason {
+  const name = WireStopReason[reason] as keyof typeof WireStopReason | undefined;
+  return name === undefined || name === "UNRECOGNIZED" ? "UNSPECIFIED" : name;
+}
+
+function phase(value: ExceptionPhase): GuestErrorPhase | undefined {
+  const name = ExceptionPhase[value] as keyof typeof ExceptionPhase | undefined;
+  return name === "UNSPECIFIED" || name === "UNRECOGNIZED" ? undefined : name;
+}

@@ -1,0 +1,132 @@
+import { randomUUID } from "node:crypto";
+import { SandboxServiceService, type Handle as WireHandle } from "@livescope/proto";
+import { LivescopeError, NotFoundError, SessionLostError } from "./errors.js";
+import type { Handle } from "./handle.js";
+import type { UnaryTransport } from "./transport/unary.js";
+
+/** How long telling the session of a release may hold up the calls that come after it, in milliseconds. */
+const RELEASE_TIMEOUT = 5_000;
+
+/**
+ * The handles that one session object holds, how many references its user has to each, and what of its calls is under way.
+ *
+ * The two belong together: an answer on its way may carry a handle whose last reference is given back meanwhile. Were it
+ * released there and then, the answer would bring a dead one. So the server is told only while no call is under way, and calls
+ * wait until it has answered; a handle that comes back before is alive as if nothing had been.
+ */
+export class SessionHandles {
+  /** The handle group of the session object: no other one's release touches what is in it. */
+  readonly group = randomUUID();
+  readonly #transport: UnaryTransport;
+  readonly #sessionId: string;
+  readonly #make: (description: WireHandle) => Handle;
+  readonly #held = new Map<string, { readonly handle: Handle; references: number }>();
+  readonly #unreferenced = new Set<string>();
+  #disposed = false;
+  #underWay = 0;
+  #telling: Promise<void> | undefined;
+  #onIdle: (() => void) | undefined;
+
+  constructor(transport: UnaryTransport, sessionId: string, make: (description: WireHandle) => Handle) {
+    this.#transport = transport;
+    this.#sessionId = sessionId;
+    this.#make = make;
+  }
+
+  /**
+   * Runs a call whose answer may carry handles, from its sending until its answer has been read.
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  async track<T>(call: () => Promise<T>): Promise<T> {
+    this.assertUsable();
+    while (this.#telling) await this.#telling.catch(() => undefined);
+    this.#underWay++;
+    try {
+      return await call();
+    } finally {
+      this.#underWay--;
+      if (this.#underWay === 0) this.#becomeIdle();
+    }
+  }
+
+  /** Adds a reference to a handle that came, and gives the object that stands for it. */
+  retain(description: WireHandle): Handle {
+    const { handleId } = description;
+    const entry = this.#held.get(handleId) ?? { handle: this.#make(description), references: 0 };
+    entry.references++;
+    this.#held.set(handleId, entry);
+    this.#unreferenced.delete(handleId);
+    return entry.handle;
+  }
+
+  /** Says whether there is a reference to the handle. */
+  holds(handle: Handle): boolean {
+    return (this.#held.get(handle.id)?.references ?? 0) > 0;
+  }
+
+  /**
+   * Takes a reference to a handle away; without one left it is released.
+   * @throws {StatusError} if the service fails
+   */
+  async release(handle: Handle): Promise<void> {
+    const entry = this.#held.get(handle.id);
+    if (entry === undefined || entry.references === 0) return;
+    entry.references--;
+    if (entry.references > 0) return;
+    this.#unreferenced.add(handle.id);
+    if (this.#underWay === 0) await this.#tell();
+  }
+
+  /** Refuses all use from now on, and takes away all references. Whoever calls it sees to it that the server lets go. */
+  dispose(): void {
+    this.#disposed = true;
+    this.#held.clear();
+    this.#unreferenced.clear();
+  }
+
+  /** Waits until no call is under way, then releases the group. Call it once, after `dispose`. */
+  async releaseGroup(): Promise<void> {
+    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    await this.#release({ handleIds: [], handleGroup: this.group });
+  }
+
+  /** @throws {LivescopeError} if the session object is disposed */
+  assertUsable(): void {
+    if (this.#disposed) {
+      throw new LivescopeError(
+        `this session object (of session ${this.#sessionId}) is disposed and can do nothing more`,
+      );
+    }
+  }
+
+  #becomeIdle(): void {
+    this.#onIdle?.();
+    // Nobody waits for this release: should it fail, the handles are let go with the group or the session.
+    if (this.#unreferenced.size > 0) this.#tell().catch(() => undefined);
+  }
+
+  async #tell(): Promise<void> {
+    // A release that comes while another is being told waits for its turn and then may find that it was told with others.
+    while (this.#telling) await this.#telling.catch(() => undefined);
+    if (this.#underWay > 0 || this.#unreferenced.size === 0) return;
+    const handleIds = [...this.#unreferenced];
+    this.#unreferenced.clear();
+    for (const id of handleIds) this.#held.delete(id);
+    this.#telling = this.#release({ handleIds, handleGroup: undefined });
+    try {
+      await this.#telling;
+    } finally {
+      this.#telling = undefined;
+    }
+  }
+
+  async #release(what: { handleIds: string[]; handleGroup: string | undefined }): Promise<void> {
+    try {
+      const request = { sessionId: this.#sessionId, all: false, ...what };
+      await this.#transport.send(SandboxServiceService.releaseHandles, request, { timeout: RELEASE_TIMEOUT });
+    } catch (error) {
+      // With the session its handles are gone as well, which is all that was asked.
+      if (!(error instanceof NotFoundError || error instanceof SessionLostError)) throw error;
+    }
+  }
+}

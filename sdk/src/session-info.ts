@@ -1,0 +1,58 @@
+import { type Session as WireSession, SessionState as WireSessionState } from "@livescope/proto";
+import { LivescopeError } from "./errors.js";
+import { readUsage, type Usage } from "./execution.js";
+import { type AllLimits, readDuration, readLimits } from "./limits.js";
+
+/** What the server tells about a session. */
+export interface SessionInfo {
+  readonly sessionId: string;
+  /** Whether the session is in memory, or in the store only until it is used next. */
+  readonly state: SessionState;
+  /** The labels that its maker gave it. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** Its limits, every one of them. */
+  readonly limits: AllLimits;
+  /** How long it is kept after its last use, in milliseconds. */
+  readonly idleTtl: number;
+  readonly createTime: Date | undefined;
+  /** When something last ran in it, or when handles of it were last released. */
+  readonly lastUseTime: Date | undefined;
+  /** When it will be deleted if it is not used before. Undefined while something runs in it. */
+  readonly expireTime: Date | undefined;
+  /** The id of the session or snapshot that it was made from. Empty: it was made afresh. */
+  readonly parent: string;
+  /** What all its executions cost together. */
+  readonly usage: Usage;
+  /** The memory it holds now, in bytes. */
+  readonly memoryBytes: number;
+  /** How many handles it holds now, those of all clients. */
+  readonly handleCount: number;
+}
+
+/** Where a session's memory is. "UNSPECIFIED" stands for a state that this version does not know. */
+export type SessionState = Exclude<keyof typeof WireSessionState, "UNRECOGNIZED">;
+
+/** @throws {LivescopeError} if the answer carries no session */
+export function readSession(session: WireSession | undefined): SessionInfo {
+  if (session === undefined) throw new LivescopeError("the answer carries no session: is the server newer?");
+  const { sessionId, createTime, lastUseTime, expireTime, parent } = session;
+  return {
+    sessionId,
+    state: state(session.state),
+    labels: Object.fromEntries(session.labels),
+    limits: readLimits(session.limits),
+    idleTtl: readDuration(session.idleTtl),
+    createTime,
+    lastUseTime,
+    expireTime,
+    parent,
+    usage: readUsage(session.usage),
+    memoryBytes: Number(session.memoryBytes),
+    handleCount: Number(session.handleCount),
+  };
+}
+
+function state(value: WireSessionState): SessionState {
+  const name = WireSessionState[value] as keyof typeof WireSessionState | undefined;
+  return name === undefined || name === "UNRECOGNIZED" ? "UNSPECIFIED" : name;
+}

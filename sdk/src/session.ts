@@ -1,0 +1,163 @@
+import { Encoding, SandboxServiceService, SessionServiceService } from "@livescope/proto";
+import type { ExecutionPromise } from "./execution.js";
+import { type CallTarget, Executor } from "./executor.js";
+import { Handle, type HandleOwner } from "./handle.js";
+import { type Inspection, readInspection } from "./inspection.js";
+import type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
+import { SessionHandles } from "./session-handles.js";
+import { readSession, type SessionInfo } from "./session-info.js";
+import type { UnaryTransport } from "./transport/unary.js";
+import { encodeHandle } from "./values.js";
+
+/**
+ * A live session on the server, as one client sees it. `client.createSession()` gives one whose disposal deletes the session;
+ * `client.attach()` gives one for a session that others keep, whose disposal lets go of its own handles only.
+ *
+ *     await using session = await client.createSession();
+ *     await session.execute("let total = 0; function inc(n) { return total += n }");
+ *     const inc = session.fn<[n: number], number>("inc");
+ *     await inc(5);
+ *
+ * Executions of one session may be asked for at once; they interleave at their awaits, as functions do on any event loop.
+ *
+ * Values that go in are JSON data (null, booleans, finite numbers, strings, arrays, plain objects), `undefined`, Uint8Arrays
+ * and handles, the last three not inside other values; all else is a TypeError. Values that come out are copies, or a
+ * {@link Handle} where the value cannot be copied. A type argument such as `execute<number>` is the caller's promise: nothing
+ * checks it.
+ */
+export class Session implements AsyncDisposable {
+  /** The id by which the server knows the session, and `client.attach()` finds it. */
+  readonly id: string;
+  readonly #transport: UnaryTransport;
+  readonly #handles: SessionHandles;
+  readonly #executor: Executor;
+  readonly #owned: boolean;
+  #disposal: Promise<void> | undefined;
+
+  /** @internal */
+  constructor(transport: UnaryTransport, id: string, owned: boolean) {
+    const owner: HandleOwner = {
+      execute: (code, options) => this.execute(code, options),
+      call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
+      construct: (handle, args, options) =>
+        this.#executor.call({ handle, path: "", construct: true }, args, options, Encoding.HANDLE),
+      inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
+      holds: (handle) => this.#handles.holds(handle),
+      release: (handle) => this.#handles.release(handle),
+    };
+    this.id = id;
+    this.#transport = transport;
+    this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner));
+    this.#executor = new Executor(transport, { id, handles: this.#handles });
+    this.#owned = owned;
+  }
+
+  /**
+   * Runs source text and gives its completion value, awaited if it is a promise. What it declares and changes stays in the
+   * session.
+   * @throws {TypeError} if a binding cannot be sent
+   * @throws {GuestError} if the code throws or does not parse
+   * @throws {StoppedError} if it is ended from outside, as by a limit
+   * @throws {NotFoundError} if there is no such session, or a handle is not this session's
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  execute<T = unknown>(code: string, options: ExecuteOptions = {}): ExecutionPromise<T> {
+    return this.#executor.execute(code, options);
+  }
+
+  /**
+   * Runs source text, such as the name of a function, and keeps its completion value in the session: it comes as a handle
+   * whatever it is, and a promise is not awaited. The caller releases the handle.
+   * @throws as `execute`
+   */
+  handle(code: string, options: ExecuteOptions = {}): ExecutionPromise<Handle> {
+    return this.#executor.execute(code, options, Encoding.HANDLE);
+  }
+
+  /**
+   * Calls the function that a dotted path, such as "counter.up", leads to from the session's names: top-level let, const and
+   * class as well as the properties of the global object. `this` is what stands before the last dot.
+   * @throws as `execute`; a path that leads nowhere is a GuestError
+   */
+  call<T = unknown>(path: string, args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<T> {
+    return this.#executor.call({ path }, args, options);
+  }
+
+  /**
+   * Gives a typed function that calls the one that `path` leads to at the time of each call; see `call`. `options` hold for
+   * each call.
+   */
+  fn<Args extends readonly unknown[] = unknown[], Result = unknown>(
+    path: string,
+    options: CallOptions = {},
+  ): (...args: Args) => ExecutionPromise<Awaited<Result>> {
+    return (...args) => this.call<Awaited<Result>>(path, args, options);
+  }
+
+  /**
+   * Lists the own properties of the value that a dotted path leads to, or without one the session's names. It runs no guest
+   * code.
+   * @throws {InvalidRequestError} if the path leads nowhere, or through an accessor or a proxy
+   * @throws {StatusError} if the service fails
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
+    return this.#inspect({ path }, options);
+  }
+
+  /**
+   * Tells about the session. It is no use of it: the session is not kept longer for it.
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  async info(options: RequestOptions = {}): Promise<SessionInfo> {
+    this.#handles.assertUsable();
+    const request = { sessionId: this.id };
+    const response = await this.#transport.send(SessionServiceService.getSession, request, options);
+    return readSession(response.session);
+  }
+
+  /**
+   * Deletes the session for everyone, attached or not, and disposes of this object. What runs in it fails with code ABORTED.
+   * That it is gone already is no error.
+   * @throws {StatusError} if the service fails
+   */
+  delete(): Promise<void> {
+    this.#disposal ??= this.#delete();
+    return this.#disposal;
+  }
+
+  /**
+   * Ends the use of this object. A session that it was made with is deleted, see `delete`; of an attached one its handles are
+   * released, once its calls that are under way have ended. Doing it again does nothing.
+   * @throws {StatusError} if the service fails
+   */
+  [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#owned ? this.#delete() : this.#detach();
+    return this.#disposal;
+  }
+
+  async #delete(): Promise<void> {
+    this.#handles.dispose();
+    const request = { sessionId: this.id, allowMissing: true };
+    await this.#transport.send(SessionServiceService.deleteSession, request, {});
+  }
+
+  async #detach(): Promise<void> {
+    this.#handles.dispose();
+    await this.#handles.releaseGroup();
+  }
+
+  async #inspect({ handle, path }: CallTarget, options: InspectOptions): Promise<Inspection> {
+    this.#handles.assertUsable();
+    const request = {
+      sessionId: this.id,
+      handleId: handle && encodeHandle(handle, "what is inspected").handleId,
+      path,
+      maxProperties: options.maxProperties ?? 0,
+    };
+    return readInspection(await this.#transport.send(SandboxServiceService.inspect, request, options));
+  }
+}

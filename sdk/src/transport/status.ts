@@ -1,0 +1,93 @@
+import { type ServiceError, status } from "@grpc/grpc-js";
+import { type Any, BadRequest, ErrorInfo, RetryInfo, Status, ErrorReason as WireErrorReason } from "@livescope/proto";
+import {
+  AlreadyExistsError,
+  type ErrorReason,
+  InvalidRequestError,
+  LivescopeError,
+  NotFoundError,
+  ResourceExhaustedError,
+  SessionLostError,
+  type StatusCode,
+  type StatusDetails,
+  StatusError,
+  UnavailableError,
+} from "../errors.js";
+import { readDuration } from "../limits.js";
+
+const DOMAIN = "sandbox.v1";
+const TYPE_PREFIX = "type.googleapis.com/google.rpc.";
+
+const codeNames = new Map<number, StatusCode>(
+  (Object.keys(status) as StatusCode[]).filter((name) => typeof status[name] === "number").map((n) => [status[n], n]),
+);
+
+/** The one place where what gRPC reports becomes an error of this package. */
+export function errorFrom(cause: unknown): LivescopeError {
+  if (cause instanceof LivescopeError) return cause;
+  if (!isServiceError(cause)) {
+    return new LivescopeError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+  const details = readDetails(cause);
+  // No cause: all that gRPC's error says is in this one, and its own stack leads nowhere.
+  return new (errorClass(details))(cause.details || cause.message, details);
+}
+
+function errorClass(details: StatusDetails): typeof StatusError {
+  if (details.reason === "SESSION_LOST") return SessionLostError;
+  switch (details.code) {
+    case "NOT_FOUND":
+      return NotFoundError;
+    case "ALREADY_EXISTS":
+      return AlreadyExistsError;
+    case "INVALID_ARGUMENT":
+      return InvalidRequestError;
+    case "RESOURCE_EXHAUSTED":
+      return ResourceExhaustedError;
+    case "UNAVAILABLE":
+      return UnavailableError;
+    default:
+      return StatusError;
+  }
+}
+
+function readDetails(error: ServiceError): StatusDetails {
+  const details = { code: codeNames.get(error.code) ?? "UNKNOWN" };
+  const [encoded] = error.metadata?.get("grpc-status-details-bin") ?? [];
+  if (!Buffer.isBuffer(encoded)) return details;
+  try {
+    return Object.assign(details, ...Status.decode(encoded).details.map(readDetail));
+  } catch {
+    // A proxy that mangles the details leaves the code and the message, which are worth more than a parser's complaint.
+    return details;
+  }
+}
+
+function readDetail({ typeUrl, value }: Any): Partial<StatusDetails> {
+  switch (typeUrl) {
+    case `${TYPE_PREFIX}ErrorInfo`: {
+      const { domain, reason, metadata } = ErrorInfo.decode(value);
+      if (domain !== DOMAIN) return {};
+      return { reason: isErrorReason(reason) ? reason : undefined, metadata: Object.fromEntries(metadata) };
+    }
+    case `${TYPE_PREFIX}BadRequest`:
+      return {
+        fieldViolations: BadRequest.decode(value).fieldViolations.map(({ field, description }) => ({
+          field,
+          description,
+        })),
+      };
+    case `${TYPE_PREFIX}RetryInfo`:
+      return { retryDelay: readDuration(RetryInfo.decode(value).retryDelay) };
+    default:
+      return {};
+  }
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && "code" in error && typeof error.code === "number" && "details" in error;
+}
+
+function isErrorReason(reason: string): reason is ErrorReason {
+  return Object.hasOwn(WireErrorReason, reason);
+}

@@ -1,0 +1,114 @@
+import { type ChannelCredentials, type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
+import { SandboxServiceService } from "@livescope/proto";
+import { LivescopeError } from "../errors.js";
+import type { RequestOptions } from "../options.js";
+import { errorFrom } from "./status.js";
+
+/** One unary method of a generated service definition. */
+export interface UnaryMethod<Request, Response> {
+  readonly path: string;
+  requestSerialize(request: Request): Buffer;
+  responseDeserialize(response: Buffer): Response;
+}
+
+// Every call that this package sends may be repeated: those that change something carry a request id, or are such that a
+// second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
+const serviceConfig = {
+  loadBalancingConfig: [],
+  methodConfig: [
+    // The question by which `connect` finds out whether there is a server has to fail at once.
+    { name: [methodName(SandboxServiceService.getServerInfo)] },
+    {
+      name: [{}],
+      retryPolicy: {
+        maxAttempts: 4,
+        initialBackoff: "0.1s",
+        maxBackoff: "1s",
+        backoffMultiplier: 2.5,
+        retryableStatusCodes: ["UNAVAILABLE"],
+      },
+    },
+  ],
+};
+
+const channelOptions: ChannelOptions = {
+  "grpc.service_config": JSON.stringify(serviceConfig),
+  "grpc.service_config_disable_resolution": 1,
+  // A connection is tried again before the retries of a call are used up, and soon after a server has come back.
+  "grpc.initial_reconnect_backoff_ms": 100,
+  "grpc.max_reconnect_backoff_ms": 2_000,
+  // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
+  "grpc.keepalive_time_ms": 30_000,
+  "grpc.keepalive_timeout_ms": 10_000,
+};
+
+/** One channel to one server, over which every call is a unary RPC. Whoever makes it closes it. */
+export class UnaryTransport {
+  readonly #client: Client;
+  #closed = false;
+
+  /** Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. */
+  constructor(address: string, channelCredentials?: ChannelCredentials) {
+    const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
+    this.#client = new Client(address, chosen, channelOptions);
+  }
+
+  /**
+   * Sends a request and gives the answer.
+   * @throws {StatusError} if the server answers with an error or cannot be reached
+   * @throws {LivescopeError} if the transport is closed
+   * @throws {RangeError} if the timeout is no positive number
+   * @throws the signal's reason if it is aborted
+   */
+  async send<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    { signal, timeout }: RequestOptions,
+  ): Promise<Response> {
+    if (timeout !== undefined && !(timeout > 0))
+      throw new RangeError(`timeout is ${timeout}: give a positive number of milliseconds`);
+    signal?.throwIfAborted();
+    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
+    let onAbort: (() => void) | undefined;
+    try {
+      return await new Promise<Response>((resolve, reject) => {
+        const call = this.#client.makeUnaryRequest(
+          method.path,
+          method.requestSerialize,
+          method.responseDeserialize,
+          request,
+          new Metadata(),
+          timeout === undefined ? {} : { deadline: Date.now() + timeout },
+          (error, response) => (response === undefined ? reject(error) : resolve(response)),
+        );
+        onAbort = () => call.cancel();
+        signal?.addEventListener("abort", onAbort);
+      });
+    } catch (error) {
+      // The answer to a cancelled call says CANCELLED; the caller knows better why.
+      signal?.throwIfAborted();
+      throw errorFrom(error);
+    } finally {
+      if (onAbort) signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /** Closes the channel. Calls under way end as they would have; a new one is refused. */
+  close(): void {
+    this.#closed = true;
+    this.#client.close();
+  }
+}
+
+const loopback =
+  /^(?:unix:.*|(?:dns:(?:\/\/\/)?|ipv4:|ipv6:)?(?:(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?|::1))$/i;
+
+/** Says whether an address, in any of the forms gRPC knows, cannot lead off this machine. */
+export function isLoopback(address: string): boolean {
+  return loopback.test(address);
+}
+
+function methodName({ path }: { path: string }): { service: string; method: string } {
+  const [, service = "", method = ""] = path.split("/");
+  return { service, method };
+}

@@ -1,0 +1,112 @@
+import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { once } from "node:events";
+import { createServer } from "node:net";
+import { fileURLToPath } from "node:url";
+import { Livescope } from "@livescope/sdk";
+import { afterEach, describe, expect, test } from "vitest";
+
+const MAIN = fileURLToPath(new URL("../server/dist/main.js", import.meta.url));
+
+const started: ChildProcessWithoutNullStreams[] = [];
+afterEach(() => {
+  for (const child of started.splice(0)) child.kill("SIGKILL");
+});
+
+function start(...flags: string[]): ChildProcessWithoutNullStreams {
+  const child = spawn(process.execPath, [MAIN, "--log-level", "silent", ...flags]);
+  started.push(child);
+  return child;
+}
+
+async function textOf(stream: NodeJS.ReadableStream): Promise<string> {
+  let text = "";
+  for await (const chunk of stream) text += chunk;
+  return text;
+}
+
+async function ended(child: ChildProcessWithoutNullStreams): Promise<{ code: number; stdout: string; stderr: string }> {
+  const [stdout, stderr, [code]] = await Promise.all([
+    textOf(child.stdout),
+    textOf(child.stderr),
+    once(child, "exit") as Promise<[number]>,
+  ]);
+  return { code, stdout, stderr };
+}
+
+/** The address in the line that says it is ready. */
+async function ready(child: ChildProcessWithoutNullStreams): Promise<string> {
+  const [chunk] = (await once(child.stdout, "data")) as [Buffer];
+  const match = /^livescope listening on (\S+)\n$/.exec(chunk.toString());
+  if (match?.[1] === undefined) throw new Error(`unexpected first output: ${chunk}`);
+  return match[1];
+}
+
+describe("the command line", () => {
+  test("says in one line where it listens, and serves there", async () => {
+    const address = await ready(start("--address", "127.0.0.1:0"));
+    await using client = await Livescope.connect(address);
+    expect(await client.execute("6 * 7")).toBe(42);
+  });
+
+  test.each(["SIGTERM", "SIGINT"] as const)(
+    "finishes what runs on %s, takes nothing new, and exits with 0",
+    async (signal) => {
+      const child = start("--address", "127.0.0.1:0");
+      const address = await ready(child);
+      await using client = await Livescope.connect(address);
+      const session = await client.createSession();
+      await session.execute("function spin(ms) { const end = Date.now() + ms; while (Date.now() < end); return ms }");
+      const running = session.call("spin", [600]);
+      const queued = session.call("spin", [1]);
+      await expect.poll(async () => (await session.info()).lastUseTime).toBeDefined();
+      child.kill(signal);
+      const late = (async () => {
+        for (;;) await session.execute("1");
+      })();
+      expect(await running).toBe(600);
+      expect(await queued).toBe(1);
+      await expect(late).rejects.toMatchObject({ code: "UNAVAILABLE" });
+      expect(await ended(child)).toMatchObject({ code: 0 });
+    },
+  );
+
+  test.each([
+    [["--nonsense"], "--nonsense"],
+    [["extra"], "extra"],
+    [["--address", "nowhere"], "--address nowhere: give HOST:PORT"],
+    [["--address", "127.0.0.1:99999"], "--address 127.0.0.1:99999: give HOST:PORT"],
+    [["--address", "0.0.0.0:0"], "--insecure"],
+    [["--address", "[::]:0"], "--insecure"],
+    [["--address"], "--address"],
+    [["--workers", "0"], "--workers 0: give a whole number from 1 to 64"],
+    [["--workers", "two"], "--workers two"],
+    [["--max-sessions", "1e9"], "--max-sessions 1e9"],
+    [["--log-level", "loud"], "--log-level loud"],
+  ])("refuses %j in one clear line with exit code 2", async (flags, sentence) => {
+    const { code, stdout, stderr } = await ended(start(...flags));
+    expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
+    expect(stderr).toMatch(/^livescope: [^\n]+\n$/);
+    expect(stderr).toContain(sentence);
+  });
+
+  test("refuses a taken port in one clear line with exit code 2", async () => {
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    const { code, stderr } = await ended(start("--address", `127.0.0.1:${port}`));
+    other.close();
+    expect(code).toBe(2);
+    expect(stderr).toMatch(/^livescope: [^\n]+\n$/);
+    expect(stderr).toContain(`127.0.0.1:${port}`);
+  });
+
+  test("listens beyond loopback only when told that this is insecure", async () => {
+    expect(await ready(start("--address", "0.0.0.0:0", "--insecure"))).toMatch(/^0\.0\.0\.0:\d+$/);
+  });
+
+  test("lists its flags", async () => {
+    const { code, stdout } = await ended(start("--help"));
+    expect(code).toBe(0);
+    for (const flag of ["--address", "--workers", "--max-sessions", "--insecure"]) expect(stdout).toContain(flag);
+  });
+});

@@ -1,0 +1,153 @@
+/** All of the service is within reach of a shell: the server describes itself, and JSON goes in and out. */
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { fileURLToPath } from "node:url";
+import {
+  HealthService,
+  SandboxServiceService,
+  SessionServiceService,
+  SnapshotServiceService,
+} from "@livescope/proto";
+import { type RunningServer, startServer } from "@livescope/server";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+const BUF = fileURLToPath(new URL("../node_modules/.bin/buf", import.meta.url));
+const MAIN_JOB = fileURLToPath(new URL("./scripts/main-job.sh", import.meta.url));
+const SCENARIOS = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S11", "S15"];
+/** Each step of the script is a process or two. */
+const SCRIPT_TIMEOUT = 120_000;
+
+const REFLECTION = ["v1", "v1alpha"].map(
+  (version) => `grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`,
+);
+const OURS = [SandboxServiceService, SessionServiceService, SnapshotServiceService].flatMap(methodsOf);
+
+/** A grpcurl on PATH, or the one that GRPCURL names, if there is any. */
+const GRPCURL = process.env.GRPCURL ?? "grpcurl";
+const hasGrpcurl = (await run(GRPCURL, ["--version"])).exitCode === 0;
+
+let server: RunningServer;
+
+beforeAll(async () => {
+  server = await startServer();
+});
+
+afterAll(() => server.close());
+
+test("a shell script does the main job", { timeout: SCRIPT_TIMEOUT }, async () => {
+  const { exitCode, stdout, stderr } = await run(MAIN_JOB, [server.address]);
+  expect(exitCode, `${stdout}\n${stderr}`).toBe(0);
+  const done = new Set(stdout.split("\n").map((line) => /^ok {4}(S\d+) /.exec(line)?.[1]));
+  expect(SCENARIOS.filter((scenario) => !done.has(scenario))).toEqual([]);
+});
+
+test("the script fails where nobody answers", async () => {
+  const gone = await startServer({ workers: 1 });
+  await gone.close();
+  expect((await run(MAIN_JOB, [gone.address])).exitCode).not.toBe(0);
+});
+
+describe("buf curl", () => {
+  test("lists every method there is", async () => {
+    const { stdout } = await run(BUF, ["curl", ...plaintext, "--list-methods", `http://${server.address}`]);
+    expect(stdout.trim().split("\n").sort()).toEqual([...OURS, ...methodsOf(HealthService), ...REFLECTION].sort());
+  });
+
+  test("calls every method by JSON", { timeout: SCRIPT_TIMEOUT }, async () => {
+    const session = JSON.parse(await bufCurl("sandbox.v1.SessionService/CreateSession", { setup: "let x = 1" })) as {
+      session: { sessionId: string };
+    };
+    const { sessionId } = session.session;
+    const requests: Record<string, object> = {
+      "sandbox.v1.SandboxService/Execute": { sessionId, code: "x" },
+      "sandbox.v1.SandboxService/Call": { sessionId, path: "Math.max", args: [{ data: 1 }] },
+      "sandbox.v1.SandboxService/CancelExecution": { sessionId, executionId: "unknown" },
+      "sandbox.v1.SandboxService/Inspect": { sessionId, path: "Math" },
+      "sandbox.v1.SandboxService/ReleaseHandles": { sessionId, all: true },
+      "sandbox.v1.SandboxService/GetServerInfo": {},
+      "sandbox.v1.SessionService/CreateSession": { sessionId: "for-a-moment" },
+      "sandbox.v1.SessionService/GetSession": { sessionId },
+      "sandbox.v1.SessionService/ListSessions": {},
+      "sandbox.v1.SessionService/DeleteSession": { sessionId: "unknown", allowMissing: true },
+      "grpc.health.v1.Health/Check": { service: "sandbox.v1.SandboxService" },
+    };
+    for (const [method, request] of Object.entries(requests)) {
+      expect(typeof JSON.parse((await bufCurl(method, request)) || "{}"), method).toBe("object");
+    }
+    for (const method of OURS.filter((name) => !(name in requests))) {
+      const { stderr } = await run(BUF, ["curl", ...plaintext, "--data", "{}", `http://${server.address}/${method}`]);
+      expect(JSON.parse(stderr), method).toMatchObject({
+        code: "unimplemented",
+        message: expect.stringMatching(/not built yet/),
+      });
+    }
+  });
+});
+
+describe.skipIf(!hasGrpcurl)("grpcurl, where it is installed (or GRPCURL names it),", () => {
+  const grpcurl = (...args: string[]) => run(GRPCURL, ["-plaintext", ...args]);
+
+  test("lists every service and method", async () => {
+    const services = (await grpcurl(server.address, "list")).stdout.trim().split("\n");
+    expect(services).toEqual(expect.arrayContaining(["grpc.health.v1.Health", "sandbox.v1.SandboxService"]));
+    const ours = services.filter((name) => name.startsWith("sandbox."));
+    const listed = await Promise.all(ours.map(async (name) => (await grpcurl(server.address, "list", name)).stdout));
+    const methods = listed.flatMap((text) => text.trim().split("\n"));
+    expect(methods.sort()).toEqual(OURS.map((name) => name.replace("/", ".")).sort());
+  });
+
+  test("describes messages with their fields, maps and enums", async () => {
+    for (const [name, line] of [
+      ["sandbox.v1.SandboxService", "rpc Execute ( .sandbox.v1.ExecuteRequest ) returns ( .sandbox.v1.ExecuteResponse );"],
+      ["sandbox.v1.ExecuteRequest", "optional string session_id = 1;"],
+      ["sandbox.v1.ExecuteRequest", "map<string, .sandbox.v1.Value> bindings = 6;"],
+      ["sandbox.v1.Value", ".google.protobuf.Value data = 1;"],
+      ["sandbox.v1.Encoding", "ENCODING_JSON = 2;"],
+    ] as const) {
+      expect((await grpcurl(server.address, "describe", name)).stdout).toContain(line);
+    }
+  });
+
+  test("calls by JSON", async () => {
+    const request = JSON.stringify({ code: "[a, 1 + 1]", bindings: { a: { data: { b: null } } } });
+    const { stdout } = await grpcurl("-d", request, server.address, "sandbox.v1.SandboxService/Execute");
+    expect(JSON.parse(stdout)).toMatchObject({ execution: { value: { data: [{ b: null }, 2] } } });
+  });
+
+  test("shows the details of a refusal", async () => {
+    const request = JSON.stringify({ sessionId: "unknown", code: "1" });
+    const { exitCode, stderr } = await grpcurl("-d", request, server.address, "sandbox.v1.SandboxService/Execute");
+    expect(exitCode).not.toBe(0);
+    expect(stderr).toContain("NotFound");
+    expect(stderr).toContain("SESSION_NOT_FOUND");
+  });
+});
+
+const plaintext = ["--protocol", "grpc", "--http2-prior-knowledge"];
+
+async function bufCurl(method: string, request: object): Promise<string> {
+  const url = `http://${server.address}/${method}`;
+  const { exitCode, stdout, stderr } = await run(BUF, ["curl", ...plaintext, "--data", JSON.stringify(request), url]);
+  expect(exitCode, `${method}: ${stderr}`).toBe(0);
+  return stdout;
+}
+
+function methodsOf(service: Readonly<Record<string, { readonly path: string }>>): string[] {
+  return Object.values(service).map(({ path }) => path.slice(1));
+}
+
+interface Finished {
+  /** -1 if it could not be started. */
+  readonly exitCode: number;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+async function run(command: string, args: readonly string[]): Promise<Finished> {
+  try {
+    return { exitCode: 0, ...(await promisify(execFile)(command, args)) };
+  } catch (error) {
+    const { code, stdout = "", stderr = "" } = error as { code?: unknown; stdout?: string; stderr?: string };
+    return { exitCode: typeof code === "number" ? code : -1, stdout, stderr };
+  }
+}
