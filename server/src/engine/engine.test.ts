@@ -27,6 +27,8 @@ class Guest {
       execution: this.#execution++,
       encoding: 1,
       handleGroup: "",
+      valueBytes: 1 << 20,
+      handles: 1000,
       code,
       filename: "test.js",
       bindings: new Map(),

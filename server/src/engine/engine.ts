@@ -21,9 +21,14 @@ export interface EngineOptions {
   readonly rotateWorkers?: boolean;
 }
 
-export type TurnResult = {
+export type TurnResult = Ending & {
   /** Console entries as JSON text, in order; also those of an undone turn. */
   readonly console: readonly string[];
+  /** True when entries beyond the limit were left out. */
+  readonly consoleTruncated: boolean;
+};
+
+type Ending = {
   /** Milliseconds the turn held a worker. */
   readonly cpuTime: number;
 } & (
@@ -40,6 +45,8 @@ export interface Turn {
 }
 
 interface PendingTurn extends PostedTurn {
+  readonly console: string[];
+  consoleTruncated: boolean;
   resolve(result: TurnResult): void;
 }
 
@@ -55,6 +62,7 @@ export class Engine {
   readonly #workers: WorkerThread[] = [];
   readonly #events: WorkerEvents = {
     onReply: (worker, reply) => this.#onReply(worker, reply),
+    onConsole: (turn, entry, last) => this.#onConsole(turn, entry, last),
     onDeath: (worker, error) => this.#onDeath(worker, error),
   };
   readonly #idle = new Set<WorkerThread>();
@@ -76,7 +84,7 @@ export class Engine {
 
   /** Builds the base image on the first worker, then starts the others from it. */
   static async start(options: EngineOptions): Promise<Engine> {
-    const events: WorkerEvents = { onReply: () => undefined, onDeath: () => undefined };
+    const events: WorkerEvents = { onReply: () => undefined, onConsole: () => undefined, onDeath: () => undefined };
     const first = new WorkerThread(events);
     const shared = await first.ready;
     const engine = new Engine(options, first, shared);
@@ -114,8 +122,9 @@ export class Engine {
    * Runs one turn. Turns of one memory must not overlap; the caller waits for each result.
    *
    * @param budget milliseconds it may hold a worker
+   * @param consoleBytes UTF-8 bytes of console entries that may leave
    */
-  run(memory: SessionMemory, input: TurnInput, budget: number): Turn {
+  run(memory: SessionMemory, input: TurnInput, budget: number, consoleBytes = 0): Turn {
     const turn = this.#nextTurn;
     this.#nextTurn = (turn % 0x7fff_ffff) + 1;
     let resolve: (result: TurnResult) => void = () => undefined;
@@ -131,6 +140,9 @@ export class Engine {
           ? [{ code: input.code, filename: input.filename, bindings: [...input.bindings.keys()] }]
           : [],
       budget,
+      consoleBytes,
+      console: [],
+      consoleTruncated: false,
       resolve,
     };
     this.#turns.set(turn, pending);
@@ -192,15 +204,15 @@ export class Engine {
     const turn = this.#turns.get(reply.turn);
     this.#free(worker);
     if (turn === undefined) return;
-    const { console, cpuTime } = reply;
+    const { cpuTime } = reply;
     if (reply.kind === "committed") {
       turn.memory.heapBytes = reply.heapBytes;
-      this.#settle(turn, { kind: "committed", effects: decodeEffects(reply.effects), console, cpuTime });
+      this.#settle(turn, { kind: "committed", effects: decodeEffects(reply.effects), cpuTime });
       return;
     }
     if (reply.memory === undefined) worker.forget(turn.memory.key);
     else this.#move(turn.memory, reply.memory);
-    this.#settle(turn, { kind: "undone", reason: reply.reason, message: reply.message, console, cpuTime });
+    this.#settle(turn, { kind: "undone", reason: reply.reason, message: reply.message, cpuTime });
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
@@ -259,7 +271,7 @@ export class Engine {
     this.#free(spare);
   }
 
-  #restore(worker: WorkerThread, turn: PendingTurn, result: TurnResult): void {
+  #restore(worker: WorkerThread, turn: PendingTurn, result: Ending): void {
     const extent = worker.checkpointExtent;
     if (extent !== undefined) {
       const { memory } = turn;
@@ -276,14 +288,21 @@ export class Engine {
     this.#settle(turn, result);
   }
 
-  #settle(turn: PendingTurn, result: TurnResult): void {
+  #onConsole(number: number, entry: string, last: boolean): void {
+    const turn = this.#turns.get(number);
+    turn?.console.push(entry);
+    if (turn !== undefined && last) turn.consoleTruncated = true;
+  }
+
+  #settle(turn: PendingTurn, ending: Ending): void {
     this.#turns.delete(turn.turn);
-    turn.resolve(result);
+    const { console, consoleTruncated } = turn;
+    turn.resolve({ ...ending, console, consoleTruncated });
   }
 }
 
-function undone(reason: UndoReason, message: string): TurnResult & { kind: "undone" } {
-  return { kind: "undone", reason, message, console: [], cpuTime: 0 };
+function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
+  return { kind: "undone", reason, message, cpuTime: 0 };
 }
 
 let collector: (() => void) | undefined;

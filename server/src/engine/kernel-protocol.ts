@@ -18,6 +18,10 @@ interface ExecutionInput {
   readonly encoding: number;
   /** Handles of the result join this group; undefined where no handle can live. */
   readonly handleGroup: string | undefined;
+  /** The most bytes an encoded value may have; a larger one becomes a handle, or stops the turn where none may. */
+  readonly valueBytes: number;
+  /** The most handles the session may hold afterwards. */
+  readonly handles: number;
 }
 
 export type TurnInput =
@@ -79,6 +83,8 @@ export function encodeInput(input: TurnInput): string {
   if ("execution" in input) {
     writer.number(input.encoding);
     writer.optionalText(input.handleGroup);
+    writer.number(input.valueBytes);
+    writer.number(input.handles);
   }
   switch (input.kind) {
     case "execute":

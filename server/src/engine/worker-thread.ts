@@ -20,6 +20,8 @@ export interface PostedTurn {
   readonly sources: readonly Source[];
   /** Milliseconds the turn may hold the worker. */
   readonly budget: number;
+  /** UTF-8 bytes of console entries that may leave. */
+  readonly consoleBytes: number;
   /** `clock()` when the turn was asked to stop. */
   stopRequestedAt?: number;
 }
@@ -27,6 +29,8 @@ export interface PostedTurn {
 export interface WorkerEvents {
   /** The worker is free again; of a worker that died the reply is missing and the memory must be restored. */
   onReply: (worker: WorkerThread, reply: TurnReply) => void;
+  /** Guest code wrote to its console; after the `last` entry of a turn no more come. */
+  onConsole: (turn: number, entry: string, last: boolean) => void;
   /** The thread ended on its own, with or without a turn. */
   onDeath: (worker: WorkerThread, error: Error) => void;
 }
@@ -64,7 +68,8 @@ export class WorkerThread {
         if (message.type === "reply") {
           this.#running = undefined;
           events.onReply(this, message.reply);
-        } else if (message.type === "engine") built = message.engine;
+        } else if (message.type === "console") events.onConsole(message.turn, message.entry, message.last);
+        else if (message.type === "engine") built = message.engine;
         else if (built !== undefined) resolve(built);
       });
       this.#worker.on("error", (error) => {
@@ -99,6 +104,7 @@ export class WorkerThread {
       input: turn.input,
       sources: turn.sources,
       budget: turn.budget,
+      consoleBytes: turn.consoleBytes,
       ...(known ? {} : { memory: memory.memory }),
       ...(drop.length > 0 ? { drop } : {}),
     });

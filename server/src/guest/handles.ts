@@ -4,7 +4,7 @@
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
 
-import { className, inspect } from "./inspect.js";
+import { className, inspect, typeName } from "./inspect.js";
 import { ownValue, SafeMap, stringify } from "./intrinsics.js";
 import { isProxy } from "./proxies.js";
 import { randomId } from "./random.js";
@@ -80,8 +80,8 @@ export function releaseAll(): number {
 
 /** JSON text of a `Handle` message; `id` is empty where no handle can live. */
 export function describeHandle(value: unknown, id: string): string {
-  const type = typeof value;
-  const isObject = (type === "object" && value !== null) || type === "function";
+  const type = typeName(value);
+  const isObject = (typeof value === "object" && value !== null) || type === "function";
   const name = isObject ? className(value as object) : "";
   const arity = type === "function" && !isProxy(value as object) ? ownValue(value as object, "length") : 0;
   return (

@@ -4,6 +4,11 @@
 const EVALUATE = 0;
 const LOG = 1;
 const IS_PROMISE = 2;
+const BYTE_LENGTH = 3;
+const STOP = 4;
+
+/** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
+export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 
 /** Mirrored in engine/worker/layout.ts. */
 const CURRENT_EXECUTION = 0;
@@ -33,6 +38,16 @@ export function log(entry: string): void {
 /** True for the engine's own promises only; runs no guest code. */
 export function isPromise(value: unknown): boolean {
   return dispatch(IS_PROMISE, value) === true;
+}
+
+/** Bytes of a text in UTF-8. */
+export function byteLength(text: string): number {
+  return dispatch(BYTE_LENGTH, text) as number;
+}
+
+/** Ends the turn: nothing that it did will have happened. */
+export function stopTurn(cause: number): void {
+  dispatch(STOP, cause);
 }
 
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */

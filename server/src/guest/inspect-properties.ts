@@ -1,7 +1,7 @@
 /** Answers Inspect: own properties and previews of a value; runs no guest code. */
 
 import { describeHandle } from "./handles.js";
-import { inspect } from "./inspect.js";
+import { inspect, typeName } from "./inspect.js";
 import {
   getOwnPropertyDescriptor,
   getPrototypeOf,
@@ -47,7 +47,7 @@ function describeProperty(object: object, key: string | symbol): string {
   const json = isObject(value) || accessor ? undefined : plainJson(value, true);
   return (
     `{"name":${stringify(typeof key === "symbol" ? symbolToString(key) : key)},` +
-    `"type":"${accessor ? "accessor" : typeof value}",` +
+    `"type":"${accessor ? "" : typeName(value)}",` +
     `"preview":${stringify(accessor ? "[Getter]" : inspect(value, PREVIEW_LIMIT, 0))},` +
     `"accessor":${accessor},"enumerable":${descriptor.enumerable === true}` +
     `${json === undefined ? "" : `,"value":${stringify(json)}`}}`

@@ -31,6 +31,7 @@ import {
   slice,
   stringify,
   symbolToString,
+  toLowerCase,
   typedArrayLength,
   typedArrayTag,
 } from "./intrinsics.js";
@@ -211,6 +212,17 @@ export function brandOf(value: object): Brand {
   if (answers(arrayBufferLength, value)) return "ArrayBuffer";
   if (ownKeysIncludeLastIndex(value) && answers(regexpSource, value)) return "RegExp";
   return "";
+}
+
+/** What `typeof` says, except that null, arrays and the engine's own kinds of objects have names of their own. */
+export function typeName(value: unknown): string {
+  if (typeof value !== "object") return typeof value;
+  if (value === null) return "null";
+  if (isProxy(value)) return "object";
+  if (isArray(value)) return "array";
+  if (isError(value)) return "error";
+  const brand = typedArrayTag(value) ?? brandOf(value);
+  return brand === "" ? "object" : toLowerCase(brand);
 }
 
 function answers(ask: (value: object) => unknown, value: object): boolean {

@@ -32,6 +32,7 @@ export const charCodeAt = uncurried<(text: string, index: number) => number>(Str
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
+export const toLowerCase = uncurried<(text: string) => string>(String.prototype.toLowerCase);
 export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
 export const bigintToString = uncurried<(value: bigint) => string>(BigInt.prototype.toString);

@@ -14,7 +14,15 @@ import {
   retain,
   valueOfHandle,
 } from "./handles.js";
-import { connectHost, evaluateSource, isPromise, setCurrentExecution } from "./host.js";
+import {
+  byteLength,
+  connectHost,
+  evaluateSource,
+  isPromise,
+  StopCause,
+  setCurrentExecution,
+  stopTurn,
+} from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
@@ -42,6 +50,10 @@ interface Execution {
   readonly encoding: number;
   /** Handles of the result live in this group; null where none can live. */
   readonly group: string | undefined;
+  /** The most bytes an encoded value may have. */
+  readonly valueBytes: number;
+  /** The most handles the session may hold afterwards. */
+  readonly handles: number;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
@@ -128,7 +140,9 @@ function setRunning(execution: number): void {
 
 function begin(number: number, input: InputReader): Execution {
   const encoding = input.number();
-  const execution: Execution = { number, encoding, group: input.optionalText() };
+  const group = input.optionalText();
+  const valueBytes = input.number();
+  const execution: Execution = { number, encoding, group, valueBytes, handles: input.number() };
   pending.set(number, execution);
   setRunning(number);
   return execution;
@@ -267,26 +281,47 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
 }
 
 function settle(execution: Execution, value: unknown): void {
-  let arm: number = Arm.UNDEFINED;
-  let text = "";
-  if (execution.encoding === Encoding.JSON) {
-    try {
-      const json = nativeStringify(value);
-      if (typeof json === "string") {
-        arm = Arm.JSON;
-        text = json;
-      }
-    } catch (error) {
-      return fail(execution, Phase.ENCODE, error);
+  switch (execution.encoding) {
+    case Encoding.NONE:
+      return give(execution, Arm.UNDEFINED, "");
+    case Encoding.JSON:
+      return settleAsJson(execution, value);
+    case Encoding.HANDLE:
+      return settleAsHandle(execution, value);
+    default: {
+      if (value === undefined) return give(execution, Arm.UNDEFINED, "");
+      const json = plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
+      if (json === undefined || isTooLarge(execution, json)) return settleAsHandle(execution, value);
+      give(execution, Arm.JSON, json);
     }
-  } else if (execution.encoding !== Encoding.NONE && value !== undefined) {
-    const json =
-      execution.encoding === Encoding.HANDLE
-        ? undefined
-        : plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
-    arm = json === undefined ? Arm.HANDLE : Arm.JSON;
-    text = json ?? describeHandle(value, execution.group === undefined ? "" : retain(value, execution.group));
   }
+}
+
+function settleAsJson(execution: Execution, value: unknown): void {
+  let json: string | undefined;
+  try {
+    json = nativeStringify(value);
+  } catch (error) {
+    return fail(execution, Phase.ENCODE, error);
+  }
+  if (typeof json !== "string") return give(execution, Arm.UNDEFINED, "");
+  if (isTooLarge(execution, json)) return stopTurn(StopCause.VALUE_SIZE);
+  give(execution, Arm.JSON, json);
+}
+
+function settleAsHandle(execution: Execution, value: unknown): void {
+  const id = execution.group === undefined ? "" : retain(value, execution.group);
+  if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
+  give(execution, Arm.HANDLE, describeHandle(value, id));
+}
+
+/** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
+function isTooLarge(execution: Execution, text: string): boolean {
+  if (text.length * 3 <= execution.valueBytes) return false;
+  return text.length > execution.valueBytes || byteLength(text) > execution.valueBytes;
+}
+
+function give(execution: Execution, arm: number, text: string): void {
   pending.delete(execution.number);
   emitEffect(EffectKind.VALUE, execution.number, arm, text);
 }

@@ -83,7 +83,7 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
     executionId: outcome.executionId,
     outcome: outcomeMessage(outcome.result, encoding),
     console: outcome.console.map(consoleMessage),
-    consoleTruncated: false,
+    consoleTruncated: outcome.consoleTruncated,
     warnings: [],
     usage: {
       wallTime: durationOf(usage.wallTime),
@@ -156,6 +156,6 @@ function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
     args: [],
     time: new Date(entry.time),
     frame: undefined,
-    undone: false,
+    undone: entry.undone,
   };
 }

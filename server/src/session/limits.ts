@@ -34,7 +34,8 @@ export const MAXIMUM_LIMITS: Limits = {
   memoryBytes: 512 * MEBIBYTE,
   timeout: 10 * 60_000,
   cpuTime: 60_000,
-  consoleBytes: MEBIBYTE,
+  // With the largest value it has to fit into one message of 4 MiB.
+  consoleBytes: 512 * 1024,
   valueBytes: 3 * MEBIBYTE,
   handles: 100_000,
   queuedExecutions: 10_000,

@@ -33,13 +33,15 @@ export interface GuestException {
   readonly thrown?: string;
 }
 
-export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "ENGINE_TRAP" | "CANCELLED";
+export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
 
 export interface ConsoleEntry {
   readonly level: "debug" | "log" | "info" | "warn" | "error";
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** The turn that wrote it was undone. */
+  readonly undone: boolean;
 }
 
 export interface Usage {
@@ -61,6 +63,7 @@ export interface Outcome {
     | { readonly kind: "exception"; readonly exception: GuestException }
     | { readonly kind: "stopped"; readonly reason: StopReason; readonly message: string };
   readonly console: readonly ConsoleEntry[];
+  readonly consoleTruncated: boolean;
   readonly usage: Usage;
   readonly undone: boolean;
 }
@@ -112,5 +115,7 @@ function frameOf(line: string): Frame[] {
   const match = FRAME.exec(line);
   if (match === null) return [];
   const [, functionName = "", filename = "", lineNumber = "0", column = "0"] = match;
-  return [{ functionName, filename, line: Number(lineNumber), column: Number(column) }];
+  return [
+    { functionName, filename: filename === "native" ? "" : filename, line: Number(lineNumber), column: Number(column) },
+  ];
 }

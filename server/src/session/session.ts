@@ -158,7 +158,7 @@ export class Session {
   async #runExecution(running: RunningExecution): Promise<void> {
     running.begin();
     const { reason, milliseconds } = running.budget();
-    const result = await this.#runTurn(running.input(), milliseconds, (turn) => {
+    const result = await this.#runTurn(running.input(), milliseconds, running.consoleBytesLeft, (turn) => {
       running.turn = turn;
     });
     running.turn = undefined;
@@ -185,14 +185,15 @@ export class Session {
     this.usage.cpuTime += usage.cpuTime;
     this.usage.queueTime += usage.queueTime;
     this.usage.turns += usage.turns;
-    return { executionId: running.executionId, result, console: running.console, usage, undone };
+    const { executionId, console, consoleTruncated } = running;
+    return { executionId, result, console, consoleTruncated, usage, undone };
   }
 
   #ask(input: TurnInput): Promise<{ count: number; text: string }> {
     return new Promise((resolve, reject) => {
       this.#add({
         run: async () => {
-          const result = await this.#runTurn(input, KERNEL_TURN_BUDGET, () => undefined);
+          const result = await this.#runTurn(input, KERNEL_TURN_BUDGET, 0, () => undefined);
           if (this.#ended !== undefined) return reject(this.#ended);
           if (result.kind === "undone") return reject(new Error(`a turn of the kernel was undone: ${result.message}`));
           const refused = result.effects.find((effect) => effect.kind === "refused");
@@ -204,8 +205,13 @@ export class Session {
     });
   }
 
-  async #runTurn(input: TurnInput, budget: number, onTurn: (turn: Turn) => void): Promise<TurnResult> {
-    const turn = this.#engine.run(this.#memory, input, budget);
+  async #runTurn(
+    input: TurnInput,
+    budget: number,
+    consoleBytes: number,
+    onTurn: (turn: Turn) => void,
+  ): Promise<TurnResult> {
+    const turn = this.#engine.run(this.#memory, input, budget, consoleBytes);
     this.#turn = turn;
     onTurn(turn);
     const result = await turn.result;
@@ -241,12 +247,20 @@ export class Session {
   }
 }
 
-const REASON_OF_UNDO = { stopped: "CANCELLED", memory: "MEMORY", trap: "ENGINE_TRAP" } as const;
+const REASON_OF_UNDO = {
+  stopped: "CANCELLED",
+  memory: "MEMORY",
+  valueSize: "VALUE_SIZE",
+  handles: "HANDLES",
+  trap: "ENGINE_TRAP",
+} as const;
 
 const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
   TIMEOUT: "the execution ran into its time limit; raise limits.timeout or the deadline of the call if it needs longer",
   CPU_TIME: "a turn of the execution ran into the CPU time limit; raise limits.cpu_time if it needs longer",
   MEMORY: "the session ran out of memory; create it with a larger limits.memory_bytes if it needs more",
+  VALUE_SIZE: "the result is larger than limits.value_bytes and its encoding allows no handle; ask for a part of it",
+  HANDLES: "the session holds as many handles as limits.handles allows; release some",
   ENGINE_TRAP: "the engine failed while running this code",
   CANCELLED: "the execution was cancelled",
 };
@@ -288,6 +302,7 @@ class RunningExecution implements Execution {
   readonly executionId: string;
   readonly outcome: Promise<Outcome>;
   readonly console: ConsoleEntry[] = [];
+  consoleTruncated = false;
   readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
@@ -297,6 +312,7 @@ class RunningExecution implements Execution {
   #startedAt = 0;
   #cpuTime = 0;
   #turns = 0;
+  #consoleBytes = 0;
   #deadline: NodeJS.Timeout | undefined;
   settle: (outcome: Outcome) => void = () => undefined;
   reject: (error: SessionError) => void = () => undefined;
@@ -363,16 +379,31 @@ class RunningExecution implements Execution {
       execution: this.#number,
       encoding: this.#options.encoding,
       handleGroup: this.#hasSession ? this.#options.handleGroup : undefined,
+      valueBytes: this.#limits.valueBytes,
+      handles: this.#limits.handles,
     };
   }
 
   account(result: TurnResult): void {
     this.#cpuTime += result.cpuTime;
     this.#turns++;
+    this.consoleTruncated ||= result.consoleTruncated;
     for (const text of result.console) {
       const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
-      this.console.push({ level, time, text: line });
+      const room = Math.max(0, this.consoleBytesLeft);
+      this.#consoleBytes += Buffer.byteLength(line);
+      // Cut by characters: the whole of it would pass the limit anyhow.
+      this.console.push({
+        level,
+        time,
+        text: this.consoleBytesLeft < 0 ? `${line.slice(0, room)}… (cut)` : line,
+        undone: result.kind === "undone",
+      });
     }
+  }
+
+  get consoleBytesLeft(): number {
+    return this.#limits.consoleBytes - this.#consoleBytes;
   }
 
   usage(memoryBytes: number): Outcome["usage"] {

@@ -38,6 +38,7 @@ interface RawExports {
   readonly QTS_NewString: (context: number, text: number) => number;
   readonly QTS_GetString: (context: number, value: number) => number;
   readonly QTS_GetFloat64: (context: number, value: number) => number;
+  readonly QTS_NewFloat64: (context: number, value: number) => number;
   readonly QTS_GetTrue: () => number;
   readonly QTS_GetUndefined: () => number;
   readonly QTS_DupValuePointer: (context: number, value: number) => number;

@@ -12,7 +12,9 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
-const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint);
+const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint, (turn, entry, last) =>
+  post({ type: "console", turn, entry, last }),
+);
 
 port.on("message", (request: TurnRequest) => {
   const reply = runner.run(request);

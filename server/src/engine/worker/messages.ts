@@ -32,6 +32,8 @@ export interface TurnRequest {
   readonly sources: readonly Source[];
   /** Milliseconds this turn may hold the worker. */
   readonly budget: number;
+  /** UTF-8 bytes of console entries that may still leave; the one that passes it is the last. */
+  readonly consoleBytes: number;
 }
 
 export interface Source {
@@ -43,12 +45,10 @@ export interface Source {
 }
 
 /** Why a worker undid a turn by itself. */
-export type UndoReason = "budget" | "stopped" | "memory" | "trap";
+export type UndoReason = "budget" | "stopped" | "memory" | "valueSize" | "handles" | "trap";
 
 export type TurnReply = {
   readonly turn: number;
-  /** Console entries, JSON text each, in order. */
-  readonly console: readonly string[];
   /** Milliseconds the turn held the worker. */
   readonly cpuTime: number;
 } & (
@@ -71,4 +71,6 @@ export type TurnReply = {
 export type WorkerMessage =
   | { readonly type: "engine"; readonly engine: SharedEngine }
   | { readonly type: "ready" }
+  /** A console entry, JSON text. It leaves while the turn runs: a worker that is ended cannot send it later. */
+  | { readonly type: "console"; readonly turn: number; readonly entry: string; readonly last: boolean }
   | { readonly type: "reply"; readonly reply: TurnReply };

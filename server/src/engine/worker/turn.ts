@@ -11,7 +11,10 @@ import { HEAP_START } from "./layout.js";
 import type { SharedEngine, Source, TurnReply, TurnRequest, UndoReason } from "./messages.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2 } as const;
+const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
+
+/** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
+const KERNEL_STOPS = ["valueSize", "handles"] as const;
 
 const JOBS_AT_ONCE = 512;
 /** Compiled scripts a worker keeps; when there are more it begins anew. */
@@ -32,6 +35,7 @@ export class TurnRunner implements InstanceHost {
   readonly #engine: SharedEngine;
   readonly #control: Control;
   readonly #checkpoint: SharedArrayBuffer;
+  readonly #onConsole: (turn: number, entry: string, last: boolean) => void;
   readonly #instances = new Map<number, Instance>();
   readonly #scripts = new Map<string, CompiledScript>();
   #instance: Instance | undefined;
@@ -39,9 +43,16 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
-  #console: string[] = [];
+  #consoleBytesLeft = 0;
 
-  constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer) {
+  /** @param onConsole hears every console entry at once; `last` says that no more of this turn will come */
+  constructor(
+    engine: SharedEngine,
+    control: Control,
+    checkpoint: SharedArrayBuffer,
+    onConsole: (turn: number, entry: string, last: boolean) => void,
+  ) {
+    this.#onConsole = onConsole;
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -59,7 +70,7 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
-    this.#console = [];
+    this.#consoleBytesLeft = request.consoleBytes;
     this.#control.started(extent, startedAt);
     let effects: string;
     try {
@@ -72,7 +83,6 @@ export class TurnRunner implements InstanceHost {
     return {
       kind: "committed",
       turn: request.turn,
-      console: this.#console,
       cpuTime: clock() - startedAt,
       effects,
       heapBytes: (instance.words[layout.sbrkWord >> 2] ?? 0) - HEAP_START,
@@ -173,7 +183,6 @@ export class TurnRunner implements InstanceHost {
     return {
       kind: "undone",
       turn: request.turn,
-      console: this.#console,
       cpuTime: clock() - startedAt,
       reason,
       message: error instanceof Error ? error.message : String(error),
@@ -199,15 +208,26 @@ export class TurnRunner implements InstanceHost {
       case Ask.EVALUATE:
         return this.#evaluate(instance, engine.QTS_GetFloat64(context, argument(argv, 1)));
       case Ask.LOG:
-        this.#console.push(instance.readString(context, argument(argv, 1)));
+        this.#log(instance.readString(context, argument(argv, 1)));
         return 0;
       case Ask.IS_PROMISE:
         return engine.QTS_PromiseState(context, argument(argv, 1)) >= 0
           ? engine.QTS_DupValuePointer(context, engine.QTS_GetTrue())
           : 0;
+      case Ask.BYTE_LENGTH:
+        return engine.QTS_NewFloat64(context, Buffer.byteLength(instance.readString(context, argument(argv, 1))));
+      case Ask.STOP:
+        this.#stopped ??= KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap";
+        return 0;
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  #log(entry: string): void {
+    if (this.#consoleBytesLeft < 0) return;
+    this.#consoleBytesLeft -= Buffer.byteLength(entry);
+    this.#onConsole(this.#turn, entry, this.#consoleBytesLeft < 0);
   }
 
   #evaluate(instance: Instance, index: number): number {
