@@ -82,7 +82,8 @@ describe("a session", () => {
     const listed: string[] = [];
     for await (const { sessionId: id } of client.listSessions({ labels: { of: "list" }, pageSize: 3 })) listed.push(id);
     expect(listed).toEqual(made.map(({ id }) => id));
-    for await (const { sessionId: id } of client.listSessions({ labels: { of: "list", nth: "4" } })) expect(id).toBe(made[4]?.id);
+    for await (const { sessionId: id } of client.listSessions({ labels: { of: "list", nth: "4" } }))
+      expect(id).toBe(made[4]?.id);
     await Promise.all(made.map((session) => session.delete()));
   });
 
