@@ -1,6 +1,6 @@
 import { getQuickJS } from "quickjs-emscripten";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { Engine, type TurnResult } from "./engine.js";
+import { Engine, type Turn, type TurnResult } from "./engine.js";
 import type { TurnInput } from "./kernel-protocol.js";
 import type { SessionMemory } from "./session-memory.js";
 
@@ -18,7 +18,12 @@ class Guest {
   }
 
   async turn(code: string, budget = 5_000): Promise<TurnResult> {
-    return this.engine.run(this.memory, this.input(code), budget).result;
+    return this.start(code, budget).result;
+  }
+
+  start(code: string, budget = 5_000): Turn {
+    const [turn] = this.engine.run(this.memory, [{ input: this.input(code), budget, consoleBytes: 1_000 }]);
+    return turn as Turn;
   }
 
   input(code: string): TurnInput {
@@ -117,8 +122,7 @@ describe("the engine", () => {
     const before = await guest.run(sum);
     for (let round = 0; round < 6; round++) {
       const endless = 'for (;;) { kept.push({ more: "y".repeat(500) }); JSON.stringify(kept.slice(0, 50)) }';
-      const turn = engine.run(guest.memory, guest.input(endless), 20 + 7 * round);
-      expect(answer(await turn.result)).toBe("undone: budget");
+      expect(await guest.run(endless, 20 + 7 * round)).toBe("undone: budget");
       expect(await guest.run('new Array(1e9) + ""', 30)).toBe("undone: budget");
       expect(await guest.run(sum)).toBe(before);
     }
@@ -148,7 +152,7 @@ describe("the engine", () => {
 
   test("stops a running turn on request", async () => {
     const guest = new Guest(engine);
-    const turn = engine.run(guest.memory, guest.input("for (;;);"), 60_000);
+    const turn = guest.start("for (;;);", 60_000);
     setTimeout(() => turn.stop(), 20);
     expect(answer(await turn.result)).toBe("undone: stopped");
   });
@@ -156,7 +160,7 @@ describe("the engine", () => {
   test("drops a turn that had not begun when it was stopped", async () => {
     const busy = [new Guest(engine), new Guest(engine)].map((guest) => guest.run("for (;;);", 200));
     const guest = new Guest(engine);
-    const turn = engine.run(guest.memory, guest.input("ran = true"), 1_000);
+    const turn = guest.start("ran = true", 1_000);
     turn.stop();
     expect(answer(await turn.result)).toBe("undone: stopped");
     await Promise.all(busy);
@@ -172,6 +176,79 @@ describe("the engine", () => {
     const next = new Guest(engine);
     expect(next.memory.memory).toBe(memory);
     expect(await next.run("typeof secret")).toBe('"undefined"');
+  });
+});
+
+describe("turns that are run together", () => {
+  let engine: Engine;
+  beforeAll(async () => {
+    engine = await Engine.start({ workers: 2 });
+  });
+  afterAll(() => engine.close());
+
+  async function runTogether(guest: Guest, codes: readonly string[], budget: number): Promise<TurnResult[]> {
+    const specs = codes.map((code) => ({ input: guest.input(code), budget, consoleBytes: 1_000 }));
+    return Promise.all(engine.run(guest.memory, specs).map(({ result }) => result));
+  }
+
+  const step = "console.log(n); n += 1";
+
+  test.each([
+    ["a loop", "n = 1000; console.log('lost'); for (;;);", "undone: budget"],
+    ["a builtin that polls for nothing", 'n = 1000; new Array(1e9) + ""', "undone: budget"],
+    [
+      "a trap",
+      "n = 1000; Reflect.ownKeys(new Proxy({}, { ownKeys() { return { length: 0x20000001 } } }))",
+      "undone: trap",
+    ],
+    ["too much memory", "n = 1000; for (const l = []; ;) l.push(new Array(1000).fill(0))", "undone: memory"],
+  ])("are undone one by one: %s among them costs the others nothing", async (_what, culprit, ending) => {
+    const guest = new Guest(engine, 16 * MEBIBYTE);
+    await guest.run("var n = 0");
+    const results = await runTogether(guest, [step, step, culprit, step, culprit, step], 250);
+    expect(results.map(answer)).toEqual(["1", "2", ending, "3", ending, "4"]);
+    const logged = results.filter(({ kind }) => kind === "committed").map(({ console }) => console.length);
+    expect(logged).toEqual([1, 1, 1, 1]);
+    expect(await guest.run("n")).toBe("4");
+  });
+
+  test("are stopped one by one", async () => {
+    const guest = new Guest(engine);
+    await guest.run("var n = 0");
+    const specs = [step, "for (;;);", step, step].map((code) => ({
+      input: guest.input(code),
+      budget: 10_000,
+      consoleBytes: 1_000,
+    }));
+    const turns = engine.run(guest.memory, specs);
+    turns[2]?.stop();
+    setTimeout(() => turns[1]?.stop(), 50);
+    const results = await Promise.all(turns.map(({ result }) => result));
+    expect(results.map(answer)).toEqual(["1", "undone: stopped", "undone: stopped", "2"]);
+  });
+
+  test("answer while later ones still run", async () => {
+    const guest = new Guest(engine);
+    const wait = "const end = Date.now() + 300; while (Date.now() < end); 'waited'";
+    const specs = ["'quick'", wait, wait].map((code) => ({ input: guest.input(code), budget: 5_000, consoleBytes: 0 }));
+    const turns = engine.run(guest.memory, specs);
+    const order: string[] = [];
+    await Promise.all(turns.map(async ({ result }, i) => order.push(`${i} ${answer(await result)}`)));
+    expect(order).toEqual(['0 "quick"', '1 "waited"', '2 "waited"']);
+  });
+
+  test("leave each worker's death to one of them", async () => {
+    const guest = new Guest(engine);
+    await guest.run("var n = 0");
+    const spin = "n += 1; const until = Date.now() + 3; while (Date.now() < until); n";
+    const hang = 'n += 1000; new Array(1e9) + ""';
+    for (let round = 0; round < 4; round++) {
+      await guest.run("n = 0");
+      const codes = Array.from({ length: 9 }, (_, i) => (i === 2 + round ? hang : spin));
+      const results = await runTogether(guest, codes, 60);
+      const expected = codes.map((_, i) => (i === 2 + round ? "undone: budget" : `${i < 2 + round ? i + 1 : i}`));
+      expect(results.map(answer)).toEqual(expected);
+    }
   });
 });
 

@@ -1,9 +1,9 @@
 /**
  * The engine: gives turns to workers and brings their effects back.
  *
- * A turn goes to the worker that ran its session last if that is free, else to any free one, else it waits its turn; a
- * stuck worker delays nobody but the session that stuck it. A worker that is past its turn's budget and a grace is
- * ended, the pages of its session are put back, and a warm spare takes its place.
+ * Turns go to the worker that ran their session last if that is free, else to any free one, else they wait; a stuck worker
+ * delays nobody but the session that stuck it. A worker whose turn is past its budget and a grace is ended, the pages of
+ * its session are put back, and a warm spare takes its place.
  */
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
@@ -11,7 +11,7 @@ import { decodeEffects, type Effect, encodeInput, type TurnInput } from "./kerne
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
-import type { SharedEngine, TurnReply, UndoReason } from "./worker/messages.js";
+import { MAXIMUM_GROUP, type SharedEngine, type TurnReply, type UndoReason } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
 export interface EngineOptions {
@@ -19,6 +19,15 @@ export interface EngineOptions {
   readonly workers: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
+}
+
+/** One turn that is to be run. */
+export interface TurnSpec {
+  readonly input: TurnInput;
+  /** Milliseconds it may hold a worker. */
+  readonly budget: number;
+  /** UTF-8 bytes of console entries that may leave. */
+  readonly consoleBytes: number;
 }
 
 export type TurnResult = Ending & {
@@ -29,6 +38,8 @@ export type TurnResult = Ending & {
 };
 
 type Ending = {
+  /** Milliseconds since the epoch when the guest began. */
+  readonly startedAt: number;
   /** Milliseconds the turn held a worker. */
   readonly cpuTime: number;
 } & (
@@ -44,14 +55,22 @@ export interface Turn {
   stop(): void;
 }
 
+/** The most turns that `run` takes at once. */
+export const MAXIMUM_TURNS = MAXIMUM_GROUP;
+
 interface PendingTurn extends PostedTurn {
-  readonly console: string[];
+  console: string[];
   consoleTruncated: boolean;
   resolve(result: TurnResult): void;
 }
 
+interface Group {
+  readonly memory: SessionMemory;
+  turns: PendingTurn[];
+}
+
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
-const GRACE = 50;
+const GRACE = 100;
 const WATCH_EVERY = 20;
 const COLLECT_AFTER_DROPPED = 200;
 
@@ -61,13 +80,15 @@ export class Engine {
   readonly #memories: SessionMemories;
   readonly #workers: WorkerThread[] = [];
   readonly #events: WorkerEvents = {
-    onReply: (worker, reply) => this.#onReply(worker, reply),
+    onReplies: (worker, replies) => this.#onReplies(worker, replies),
     onConsole: (turn, entry, last) => this.#onConsole(turn, entry, last),
+    onRestarted: (turn) => clearConsole(this.#turns.get(turn)),
     onDeath: (worker, error) => this.#onDeath(worker, error),
   };
   readonly #idle = new Set<WorkerThread>();
+  /** Turns that are posted, by their number. */
   readonly #turns = new Map<number, PendingTurn>();
-  #waiting: PendingTurn[] = [];
+  #waiting: Group[] = [];
   #spare: WorkerThread;
   #nextTurn = 1;
   #watchdog: NodeJS.Timeout | undefined;
@@ -84,7 +105,12 @@ export class Engine {
 
   /** Builds the base image on the first worker, then starts the others from it. */
   static async start(options: EngineOptions): Promise<Engine> {
-    const events: WorkerEvents = { onReply: () => undefined, onConsole: () => undefined, onDeath: () => undefined };
+    const events: WorkerEvents = {
+      onReplies: () => undefined,
+      onConsole: () => undefined,
+      onRestarted: () => undefined,
+      onDeath: () => undefined,
+    };
     const first = new WorkerThread(events);
     const shared = await first.ready;
     const engine = new Engine(options, first, shared);
@@ -119,37 +145,16 @@ export class Engine {
   }
 
   /**
-   * Runs one turn. Turns of one memory must not overlap; the caller waits for each result.
+   * Runs turns of one session, in order; each is committed or undone by itself. The caller waits for all results before it
+   * comes again with the same memory: turns of a session must not overlap.
    *
-   * @param budget milliseconds it may hold a worker
-   * @param consoleBytes UTF-8 bytes of console entries that may leave
+   * @param specs at most MAXIMUM_TURNS
    */
-  run(memory: SessionMemory, input: TurnInput, budget: number, consoleBytes = 0): Turn {
-    const turn = this.#nextTurn;
-    this.#nextTurn = (turn % 0x7fff_ffff) + 1;
-    let resolve: (result: TurnResult) => void = () => undefined;
-    const result = new Promise<TurnResult>((settle) => {
-      resolve = settle;
-    });
-    const pending: PendingTurn = {
-      turn,
-      memory,
-      input: encodeInput(input),
-      sources:
-        input.kind === "execute"
-          ? [{ code: input.code, filename: input.filename, bindings: [...input.bindings.keys()] }]
-          : [],
-      budget,
-      consoleBytes,
-      console: [],
-      consoleTruncated: false,
-      resolve,
-    };
-    this.#turns.set(turn, pending);
-    const worker = this.#freeWorkerFor(memory);
-    if (worker === undefined) this.#waiting.push(pending);
-    else this.#post(worker, pending);
-    return { result, stop: () => this.#stop(pending) };
+  run(memory: SessionMemory, specs: readonly TurnSpec[]): Turn[] {
+    const group: Group = { memory, turns: [] };
+    const turns = specs.map((spec) => this.#pend(group, spec));
+    this.#dispatch(group);
+    return turns;
   }
 
   /** Ends all workers; turns still running are undone. */
@@ -157,7 +162,32 @@ export class Engine {
     this.#closed = true;
     clearInterval(this.#watchdog);
     await Promise.all([...this.#workers, this.#spare].map((worker) => worker.terminate()));
-    for (const turn of this.#turns.values()) this.#settle(turn, undone("stopped", "the server stopped"));
+    const ending = undone("stopped", "the server stopped");
+    for (const turn of this.#turns.values()) this.#settle(turn, ending);
+    for (const { turns } of this.#waiting) for (const turn of turns) this.#settle(turn, ending);
+  }
+
+  #pend(group: Group, { input, budget, consoleBytes }: TurnSpec): Turn {
+    let resolve: (result: TurnResult) => void = () => undefined;
+    const result = new Promise<TurnResult>((settle) => {
+      resolve = settle;
+    });
+    const sources =
+      input.kind === "execute"
+        ? [{ code: input.code, filename: input.filename, bindings: [...input.bindings.keys()] }]
+        : [];
+    const turn: PendingTurn = {
+      turn: 0,
+      input: encodeInput(input),
+      sources,
+      budget,
+      consoleBytes,
+      console: [],
+      consoleTruncated: false,
+      resolve,
+    };
+    group.turns.push(turn);
+    return { result, stop: () => this.#stop(turn) };
   }
 
   #start(): WorkerThread {
@@ -167,6 +197,12 @@ export class Engine {
   #add(worker: WorkerThread): void {
     this.#workers.push(worker);
     this.#idle.add(worker);
+  }
+
+  #dispatch(group: Group): void {
+    const worker = this.#freeWorkerFor(group.memory);
+    if (worker === undefined) this.#waiting.push(group);
+    else this.#post(worker, group);
   }
 
   #freeWorkerFor(memory: SessionMemory): WorkerThread | undefined {
@@ -181,60 +217,75 @@ export class Engine {
     return undefined;
   }
 
-  #post(worker: WorkerThread, turn: PendingTurn): void {
+  #post(worker: WorkerThread, group: Group): void {
     this.#idle.delete(worker);
-    turn.memory.lastWorker = this.#workers.indexOf(worker);
-    worker.post(turn);
+    group.memory.lastWorker = this.#workers.indexOf(worker);
+    if (this.#nextTurn > LAST_TURN) this.#nextTurn = 1;
+    for (const turn of group.turns) {
+      turn.turn = this.#nextTurn++;
+      this.#turns.set(turn.turn, turn);
+    }
+    worker.post(group);
     this.#watchdog ??= setInterval(() => this.#watch(), WATCH_EVERY);
   }
 
   #stop(turn: PendingTurn): void {
-    const worker = this.#workers.find((candidate) => candidate.running === turn);
+    const ofTurn = ({ turns }: { readonly turns: readonly PostedTurn[] }): boolean => turns.includes(turn);
+    const worker = this.#workers.find(({ isFree, group }) => !isFree && group !== undefined && ofTurn(group));
     if (worker !== undefined) {
-      worker.requestStop();
+      worker.requestStop(turn);
       return;
     }
-    const queued = this.#waiting.indexOf(turn);
-    if (queued < 0) return;
-    this.#waiting.splice(queued, 1);
+    const group = this.#waiting.find(ofTurn);
+    if (group === undefined) return;
+    group.turns = group.turns.filter((other) => other !== turn);
+    if (group.turns.length === 0) this.#waiting.splice(this.#waiting.indexOf(group), 1);
     this.#settle(turn, undone("stopped", "it had not begun"));
   }
 
-  #onReply(worker: WorkerThread, reply: TurnReply): void {
-    const turn = this.#turns.get(reply.turn);
-    this.#free(worker);
-    if (turn === undefined) return;
-    const { cpuTime } = reply;
-    if (reply.kind === "committed") {
-      turn.memory.heapBytes = reply.heapBytes;
-      this.#settle(turn, { kind: "committed", effects: decodeEffects(reply.effects), cpuTime });
-      return;
+  #onReplies(worker: WorkerThread, replies: readonly TurnReply[]): void {
+    const memory = worker.group?.memory;
+    for (const reply of replies) {
+      const turn = this.#turns.get(reply.turn);
+      if (turn === undefined || memory === undefined) continue;
+      const { startedAt, cpuTime } = reply;
+      if (reply.kind === "committed") {
+        memory.heapBytes = reply.heapBytes;
+        this.#settle(turn, { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime });
+      } else {
+        if (reply.memory !== undefined) this.#move(memory, reply.memory);
+        const { reason, message } = reply;
+        this.#settle(turn, { kind: "undone", reason, message, startedAt, cpuTime });
+      }
     }
-    if (reply.memory === undefined) worker.forget(turn.memory.key);
-    else this.#move(turn.memory, reply.memory);
-    this.#settle(turn, { kind: "undone", reason: reply.reason, message: reply.message, cpuTime });
+    if (worker.isFree && this.#workers.includes(worker)) this.#free(worker);
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
-    for (const worker of this.#workers) worker.forget(session.key);
+    this.#forget(session);
     this.#memories.move(session, memory);
+  }
+
+  #forget(session: SessionMemory): void {
+    for (const worker of this.#workers) worker.forget(session.key);
   }
 
   #free(worker: WorkerThread): void {
     this.#idle.add(worker);
     for (let i = 0; i < this.#waiting.length && this.#idle.size > 0; i++) {
-      const turn = this.#waiting[i] as PendingTurn;
-      const candidate = this.#freeWorkerFor(turn.memory);
+      const group = this.#waiting[i] as Group;
+      const candidate = this.#freeWorkerFor(group.memory);
       if (candidate === undefined) continue;
       this.#waiting.splice(i--, 1);
-      this.#post(candidate, turn);
+      this.#post(candidate, group);
     }
   }
 
   #watch(): void {
     const now = clock();
-    for (const worker of this.#workers) {
-      if (worker.isOverdue(now, GRACE)) void this.#kill(worker, now);
+    for (const worker of [...this.#workers]) {
+      const turn = worker.overdue(now, GRACE);
+      if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
     }
     if (this.#idle.size === this.#workers.length) {
       clearInterval(this.#watchdog);
@@ -242,22 +293,26 @@ export class Engine {
     }
   }
 
-  async #kill(worker: WorkerThread, now: number): Promise<void> {
-    const turn = worker.running as PendingTurn | undefined;
-    if (turn === undefined || !worker.condemn()) return;
-    const reason = turn.stopRequestedAt === undefined ? "budget" : "stopped";
-    const cpuTime = worker.elapsed(now);
+  async #kill(worker: WorkerThread, culprit: PendingTurn): Promise<void> {
+    if (!worker.condemn(culprit)) return;
+    const { startedAt } = worker;
+    const reason = culprit.stopRequestedAt === undefined ? "budget" : "stopped";
     this.#replace(worker);
     await worker.terminate();
-    this.#restore(worker, turn, { ...undone(reason, "its worker was ended"), cpuTime });
+    const cpuTime = clock() - startedAt;
+    this.#recover(worker, culprit, { ...undone(reason, "its worker was ended"), startedAt, cpuTime });
   }
 
   #onDeath(worker: WorkerThread, error: Error): void {
-    const turn = worker.running as PendingTurn | undefined;
     if (this.#closed) return;
-    if (worker === this.#spare) this.#spare = this.#start();
-    else this.#replace(worker);
-    if (turn !== undefined) this.#restore(worker, turn, undone("trap", `its worker died: ${error.message}`));
+    if (worker === this.#spare) {
+      this.#spare = this.#start();
+      return;
+    }
+    this.#replace(worker);
+    const unanswered = worker.group?.turns.find(({ turn }) => this.#turns.has(turn)) as PendingTurn | undefined;
+    if (unanswered !== undefined)
+      this.#recover(worker, unanswered, undone("trap", `its worker died: ${error.message}`));
   }
 
   /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
@@ -271,21 +326,22 @@ export class Engine {
     this.#free(spare);
   }
 
-  #restore(worker: WorkerThread, turn: PendingTurn, result: Ending): void {
-    const extent = worker.checkpointExtent;
+  /** Puts the pages back that a dead worker left, ends the turn that is to blame, and runs the rest of its group again. */
+  #recover(worker: WorkerThread, culprit: PendingTurn, ending: Ending): void {
+    const { group, checkpointExtent: extent } = worker;
+    const memory = group?.memory;
+    if (group === undefined || memory === undefined) return;
     if (extent !== undefined) {
-      const { memory } = turn;
-      const restored = restoreCheckpoint(
-        memory.memory,
-        worker.checkpoint,
-        extent,
-        this.#shared.baseImage.layout,
-        memory.maximumPages,
-      );
-      if (restored !== memory.memory) this.#move(memory, restored);
-      else for (const other of this.#workers) other.forget(memory.key);
+      const { layout } = this.#shared.baseImage;
+      const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
+      if (restored === memory.memory) this.#forget(memory);
+      else this.#move(memory, restored);
     }
-    this.#settle(turn, result);
+    const others = (group.turns as PendingTurn[]).filter((turn) => turn !== culprit && this.#turns.delete(turn.turn));
+    this.#settle(culprit, ending);
+    if (others.length === 0) return;
+    for (const turn of others) clearConsole(turn);
+    this.#dispatch({ memory, turns: others });
   }
 
   #onConsole(number: number, entry: string, last: boolean): void {
@@ -301,8 +357,17 @@ export class Engine {
   }
 }
 
+/** Turn numbers fit into a signed word, with room for a group. */
+const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_GROUP;
+
 function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
-  return { kind: "undone", reason, message, cpuTime: 0 };
+  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0 };
+}
+
+function clearConsole(turn: PendingTurn | undefined): void {
+  if (turn === undefined) return;
+  turn.console = [];
+  turn.consoleTruncated = false;
 }
 
 let collector: (() => void) | undefined;

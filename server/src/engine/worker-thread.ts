@@ -1,9 +1,16 @@
-/** One worker thread as the main thread sees it: posts turns, knows what the worker holds, ends it when it is stuck. */
+/** One worker thread as the main thread sees it: posts groups of turns, knows what the worker holds, ends it when it is stuck. */
 import { Worker } from "node:worker_threads";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
-import type { SharedEngine, Source, TurnReply, WorkerMessage, WorkerSetup } from "./worker/messages.js";
+import type {
+  GroupRequest,
+  SharedEngine,
+  TurnReply,
+  TurnRequest,
+  WorkerMessage,
+  WorkerSetup,
+} from "./worker/messages.js";
 import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** Always the built file: Node runs no TypeScript in a worker. */
@@ -13,25 +20,27 @@ const INSTANCES_KEPT = 512;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
-export interface PostedTurn {
-  readonly turn: number;
+/** Turns of one session that were posted together. Their numbers follow each other. */
+export interface PostedGroup {
   readonly memory: SessionMemory;
-  readonly input: string;
-  readonly sources: readonly Source[];
-  /** Milliseconds the turn may hold the worker. */
-  readonly budget: number;
-  /** UTF-8 bytes of console entries that may leave. */
-  readonly consoleBytes: number;
+  readonly turns: readonly PostedTurn[];
+}
+
+export interface PostedTurn extends Omit<TurnRequest, "turn"> {
+  /** Given when it is posted. */
+  turn: number;
   /** `clock()` when the turn was asked to stop. */
   stopRequestedAt?: number;
 }
 
 export interface WorkerEvents {
-  /** The worker is free again; of a worker that died the reply is missing and the memory must be restored. */
-  onReply: (worker: WorkerThread, reply: TurnReply) => void;
+  /** Some turns of the posted group ended. */
+  onReplies: (worker: WorkerThread, replies: readonly TurnReply[]) => void;
   /** Guest code wrote to its console; after the `last` entry of a turn no more come. */
   onConsole: (turn: number, entry: string, last: boolean) => void;
-  /** The thread ended on its own, with or without a turn. */
+  /** A turn is run again, as if it had not run before. */
+  onRestarted: (turn: number) => void;
+  /** The thread ended on its own. */
   onDeath: (worker: WorkerThread, error: Error) => void;
 }
 
@@ -42,7 +51,8 @@ export class WorkerThread {
   /** Keys of the instances this worker holds, least recently used first. */
   readonly #held = new Map<number, true>();
   #drop: number[] = [];
-  #running: PostedTurn | undefined;
+  #group: PostedGroup | undefined;
+  #unanswered = 0;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
@@ -62,15 +72,32 @@ export class WorkerThread {
       execArgv: [],
     });
     this.#worker.unref();
+    this.ready = this.#listen(events, engine);
+    // Whoever does not wait for it learns of a death by `onDeath`.
+    this.ready.catch(() => undefined);
+  }
+
+  #listen(events: WorkerEvents, engine: SharedEngine | undefined): Promise<SharedEngine> {
     let built = engine;
-    this.ready = new Promise((resolve, reject) => {
+    return new Promise((resolve, reject) => {
       this.#worker.on("message", (message: WorkerMessage) => {
-        if (message.type === "reply") {
-          this.#running = undefined;
-          events.onReply(this, message.reply);
-        } else if (message.type === "console") events.onConsole(message.turn, message.entry, message.last);
-        else if (message.type === "engine") built = message.engine;
-        else if (built !== undefined) resolve(built);
+        switch (message.type) {
+          case "replies":
+            this.#unanswered -= message.replies.length;
+            events.onReplies(this, message.replies);
+            break;
+          case "console":
+            events.onConsole(message.turn, message.entry, message.last);
+            break;
+          case "restarted":
+            events.onRestarted(message.turn);
+            break;
+          case "engine":
+            built = message.engine;
+            break;
+          default:
+            if (built !== undefined) resolve(built);
+        }
       });
       this.#worker.on("error", (error) => {
         reject(error);
@@ -79,13 +106,21 @@ export class WorkerThread {
     });
   }
 
-  get running(): PostedTurn | undefined {
-    return this.#running;
+  /** True when it has answered all that was posted. */
+  get isFree(): boolean {
+    return this.#unanswered === 0;
+  }
+
+  /** What was posted last. */
+  get group(): PostedGroup | undefined {
+    return this.#group;
   }
 
   /** The worker must be free. */
-  post(turn: PostedTurn): void {
-    const { memory } = turn;
+  post(group: PostedGroup): void {
+    const { memory, turns } = group;
+    const first = turns[0]?.turn;
+    if (first === undefined) return;
     const known = this.#held.delete(memory.key);
     this.#held.set(memory.key, true);
     if (this.#held.size > INSTANCES_KEPT) {
@@ -94,51 +129,60 @@ export class WorkerThread {
     }
     const drop = this.#drop;
     if (drop.length > 0) this.#drop = [];
-    this.#running = turn;
+    this.#group = group;
+    this.#unanswered = turns.length;
     this.#postedAt = clock();
-    this.#control.begin(turn.turn);
-    this.#worker.postMessage({
-      turn: turn.turn,
+    this.#control.begin(first);
+    const request: GroupRequest = {
       memoryKey: memory.key,
       maximumPages: memory.maximumPages,
-      input: turn.input,
-      sources: turn.sources,
-      budget: turn.budget,
-      consoleBytes: turn.consoleBytes,
+      turns: turns.map(({ turn, input, sources, budget, consoleBytes }) => ({
+        turn,
+        input,
+        sources,
+        budget,
+        consoleBytes,
+      })),
       ...(known ? {} : { memory: memory.memory }),
       ...(drop.length > 0 ? { drop } : {}),
-    });
+    };
+    this.#worker.postMessage(request);
   }
 
-  /** The worker lets go of its instance with the next turn. */
+  /** The worker lets go of its instance with the next group. */
   forget(key: number): void {
     if (this.#held.delete(key)) this.#drop.push(key);
   }
 
-  /** Asks the running turn to end at its next poll. */
-  requestStop(): void {
-    if (this.#running === undefined) return;
-    this.#running.stopRequestedAt ??= clock();
-    this.#control.requestStop(this.#running.turn);
+  /** Asks a turn of the posted group to end at its next poll. */
+  requestStop(turn: PostedTurn): void {
+    const first = this.#group?.turns[0]?.turn;
+    if (first === undefined) return;
+    turn.stopRequestedAt ??= clock();
+    this.#control.requestStop(turn.turn - first);
   }
 
-  /** True when the running turn should have ended `grace` milliseconds ago, or was asked to. */
-  isOverdue(now: number, grace: number): boolean {
-    if (this.#running === undefined) return false;
-    const { budget, stopRequestedAt } = this.#running;
+  /** The turn that should have ended `grace` milliseconds ago, or was asked to; it may end while one looks. */
+  overdue(now: number, grace: number): PostedTurn | undefined {
+    if (this.isFree) return undefined;
+    const number = this.#control.turn;
+    const turns = this.#group?.turns ?? [];
+    if (number === undefined) return now > this.#postedAt + PREPARATION ? turns[0] : undefined;
+    const turn = turns.find((candidate) => candidate.turn === number);
+    if (turn === undefined) return undefined;
     const { startedAt } = this.#control;
-    if (startedAt === undefined) return now > this.#postedAt + PREPARATION;
-    return now > Math.min(startedAt + budget, stopRequestedAt ?? Number.POSITIVE_INFINITY) + grace;
+    const asked = turn.stopRequestedAt === undefined ? Number.POSITIVE_INFINITY : turn.stopRequestedAt;
+    return now > Math.min(startedAt + turn.budget, Math.max(startedAt, asked)) + grace ? turn : undefined;
   }
 
-  /** Milliseconds the running turn has held the worker so far. */
-  elapsed(now: number): number {
-    return now - (this.#control.startedAt ?? now);
+  /** `clock()` when the running turn began. */
+  get startedAt(): number {
+    return this.#control.startedAt;
   }
 
-  /** Takes the running turn away from the worker. False: the worker ended it by itself, its reply is on the way. */
-  condemn(): boolean {
-    return this.#running !== undefined && this.#control.condemn(this.#running.turn);
+  /** Takes a turn away from the worker, which then never answers again. False: it ended that turn by itself. */
+  condemn(turn: PostedTurn): boolean {
+    return this.#control.condemn(turn.turn);
   }
 
   /** The pages of the condemned turn as they were before it; undefined when it had not begun. */
@@ -146,9 +190,8 @@ export class WorkerThread {
     return this.#control.checkpoint;
   }
 
-  /** Ends the thread. Its memory may be touched once the promise resolves. */
+  /** Ends the thread. What it posted before was heard, and its memory may be touched, once the promise resolves. */
   async terminate(): Promise<void> {
     await this.#worker.terminate();
-    this.#running = undefined;
   }
 }

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Engine } from "../engine/engine.js";
+import { Engine, type Turn } from "../engine/engine.js";
 import { type Effect, type InputValue, ResultEncoding, type TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 
@@ -14,7 +14,8 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 async function turn(input: TurnInput): Promise<readonly Effect[]> {
-  const result = await engine.run(memory, input, GENEROUS).result;
+  const [started] = engine.run(memory, [{ input, budget: GENEROUS, consoleBytes: 1_000 }]);
+  const result = await (started as Turn).result;
   if (result.kind === "undone") throw new Error(`undone: ${result.reason} ${result.message}`);
   return result.effects;
 }

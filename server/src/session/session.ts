@@ -1,24 +1,24 @@
 /**
  * One live session: its memory, and the queue of what wants to run in it. Turns of a session never overlap; one execution
- * is in flight, the others wait in order.
+ * is in flight at a time, the others wait in order.
  */
-import type { Engine, Turn, TurnResult } from "../engine/engine.js";
+import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
 import type { Effect, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason } from "./outcome.js";
+import type { Outcome } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
+import { RunningExecution } from "./running-execution.js";
 
 /** Milliseconds that a turn of the kernel's own (inspection, release) may take. */
 const KERNEL_TURN_BUDGET = 1_000;
-/** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
-const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
 
 export interface SessionInit {
+  /** Empty for a session that lives for one execution; no handle can live in it. */
   readonly sessionId: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly limits: Limits;
@@ -26,11 +26,14 @@ export interface SessionInit {
   readonly idleTtl: number;
 }
 
-/** Something that wants the session's memory for a while. */
+/** Something that wants a turn of the session. */
 interface Job {
-  /** Runs with the memory to itself; never rejects. */
-  run(): Promise<void>;
-  /** The session ends, or the caller gave up, before it ran. */
+  /** Its turn, once it is posted. */
+  turn?: Turn;
+  /** What is to be run now. */
+  begin(): TurnSpec;
+  done(result: TurnResult): void;
+  /** It will not run: the session ended, or, without an error, the caller gave up. */
   abandon(error: SessionError | undefined): void;
 }
 
@@ -48,8 +51,8 @@ export class Session {
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
   readonly #executions = new Map<string, Execution>();
   #queue: Job[] = [];
+  #running: readonly Job[] = [];
   #busy: Promise<void> | undefined;
-  #turn: Turn | undefined;
   #ended: SessionError | undefined;
   #nextExecution = 1;
 
@@ -117,7 +120,7 @@ export class Session {
     if (this.#ended !== undefined) return this.#busy;
     this.#ended = error;
     for (const job of this.#queue.splice(0)) job.abandon(error);
-    this.#turn?.stop();
+    for (const job of this.#running) job.turn?.stop();
     await this.#busy;
     this.#engine.releaseMemory(this.#memory);
   }
@@ -136,90 +139,61 @@ export class Session {
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const running = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId);
-    this.#executions.set(running.executionId, running);
+    const execution = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId !== "");
+    const { executionId } = execution;
+    this.#executions.set(executionId, execution);
     const job: Job = {
-      run: () => this.#runExecution(running),
+      begin: () => execution.turn(),
+      done: (result) => {
+        this.#executions.delete(executionId);
+        execution.account(result);
+        this.#settle(execution, result);
+      },
       abandon: (error) => {
-        this.#executions.delete(running.executionId);
-        if (error === undefined)
-          running.settle(this.#outcomeOf(running, stopped(running.stopCause ?? "CANCELLED"), false));
-        else running.reject(error);
+        this.#executions.delete(executionId);
+        if (error === undefined) execution.settle(execution.neverBegan(this.memoryBytes));
+        else execution.reject(error);
       },
     };
-    running.onStop = () => {
+    execution.onStop = () => {
       if (this.#dequeue(job)) job.abandon(undefined);
-      else running.turn?.stop();
+      else job.turn?.stop();
     };
     this.#add(job);
-    return running;
+    return execution;
   }
 
-  async #runExecution(running: RunningExecution): Promise<void> {
-    running.begin();
-    const { reason, milliseconds } = running.budget();
-    const result = await this.#runTurn(running.input(), milliseconds, running.consoleBytesLeft, (turn) => {
-      running.turn = turn;
-    });
-    running.turn = undefined;
-    running.account(result);
-    this.#executions.delete(running.executionId);
-    if (this.#ended !== undefined) return running.reject(this.#ended);
-    if (result.kind === "undone") {
-      const why = result.reason === "budget" ? reason : (running.stopCause ?? REASON_OF_UNDO[result.reason]);
-      return running.settle(this.#outcomeOf(running, stopped(why, result.message), true));
+  #settle(execution: RunningExecution, result: TurnResult): void {
+    if (this.#ended !== undefined) return execution.reject(this.#ended);
+    const outcome = execution.outcomeOf(result, this.memoryBytes);
+    if (outcome !== undefined) {
+      const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
+      this.usage.wallTime += wallTime;
+      this.usage.cpuTime += cpuTime;
+      this.usage.queueTime += queueTime;
+      this.usage.turns += turns;
+      return execution.settle(outcome);
     }
-    for (const effect of result.effects) {
-      if (effect.kind === "refused") return running.reject(refusal(effect, this.sessionId));
-      if (effect.kind === "value") {
-        running.settle(this.#outcomeOf(running, { kind: "value", value: resultOf(effect) }, false));
-      } else if (effect.kind === "exception") {
-        running.settle(this.#outcomeOf(running, { kind: "exception", exception: exceptionOf(effect) }, false));
-      }
-    }
+    execution.reject(
+      refusalOf(result, this.sessionId) ?? new SessionError("INVALID_REQUEST", "the request was refused"),
+    );
   }
 
-  #outcomeOf(running: RunningExecution, result: Outcome["result"], undone: boolean): Outcome {
-    const usage = running.usage(this.#memory.heapBytes);
-    this.usage.wallTime += usage.wallTime;
-    this.usage.cpuTime += usage.cpuTime;
-    this.usage.queueTime += usage.queueTime;
-    this.usage.turns += usage.turns;
-    const { executionId, console, consoleTruncated } = running;
-    return { executionId, result, console, consoleTruncated, usage, undone };
-  }
-
+  /** A turn of the kernel's own. */
   #ask(input: TurnInput): Promise<{ count: number; text: string }> {
     return new Promise((resolve, reject) => {
       this.#add({
-        run: async () => {
-          const result = await this.#runTurn(input, KERNEL_TURN_BUDGET, 0, () => undefined);
+        begin: () => ({ input, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
+        done: (result) => {
           if (this.#ended !== undefined) return reject(this.#ended);
           if (result.kind === "undone") return reject(new Error(`a turn of the kernel was undone: ${result.message}`));
-          const refused = result.effects.find((effect) => effect.kind === "refused");
-          if (refused !== undefined) return reject(refusal(refused, this.sessionId));
+          const refusal = refusalOf(result, this.sessionId);
+          if (refusal !== undefined) return reject(refusal);
           resolve(result.effects.find((effect) => effect.kind === "answer") ?? { count: 0, text: "" });
         },
         abandon: (error) => reject(error),
       });
     });
-  }
-
-  async #runTurn(
-    input: TurnInput,
-    budget: number,
-    consoleBytes: number,
-    onTurn: (turn: Turn) => void,
-  ): Promise<TurnResult> {
-    const turn = this.#engine.run(this.#memory, input, budget, consoleBytes);
-    this.#turn = turn;
-    onTurn(turn);
-    const result = await turn.result;
-    this.#turn = undefined;
-    if (result.kind === "committed") {
-      for (const effect of result.effects) if (effect.kind === "counts") this.handleCount = effect.handles;
-    }
-    return result;
   }
 
   #add(job: Job): void {
@@ -237,191 +211,56 @@ export class Session {
     return index >= 0;
   }
 
+  /** What waits together goes to the engine together: quick turns then share a checkpoint and two messages. */
   async #work(): Promise<void> {
-    for (let job = this.#queue.shift(); job !== undefined; job = this.#queue.shift()) {
+    while (this.#queue.length > 0) {
       this.lastUsedAt = Date.now();
-      await job.run();
+      const jobs = this.#queue.splice(0, MAXIMUM_TURNS);
+      this.#running = jobs;
+      const specs = jobs.map((job) => job.begin());
+      const turns = this.#engine.run(this.#memory, specs);
+      await Promise.all(turns.map((turn, i) => this.#follow(turn, jobs[i] as Job)));
     }
+    this.#running = [];
     this.lastUsedAt = Date.now();
     this.#busy = undefined;
   }
-}
 
-const REASON_OF_UNDO = {
-  stopped: "CANCELLED",
-  memory: "MEMORY",
-  valueSize: "VALUE_SIZE",
-  handles: "HANDLES",
-  trap: "ENGINE_TRAP",
-} as const;
-
-const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
-  TIMEOUT: "the execution ran into its time limit; raise limits.timeout or the deadline of the call if it needs longer",
-  CPU_TIME: "a turn of the execution ran into the CPU time limit; raise limits.cpu_time if it needs longer",
-  MEMORY: "the session ran out of memory; create it with a larger limits.memory_bytes if it needs more",
-  VALUE_SIZE: "the result is larger than limits.value_bytes and its encoding allows no handle; ask for a part of it",
-  HANDLES: "the session holds as many handles as limits.handles allows; release some",
-  ENGINE_TRAP: "the engine failed while running this code",
-  CANCELLED: "the execution was cancelled",
-};
-
-function stopped(reason: StopReason, detail = ""): Outcome["result"] {
-  const message =
-    reason === "ENGINE_TRAP" && detail !== "" ? `${STOP_MESSAGE[reason]}: ${detail}` : STOP_MESSAGE[reason];
-  return { kind: "stopped", reason, message };
-}
-
-function refusal(effect: Effect & { kind: "refused" }, sessionId: string): SessionError {
-  if (effect.reason === "handleNotFound") {
-    return new SessionError(
-      "HANDLE_NOT_FOUND",
-      "the session holds no such handle: it was released, or is of another session",
-      {
-        ids: { session_id: sessionId, handle_id: effect.what },
-      },
-    );
+  async #follow(turn: Turn, job: Job): Promise<void> {
+    job.turn = turn;
+    const result = await turn.result;
+    if (result.kind === "committed") {
+      for (const effect of result.effects) if (effect.kind === "counts") this.handleCount = effect.handles;
+    }
+    job.done(result);
   }
+}
+
+function refusalOf(result: TurnResult, sessionId: string): SessionError | undefined {
+  if (result.kind === "undone") return undefined;
+  const effect = result.effects.find(({ kind }) => kind === "refused") as (Effect & { kind: "refused" }) | undefined;
+  if (effect === undefined) return undefined;
   const field = effect.what;
-  return effect.reason === "invalidJson"
-    ? new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field })
-    : new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
+  switch (effect.reason) {
+    case "handleNotFound":
+      return new SessionError(
+        "HANDLE_NOT_FOUND",
+        "the session holds no such handle: it was released, or is of another session",
+        { ids: { session_id: sessionId, handle_id: effect.what } },
+      );
+    case "invalidJson":
+      return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
+    default:
+      return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
         field: "path",
       });
+  }
 }
 
-/** What keeping an outcome for a repeat costs, roughly. */
+/** What keeping an outcome for a repeat costs in bytes, roughly. */
 function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
   const text = result.kind === "value" && result.value.kind === "json" ? result.value.text.length : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
   return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
-}
-
-/** The life of one execution on the server's side. */
-class RunningExecution implements Execution {
-  readonly executionId: string;
-  readonly outcome: Promise<Outcome>;
-  readonly console: ConsoleEntry[] = [];
-  consoleTruncated = false;
-  readonly #command: Command;
-  readonly #options: CommandOptions;
-  readonly #limits: Limits;
-  readonly #number: number;
-  readonly #hasSession: boolean;
-  readonly #arrivedAt = Date.now();
-  #startedAt = 0;
-  #cpuTime = 0;
-  #turns = 0;
-  #consoleBytes = 0;
-  #deadline: NodeJS.Timeout | undefined;
-  settle: (outcome: Outcome) => void = () => undefined;
-  reject: (error: SessionError) => void = () => undefined;
-  /** Why it is being stopped; undefined while nobody asked for it. */
-  stopCause: StopReason | undefined;
-  onStop: () => void = () => undefined;
-  turn: Turn | undefined;
-
-  constructor(command: Command, options: CommandOptions, limits: Limits, number: number, sessionId: string) {
-    this.#command = command;
-    this.#options = options;
-    this.#limits = limits;
-    this.#number = number;
-    this.#hasSession = sessionId !== "";
-    this.executionId = options.requestId === "" ? `execution-${number}` : options.requestId;
-    this.outcome = new Promise((resolve, reject) => {
-      this.settle = (outcome) => {
-        clearTimeout(this.#deadline);
-        resolve(outcome);
-      };
-      this.reject = (error) => {
-        clearTimeout(this.#deadline);
-        reject(error);
-      };
-    });
-    this.#watchDeadline(options.deadline);
-  }
-
-  cancel(): void {
-    this.#stop("CANCELLED");
-  }
-
-  #stop(cause: StopReason): void {
-    this.stopCause ??= cause;
-    this.onStop();
-  }
-
-  /** Waiting in the queue counts too: who is still there when the caller's deadline nears is answered. */
-  #watchDeadline(deadline: number): void {
-    const left = answerBy(deadline, this.#arrivedAt) - this.#arrivedAt;
-    if (left < MAXIMUM_TIMER) this.#deadline = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
-  }
-
-  begin(): void {
-    this.#startedAt = Date.now();
-  }
-
-  /** Milliseconds the next turn may take, and what it means when they are over. */
-  budget(): { milliseconds: number; reason: StopReason } {
-    const now = Date.now();
-    const left = Math.min(
-      this.#startedAt + this.#limits.timeout - now,
-      answerBy(this.#options.deadline, this.#arrivedAt) - now,
-    );
-    const { cpuTime } = this.#limits;
-    return cpuTime < left
-      ? { milliseconds: cpuTime, reason: "CPU_TIME" }
-      : { milliseconds: Math.max(0, left), reason: "TIMEOUT" };
-  }
-
-  input(): TurnInput {
-    return {
-      ...this.#command,
-      execution: this.#number,
-      encoding: this.#options.encoding,
-      handleGroup: this.#hasSession ? this.#options.handleGroup : undefined,
-      valueBytes: this.#limits.valueBytes,
-      handles: this.#limits.handles,
-    };
-  }
-
-  account(result: TurnResult): void {
-    this.#cpuTime += result.cpuTime;
-    this.#turns++;
-    this.consoleTruncated ||= result.consoleTruncated;
-    for (const text of result.console) {
-      const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
-      const room = Math.max(0, this.consoleBytesLeft);
-      this.#consoleBytes += Buffer.byteLength(line);
-      // Cut by characters: the whole of it would pass the limit anyhow.
-      this.console.push({
-        level,
-        time,
-        text: this.consoleBytesLeft < 0 ? `${line.slice(0, room)}… (cut)` : line,
-        undone: result.kind === "undone",
-      });
-    }
-  }
-
-  get consoleBytesLeft(): number {
-    return this.#limits.consoleBytes - this.#consoleBytes;
-  }
-
-  usage(memoryBytes: number): Outcome["usage"] {
-    const now = Date.now();
-    const started = this.#startedAt || now;
-    return {
-      wallTime: now - started,
-      cpuTime: this.#cpuTime,
-      queueTime: started - this.#arrivedAt,
-      memoryBytes,
-      turns: this.#turns,
-    };
-  }
-}
-
-/** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
-const MAXIMUM_TIMER = 2 ** 31 - 1;
-
-function answerBy(deadline: number, arrivedAt: number): number {
-  return deadline - Math.min(DEADLINE_MARGIN.most, (deadline - arrivedAt) * DEADLINE_MARGIN.part);
 }

@@ -20,18 +20,29 @@ describe("the end of a turn", () => {
     const control = new Control();
     control.begin(1);
     expect(control.checkpoint).toBeUndefined();
-    control.started({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 }, 5);
+    expect(control.turn).toBeUndefined();
+    control.checkpointed({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 });
+    expect(control.turn).toBe(1);
     expect(control.checkpoint).toEqual({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 });
     control.begin(2);
     expect(control.checkpoint).toBeUndefined();
   });
 
-  test("is asked for by turn number, so that a late request does not hit the next turn", () => {
+  test("is asked for by place in the group, so that a late request does not hit the next group", () => {
     const control = new Control();
     control.begin(1);
-    control.requestStop(1);
-    expect(control.stopRequested(1)).toBe(true);
-    control.begin(2);
-    expect(control.stopRequested(2)).toBe(false);
+    control.requestStop(0);
+    control.requestStop(29);
+    expect([0, 1, 28, 29].map((place) => control.stopRequested(place))).toEqual([true, false, false, true]);
+    control.begin(31);
+    expect(control.stopRequested(0)).toBe(false);
+  });
+
+  test("is refused to a worker that was condemned between two turns", () => {
+    const control = new Control();
+    control.begin(1);
+    expect(control.start(1, 1, 0)).toBe(true);
+    expect(control.condemn(1)).toBe(true);
+    expect(control.start(2, 1, 0)).toBe(false);
   });
 });

@@ -1,9 +1,9 @@
 /**
  * The words that a worker and the main thread share, beside messages: who may end a turn is decided here.
  *
- * `TURN` holds the number of the running turn. The worker commits (or undoes) a turn by swapping it to IDLE; the main
- * thread condemns a worker by swapping it to CONDEMNED before it terminates the thread. Exactly one of the two wins, and
- * only the winner may put pages back or release effects.
+ * `TURN` holds the number of the running turn, or IDLE between turns. The worker commits (or undoes) by swapping it away; the
+ * main thread condemns a worker by swapping it to CONDEMNED before it terminates the thread. Exactly one of the two wins,
+ * and only the winner may put pages back or release effects.
  */
 import type { CheckpointExtent } from "./checkpoint.js";
 
@@ -25,24 +25,35 @@ export class Control {
     this.#times = new Float64Array(buffer);
   }
 
-  /** Main thread, before it posts a turn to an idle worker. */
-  begin(turn: number): void {
+  /** Main thread, before it posts a group to an idle worker. */
+  begin(firstTurn: number): void {
     Atomics.store(this.#words, Word.CHECKPOINTED, 0);
-    this.#times[STARTED_AT] = 0;
-    Atomics.store(this.#words, Word.TURN, turn);
+    Atomics.store(this.#words, Word.STOP, 0);
+    Atomics.store(this.#words, Word.TURN, firstTurn);
   }
 
-  /** Worker: the pages are safe and guest code begins now. */
-  started(extent: CheckpointExtent, now: number): void {
+  /** Worker: the pages are safe as they are now. */
+  checkpointed(extent: CheckpointExtent): void {
     Atomics.store(this.#words, Word.HEAP_END, extent.heapEnd);
     Atomics.store(this.#words, Word.MEMORY_BYTES, extent.memoryBytes);
-    this.#times[STARTED_AT] = now;
     Atomics.store(this.#words, Word.CHECKPOINTED, 1);
   }
 
-  /** Milliseconds of `clock()` at which the guest began; undefined while the worker still prepares. */
-  get startedAt(): number | undefined {
-    return Atomics.load(this.#words, Word.CHECKPOINTED) === 1 ? this.#times[STARTED_AT] : undefined;
+  /** Worker: guest code begins now. False: the main thread condemned this worker, which must do nothing more. */
+  start(turn: number, before: number, now: number): boolean {
+    this.#times[STARTED_AT] = now;
+    return Atomics.compareExchange(this.#words, Word.TURN, before, turn) === before;
+  }
+
+  /** Number of the running turn; undefined between turns and while the worker still prepares. */
+  get turn(): number | undefined {
+    const turn = Atomics.load(this.#words, Word.TURN);
+    return turn > IDLE && Atomics.load(this.#words, Word.CHECKPOINTED) === 1 ? turn : undefined;
+  }
+
+  /** `clock()` when the running turn began. */
+  get startedAt(): number {
+    return this.#times[STARTED_AT] ?? 0;
   }
 
   /** Main thread, after it condemned the worker: the checkpoint of the condemned turn, if it was taken. */
@@ -54,21 +65,21 @@ export class Control {
     };
   }
 
-  /** Main thread: asks the running turn to stop at its next poll. */
-  requestStop(turn: number): void {
-    Atomics.store(this.#words, Word.STOP, turn);
+  /** Main thread: asks a turn of the posted group, by its place there, to stop at its next poll. */
+  requestStop(place: number): void {
+    Atomics.or(this.#words, Word.STOP, 1 << place);
   }
 
-  stopRequested(turn: number): boolean {
-    return Atomics.load(this.#words, Word.STOP) === turn;
+  stopRequested(place: number): boolean {
+    return (Atomics.load(this.#words, Word.STOP) & (1 << place)) !== 0;
   }
 
-  /** Worker: takes the right to end this turn. False: the main thread condemned this worker, which must do nothing more. */
+  /** Worker: takes the right to end what runs. False: the main thread condemned this worker, which must do nothing more. */
   finish(turn: number): boolean {
     return Atomics.compareExchange(this.#words, Word.TURN, turn, IDLE) === turn;
   }
 
-  /** Main thread: takes the right to end this turn. False: the worker was faster, its message is on the way. */
+  /** Main thread: takes the right to end this turn. False: the worker was faster. */
   condemn(turn: number): boolean {
     return Atomics.compareExchange(this.#words, Word.TURN, turn, CONDEMNED) === turn;
   }
@@ -78,6 +89,9 @@ export class Control {
     Atomics.wait(this.#words, Word.TURN, CONDEMNED);
   }
 }
+
+/** What `start` expects to find between turns. */
+export const BETWEEN_TURNS = IDLE;
 
 /** Milliseconds since the epoch, monotonic within a thread and comparable between threads. */
 export function clock(): number {

@@ -3,7 +3,7 @@ import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { buildBaseImage } from "./boot.js";
 import { Control } from "./control.js";
-import type { SharedEngine, TurnRequest, WorkerMessage, WorkerSetup } from "./messages.js";
+import type { GroupRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
 
@@ -12,14 +12,13 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
-const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint, (turn, entry, last) =>
-  post({ type: "console", turn, entry, last }),
-);
+const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint, {
+  console: (turn, entry, last) => post({ type: "console", turn, entry, last }),
+  restarted: (turn) => post({ type: "restarted", turn }),
+});
 
-port.on("message", (request: TurnRequest) => {
-  const reply = runner.run(request);
-  if (reply === undefined) control.park();
-  else post({ type: "reply", reply });
+port.on("message", (request: GroupRequest) => {
+  if (!runner.runGroup(request, (replies) => post({ type: "replies", replies }))) control.park();
 });
 post({ type: "ready" });
 

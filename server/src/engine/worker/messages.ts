@@ -16,8 +16,11 @@ export interface SharedEngine {
   readonly baseImage: BaseImage;
 }
 
-export interface TurnRequest {
-  readonly turn: number;
+/**
+ * Turns of one session, to be run in order. They share a checkpoint as long as they are quick: their effects are held until
+ * all of them went well, and if one has to be undone the others are run again without it.
+ */
+export interface GroupRequest {
   /** Names one incarnation of a memory; instances are cached under it. */
   readonly memoryKey: number;
   /** Sent when this worker holds no instance under the key. */
@@ -26,6 +29,15 @@ export interface TurnRequest {
   readonly maximumPages: number;
   /** Instances that will not be needed again. */
   readonly drop?: readonly number[];
+  /** At most MAXIMUM_GROUP, with numbers that follow each other. */
+  readonly turns: readonly TurnRequest[];
+}
+
+/** As many as there are bits to ask each of them to stop. */
+export const MAXIMUM_GROUP = 30;
+
+export interface TurnRequest {
+  readonly turn: number;
   /** Input of the kernel. */
   readonly input: string;
   /** Source texts that the input names by index. */
@@ -49,6 +61,8 @@ export type UndoReason = "budget" | "stopped" | "memory" | "valueSize" | "handle
 
 export type TurnReply = {
   readonly turn: number;
+  /** `clock()` when the guest began. */
+  readonly startedAt: number;
   /** Milliseconds the turn held the worker. */
   readonly cpuTime: number;
 } & (
@@ -73,4 +87,6 @@ export type WorkerMessage =
   | { readonly type: "ready" }
   /** A console entry, JSON text. It leaves while the turn runs: a worker that is ended cannot send it later. */
   | { readonly type: "console"; readonly turn: number; readonly entry: string; readonly last: boolean }
-  | { readonly type: "reply"; readonly reply: TurnReply };
+  /** The turn is run again; what it wrote to the console before does not count. */
+  | { readonly type: "restarted"; readonly turn: number }
+  | { readonly type: "replies"; readonly replies: readonly TurnReply[] };

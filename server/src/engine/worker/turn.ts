@@ -1,14 +1,14 @@
 /**
- * Runs one turn: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts
- * the pages back.
+ * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
+ * pages back.
  */
 import { type CompiledScript, compileScript } from "../../compile/script.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
-import { type Control, clock } from "./control.js";
+import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { EVAL_GLOBAL_ASYNC, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { HEAP_START } from "./layout.js";
-import type { SharedEngine, Source, TurnReply, TurnRequest, UndoReason } from "./messages.js";
+import type { GroupRequest, SharedEngine, Source, TurnReply, TurnRequest, UndoReason } from "./messages.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
 const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
@@ -31,68 +31,131 @@ class TurnStopped extends Error {
   }
 }
 
+/** What leaves while turns run, before they are answered. */
+export interface TurnReport {
+  /** A console entry, JSON text; `last` says that no more of this turn will come. */
+  console(turn: number, entry: string, last: boolean): void;
+  /** The turn is run again: what it wrote to the console before does not count. */
+  restarted(turn: number): void;
+}
+
+/**
+ * Milliseconds for which effects of quick turns are held back, so that they share a checkpoint; also the most that is run
+ * again when one of them has to be undone.
+ */
+const HOLD_EFFECTS = 2;
+
 export class TurnRunner implements InstanceHost {
   readonly #engine: SharedEngine;
   readonly #control: Control;
   readonly #checkpoint: SharedArrayBuffer;
-  readonly #onConsole: (turn: number, entry: string, last: boolean) => void;
+  readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #scripts = new Map<string, CompiledScript>();
   #instance: Instance | undefined;
+  #group = { memoryKey: 0, maximumPages: 0, first: 0 };
   #turn = 0;
+  /** Of the running turn within its group. */
+  #place = 0;
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
   #consoleBytesLeft = 0;
 
-  /** @param onConsole hears every console entry at once; `last` says that no more of this turn will come */
-  constructor(
-    engine: SharedEngine,
-    control: Control,
-    checkpoint: SharedArrayBuffer,
-    onConsole: (turn: number, entry: string, last: boolean) => void,
-  ) {
-    this.#onConsole = onConsole;
+  constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
+    this.#report = report;
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
   }
 
-  /** Undefined when the main thread condemned this worker meanwhile: nothing of the turn may be said any more. */
-  run(request: TurnRequest): TurnReply | undefined {
+  /**
+   * Runs a group, answering as parts of it are committed. False when the main thread condemned this worker meanwhile: nothing
+   * more may be said then.
+   */
+  runGroup(request: GroupRequest, answer: (replies: TurnReply[]) => void): boolean {
     for (const key of request.drop ?? []) this.#instances.delete(key);
-    const { layout } = this.#engine.baseImage;
-    const instance = this.#instanceFor(request);
-    const extent = takeCheckpoint(instance.memory, layout, this.#checkpoint);
-    const startedAt = clock();
-    this.#instance = instance;
+    const [first] = request.turns;
+    if (first === undefined) return true;
+    this.#instance = this.#instanceFor(request);
+    this.#group = { memoryKey: request.memoryKey, maximumPages: request.maximumPages, first: first.turn };
+    return this.#runTurns(request.turns, first.turn, answer);
+  }
+
+  /** @param word what the control's turn word holds before the first of them */
+  #runTurns(turns: readonly TurnRequest[], word: number, answer: (replies: TurnReply[]) => void): boolean {
+    let rest = turns;
+    let before = word;
+    while (rest.length > 0) {
+      const slice = this.#runSlice(rest, before, answer);
+      if (slice === undefined) return false;
+      rest = rest.slice(slice);
+      before = BETWEEN_TURNS;
+    }
+    return true;
+  }
+
+  /**
+   * Runs turns under one checkpoint until one must be undone or the time for holding effects back is over.
+   *
+   * @returns how many turns were answered; undefined when this worker was condemned
+   */
+  #runSlice(turns: readonly TurnRequest[], word: number, answer: (replies: TurnReply[]) => void): number | undefined {
+    const instance = this.#instance as Instance;
+    const extent = takeCheckpoint(instance.memory, this.#engine.baseImage.layout, this.#checkpoint);
+    this.#control.checkpointed(extent);
+    const sliceEnd = clock() + HOLD_EFFECTS;
+    const held: TurnReply[] = [];
+    let before = word;
+    for (const request of turns) {
+      const startedAt = clock();
+      if (!this.#control.start(request.turn, before, startedAt)) return undefined;
+      before = request.turn;
+      this.#prepare(request, startedAt);
+      try {
+        held.push(this.#committed(instance, request, startedAt));
+      } catch (error) {
+        if (!this.#control.finish(request.turn)) return undefined;
+        const undone = this.#undo(request, instance, extent, startedAt, error);
+        answer([undone]);
+        // Nothing of the turns before it has left, so they are simply run again.
+        const again = turns.slice(0, held.length);
+        for (const { turn } of again) this.#report.restarted(turn);
+        return this.#runTurns(again, BETWEEN_TURNS, answer) ? held.length + 1 : undefined;
+      }
+      if (clock() > sliceEnd) break;
+    }
+    if (!this.#control.finish(before)) return undefined;
+    answer(held);
+    return held.length;
+  }
+
+  #prepare(request: TurnRequest, startedAt: number): void {
     this.#turn = request.turn;
+    this.#place = request.turn - this.#group.first;
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
     this.#consoleBytesLeft = request.consoleBytes;
-    this.#control.started(extent, startedAt);
-    let effects: string;
-    try {
-      effects = this.#enter(instance, request.input);
-    } catch (error) {
-      if (!this.#control.finish(request.turn)) return undefined;
-      return this.#undo(request, instance, extent, startedAt, error);
-    }
-    if (!this.#control.finish(request.turn)) return undefined;
+  }
+
+  #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
+    const effects = this.#enter(instance, request.input);
+    const { sbrkWord } = this.#engine.baseImage.layout;
     return {
       kind: "committed",
       turn: request.turn,
+      startedAt,
       cpuTime: clock() - startedAt,
       effects,
-      heapBytes: (instance.words[layout.sbrkWord >> 2] ?? 0) - HEAP_START,
+      heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
     };
   }
 
-  #instanceFor(request: TurnRequest): Instance {
+  #instanceFor(request: GroupRequest): Instance {
     const cached = this.#instances.get(request.memoryKey);
     if (cached !== undefined) return cached;
-    if (request.memory === undefined) throw new Error(`engine: no memory came with turn ${request.turn}`);
+    if (request.memory === undefined) throw new Error(`engine: no memory came with key ${request.memoryKey}`);
     const instance = Instance.resume(this.#engine, request.memory, this);
     this.#instances.set(request.memoryKey, instance);
     return instance;
@@ -177,12 +240,16 @@ export class TurnRunner implements InstanceHost {
   ): TurnReply {
     const outOfMemory = instance.outOfMemory || error instanceof OutOfGuestMemory;
     const reason = this.#stopped ?? (outOfMemory ? "memory" : error instanceof TurnStopped ? error.reason : "trap");
-    this.#instances.delete(request.memoryKey);
+    const { memoryKey, maximumPages } = this.#group;
     const { layout } = this.#engine.baseImage;
-    const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, request.maximumPages);
+    const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
+    // After a trap the stack pointer is off, so the instance goes whatever the cause was.
+    this.#instance = Instance.resume(this.#engine, memory, this);
+    this.#instances.set(memoryKey, this.#instance);
     return {
       kind: "undone",
       turn: request.turn,
+      startedAt,
       cpuTime: clock() - startedAt,
       reason,
       message: error instanceof Error ? error.message : String(error),
@@ -193,7 +260,7 @@ export class TurnRunner implements InstanceHost {
   /** Once true it stays true for the turn: what the guest catches or finishes meanwhile is undone. */
   shouldInterrupt(): boolean {
     if (this.#stopped !== undefined) return true;
-    if (this.#control.stopRequested(this.#turn)) this.#stopped = "stopped";
+    if (this.#control.stopRequested(this.#place)) this.#stopped = "stopped";
     else if (clock() > this.#deadline) this.#stopped = "budget";
     return this.#stopped !== undefined;
   }
@@ -227,7 +294,7 @@ export class TurnRunner implements InstanceHost {
   #log(entry: string): void {
     if (this.#consoleBytesLeft < 0) return;
     this.#consoleBytesLeft -= Buffer.byteLength(entry);
-    this.#onConsole(this.#turn, entry, this.#consoleBytesLeft < 0);
+    this.#report.console(this.#turn, entry, this.#consoleBytesLeft < 0);
   }
 
   #evaluate(instance: Instance, index: number): number {

@@ -1,0 +1,119 @@
+/** The client's side: promises over the generated grpc-js clients. Everything it throws is a failed benchmark. */
+import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
+import {
+  CallRequest,
+  CreateSessionRequest,
+  DeleteSessionRequest,
+  Encoding,
+  ExecuteRequest,
+  Limits,
+  SandboxServiceClient,
+  SessionServiceClient,
+} from "@livescope/proto";
+import { ECHO, SHIP } from "./services.mjs";
+
+const MEBIBYTE = 1024 * 1024;
+const UNLIMITED = { "grpc.max_receive_message_length": -1, "grpc.max_send_message_length": -1 };
+
+/** Calls one unary method of a client. */
+function invoke(client, method, request) {
+  return new Promise((resolve, reject) => {
+    client[method](request, (error, response) => (error === null ? resolve(response) : reject(error)));
+  });
+}
+
+const json = (text) => ({ kind: { $case: "json", value: text } });
+
+/** Clients of a process that plays the role `livescope`. */
+export class LivescopeClient {
+  #sandbox;
+  #sessions;
+  #echo;
+
+  constructor({ livescope, echo }) {
+    this.#sandbox = new SandboxServiceClient(livescope, credentials.createInsecure());
+    this.#sessions = new SessionServiceClient(livescope, credentials.createInsecure());
+    this.#echo = new (makeGenericClientConstructor(ECHO, "Echo"))(echo, credentials.createInsecure());
+  }
+
+  /** @param {"echoA" | "echoB"} method */
+  async echo(method) {
+    await invoke(this.#echo, method, Buffer.alloc(0));
+  }
+
+  /** @returns the id of a new session */
+  async create(memoryMebibytes = 0) {
+    const limits =
+      memoryMebibytes === 0 ? undefined : Limits.create({ memoryBytes: BigInt(memoryMebibytes * MEBIBYTE) });
+    const { session } = await invoke(this.#sessions, "createSession", CreateSessionRequest.create({ limits }));
+    return session.sessionId;
+  }
+
+  async delete(sessionId) {
+    await invoke(this.#sessions, "deleteSession", DeleteSessionRequest.create({ sessionId }));
+  }
+
+  /** @returns the heap of a session in bytes */
+  async heapBytes(sessionId) {
+    return Number((await invoke(this.#sessions, "getSession", { sessionId })).session.memoryBytes);
+  }
+
+  /**
+   * @param {{ sessionId?: string, bindings?: Record<string, string>, encoding?: number, memoryMebibytes?: number }} options
+   *   bindings as JSON text
+   * @returns the value as the contract gives it
+   */
+  async execute(code, { sessionId, bindings = {}, encoding = Encoding.FULL, memoryMebibytes = 0 } = {}) {
+    const limits =
+      memoryMebibytes === 0 ? undefined : Limits.create({ memoryBytes: BigInt(memoryMebibytes * MEBIBYTE) });
+    const request = ExecuteRequest.create({
+      sessionId,
+      code,
+      bindings: new Map(Object.entries(bindings).map(([name, text]) => [name, json(text)])),
+      encoding,
+      limits,
+    });
+    return resultOf(await invoke(this.#sandbox, "execute", request));
+  }
+
+  /** Defines a function and @returns its handle. `source` ends with the function's name. */
+  async handle(sessionId, source) {
+    return (await this.execute(source, { sessionId })).handle.handleId;
+  }
+
+  /** Calls a function by handle with one number. @returns the number it gave */
+  async call(sessionId, handleId, argument) {
+    const args = [json(String(argument))];
+    const request = CallRequest.create({ sessionId, handleId, args, encoding: Encoding.FULL });
+    return Number(resultOf(await invoke(this.#sandbox, "call", request)).json);
+  }
+
+  close() {
+    for (const client of [this.#sandbox, this.#sessions, this.#echo]) client.close();
+  }
+}
+
+function resultOf({ execution }) {
+  const { outcome } = execution;
+  if (outcome?.$case !== "value") throw new Error(`an execution ended with ${JSON.stringify(outcome)}`);
+  const { kind } = outcome.value;
+  return kind === undefined ? {} : { [kind.$case]: kind.value };
+}
+
+/** Client of a process that plays the role `node-vm`. */
+export class ShipClient {
+  #client;
+
+  constructor({ ship }) {
+    this.#client = new (makeGenericClientConstructor(SHIP, "Ship"))(ship, credentials.createInsecure(), UNLIMITED);
+  }
+
+  /** @returns the changed scope */
+  ship(text) {
+    return invoke(this.#client, "ship", text);
+  }
+
+  close() {
+    this.#client.close();
+  }
+}

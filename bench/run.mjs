@@ -1,0 +1,190 @@
+/**
+ * `npm run bench`: measures livescope against an empty unary echo of a grpc-js server in the same process, and against
+ * shipping a scope with every call. `npm run bench -- --quick` takes half a minute in place of some three.
+ */
+import { parseArgs } from "node:util";
+import { LivescopeClient } from "./client.mjs";
+import { ServerProcess, startSpinners } from "./processes.mjs";
+import { count, cpu, kibibytes, microseconds, Report, spread } from "./report.mjs";
+import {
+  measureLiveData,
+  measureMany,
+  measureMemory,
+  measureOne,
+  measureSessions,
+  SCOPES,
+  warmUp,
+} from "./workloads.mjs";
+
+const { values: flags } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
+
+/** @type {import("./workloads.mjs").Plan} */
+const plan = flags.quick
+  ? { rounds: 7, milliseconds: 80, warmUpCalls: 2_000, liveSessions: 0 }
+  : { rounds: 40, milliseconds: 120, warmUpCalls: 8_000, liveSessions: 10_000 };
+
+const report = new Report();
+const stopSpinners = startSpinners();
+try {
+  const server = await ServerProcess.start("livescope");
+  const client = new LivescopeClient(server.addresses);
+  await warmUp(client, plan);
+  const one = reportOne(await measureOne(client, server.pid, plan));
+  const many = reportMany(await measureMany(client, server.pid, plan));
+  const sessions = reportSessions(await measureSessions(client, server.pid, plan));
+  const live = reportLiveData(
+    await measureLiveData(client, server.pid, { ...plan, rounds: Math.min(plan.rounds, 12) }),
+  );
+  client.close();
+  await server.stop();
+  const memory = reportMemory(await measureMemory(plan));
+  for (const goals of [one, many, sessions, live, memory]) goals();
+  report.goals();
+  report.write({
+    plan: `${flags.quick ? "quick" : "full"} run, ${plan.rounds} rounds of ${plan.milliseconds} ms blocks`,
+    spinners: stopSpinners !== undefined,
+  });
+} finally {
+  stopSpinners?.();
+}
+
+/** The columns that most tables share. */
+function rowOf(measured, name, label = name) {
+  const block = measured.of(name);
+  return [
+    label,
+    microseconds(block.p50),
+    spread(measured.ratio(name, "echoA")),
+    spread(measured.ratio("echoB", "echoA")),
+    count(block.perSecond),
+    spread(measured.ratio(name, "echoA", "perSecond")),
+    cpu(block),
+  ];
+}
+
+function columns(what) {
+  return [what, "p50", "ratio to echo", "A/A", "per second", "ratio to echo", "server CPU each"];
+}
+
+function noiseOf(measured) {
+  return spread(measured.ratio("echoB", "echoA"));
+}
+
+function reportOne(measured) {
+  report.section(
+    "One in flight",
+    "Call: by handle, one number as JSON, ENCODING_FULL. Create: create and delete alternate, p50 is of the create alone; the",
+    "other columns are of both together.",
+  );
+  report.table([
+    columns("unary RPC"),
+    rowOf(measured, "echoA", "empty echo"),
+    rowOf(measured, "call", "Call"),
+    rowOf(measured, "create", "CreateSession"),
+  ]);
+  const noise = noiseOf(measured);
+  return () => {
+    report.goal("Call p50 to the echo, 1 in flight", measured.ratio("call", "echoA").median, "at most", 1.8, { noise });
+    report.goal("CreateSession p50 to the echo", measured.ratio("create", "echoA").median, "at most", 2.5, { noise });
+  };
+}
+
+function reportMany(measured) {
+  report.section("64 in flight");
+  report.table([
+    columns("unary RPC"),
+    rowOf(measured, "echoA", "empty echo"),
+    rowOf(measured, "call, one session", "Call, one session"),
+    rowOf(measured, "call, 64 sessions", "Call, 64 sessions"),
+    rowOf(measured, "create + delete", "CreateSession + DeleteSession"),
+  ]);
+  const noise = noiseOf(measured);
+  return () => {
+    for (const which of ["one session", "64 sessions"]) {
+      const ratio = measured.ratio(`call, ${which}`, "echoA").median;
+      report.goal(`Call p50 to the echo, 64 in flight, ${which}`, ratio, "at most", 1.5, { noise });
+    }
+  };
+}
+
+function reportSessions(measured) {
+  report.section("Number of sessions", "One Call in flight while 1,001 sessions live.");
+  report.table([
+    columns("Call"),
+    rowOf(measured, "one session", "always the same session"),
+    rowOf(measured, "1,000 sessions", "1,000 sessions in turn"),
+  ]);
+  const ratio = measured.ratio("1,000 sessions", "one session");
+  report.note(`1,000 sessions in turn against always the same: ${spread(ratio)}`);
+  const noise = noiseOf(measured);
+  return () => report.goal("Call p50, 1,000 sessions to one", ratio.median, "at most", 1.2, { noise });
+}
+
+function reportLiveData({ measured, heaps }) {
+  const aa = noiseOf(measured);
+  report.section(
+    "Live data",
+    "Call changes one of the records that live in the session. The size is that of the data as JSON text, 0 being one record;",
+    "the heap is the session's whole. Shipping sends the data as JSON text with every call into a fresh realm, which parses",
+    "it, changes the same record by the same function, and sends all of it back as JSON text:",
+    "",
+    "* to livescope: Execute without a session, the scope as a binding; 10 MiB, more than a message carries, through a",
+    "  session made and deleted for it, in parts of 2 MiB there and back;",
+    "* to node:vm: a grpc-js server with raised message limits, a context per call, the script compiled once. It does not",
+    "  isolate anything: it stands for the least that this can cost.",
+    "",
+    "The client neither parses nor writes the JSON it ships. One in flight.",
+  );
+  report.table([
+    ["live data", "heap", "Call p50", "ratio to echo", "A/A", "server CPU each"],
+    ...SCOPES.map(({ label }) => {
+      const block = measured.of(`call ${label}`);
+      const ratio = spread(measured.ratio(`call ${label}`, "echoA"));
+      return [label, kibibytes(heaps.get(label)), microseconds(block.p50), ratio, aa, cpu(block)];
+    }),
+  ]);
+  for (const to of ["livescope", "node:vm"]) {
+    report.note(`Shipped to ${to}:`);
+    report.table([
+      ["scope", "p50", "ratio to echo", "A/A", "Call is cheaper by", "server CPU each"],
+      ...SCOPES.map(({ label }) => {
+        const name = `ship to ${to} ${label}`;
+        const block = measured.of(name);
+        const cheaper = spread(measured.ratio(name, `call ${label}`));
+        return [label, microseconds(block.p50), spread(measured.ratio(name, "echoA")), aa, cheaper, cpu(block)];
+      }),
+    ]);
+  }
+  return () => {
+    for (const to of ["livescope", "node:vm"]) {
+      const ratio = measured.ratio(`ship to ${to} 1 MiB`, "call 1 MiB").median;
+      report.goal(`Call with 1 MiB, cheaper than shipping it to ${to}`, ratio, "at least", 20, { noise: aa });
+    }
+  };
+}
+
+function reportMemory({ createP50, createsPerSecond, unused, used, live }) {
+  report.section(
+    "Memory and many sessions",
+    "Growth of the server's resident memory per session, after garbage collection, in a process of its own. Used: one Execute",
+    "that defines a function, one Call of it. Creates here find no memory to use again.",
+  );
+  const rows = [
+    ["what", "figure"],
+    ["1,000 sessions, never used", kibibytes(unused)],
+    ["1,000 sessions, each used", kibibytes(used)],
+    ["CreateSession p50, 1 in flight", microseconds(createP50)],
+    ["CreateSession per second, 1 in flight", count(createsPerSecond)],
+  ];
+  if (live !== undefined) {
+    rows.push(
+      [`${count(live.sessions)} sessions live at once, each used`, kibibytes(live.bytes)],
+      [`Call p50, ${count(live.sessions)} sessions in turn`, microseconds(live.p50)],
+    );
+  }
+  report.table(rows);
+  return () => {
+    report.goal("memory of an idle session, used once", used / 1024, "at most", 400, { unit: "KiB" });
+    if (live !== undefined) report.goal("sessions alive at once", live.sessions, "at least", 10_000);
+  };
+}

@@ -1,0 +1,57 @@
+/**
+ * What is measured, each in a process of its own so that it shares no event loop with the client. The argument says which:
+ *
+ * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two empty echoes.
+ * - `node-vm`: the way people do it today: a grpc-js server that takes a whole scope with every call.
+ */
+import { createContext, Script } from "node:vm";
+import { Server, ServerCredentials } from "@grpc/grpc-js";
+import { startServer } from "@livescope/server";
+import { SHIPPED_INDEX, TOUCH_SOURCE } from "./scope.mjs";
+import { ECHO, SHIP } from "./services.mjs";
+
+const LARGEST_SCOPE = 64 * 1024 * 1024;
+
+const ROLES = { livescope: serveLivescope, "node-vm": serveNodeVm };
+
+const role = ROLES[process.argv[2]];
+if (role === undefined || process.send === undefined) throw new Error("this process is started by run.mjs");
+process.on("disconnect", () => process.exit(0));
+process.on("message", () => process.send?.({ rss: residentBytes() }));
+process.send({ addresses: await role() });
+
+/** Resident memory after garbage collection, in bytes. The process runs with --expose-gc. */
+function residentBytes() {
+  for (let i = 0; i < 3; i++) globalThis.gc();
+  return process.memoryUsage.rss();
+}
+
+async function serveLivescope() {
+  const { address } = await startServer();
+  const echo = (_call, callback) => callback(null, Buffer.alloc(0));
+  return { livescope: address, echo: await serve(ECHO, { echoA: echo, echoB: echo }, {}) };
+}
+
+/** A fresh realm for every call: parse the scope in it, run the function, give the changed scope back. */
+async function serveNodeVm() {
+  const script = new Script(
+    `const scope = JSON.parse(text); ${TOUCH_SOURCE}; touch(${SHIPPED_INDEX}); JSON.stringify(scope)`,
+  );
+  const ship = (call, callback) => callback(null, script.runInContext(createContext({ text: call.request })));
+  const options = {
+    "grpc.max_receive_message_length": LARGEST_SCOPE,
+    "grpc.max_send_message_length": LARGEST_SCOPE,
+  };
+  return { ship: await serve(SHIP, { ship }, options) };
+}
+
+async function serve(definition, implementation, options) {
+  const server = new Server(options);
+  server.addService(definition, implementation);
+  const port = await new Promise((resolve, reject) => {
+    server.bindAsync("127.0.0.1:0", ServerCredentials.createInsecure(), (error, bound) =>
+      error === null ? resolve(bound) : reject(error),
+    );
+  });
+  return `127.0.0.1:${port}`;
+}

@@ -1,0 +1,187 @@
+/** One execution on the server's side: from its arrival through the queue and its turns to its outcome. */
+import { randomUUID } from "node:crypto";
+import type { TurnResult, TurnSpec } from "../engine/engine.js";
+import type { SessionError } from "./errors.js";
+import type { Command, CommandOptions, Execution } from "./execution.js";
+import type { Limits } from "./limits.js";
+import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason } from "./outcome.js";
+
+/** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
+const DEADLINE_MARGIN = { part: 0.1, most: 20 };
+/** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
+const MAXIMUM_TIMER = 2 ** 31 - 1;
+
+export class RunningExecution implements Execution {
+  readonly executionId: string;
+  readonly outcome: Promise<Outcome>;
+  /** Ends it wherever it is; set by the session that runs it. */
+  onStop: () => void = () => undefined;
+  readonly #command: Command;
+  readonly #options: CommandOptions;
+  readonly #limits: Limits;
+  readonly #number: number;
+  readonly #canHoldHandles: boolean;
+  readonly #arrivedAt = now();
+  readonly #console: ConsoleEntry[] = [];
+  readonly #deadline: NodeJS.Timeout | undefined;
+  #resolve: (outcome: Outcome) => void = () => undefined;
+  #reject: (error: SessionError) => void = () => undefined;
+  /** Why it is being stopped; undefined while nobody asked for it. */
+  #stopCause: StopReason | undefined;
+  /** What it means when the budget of its turn is over. */
+  #overrun: StopReason = "TIMEOUT";
+  #startedAt: number | undefined;
+  #cpuTime = 0;
+  #turns = 0;
+  #consoleTruncated = false;
+
+  /** @param number its number within the session, from 1 */
+  constructor(command: Command, options: CommandOptions, limits: Limits, number: number, canHoldHandles: boolean) {
+    this.#command = command;
+    this.#options = options;
+    this.#limits = limits;
+    this.#number = number;
+    this.#canHoldHandles = canHoldHandles;
+    this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
+    this.outcome = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    // Waiting in the queue counts too: who is still there when the caller's deadline nears is answered.
+    const left = this.#answerBy - this.#arrivedAt;
+    if (left < MAXIMUM_TIMER) this.#deadline = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
+  }
+
+  cancel(): void {
+    this.#stop("CANCELLED");
+  }
+
+  #stop(cause: StopReason): void {
+    this.#stopCause ??= cause;
+    this.onStop();
+  }
+
+  get #answerBy(): number {
+    const { deadline } = this.#options;
+    return deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
+  }
+
+  /** Its next turn, to be run now. */
+  turn(): TurnSpec {
+    const { timeout, cpuTime, valueBytes, handles, consoleBytes } = this.#limits;
+    const time = now();
+    const left = Math.max(0, Math.min((this.#startedAt ?? time) + timeout, this.#answerBy) - time);
+    this.#overrun = cpuTime < left ? "CPU_TIME" : "TIMEOUT";
+    const handleGroup = this.#canHoldHandles ? this.#options.handleGroup : undefined;
+    const { encoding } = this.#options;
+    return {
+      input: { ...this.#command, execution: this.#number, encoding, handleGroup, valueBytes, handles },
+      budget: Math.min(cpuTime, left),
+      consoleBytes,
+    };
+  }
+
+  /** Takes what a turn of it brought. */
+  account(result: TurnResult): void {
+    this.#startedAt ??= result.startedAt;
+    this.#cpuTime += result.cpuTime;
+    this.#turns++;
+    this.#consoleTruncated ||= result.consoleTruncated;
+    for (const text of result.console) {
+      const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
+      this.#console.push({ level, time, text: line, undone: result.kind === "undone" });
+    }
+    if (result.consoleTruncated) this.#cutConsole();
+  }
+
+  /** The entry that passed the limit is cut to fit, with a mark. */
+  #cutConsole(): void {
+    const last = this.#console.pop();
+    if (last === undefined) return;
+    const used = this.#console.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
+    const room = Math.max(0, this.#limits.consoleBytes - used);
+    const text = Buffer.from(last.text)
+      .subarray(0, room)
+      .toString()
+      .replace(/\ufffd$/, "");
+    this.#console.push({ ...last, text: `${text}…` });
+  }
+
+  /** The outcome that a turn's result gives; undefined where the kernel refused the request. */
+  outcomeOf(result: TurnResult, memoryBytes: number): Outcome | undefined {
+    if (result.kind === "undone") {
+      const reason = result.reason === "budget" ? this.#overrun : REASON_OF_UNDO[result.reason];
+      return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
+    }
+    for (const effect of result.effects) {
+      if (effect.kind === "value") return this.#ended({ kind: "value", value: resultOf(effect) }, memoryBytes, false);
+      if (effect.kind === "exception") {
+        return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, false);
+      }
+    }
+    return undefined;
+  }
+
+  /** The outcome of one that was stopped before it began. */
+  neverBegan(memoryBytes: number): Outcome {
+    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", "it had not begun"), memoryBytes, false);
+  }
+
+  #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
+    const time = now();
+    const startedAt = this.#startedAt ?? time;
+    return {
+      executionId: this.executionId,
+      result,
+      console: this.#console,
+      consoleTruncated: this.#consoleTruncated,
+      usage: {
+        wallTime: Math.max(0, time - startedAt),
+        cpuTime: this.#cpuTime,
+        queueTime: Math.max(0, startedAt - this.#arrivedAt),
+        memoryBytes,
+        turns: this.#turns,
+      },
+      undone,
+    };
+  }
+
+  settle(outcome: Outcome): void {
+    clearTimeout(this.#deadline);
+    this.#resolve(outcome);
+  }
+
+  reject(error: SessionError): void {
+    clearTimeout(this.#deadline);
+    this.#reject(error);
+  }
+}
+
+/** Milliseconds since the epoch, with their fractions. */
+function now(): number {
+  return performance.timeOrigin + performance.now();
+}
+
+const REASON_OF_UNDO = {
+  stopped: "CANCELLED",
+  memory: "MEMORY",
+  valueSize: "VALUE_SIZE",
+  handles: "HANDLES",
+  trap: "ENGINE_TRAP",
+} as const;
+
+const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
+  TIMEOUT: "the execution ran into its time limit; raise limits.timeout or the deadline of the call if it needs longer",
+  CPU_TIME: "a turn of the execution ran into the CPU time limit; raise limits.cpu_time if it needs longer",
+  MEMORY: "the session ran out of memory; create it with a larger limits.memory_bytes if it needs more",
+  VALUE_SIZE: "the result is larger than limits.value_bytes and its encoding allows no handle; ask for a part of it",
+  HANDLES: "the session holds as many handles as limits.handles allows; release some",
+  ENGINE_TRAP: "the engine failed while running this code",
+  CANCELLED: "the execution was cancelled",
+};
+
+function stopped(reason: StopReason, detail: string): Outcome["result"] {
+  const message =
+    reason === "ENGINE_TRAP" && detail !== "" ? `${STOP_MESSAGE[reason]}: ${detail}` : STOP_MESSAGE[reason];
+  return { kind: "stopped", reason, message };
+}
