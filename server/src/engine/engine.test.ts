@@ -6,6 +6,10 @@ import type { SessionMemory } from "./session-memory.js";
 
 const MEBIBYTE = 1 << 20;
 
+interface StartedTurn extends Turn {
+  readonly result: Promise<TurnResult>;
+}
+
 /** A session at the engine's boundary: gives the JSON text of a result, the exception's text, or why it was undone. */
 class Guest {
   readonly engine: Engine;
@@ -18,25 +22,26 @@ class Guest {
   }
 
   async turn(code: string, budget = 5_000): Promise<TurnResult> {
-    return this.start(code, budget).result;
+    return this.start([code], budget)[0]?.result as Promise<TurnResult>;
   }
 
-  start(code: string, budget = 5_000): Turn {
-    const [turn] = this.engine.run(this.memory, [{ input: this.input(code), budget, consoleBytes: 1_000 }]);
-    return turn as Turn;
+  /** Gives turns to the engine together. */
+  start(codes: readonly string[], budget = 5_000): StartedTurn[] {
+    const results: Promise<TurnResult>[] = [];
+    const specs = codes.map((code) => {
+      let done: (result: TurnResult) => void = () => undefined;
+      results.push(new Promise((resolve) => (done = resolve)));
+      return { input: this.input(code), budget, consoleBytes: 1_000, done: (result: TurnResult) => done(result) };
+    });
+    const turns = this.engine.run(this.memory, specs);
+    return turns.map((turn, i) => ({ stop: () => turn.stop(), result: results[i] as Promise<TurnResult> }));
   }
 
   input(code: string): TurnInput {
     return {
-      kind: "execute",
-      execution: this.#execution++,
-      encoding: 1,
-      handleGroup: "",
-      valueBytes: 1 << 20,
-      handles: 1000,
-      code,
-      filename: "test.js",
-      bindings: new Map(),
+      kind: "run",
+      command: { kind: "execute", code, filename: "test.js", bindings: new Map() },
+      execution: { number: this.#execution++, encoding: 1, handleGroup: "", valueBytes: 1 << 20, handles: 1000 },
     };
   }
 
@@ -152,7 +157,7 @@ describe("the engine", () => {
 
   test("stops a running turn on request", async () => {
     const guest = new Guest(engine);
-    const turn = guest.start("for (;;);", 60_000);
+    const turn = guest.start(["for (;;);"], 60_000)[0] as StartedTurn;
     setTimeout(() => turn.stop(), 20);
     expect(answer(await turn.result)).toBe("undone: stopped");
   });
@@ -160,7 +165,7 @@ describe("the engine", () => {
   test("drops a turn that had not begun when it was stopped", async () => {
     const busy = [new Guest(engine), new Guest(engine)].map((guest) => guest.run("for (;;);", 200));
     const guest = new Guest(engine);
-    const turn = guest.start("ran = true", 1_000);
+    const turn = guest.start(["ran = true"], 1_000)[0] as StartedTurn;
     turn.stop();
     expect(answer(await turn.result)).toBe("undone: stopped");
     await Promise.all(busy);
@@ -186,9 +191,8 @@ describe("turns that are run together", () => {
   });
   afterAll(() => engine.close());
 
-  async function runTogether(guest: Guest, codes: readonly string[], budget: number): Promise<TurnResult[]> {
-    const specs = codes.map((code) => ({ input: guest.input(code), budget, consoleBytes: 1_000 }));
-    return Promise.all(engine.run(guest.memory, specs).map(({ result }) => result));
+  function runTogether(guest: Guest, codes: readonly string[], budget: number): Promise<TurnResult[]> {
+    return Promise.all(guest.start(codes, budget).map(({ result }) => result));
   }
 
   const step = "console.log(n); n += 1";
@@ -215,12 +219,7 @@ describe("turns that are run together", () => {
   test("are stopped one by one", async () => {
     const guest = new Guest(engine);
     await guest.run("var n = 0");
-    const specs = [step, "for (;;);", step, step].map((code) => ({
-      input: guest.input(code),
-      budget: 10_000,
-      consoleBytes: 1_000,
-    }));
-    const turns = engine.run(guest.memory, specs);
+    const turns = guest.start([step, "for (;;);", step, step], 10_000);
     turns[2]?.stop();
     setTimeout(() => turns[1]?.stop(), 50);
     const results = await Promise.all(turns.map(({ result }) => result));
@@ -230,8 +229,7 @@ describe("turns that are run together", () => {
   test("answer while later ones still run", async () => {
     const guest = new Guest(engine);
     const wait = "const end = Date.now() + 300; while (Date.now() < end); 'waited'";
-    const specs = ["'quick'", wait, wait].map((code) => ({ input: guest.input(code), budget: 5_000, consoleBytes: 0 }));
-    const turns = engine.run(guest.memory, specs);
+    const turns = guest.start(["'quick'", wait, wait]);
     const order: string[] = [];
     await Promise.all(turns.map(async ({ result }, i) => order.push(`${i} ${answer(await result)}`)));
     expect(order).toEqual(['0 "quick"', '1 "waited"', '2 "waited"']);

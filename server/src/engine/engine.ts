@@ -11,7 +11,7 @@ import { decodeEffects, type Effect, encodeInput, type TurnInput } from "./kerne
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
-import { MAXIMUM_GROUP, type SharedEngine, type TurnReply, type UndoReason } from "./worker/messages.js";
+import { MAXIMUM_GROUP, type SharedEngine, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
 export interface EngineOptions {
@@ -28,6 +28,8 @@ export interface TurnSpec {
   readonly budget: number;
   /** UTF-8 bytes of console entries that may leave. */
   readonly consoleBytes: number;
+  /** Called once, with how it ended. */
+  readonly done: (result: TurnResult) => void;
 }
 
 export type TurnResult = Ending & {
@@ -49,8 +51,6 @@ type Ending = {
 
 /** A turn on its way. */
 export interface Turn {
-  /** Never rejects. */
-  readonly result: Promise<TurnResult>;
   /** Ends the turn soon, wherever it is; its result is then `undone` with reason `stopped`, unless it was faster. */
   stop(): void;
 }
@@ -61,7 +61,7 @@ export const MAXIMUM_TURNS = MAXIMUM_GROUP;
 interface PendingTurn extends PostedTurn {
   console: string[];
   consoleTruncated: boolean;
-  resolve(result: TurnResult): void;
+  readonly done: (result: TurnResult) => void;
 }
 
 interface Group {
@@ -145,7 +145,7 @@ export class Engine {
   }
 
   /**
-   * Runs turns of one session, in order; each is committed or undone by itself. The caller waits for all results before it
+   * Runs turns of one session, in order; each is committed or undone by itself. The caller waits for all of them before it
    * comes again with the same memory: turns of a session must not overlap.
    *
    * @param specs at most MAXIMUM_TURNS
@@ -167,27 +167,19 @@ export class Engine {
     for (const { turns } of this.#waiting) for (const turn of turns) this.#settle(turn, ending);
   }
 
-  #pend(group: Group, { input, budget, consoleBytes }: TurnSpec): Turn {
-    let resolve: (result: TurnResult) => void = () => undefined;
-    const result = new Promise<TurnResult>((settle) => {
-      resolve = settle;
-    });
-    const sources =
-      input.kind === "execute"
-        ? [{ code: input.code, filename: input.filename, bindings: [...input.bindings.keys()] }]
-        : [];
+  #pend(group: Group, { input, budget, consoleBytes, done }: TurnSpec): Turn {
     const turn: PendingTurn = {
       turn: 0,
       input: encodeInput(input),
-      sources,
+      sources: sourcesOf(input),
       budget,
       consoleBytes,
       console: [],
       consoleTruncated: false,
-      resolve,
+      done,
     };
     group.turns.push(turn);
-    return { result, stop: () => this.#stop(turn) };
+    return { stop: () => this.#stop(turn) };
   }
 
   #start(): WorkerThread {
@@ -245,20 +237,20 @@ export class Engine {
 
   #onReplies(worker: WorkerThread, replies: readonly TurnReply[]): void {
     const memory = worker.group?.memory;
+    if (memory === undefined) return;
+    const endings = replies.map((reply) => endingOf(reply));
     for (const reply of replies) {
-      const turn = this.#turns.get(reply.turn);
-      if (turn === undefined || memory === undefined) continue;
-      const { startedAt, cpuTime } = reply;
       if (reply.kind === "committed") {
         memory.heapBytes = reply.heapBytes;
-        this.#settle(turn, { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime });
-      } else {
-        if (reply.memory !== undefined) this.#move(memory, reply.memory);
-        const { reason, message } = reply;
-        this.#settle(turn, { kind: "undone", reason, message, startedAt, cpuTime });
-      }
+        memory.handles = reply.handles;
+      } else if (reply.memory !== undefined) this.#move(memory, reply.memory);
     }
+    // Whoever waits comes first; then the session, which may have more to run, finds its worker free.
     if (worker.isFree && this.#workers.includes(worker)) this.#free(worker);
+    for (const [i, reply] of replies.entries()) {
+      const turn = this.#turns.get(reply.turn);
+      if (turn !== undefined) this.#settle(turn, endings[i] as Ending);
+    }
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
@@ -334,8 +326,7 @@ export class Engine {
     if (extent !== undefined) {
       const { layout } = this.#shared.baseImage;
       const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
-      if (restored === memory.memory) this.#forget(memory);
-      else this.#move(memory, restored);
+      if (restored !== memory.memory) this.#move(memory, restored);
     }
     const others = (group.turns as PendingTurn[]).filter((turn) => turn !== culprit && this.#turns.delete(turn.turn));
     this.#settle(culprit, ending);
@@ -353,12 +344,26 @@ export class Engine {
   #settle(turn: PendingTurn, ending: Ending): void {
     this.#turns.delete(turn.turn);
     const { console, consoleTruncated } = turn;
-    turn.resolve({ ...ending, console, consoleTruncated });
+    turn.done({ ...ending, console, consoleTruncated });
   }
 }
 
 /** Turn numbers fit into a signed word, with room for a group. */
 const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_GROUP;
+
+function endingOf(reply: TurnReply): Ending {
+  const { startedAt, cpuTime } = reply;
+  if (reply.kind === "committed") {
+    return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
+  }
+  return { kind: "undone", reason: reply.reason, message: reply.message, startedAt, cpuTime };
+}
+
+function sourcesOf(input: TurnInput): Source[] {
+  if (input.kind !== "run" || input.command.kind !== "execute") return [];
+  const { code, filename, bindings } = input.command;
+  return [{ code, filename, bindings: [...bindings.keys()] }];
+}
 
 function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
   return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0 };

@@ -1,7 +1,8 @@
 /**
- * The texts that cross between host and kernel, from the host's side; guest/protocol.ts is the other. One line of JSON
- * with numbers, then the payload texts it measures in UTF-16 units. Value texts are passed through, never parsed.
+ * What crosses between host and kernel, from the host's side; guest/protocol.ts is the other. Numbers, and one text of all
+ * the texts that they measure in UTF-16 units. Value texts are passed through, never parsed.
  */
+import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 
 /** How a value travels into a session. `json` must hold no NUL. */
 export type InputValue =
@@ -12,9 +13,27 @@ export type InputValue =
 /** How a caller wants its result; numbers as in the contract and in the kernel. */
 export const ResultEncoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
 
-interface ExecutionInput {
+/** What is to be run. Value texts are passed on unread. */
+export type Command =
+  | {
+      readonly kind: "execute";
+      readonly code: string;
+      readonly filename: string;
+      readonly bindings: ReadonlyMap<string, InputValue>;
+    }
+  | {
+      readonly kind: "call";
+      readonly handleId: string | undefined;
+      readonly path: string | undefined;
+      readonly construct: boolean;
+      readonly thisValue: InputValue | undefined;
+      readonly args: readonly InputValue[];
+    };
+
+/** How the kernel is to run a command and to answer. */
+export interface ExecutionInput {
   /** Number of the execution within its session, from 1. */
-  readonly execution: number;
+  readonly number: number;
   readonly encoding: number;
   /** Handles of the result join this group; undefined where no handle can live. */
   readonly handleGroup: string | undefined;
@@ -25,20 +44,7 @@ interface ExecutionInput {
 }
 
 export type TurnInput =
-  | (ExecutionInput & {
-      readonly kind: "execute";
-      readonly code: string;
-      readonly filename: string;
-      readonly bindings: ReadonlyMap<string, InputValue>;
-    })
-  | (ExecutionInput & {
-      readonly kind: "call";
-      readonly handleId: string | undefined;
-      readonly path: string | undefined;
-      readonly construct: boolean;
-      readonly thisValue: InputValue | undefined;
-      readonly args: readonly InputValue[];
-    })
+  | { readonly kind: "run"; readonly command: Command; readonly execution: ExecutionInput }
   | {
       readonly kind: "inspect";
       readonly handleId: string | undefined;
@@ -66,8 +72,7 @@ export type Effect =
     }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
   | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
-  | { readonly kind: "answer"; readonly count: number; readonly text: string }
-  | { readonly kind: "counts"; readonly handles: number };
+  | { readonly kind: "answer"; readonly count: number; readonly text: string };
 
 const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2 } as const;
@@ -76,59 +81,68 @@ const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode
 const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput): string {
+export function encodeInput(input: TurnInput): EncodedInput {
   const writer = new InputWriter();
-  writer.number(INPUT_KIND[input.kind]);
-  writer.number("execution" in input ? input.execution : 0);
-  if ("execution" in input) {
-    writer.number(input.encoding);
-    writer.optionalText(input.handleGroup);
-    writer.number(input.valueBytes);
-    writer.number(input.handles);
-  }
   switch (input.kind) {
-    case "execute":
-      writer.number(0);
-      writer.values(input.bindings);
-      break;
-    case "call":
-      writer.optionalText(input.handleId);
-      writer.optionalText(input.path);
-      writer.number(input.construct ? 1 : 0);
-      writer.number(input.thisValue === undefined ? 0 : 1);
-      if (input.thisValue !== undefined) writer.value(input.thisValue);
-      writer.number(input.args.length);
-      for (const value of input.args) writer.value(value);
+    case "run":
+      writeCommand(writer, input.command, input.execution);
       break;
     case "inspect":
+      writer.number(INPUT_KIND.inspect);
+      writer.number(0);
       writer.optionalText(input.handleId);
       writer.optionalText(input.path);
       writer.number(input.maximumProperties);
       break;
     case "release":
+      writer.number(INPUT_KIND.release);
+      writer.number(0);
       writer.number(input.all ? 1 : 0);
       writer.optionalText(input.handleGroup);
       writer.number(input.handleIds.length);
       for (const id of input.handleIds) writer.optionalText(id);
       break;
     case "defineGlobals":
+      writer.number(INPUT_KIND.defineGlobals);
+      writer.number(0);
       writer.values(input.globals);
       break;
   }
   return writer.finish();
 }
 
+function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
+  writer.number(INPUT_KIND[command.kind]);
+  writer.number(execution.number);
+  writer.number(execution.encoding);
+  writer.optionalText(execution.handleGroup);
+  writer.number(execution.valueBytes);
+  writer.number(execution.handles);
+  if (command.kind === "execute") {
+    writer.number(0);
+    writer.values(command.bindings);
+    return;
+  }
+  writer.optionalText(command.handleId);
+  writer.optionalText(command.path);
+  writer.number(command.construct ? 1 : 0);
+  writer.number(command.thisValue === undefined ? 0 : 1);
+  if (command.thisValue !== undefined) writer.value(command.thisValue);
+  writer.number(command.args.length);
+  for (const value of command.args) writer.value(value);
+}
+
 class InputWriter {
-  #header = "";
-  #payload = "";
+  readonly #numbers: number[] = [];
+  #text = "";
 
   number(value: number): void {
-    this.#header = this.#header === "" ? `${value}` : `${this.#header},${value}`;
+    this.#numbers.push(value);
   }
 
   optionalText(text: string | undefined): void {
-    this.number(text === undefined ? -1 : text.length);
-    if (text !== undefined) this.#payload += text;
+    this.#numbers.push(text === undefined ? -1 : text.length);
+    if (text !== undefined) this.#text += text;
   }
 
   value(value: InputValue): void {
@@ -145,21 +159,21 @@ class InputWriter {
     }
   }
 
-  finish(): string {
-    return `[${this.#header}]\n${this.#payload}`;
+  finish(): EncodedInput {
+    return { numbers: this.#numbers, text: this.#text };
   }
 }
 
 /** Effects in the order the kernel gave them. */
-export function decodeEffects(output: string): Effect[] {
-  const end = output.indexOf("\n");
-  const header = JSON.parse(output.slice(0, end)) as [kind: number, subject: number, detail: number, length: number][];
-  let at = end + 1;
-  return header.map(([kind, subject, detail, length]) => {
-    const text = output.slice(at, at + length);
+export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
+  const effects: Effect[] = [];
+  let at = 0;
+  for (let i = 0; i < numbers.length; i += 4) {
+    const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
+    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length)));
     at += length;
-    return effectOf(kind, subject, detail, text);
-  });
+  }
+  return effects;
 }
 
 function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
@@ -172,8 +186,6 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
       return { kind: "refused", reason: REFUSALS[detail] ?? "invalidJson", what: text };
     case 4:
       return { kind: "answer", count: subject, text };
-    case 5:
-      return { kind: "counts", handles: subject };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

@@ -15,8 +15,12 @@ export class SessionMemory {
   memory: WebAssembly.Memory;
   /** Maximum of the memory, in pages of 64 KiB. */
   readonly maximumPages: number;
+  /** Groups of turns posted so far: a checkpoint that a worker kept holds for the next one only. */
+  posted = 0;
   /** Heap in use after the last turn, in bytes. */
   heapBytes = 0;
+  /** Handles the session holds after the last turn. */
+  handles = 0;
   /** Index of the worker that ran this session last; it holds a warm instance. */
   lastWorker = -1;
 
@@ -58,7 +62,9 @@ export class SessionMemories {
     const bytes = new Uint8Array(memory.buffer);
     for (const [address, run] of this.#base.runs) bytes.set(run, address);
     this.#seed(memory);
-    return new SessionMemory(this.#nextKey++, memory, maximumPages);
+    const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
+    session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
+    return session;
   }
 
   /** The session moved: instances over the old memory must not be used again. */

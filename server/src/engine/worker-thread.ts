@@ -16,7 +16,8 @@ import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 /** Always the built file: Node runs no TypeScript in a worker. */
 const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
 const STACK_MEBIBYTES = 16;
-const INSTANCES_KEPT = 512;
+/** Enough for all sessions that are used in turn; the rest are stood up again in a fraction of a millisecond. */
+const INSTANCES_KEPT = 4096;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
@@ -135,6 +136,7 @@ export class WorkerThread {
     this.#control.begin(first);
     const request: GroupRequest = {
       memoryKey: memory.key,
+      sequence: ++memory.posted,
       maximumPages: memory.maximumPages,
       turns: turns.map(({ turn, input, sources, budget, consoleBytes }) => ({
         turn,

@@ -1,6 +1,12 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { Engine, type Turn } from "../engine/engine.js";
-import { type Effect, type InputValue, ResultEncoding, type TurnInput } from "../engine/kernel-protocol.js";
+import { Engine, type TurnResult } from "../engine/engine.js";
+import {
+  type Command,
+  type Effect,
+  type InputValue,
+  ResultEncoding,
+  type TurnInput,
+} from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 
 const GENEROUS = 5_000;
@@ -14,50 +20,36 @@ beforeAll(async () => {
 afterAll(() => engine.close());
 
 async function turn(input: TurnInput): Promise<readonly Effect[]> {
-  const [started] = engine.run(memory, [{ input, budget: GENEROUS, consoleBytes: 1_000 }]);
-  const result = await (started as Turn).result;
+  const result = await new Promise<TurnResult>((done) => {
+    engine.run(memory, [{ input, budget: GENEROUS, consoleBytes: 1_000, done }]);
+  });
   if (result.kind === "undone") throw new Error(`undone: ${result.reason} ${result.message}`);
   return result.effects;
 }
 
-async function execute(
+async function run(command: Command, encoding: number): Promise<Effect> {
+  const input: TurnInput = {
+    kind: "run",
+    command,
+    execution: { number: ++execution, encoding, handleGroup: "", valueBytes: 1 << 20, handles: 1000 },
+  };
+  return settled(await turn(input));
+}
+
+function execute(
   code: string,
   encoding: number = ResultEncoding.FULL,
   bindings: ReadonlyMap<string, InputValue> = new Map(),
 ): Promise<Effect> {
-  const input: TurnInput = {
-    kind: "execute",
-    execution: ++execution,
-    encoding,
-    handleGroup: "",
-    valueBytes: 1 << 20,
-    handles: 1000,
-    code,
-    filename: "test.js",
-    bindings,
-  };
-  return settled(await turn(input));
+  return run({ kind: "execute", code, filename: "test.js", bindings }, encoding);
 }
 
-async function call(path: string | undefined, args: readonly InputValue[], handleId?: string): Promise<Effect> {
-  const input: TurnInput = {
-    kind: "call",
-    execution: ++execution,
-    encoding: ResultEncoding.FULL,
-    handleGroup: "",
-    valueBytes: 1 << 20,
-    handles: 1000,
-    handleId,
-    path,
-    construct: false,
-    thisValue: undefined,
-    args,
-  };
-  return settled(await turn(input));
+function call(path: string | undefined, args: readonly InputValue[], handleId?: string): Promise<Effect> {
+  return run({ kind: "call", handleId, path, construct: false, thisValue: undefined, args }, ResultEncoding.FULL);
 }
 
 function settled(effects: readonly Effect[]): Effect {
-  const effect = effects.find(({ kind }) => kind !== "counts");
+  const [effect] = effects;
   if (effect === undefined) throw new Error("the turn settled nothing");
   return effect;
 }

@@ -21,6 +21,7 @@ import {
   isPromise,
   StopCause,
   setCurrentExecution,
+  setHandleCount,
   stopTurn,
 } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
@@ -41,7 +42,19 @@ import {
   slice,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
-import { Arm, EffectKind, Encoding, emitEffect, InputKind, InputReader, Refusal, takeEffects } from "./protocol.js";
+import {
+  Arm,
+  beginInput,
+  EffectKind,
+  Encoding,
+  emitEffect,
+  InputKind,
+  Refusal,
+  readNumber,
+  readOptionalText,
+  readText,
+  takeEffects,
+} from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 
@@ -63,6 +76,7 @@ const NativePromise = Promise;
 const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
 const globalObject = globalThis as unknown as Record<string, unknown>;
 
+/** Executions whose promise has not settled. */
 const pending = new SafeMap<number, Execution>();
 let running = 0;
 let bindings: object | undefined;
@@ -96,41 +110,39 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
 
 function enter(text: string): void {
   reseedIfAsked();
-  const input = new InputReader(text);
-  const kind = input.number();
-  const subject = input.number();
+  beginInput(text);
+  const kind = readNumber();
+  const subject = readNumber();
   try {
     switch (kind) {
       case InputKind.EXECUTE:
-        return execute(begin(subject, input), input);
+        return execute(begin(subject));
       case InputKind.CALL:
-        return call(begin(subject, input), input);
+        return call(begin(subject));
       case InputKind.INSPECT:
-        return inspectValue(input);
+        return inspectValue();
       case InputKind.RELEASE:
-        return releaseHandles(input);
+        return releaseHandles();
       default:
-        return defineGlobals(input);
+        return defineGlobals();
     }
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
-    pending.delete(subject);
     emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
   }
 }
 
 /** Called when the job queue is empty: nothing is left that could go on with what is still pending. */
 function flush(): string {
-  pending.forEach((execution) => {
-    fail(
-      execution,
-      Phase.DEADLOCK,
-      new KernelTypeError("the awaited promise can never settle: nothing is left in the session that could resolve it"),
-    );
-  });
+  if (pending.size > 0) pending.forEach(failAsDeadlock);
   setRunning(0);
-  emitEffect(EffectKind.COUNTS, handleCount(), 0, "");
+  setHandleCount(handleCount());
   return takeEffects();
+}
+
+function failAsDeadlock(execution: Execution): void {
+  const message = "the awaited promise can never settle: nothing is left in the session that could resolve it";
+  fail(execution, Phase.DEADLOCK, new KernelTypeError(message));
 }
 
 function setRunning(execution: number): void {
@@ -138,24 +150,22 @@ function setRunning(execution: number): void {
   setCurrentExecution(execution);
 }
 
-function begin(number: number, input: InputReader): Execution {
-  const encoding = input.number();
-  const group = input.optionalText();
-  const valueBytes = input.number();
-  const execution: Execution = { number, encoding, group, valueBytes, handles: input.number() };
-  pending.set(number, execution);
+function begin(number: number): Execution {
+  const encoding = readNumber();
+  const group = readOptionalText();
+  const valueBytes = readNumber();
   setRunning(number);
-  return execution;
+  return { number, encoding, group, valueBytes, handles: readNumber() };
 }
 
-function execute(execution: Execution, input: InputReader): void {
-  const source = input.number();
-  const count = input.number();
+function execute(execution: Execution): void {
+  const source = readNumber();
+  const count = readNumber();
   if (count > 0) {
     const scope = create(null) as Record<string, unknown>;
     for (let i = 0; i < count; i++) {
-      const name = input.text();
-      scope[name] = readValue(input, name);
+      const name = readText();
+      scope[name] = readValue(name);
     }
     bindings = scope;
   }
@@ -174,6 +184,7 @@ function execute(execution: Execution, input: InputReader): void {
 }
 
 async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
+  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = (await evaluation).value;
@@ -183,14 +194,14 @@ async function followEvaluation(execution: Execution, evaluation: Promise<{ valu
   finish(execution, value);
 }
 
-function call(execution: Execution, input: InputReader): void {
-  const handle = input.optionalText();
-  const path = input.optionalText();
-  const asConstructor = input.number() === 1;
+function call(execution: Execution): void {
+  const handle = readOptionalText();
+  const path = readOptionalText();
+  const asConstructor = readNumber() === 1;
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const givenThis = input.number() === 1;
-  const thisValue = givenThis ? readValue(input, "this_value") : undefined;
-  const args = readArguments(input);
+  const givenThis = readNumber() === 1;
+  const thisValue = givenThis ? readValue("this_value") : undefined;
+  const args = readArguments();
   let result: unknown;
   try {
     const target = resolve(handle, path);
@@ -234,22 +245,22 @@ function resolve(handle: string | undefined, path: string | undefined): Target {
   return { self, value };
 }
 
-function readArguments(input: InputReader): unknown[] {
-  const count = input.number();
+function readArguments(): unknown[] {
+  const count = readNumber();
   if (count === 0) return [];
-  if (count === 1) return [readValue(input, "args[0]")];
+  if (count === 1) return [readValue("args[0]")];
   // An array whose elements exist already: filling it meets no setter of the guest.
   let template = "0";
   for (let i = 1; i < count; i++) template += ",0";
   const args = jsonParse(`[${template}]`) as unknown[];
-  for (let i = 0; i < count; i++) args[i] = readValue(input, `args[${i}]`);
+  for (let i = 0; i < count; i++) args[i] = readValue(`args[${i}]`);
   return args;
 }
 
-function readValue(input: InputReader, field: string): unknown {
-  const arm = input.number();
+function readValue(field: string): unknown {
+  const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
-  const text = input.text();
+  const text = readText();
   if (arm === Arm.HANDLE) {
     if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
     return valueOfHandle(text);
@@ -271,6 +282,7 @@ function finish(execution: Execution, value: unknown): void {
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
+  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = await promise;
@@ -331,33 +343,33 @@ function fail(execution: Execution, phase: number, error: unknown): void {
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
 }
 
-function inspectValue(input: InputReader): void {
-  const handle = input.optionalText();
-  const path = input.optionalText();
-  const most = input.number();
+function inspectValue(): void {
+  const handle = readOptionalText();
+  const path = readOptionalText();
+  const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
   const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
 }
 
-function releaseHandles(input: InputReader): void {
-  const all = input.number() === 1;
-  const group = input.optionalText();
-  const count = input.number();
+function releaseHandles(): void {
+  const all = readNumber() === 1;
+  const group = readOptionalText();
+  const count = readNumber();
   let released = 0;
   if (all) released = releaseAll();
   if (group !== undefined) released += releaseGroup(group);
-  for (let i = 0; i < count; i++) released += release(input.text());
+  for (let i = 0; i < count; i++) released += release(readText());
   emitEffect(EffectKind.ANSWER, released, 0, "");
 }
 
 /** As an assignment at top level would: names of the new session, enumerable, and free to change. */
-function defineGlobals(input: InputReader): void {
-  const count = input.number();
+function defineGlobals(): void {
+  const count = readNumber();
   for (let i = 0; i < count; i++) {
-    const name = input.text();
-    defineVariable(name, readValue(input, name));
+    const name = readText();
+    defineVariable(name, readValue(name));
   }
 }
 

@@ -127,6 +127,7 @@ class Writer {
  * @returns JSON text, or undefined where JSON would change the value
  */
 export function plainJson(value: unknown, asData: boolean): string | undefined {
+  if (typeof value === "number" && isFiniteNumber(value) && value !== 0) return numberToString(value);
   try {
     return new Writer(asData).write(value, 0);
   } catch (error) {

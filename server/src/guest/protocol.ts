@@ -1,10 +1,11 @@
 /**
- * The texts that cross between host and kernel: one line of JSON with numbers (the header), then the payload texts it
- * measures, in UTF-16 units, one after the other. So neither side parses what it only passes on. Mirrored by
- * engine/kernel-protocol.ts.
+ * What crosses between host and kernel: numbers in cells of the memory, and one text of all the texts that the numbers
+ * measure, in UTF-16 units, one after the other. So neither side parses what it only passes on. Numbers that are too many
+ * for the cells stand in front of the text, as one line of JSON. Mirrored by engine/kernel-protocol.ts.
  *
  * Payloads hold neither NUL nor lone surrogates, which would not survive the crossing: they are JSON text, ids or names.
  */
+import { inputLength, inputNumber, putEffect, setEffectCount } from "./host.js";
 import { indexOf, jsonParse, slice } from "./intrinsics.js";
 
 /** First number of an input's header. */
@@ -17,56 +18,67 @@ export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
 
 /** First number of an effect's header entry. */
-export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4, COUNTS: 5 } as const;
+export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4 } as const;
 
 /** Why an input was refused before any guest code ran. */
 export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;
 
-/** Reads an input front to back: numbers from the header, texts from the payload. */
-export class InputReader {
-  readonly #header: readonly number[];
-  readonly #text: string;
-  #nextNumber = 0;
-  #at: number;
+// The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
+let text = "";
+let at = 0;
+let next = 0;
+let header: readonly number[] | undefined;
 
-  constructor(text: string) {
-    const end = indexOf(text, "\n");
-    this.#header = jsonParse(slice(text, 0, end)) as number[];
-    this.#text = text;
-    this.#at = end + 1;
-  }
-
-  number(): number {
-    return this.#header[this.#nextNumber++] as number;
-  }
-
-  /** The next text; its length is the next number, negative where there is none. */
-  optionalText(): string | undefined {
-    const length = this.number();
-    if (length < 0) return undefined;
-    const start = this.#at;
-    this.#at += length;
-    return slice(this.#text, start, this.#at);
-  }
-
-  text(): string {
-    return this.optionalText() ?? "";
-  }
+/** From now on the numbers and texts of this input are read, front to back. */
+export function beginInput(input: string): void {
+  text = input;
+  at = 0;
+  next = 0;
+  header = undefined;
+  if (inputLength() >= 0) return;
+  const end = indexOf(input, "\n");
+  header = jsonParse(slice(input, 0, end)) as number[];
+  at = end + 1;
 }
 
-let header = "";
+export function readNumber(): number {
+  const index = next++;
+  return header === undefined ? inputNumber(index) : (header[index] as number);
+}
+
+/** The next text; its length is the next number, negative where there is none. */
+export function readOptionalText(): string | undefined {
+  const length = readNumber();
+  if (length < 0) return undefined;
+  const start = at;
+  at += length;
+  return slice(text, start, at);
+}
+
+export function readText(): string {
+  return readOptionalText() ?? "";
+}
+
+let effects = 0;
+let overflow = "";
 let payload = "";
 
-/** Adds one effect to what leaves at the end of the turn; of `numbers` the kernel passes at most three. */
+/** Adds one effect to what leaves at the end of the turn. */
 export function emitEffect(kind: number, subject: number, detail: number, text: string): void {
-  header += `${header === "" ? "" : ","}[${kind},${subject},${detail},${text.length}]`;
-  payload += text;
+  if (!putEffect(effects, kind, subject, detail, text.length)) {
+    overflow += `${overflow === "" ? "" : ","}[${kind},${subject},${detail},${text.length}]`;
+  }
+  effects++;
+  payload = payload === "" ? text : payload + text;
 }
 
-/** Takes all effects of the turn. */
+/** Takes the text of all effects of the turn; their numbers stand in the cells, those beyond in front of it. */
 export function takeEffects(): string {
-  const text = `[${header}]\n${payload}`;
-  header = "";
+  const all = overflow === "" ? payload : `[${overflow}]\n${payload}`;
+  setEffectCount(overflow === "" ? effects : -1);
+  effects = 0;
+  overflow = "";
   payload = "";
-  return text;
+  text = "";
+  return all;
 }

@@ -1,24 +1,9 @@
 /** One execution: a command on its way through its session, from arrival to outcome. */
-import type { InputValue } from "../engine/kernel-protocol.js";
+
+export type { Command } from "../engine/kernel-protocol.js";
+
 import type { Limits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
-
-/** What is to be run. Everything in it was checked; value texts are passed on unread. */
-export type Command =
-  | {
-      readonly kind: "execute";
-      readonly code: string;
-      readonly filename: string;
-      readonly bindings: ReadonlyMap<string, InputValue>;
-    }
-  | {
-      readonly kind: "call";
-      readonly handleId: string | undefined;
-      readonly path: string | undefined;
-      readonly construct: boolean;
-      readonly thisValue: InputValue | undefined;
-      readonly args: readonly InputValue[];
-    };
 
 export interface CommandOptions {
   readonly limits?: Partial<Limits> | undefined;

@@ -1,6 +1,7 @@
 /** One execution on the server's side: from its arrival through the queue and its turns to its outcome. */
 import { randomUUID } from "node:crypto";
-import type { TurnResult, TurnSpec } from "../engine/engine.js";
+import type { TurnResult } from "../engine/engine.js";
+import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
@@ -66,16 +67,16 @@ export class RunningExecution implements Execution {
     return deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
   }
 
-  /** Its next turn, to be run now. */
-  turn(): TurnSpec {
+  /** Its next turn, to be run now: the input, milliseconds it may take, bytes of console it may write. */
+  turn(): { input: TurnInput; budget: number; consoleBytes: number } {
     const { timeout, cpuTime, valueBytes, handles, consoleBytes } = this.#limits;
     const time = now();
     const left = Math.max(0, Math.min((this.#startedAt ?? time) + timeout, this.#answerBy) - time);
     this.#overrun = cpuTime < left ? "CPU_TIME" : "TIMEOUT";
     const handleGroup = this.#canHoldHandles ? this.#options.handleGroup : undefined;
-    const { encoding } = this.#options;
+    const execution = { number: this.#number, encoding: this.#options.encoding, handleGroup, valueBytes, handles };
     return {
-      input: { ...this.#command, execution: this.#number, encoding, handleGroup, valueBytes, handles },
+      input: { kind: "run", command: this.#command, execution },
       budget: Math.min(cpuTime, left),
       consoleBytes,
     };

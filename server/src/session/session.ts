@@ -31,7 +31,7 @@ interface Job {
   /** Its turn, once it is posted. */
   turn?: Turn;
   /** What is to be run now. */
-  begin(): TurnSpec;
+  begin(): Omit<TurnSpec, "done">;
   done(result: TurnResult): void;
   /** It will not run: the session ended, or, without an error, the caller gave up. */
   abandon(error: SessionError | undefined): void;
@@ -44,7 +44,6 @@ export class Session {
   readonly idleTtl: number;
   readonly createdAt = Date.now();
   lastUsedAt = this.createdAt;
-  handleCount = 0;
   readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, turns: 0 };
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
@@ -52,7 +51,9 @@ export class Session {
   readonly #executions = new Map<string, Execution>();
   #queue: Job[] = [];
   #running: readonly Job[] = [];
-  #busy: Promise<void> | undefined;
+  #unfinished = 0;
+  #isScheduled = false;
+  #whenIdle: (() => void)[] = [];
   #ended: SessionError | undefined;
   #nextExecution = 1;
 
@@ -70,8 +71,12 @@ export class Session {
     return this.#memory.heapBytes;
   }
 
+  get handleCount(): number {
+    return this.#memory.handles;
+  }
+
   get isIdle(): boolean {
-    return this.#busy === undefined;
+    return this.#unfinished === 0 && this.#queue.length === 0;
   }
 
   /** When it is deleted unless it is used before, in milliseconds since the epoch. */
@@ -117,17 +122,17 @@ export class Session {
 
   /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */
   async end(error: SessionError): Promise<void> {
-    if (this.#ended !== undefined) return this.#busy;
+    if (this.#ended !== undefined) return this.settled();
     this.#ended = error;
     for (const job of this.#queue.splice(0)) job.abandon(error);
     for (const job of this.#running) job.turn?.stop();
-    await this.#busy;
+    await this.settled();
     this.#engine.releaseMemory(this.#memory);
   }
 
   /** Resolves when nothing runs or waits any more. */
-  async settled(): Promise<void> {
-    await this.#busy;
+  settled(): Promise<void> {
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
   #enqueue(command: Command, options: CommandOptions): Execution {
@@ -202,7 +207,13 @@ export class Session {
       return;
     }
     this.#queue.push(job);
-    this.#busy ??= this.#work();
+    if (this.#unfinished > 0 || this.#isScheduled) return;
+    // After all that came in this tick, so that it goes to the engine together.
+    this.#isScheduled = true;
+    setImmediate(() => {
+      this.#isScheduled = false;
+      this.#work();
+    });
   }
 
   #dequeue(job: Job): boolean {
@@ -212,27 +223,26 @@ export class Session {
   }
 
   /** What waits together goes to the engine together: quick turns then share a checkpoint and two messages. */
-  async #work(): Promise<void> {
-    while (this.#queue.length > 0) {
-      this.lastUsedAt = Date.now();
-      const jobs = this.#queue.splice(0, MAXIMUM_TURNS);
-      this.#running = jobs;
-      const specs = jobs.map((job) => job.begin());
-      const turns = this.#engine.run(this.#memory, specs);
-      await Promise.all(turns.map((turn, i) => this.#follow(turn, jobs[i] as Job)));
-    }
-    this.#running = [];
+  #work(): void {
     this.lastUsedAt = Date.now();
-    this.#busy = undefined;
+    if (this.#queue.length === 0) {
+      this.#running = [];
+      for (const resolve of this.#whenIdle.splice(0)) resolve();
+      return;
+    }
+    const jobs = this.#queue.splice(0, MAXIMUM_TURNS);
+    this.#running = jobs;
+    this.#unfinished = jobs.length;
+    const turns = this.#engine.run(
+      this.#memory,
+      jobs.map((job) => ({ ...job.begin(), done: (result) => this.#finish(job, result) })),
+    );
+    for (const [i, job] of jobs.entries()) job.turn = turns[i] as Turn;
   }
 
-  async #follow(turn: Turn, job: Job): Promise<void> {
-    job.turn = turn;
-    const result = await turn.result;
-    if (result.kind === "committed") {
-      for (const effect of result.effects) if (effect.kind === "counts") this.handleCount = effect.handles;
-    }
+  #finish(job: Job, result: TurnResult): void {
     job.done(result);
+    if (--this.#unfinished === 0) this.#work();
   }
 }
 

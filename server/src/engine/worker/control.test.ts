@@ -21,7 +21,8 @@ describe("the end of a turn", () => {
     control.begin(1);
     expect(control.checkpoint).toBeUndefined();
     expect(control.turn).toBeUndefined();
-    control.checkpointed({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 });
+    control.checkpointed({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 }, 5);
+    expect(control.startedAt).toBe(5);
     expect(control.turn).toBe(1);
     expect(control.checkpoint).toEqual({ heapEnd: 3_000_000_000, memoryBytes: 4_000_000_000 });
     control.begin(2);

@@ -32,8 +32,12 @@ export class Control {
     Atomics.store(this.#words, Word.TURN, firstTurn);
   }
 
-  /** Worker: the pages are safe as they are now. */
-  checkpointed(extent: CheckpointExtent): void {
+  /**
+   * Worker: the pages are safe as they are now. The time is set first: whoever looks between this and the start of the first
+   * turn must not take the start of an earlier one for it.
+   */
+  checkpointed(extent: CheckpointExtent, now: number): void {
+    this.#times[STARTED_AT] = now;
     Atomics.store(this.#words, Word.HEAP_END, extent.heapEnd);
     Atomics.store(this.#words, Word.MEMORY_BYTES, extent.memoryBytes);
     Atomics.store(this.#words, Word.CHECKPOINTED, 1);

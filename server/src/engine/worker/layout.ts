@@ -36,8 +36,8 @@ export interface Layout {
   readonly gcThresholdWord: number;
 }
 
-/** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. */
-export const CELL_COUNT = 16;
+/** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
+export const CELL_COUNT = 144;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -45,7 +45,17 @@ export const Cell = {
   SEED_GENERATION: 1,
   /** Eight words of entropy. */
   SEED: 2,
+  /** Handles the session holds. */
+  HANDLE_COUNT: 10,
+  /** How many numbers of the input stand in INPUT; -1 when they are too many and stand in its text. */
+  INPUT_LENGTH: 11,
+  /** How many effects of four numbers stand in EFFECTS; -1 when they are too many and stand in their text. */
+  EFFECT_COUNT: 12,
+  INPUT: 16,
+  EFFECTS: 80,
 } as const;
+/** Numbers that INPUT and EFFECTS hold each. */
+export const CELLS_FOR_NUMBERS = 64;
 
 /** The pages that every session starts from, outside the C stack. */
 export interface BaseImage {

@@ -23,6 +23,8 @@ export interface SharedEngine {
 export interface GroupRequest {
   /** Names one incarnation of a memory; instances are cached under it. */
   readonly memoryKey: number;
+  /** Counts the groups of this memory: a checkpoint from after group n holds for group n + 1 alone. */
+  readonly sequence: number;
   /** Sent when this worker holds no instance under the key. */
   readonly memory?: WebAssembly.Memory;
   /** Maximum of the memory, in pages of 64 KiB. */
@@ -38,14 +40,25 @@ export const MAXIMUM_GROUP = 30;
 
 export interface TurnRequest {
   readonly turn: number;
-  /** Input of the kernel. */
-  readonly input: string;
+  readonly input: EncodedInput;
   /** Source texts that the input names by index. */
   readonly sources: readonly Source[];
   /** Milliseconds this turn may hold the worker. */
   readonly budget: number;
   /** UTF-8 bytes of console entries that may still leave; the one that passes it is the last. */
   readonly consoleBytes: number;
+}
+
+/** What a turn begins with, as the kernel reads it: numbers, and the texts they measure. */
+export interface EncodedInput {
+  readonly numbers: readonly number[];
+  readonly text: string;
+}
+
+/** What a turn brought out: four numbers for each effect, and the texts they measure. */
+export interface EncodedEffects {
+  readonly numbers: readonly number[];
+  readonly text: string;
 }
 
 export interface Source {
@@ -68,8 +81,9 @@ export type TurnReply = {
 } & (
   | {
       readonly kind: "committed";
-      /** Output of the kernel. */
-      readonly effects: string;
+      readonly effects: EncodedEffects;
+      /** Handles the session holds. */
+      readonly handles: number;
       /** Heap in use, in bytes. */
       readonly heapBytes: number;
     }

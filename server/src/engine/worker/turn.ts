@@ -7,8 +7,17 @@ import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { EVAL_GLOBAL_ASYNC, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
-import { HEAP_START } from "./layout.js";
-import type { GroupRequest, SharedEngine, Source, TurnReply, TurnRequest, UndoReason } from "./messages.js";
+import { CELLS_FOR_NUMBERS, Cell, HEAP_START } from "./layout.js";
+import type {
+  EncodedEffects,
+  EncodedInput,
+  GroupRequest,
+  SharedEngine,
+  Source,
+  TurnReply,
+  TurnRequest,
+  UndoReason,
+} from "./messages.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
 const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
@@ -53,6 +62,8 @@ export class TurnRunner implements InstanceHost {
   readonly #instances = new Map<number, Instance>();
   readonly #scripts = new Map<string, CompiledScript>();
   #instance: Instance | undefined;
+  /** The checkpoint in the buffer, when it is already that of a group to come. */
+  #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
   #group = { memoryKey: 0, maximumPages: 0, first: 0 };
   #turn = 0;
   /** Of the running turn within its group. */
@@ -78,8 +89,19 @@ export class TurnRunner implements InstanceHost {
     const [first] = request.turns;
     if (first === undefined) return true;
     this.#instance = this.#instanceFor(request);
-    this.#group = { memoryKey: request.memoryKey, maximumPages: request.maximumPages, first: first.turn };
-    return this.#runTurns(request.turns, first.turn, answer);
+    const { memoryKey, sequence, maximumPages } = request;
+    const isHot = this.#group.memoryKey === memoryKey;
+    this.#group = { memoryKey, maximumPages, first: first.turn };
+    if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
+    if (!this.#runTurns(request.turns, first.turn, answer)) return false;
+    // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
+    if (isHot) this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
+    return true;
+  }
+
+  #takeCheckpoint(): CheckpointExtent {
+    const { memory } = this.#instance as Instance;
+    return takeCheckpoint(memory, this.#engine.baseImage.layout, this.#checkpoint);
   }
 
   /** @param word what the control's turn word holds before the first of them */
@@ -102,9 +124,10 @@ export class TurnRunner implements InstanceHost {
    */
   #runSlice(turns: readonly TurnRequest[], word: number, answer: (replies: TurnReply[]) => void): number | undefined {
     const instance = this.#instance as Instance;
-    const extent = takeCheckpoint(instance.memory, this.#engine.baseImage.layout, this.#checkpoint);
-    this.#control.checkpointed(extent);
-    const sliceEnd = clock() + HOLD_EFFECTS;
+    const extent = this.#kept?.extent ?? this.#takeCheckpoint();
+    this.#kept = undefined;
+    const sliceStart = clock();
+    this.#control.checkpointed(extent, sliceStart);
     const held: TurnReply[] = [];
     let before = word;
     for (const request of turns) {
@@ -123,7 +146,7 @@ export class TurnRunner implements InstanceHost {
         for (const { turn } of again) this.#report.restarted(turn);
         return this.#runTurns(again, BETWEEN_TURNS, answer) ? held.length + 1 : undefined;
       }
-      if (clock() > sliceEnd) break;
+      if (clock() > sliceStart + HOLD_EFFECTS) break;
     }
     if (!this.#control.finish(before)) return undefined;
     answer(held);
@@ -141,13 +164,14 @@ export class TurnRunner implements InstanceHost {
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
     const effects = this.#enter(instance, request.input);
-    const { sbrkWord } = this.#engine.baseImage.layout;
+    const { sbrkWord, cells } = this.#engine.baseImage.layout;
     return {
       kind: "committed",
       turn: request.turn,
       startedAt,
       cpuTime: clock() - startedAt,
       effects,
+      handles: instance.words[(cells >> 2) + Cell.HANDLE_COUNT] ?? 0,
       heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
     };
   }
@@ -161,14 +185,14 @@ export class TurnRunner implements InstanceHost {
     return instance;
   }
 
-  #enter(instance: Instance, input: string): string {
+  #enter(instance: Instance, input: EncodedInput): EncodedEffects {
     const engine = instance.exports;
     const { context, enter, flush, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
-    this.#free(instance, this.#callKernel(instance, enter, input));
+    this.#free(instance, this.#callKernel(instance, enter, this.#writeNumbers(instance, input)));
     this.#drainJobs(instance);
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = instance.readString(context, flushed);
+    const effects = this.#readEffects(instance, instance.readString(context, flushed));
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -176,6 +200,31 @@ export class TurnRunner implements InstanceHost {
     const words = instance.words;
     if ((words[sbrkWord >> 2] ?? 0) > heapTop) words[gcThresholdWord >> 2] = 0;
     return effects;
+  }
+
+  /** Puts the numbers of an input where the kernel reads them; gives the text it is called with. */
+  #writeNumbers(instance: Instance, { numbers, text }: EncodedInput): string {
+    const cells = this.#engine.baseImage.layout.cells >> 2;
+    const words = instance.words;
+    if (numbers.length > CELLS_FOR_NUMBERS) {
+      words[cells + Cell.INPUT_LENGTH] = -1;
+      return `[${numbers.join(",")}]\n${text}`;
+    }
+    words[cells + Cell.INPUT_LENGTH] = numbers.length;
+    words.set(numbers, cells + Cell.INPUT);
+    return text;
+  }
+
+  #readEffects(instance: Instance, text: string): EncodedEffects {
+    const cells = this.#engine.baseImage.layout.cells >> 2;
+    const words = instance.words;
+    const count = words[cells + Cell.EFFECT_COUNT] ?? 0;
+    const held = count < 0 ? CELLS_FOR_NUMBERS : count * 4;
+    const numbers = Array.from(words.subarray(cells + Cell.EFFECTS, cells + Cell.EFFECTS + held));
+    if (count >= 0) return { numbers, text };
+    const end = text.indexOf("\n");
+    const rest = JSON.parse(text.slice(0, end)) as number[][];
+    return { numbers: [...numbers, ...rest.flat()], text: text.slice(end + 1) };
   }
 
   /** Calls an entry of the kernel with one text; gives its result, an owned `JSValue*`. */
