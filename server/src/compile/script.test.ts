@@ -40,7 +40,7 @@ describe("bindings", () => {
   test.each([
     ["x + 1", "x + 1"],
     ["var x = 2", "void( x = 2)"],
-    ["let x", "void( x = void 0)"],
+    ["let x", "void( 0)"],
     ["var x", "void( 0)"],
     ["for (var x of xs) {}", "for (    x of xs) {}"],
     ["function x() {}", "x = function x() {};"],
@@ -54,6 +54,10 @@ describe("bindings", () => {
     expect(compileScript("function f() { return x }", ["x"]).source).toBe(
       inScope("$livescope$.declareFunctions({f});function f() { return x }"),
     );
+  });
+
+  test.each(["x }; leak = 1; {", "foo(", "x +"])("never wrap a source that does not parse: %s", (code) => {
+    expect(compileScript(code, ["x"])).toEqual({ source: code, variables: [], constants: [], isUnparsed: true });
   });
 
   test("do not change the line of anything", () => {

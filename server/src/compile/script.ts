@@ -16,6 +16,8 @@ export interface CompiledScript {
    */
   readonly variables: readonly string[];
   readonly constants: readonly string[];
+  /** True for a source that must not run as it is, and could not be parsed to be rewritten. */
+  readonly isUnparsed?: boolean;
 }
 
 /** The global lexical constant through which compiled sources reach the kernel's scope functions. */
@@ -30,9 +32,9 @@ export function compileScript(code: string, bindings: readonly string[]): Compil
   try {
     program = parse(code, { ecmaVersion: "latest", sourceType: "script", allowAwaitOutsideFunction: true });
   } catch {
-    // The engine words its own syntax errors, and with them nothing is declared. Should it accept what acorn does not,
-    // the source runs as it is.
-    return bindings.length === 0 ? unchanged : { ...unchanged, source: withBindings(code, []) };
+    // The engine words its own syntax errors, and with them nothing is declared. Should it accept what acorn does not, a
+    // source without bindings runs as it is.
+    return bindings.length === 0 ? unchanged : { ...unchanged, isUnparsed: true };
   }
   const script = new ScriptRewriter(code, new Set(bindings));
   for (const statement of program.body) script.rewrite(statement as Statement);
@@ -90,8 +92,8 @@ class ScriptRewriter {
     const last = declaration.declarations.at(-1);
     for (const declarator of declaration.declarations) {
       if (declarator.init) continue;
-      if (declaration.kind === "var") this.#text.overwrite(declarator.start, declarator.end, "0");
-      else this.#text.appendLeft(declarator.end, " = void 0");
+      // It begins with the bound value.
+      this.#text.overwrite(declarator.start, declarator.end, "0");
     }
     this.#text.appendLeft(last?.end ?? declaration.end, ")");
   }

@@ -5,11 +5,10 @@
  * delays nobody but the session that stuck it. A worker whose turn is past its budget and a grace is ended, the pages of
  * its session are put back, and a warm spare takes its place.
  */
-import { setFlagsFromString } from "node:v8";
-import { runInNewContext } from "node:vm";
 import { decodeEffects, type Effect, encodeInput, type TurnInput } from "./kernel-protocol.js";
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
+import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
 import { MAXIMUM_GROUP, type SharedEngine, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
@@ -72,7 +71,6 @@ interface Group {
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
 const GRACE = 100;
 const WATCH_EVERY = 20;
-const COLLECT_AFTER_DROPPED = 200;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -138,10 +136,9 @@ export class Engine {
   releaseMemory(memory: SessionMemory): void {
     for (const worker of this.#workers) worker.forget(memory.key);
     this.#memories.release(memory);
-    if (this.#memories.dropped >= COLLECT_AFTER_DROPPED) {
-      this.#memories.dropped = 0;
-      collectGarbage();
-    }
+    if (!this.#memories.isCollectionDue()) return;
+    for (const worker of this.#workers) worker.collect();
+    collectGarbage();
   }
 
   /**
@@ -373,15 +370,4 @@ function clearConsole(turn: PendingTurn | undefined): void {
   if (turn === undefined) return;
   turn.console = [];
   turn.consoleTruncated = false;
-}
-
-let collector: (() => void) | undefined;
-
-/** Node exposes its collector only on request; memories that nobody holds keep 10 GiB of address space each until then. */
-function collectGarbage(): void {
-  if (collector === undefined) {
-    setFlagsFromString("--expose-gc");
-    collector = runInNewContext("gc") as () => void;
-  }
-  collector();
 }

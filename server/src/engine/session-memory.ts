@@ -35,6 +35,8 @@ const KEPT_FOR_REUSE = 64;
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
 const SEED_WORDS = 8;
+/** Each memory reserves 10 GiB of address space, and what grew may be large. */
+const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
 export function pagesFor(heapBytes: number): number {
@@ -46,8 +48,8 @@ export class SessionMemories {
   readonly #free = new Map<number, WebAssembly.Memory[]>();
   readonly #entropy = new Int32Array(SEED_WORDS);
   #nextKey = 1;
-  /** Memories given up since the last collection; each holds address space until the garbage collector finds it. */
-  dropped = 0;
+  /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
+  #dropped = { count: 0, bytes: 0 };
 
   constructor(base: BaseImage) {
     this.#base = base;
@@ -69,9 +71,9 @@ export class SessionMemories {
 
   /** The session moved: instances over the old memory must not be used again. */
   move(session: SessionMemory, memory: WebAssembly.Memory): void {
+    this.#drop(session.memory);
     session.memory = memory;
     session.key = this.#nextKey++;
-    this.dropped++;
   }
 
   /** No turn of the session may run any more. */
@@ -79,7 +81,7 @@ export class SessionMemories {
     const { memory, maximumPages } = session;
     const kept = this.#free.get(maximumPages) ?? [];
     if (memory.buffer.byteLength > INITIAL_PAGES * 65536 || kept.length >= KEPT_FOR_REUSE) {
-      this.dropped++;
+      this.#drop(memory);
       return;
     }
     const bytes = new Uint8Array(memory.buffer);
@@ -88,6 +90,19 @@ export class SessionMemories {
     bytes.fill(0, 0, STATIC_END);
     kept.push(memory);
     this.#free.set(maximumPages, kept);
+  }
+
+  /** True when enough was given up to be worth a collection; the count then begins anew. */
+  isCollectionDue(): boolean {
+    const { count, bytes } = this.#dropped;
+    if (count < COLLECT_AFTER.count && bytes < COLLECT_AFTER.bytes) return false;
+    this.#dropped = { count: 0, bytes: 0 };
+    return true;
+  }
+
+  #drop(memory: WebAssembly.Memory): void {
+    this.#dropped.count++;
+    this.#dropped.bytes += memory.buffer.byteLength;
   }
 
   #seed(memory: WebAssembly.Memory): void {

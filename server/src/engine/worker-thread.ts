@@ -4,6 +4,7 @@ import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
 import type {
+  CollectRequest,
   GroupRequest,
   SharedEngine,
   TurnReply,
@@ -154,6 +155,13 @@ export class WorkerThread {
   /** The worker lets go of its instance with the next group. */
   forget(key: number): void {
     if (this.#held.delete(key)) this.#drop.push(key);
+  }
+
+  /** Lets go of what was forgotten, and collects garbage, when it comes to it. */
+  collect(): void {
+    const request: CollectRequest = { drop: this.#drop };
+    this.#drop = [];
+    this.#worker.postMessage(request);
   }
 
   /** Asks a turn of the posted group to end at its next poll. */

@@ -8,12 +8,16 @@ import {
   hasOwnValue,
   indexOf,
   ownKeys,
+  SafeWeakSet,
   slice,
   stringify,
   symbolToString,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
 import { isProxy } from "./proxies.js";
+
+/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
+export const constantGetters = new SafeWeakSet<() => unknown>();
 
 const PREVIEW_LIMIT = 120;
 const CHAIN_LIMIT = 100;
@@ -27,8 +31,8 @@ export function describeProperties(root: unknown, path: string | undefined, most
     const name = dot < 0 ? rest : slice(rest, 0, dot);
     rest = dot < 0 ? undefined : slice(rest, dot + 1);
     const descriptor = isObject(value) ? findDescriptor(value, name) : undefined;
-    if (descriptor === undefined) return undefined;
-    value = hasOwnValue(descriptor) ? descriptor.value : undefined;
+    if (descriptor === undefined || isAccessor(descriptor)) return undefined;
+    value = valueOfData(descriptor);
   }
   const head = `{"handle":${describeHandle(value, "")},"properties":[`;
   if (!isObject(value) || isProxy(value)) return `${head}],"truncated":false}`;
@@ -42,8 +46,8 @@ export function describeProperties(root: unknown, path: string | undefined, most
 
 function describeProperty(object: object, key: string | symbol): string {
   const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor;
-  const accessor = !hasOwnValue(descriptor);
-  const value: unknown = accessor ? undefined : descriptor.value;
+  const accessor = isAccessor(descriptor);
+  const value: unknown = accessor ? undefined : valueOfData(descriptor);
   const json = isObject(value) || accessor ? undefined : plainJson(value, true);
   return (
     `{"name":${stringify(typeof key === "symbol" ? symbolToString(key) : key)},` +
@@ -52,6 +56,14 @@ function describeProperty(object: object, key: string | symbol): string {
     `"accessor":${accessor},"enumerable":${descriptor.enumerable === true}` +
     `${json === undefined ? "" : `,"value":${stringify(json)}`}}`
   );
+}
+
+function isAccessor(descriptor: PropertyDescriptor): boolean {
+  return !hasOwnValue(descriptor) && !(descriptor.get !== undefined && constantGetters.has(descriptor.get));
+}
+
+function valueOfData(descriptor: PropertyDescriptor): unknown {
+  return hasOwnValue(descriptor) ? descriptor.value : descriptor.get?.();
 }
 
 function findDescriptor(value: object, name: string): PropertyDescriptor | undefined {

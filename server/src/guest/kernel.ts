@@ -24,7 +24,7 @@ import {
   setHandleCount,
   stopTurn,
 } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
+import { constantGetters, describeProperties } from "./inspect-properties.js";
 import {
   apply,
   construct,
@@ -293,6 +293,14 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
 }
 
 function settle(execution: Execution, value: unknown): void {
+  try {
+    encode(execution, value);
+  } catch (error) {
+    fail(execution, Phase.ENCODE, error);
+  }
+}
+
+function encode(execution: Execution, value: unknown): void {
   switch (execution.encoding) {
     case Encoding.NONE:
       return give(execution, Arm.UNDEFINED, "");
@@ -383,7 +391,7 @@ function declare(text: string): void {
   const variables = names[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
-    const known = getOwnPropertyDescriptor(globalThis, name);
+    const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || (known.configurable === true && !hasOwnValue(known))) defineVariable(name, undefined);
   }
   const constants = names[1];
@@ -391,7 +399,7 @@ function declare(text: string): void {
 }
 
 function defineVariable(name: string, value: unknown): void {
-  defineProperty(globalThis, name, {
+  defineProperty(globalObject, name, {
     __proto__: null,
     value,
     writable: true,
@@ -402,13 +410,15 @@ function defineVariable(name: string, value: unknown): void {
 
 /** An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one. */
 function declareConstant(name: string): void {
-  const known = getOwnPropertyDescriptor(globalThis, name);
+  const known = getOwnPropertyDescriptor(globalObject, name);
   if (known !== undefined && known.configurable !== true) return;
   let value: unknown;
   let initialised = false;
-  defineProperty(globalThis, name, {
+  const get = (): unknown => value;
+  constantGetters.add(get);
+  defineProperty(globalObject, name, {
     __proto__: null,
-    get: () => value,
+    get,
     set: (given: unknown) => {
       if (initialised) throw new KernelTypeError(`Assignment to constant variable '${name}'`);
       initialised = true;
@@ -424,7 +434,7 @@ function declareFunctions(functions: Record<string, unknown>): void {
   const names = ownKeys(functions);
   for (let i = 0; i < names.length; i++) {
     const name = names[i] as string;
-    const known = getOwnPropertyDescriptor(globalThis, name);
+    const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || known.configurable === true) defineVariable(name, functions[name]);
     else globalObject[name] = functions[name];
   }

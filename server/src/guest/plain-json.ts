@@ -20,7 +20,7 @@ const DATA_DEPTH = 48;
 /** Size of a google.protobuf.Value beyond which decoding it would hold up a server's event loop. */
 const DATA_BYTES = 1 << 20;
 /** Beyond it a recursive walk would meet the stack limit of the guest. */
-const JSON_DEPTH = 500;
+const JSON_DEPTH = 200;
 /** What one value costs as google.protobuf.Value beside its text: tags, lengths, an 8-byte number. */
 const DATA_OVERHEAD = 16;
 const UTF8_BYTES_PER_UNIT = 3;

@@ -25,6 +25,11 @@ export interface CheckedCommand {
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
 export function executeCommand(request: ExecuteRequest, context: CallContext): CheckedCommand {
+  if (!(request.language in Language) || request.language === Language.UNRECOGNIZED)
+    throw invalid("language", "is not known");
+  if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
+    throw invalid("source_type", "is not known");
+  }
   if (request.language === Language.TYPESCRIPT) throw unimplemented("language: TypeScript");
   if (request.sourceType === SourceType.MODULE) throw unimplemented("source_type: a module");
   if (request.modules.size > 0) throw unimplemented("modules");
@@ -52,6 +57,8 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
 export function callCommand(request: CallRequest, context: CallContext): CheckedCommand {
   refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
+  if (request.construct && thisValue !== undefined)
+    throw invalid("this_value", "has no meaning with construct; leave it out");
   if (handleId === undefined && path === "") {
     throw invalid("handle_id", "name what to call: a handle_id, a path, or both");
   }

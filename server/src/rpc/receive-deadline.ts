@@ -1,24 +1,26 @@
 /**
- * A request whose message does not arrive is ended by the server: a client that sends half a message and stalls would
- * otherwise hold its stream for ever.
+ * A request that does not arrive whole is ended by the server: a client that sends half a message, or never says that it is
+ * done, would otherwise hold its stream for ever.
  */
+import type { Http2Stream } from "node:http2";
+import { constants } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 
-/** @param milliseconds from the headers to the whole first message */
+/** @param milliseconds from the headers to the end of a request that is one message, or to the first of several */
 export function receiveDeadline(milliseconds: number): ServerInterceptor {
-  return (_method, call) =>
+  return (method, call) =>
     new ServerInterceptingCall(call, {
       start: (next) => {
         const timer = setTimeout(() => {
-          call.sendStatus({
-            code: Code.DEADLINE_EXCEEDED,
-            details: `no whole request message arrived within ${milliseconds} ms`,
-          });
+          const details = `the request did not arrive whole within ${milliseconds} ms`;
+          call.sendStatus({ code: Code.DEADLINE_EXCEEDED, details });
+          // A status alone leaves the client's half of the stream open.
+          setImmediate(() => streamOf(call)?.close(constants.NGHTTP2_NO_ERROR));
         }, milliseconds);
         const clear = (): void => clearTimeout(timer);
         next({
           onReceiveMessage: (message, deliver) => {
-            clear();
+            if (method.requestStream) clear();
             deliver(message);
           },
           onReceiveHalfClose: (deliver) => {
@@ -29,4 +31,9 @@ export function receiveDeadline(milliseconds: number): ServerInterceptor {
         });
       },
     });
+}
+
+/** grpc-js keeps the HTTP/2 stream of a call to itself; the version is pinned, and without the field only the reset is lost. */
+function streamOf(call: object): Http2Stream | undefined {
+  return (call as { stream?: Http2Stream }).stream;
 }

@@ -90,13 +90,11 @@ interface InspectionText {
 
 async function inspect(sessions: Sessions, request: InspectRequest): Promise<InspectResponse> {
   const { maxProperties, handleId, path } = request;
-  if (maxProperties < 0 || maxProperties > PROPERTIES.most) {
-    throw invalid("max_properties", `must be between 0 (${PROPERTIES.unset}) and ${PROPERTIES.most}`);
-  }
+  if (maxProperties < 0) throw invalid("max_properties", "must not be negative");
   const text = await sessions.get(request.sessionId).inspect({
     handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
     path: path === "" ? undefined : checkedPath(path),
-    maximumProperties: maxProperties || PROPERTIES.unset,
+    maximumProperties: Math.min(maxProperties || PROPERTIES.unset, PROPERTIES.most),
   });
   const { handle, properties, truncated } = JSON.parse(text) as InspectionText;
   return {

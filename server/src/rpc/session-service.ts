@@ -27,10 +27,8 @@ export function sessionService(sessions: Sessions, logger: Logger): SessionServi
     getSession: handle((request) => ({ session: sessionMessage(sessions.get(request.sessionId)) })),
     listSessions: handle((request) => {
       const { pageSize } = request;
-      if (pageSize < 0 || pageSize > PAGE.most) {
-        throw invalid("page_size", `must be between 0 (${PAGE.unset}) and ${PAGE.most}`);
-      }
-      const page = sessions.list(pageSize || PAGE.unset, request.pageToken, request.labels);
+      if (pageSize < 0) throw invalid("page_size", "must not be negative");
+      const page = sessions.list(Math.min(pageSize || PAGE.unset, PAGE.most), request.pageToken, request.labels);
       return { sessions: page.sessions.map(sessionMessage), nextPageToken: page.next };
     }),
     updateSession: handle(() => {
@@ -56,6 +54,9 @@ export function sessionService(sessions: Sessions, logger: Logger): SessionServi
 
 function create(sessions: Sessions, request: CreateSessionRequest): Promise<Session> {
   if (request.snapshotId !== "") throw unimplemented("snapshot_id");
+  if (!(request.durability in Durability) || request.durability === Durability.UNRECOGNIZED) {
+    throw invalid("durability", "is not known");
+  }
   if (request.durability === Durability.DURABLE) throw unimplemented("durability: DURABLE");
   if (request.modules.size > 0) throw unimplemented("modules");
   if (request.labels.size > LABELS) throw invalid("labels", `may have at most ${LABELS} entries`);
@@ -103,7 +104,7 @@ function sessionMessage(session: Session): SessionMessage {
     idleTtl: durationOf(session.idleTtl),
     createTime: new Date(session.createdAt),
     lastUseTime: new Date(session.lastUsedAt),
-    expireTime: new Date(session.expiresAt),
+    expireTime: session.isIdle ? new Date(session.expiresAt) : undefined,
     parent: "",
     usage: {
       wallTime: durationOf(session.usage.wallTime),

@@ -60,29 +60,35 @@ const FIELD: Readonly<Record<keyof Limits, string>> = {
  * @throws SessionError INVALID_REQUEST for a negative limit or one above the server's maximum
  */
 export function sessionLimits(requested: Partial<Limits>): Limits {
-  checkLimits(requested);
+  refuseNegative(requested);
+  for (const name of NAMES) {
+    if ((requested[name] ?? 0) > MAXIMUM_LIMITS[name]) {
+      throw invalid(FIELD[name], `is above this server's maximum of ${MAXIMUM_LIMITS[name]}`);
+    }
+  }
   const limits: Record<keyof Limits, number> = { ...DEFAULT_LIMITS };
   for (const name of NAMES) limits[name] = requested[name] || DEFAULT_LIMITS[name];
   return limits;
 }
 
-/** The limits of one execution: the smaller of its own and its session's. */
+/**
+ * The limits of one execution: the smaller of its own and its session's.
+ *
+ * @throws SessionError INVALID_REQUEST for a negative limit
+ */
 export function executionLimits(session: Limits, requested: Partial<Limits> | undefined): Limits {
   if (requested === undefined) return session;
-  checkLimits(requested);
+  refuseNegative(requested);
   const limits: Record<keyof Limits, number> = { ...session };
   for (const name of NAMES) limits[name] = Math.min(session[name], requested[name] || session[name]);
   return limits;
 }
 
-function checkLimits(requested: Partial<Limits>): void {
+function refuseNegative(requested: Partial<Limits>): void {
   for (const name of NAMES) {
     const value = requested[name];
     if (value === undefined) continue;
     // Written so that NaN is refused as well.
     if (!(value >= 0)) throw invalid(FIELD[name], "must not be negative; leave it at 0 for the default");
-    if (value > MAXIMUM_LIMITS[name]) {
-      throw invalid(FIELD[name], `is above this server's maximum of ${MAXIMUM_LIMITS[name]}`);
-    }
   }
 }

@@ -92,7 +92,7 @@ export function exceptionOf(effect: Effect & { kind: "exception" }): GuestExcept
 }
 
 function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
-  const lines = thrown.stack.split("\n").filter((line) => line !== "" && !line.includes(KERNEL_FILENAME));
+  const lines = guestLines(thrown.stack);
   return {
     name: thrown.name,
     message: thrown.message,
@@ -104,9 +104,19 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
   };
 }
 
+/** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
+function guestLines(stack: string): string[] {
+  const lines = stack.split("\n").filter((line) => line !== "");
+  while (/\(native\)$/.test(lines.at(-1) ?? "") || lines.at(-1)?.includes(KERNEL_FILENAME)) lines.pop();
+  return lines.filter((line) => !line.includes(KERNEL_FILENAME));
+}
+
 /** The kernel's own frames are of no use to anybody. Its file name is set in engine/worker/boot.ts. */
 const KERNEL_FILENAME = "livescope:kernel";
 const MAXIMUM_FRAMES = 100;
+
+/** What the engine calls code at top level, and functions without a name. */
+const UNNAMED: ReadonlySet<string> = new Set(["<eval>", "<anonymous>"]);
 
 /** `    at name (file:line:column)`, `    at name (native)`, or without a name where the source did not parse. */
 const FRAME = /^\s*at (?:(.*?) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/;
@@ -115,7 +125,7 @@ function frameOf(line: string): Frame[] {
   const match = FRAME.exec(line);
   if (match === null) return [];
   const [, functionName = "", filename = "", lineNumber = "0", column = "0"] = match;
-  return [
-    { functionName, filename: filename === "native" ? "" : filename, line: Number(lineNumber), column: Number(column) },
+  const name = UNNAMED.has(functionName) ? "" : functionName;
+  return [{ functionName: name, filename: filename === "native" ? "" : filename, line: Number(lineNumber), column: Number(column) },
   ];
 }

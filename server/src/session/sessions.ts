@@ -40,7 +40,10 @@ export class Sessions {
   /** In the order they were created; the number orders pages of a list. */
   readonly #sessions = new Map<string, { readonly session: Session; readonly number: number }>();
   readonly #tombstones = new Map<string, Ending>();
-  readonly #created = new RequestIds<Session>(() => 100);
+  /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
+  readonly #created = new RequestIds<string>(({ length }) => length);
+  /** Sessions that are being set up; their ids are taken, but nobody can see them. */
+  readonly #nascent = new Set<string>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
   #nextNumber = 1;
@@ -55,7 +58,7 @@ export class Sessions {
   }
 
   get count(): number {
-    return this.#sessions.size + this.#alone.size;
+    return this.#sessions.size + this.#nascent.size + this.#alone.size;
   }
 
   /**
@@ -64,7 +67,12 @@ export class Sessions {
    */
   async create(options: CreateOptions): Promise<Session> {
     if (options.requestId === "") return this.#create(options);
-    return this.#created.once(options.requestId, options.digest, () => this.#create(options));
+    let session: Session | undefined;
+    const sessionId = await this.#created.once(options.requestId, options.digest, async () => {
+      session = await this.#create(options);
+      return session.sessionId;
+    });
+    return session ?? this.get(sessionId);
   }
 
   /** @throws SessionError SESSION_NOT_FOUND, SESSION_DELETED, SESSION_EXPIRED, INVALID_REQUEST */
@@ -158,7 +166,7 @@ export class Sessions {
     const sessionId = options.sessionId === "" ? randomBytes(16).toString("base64url") : options.sessionId;
     checkId("session_id", sessionId);
     const known = this.#sessions.get(sessionId)?.session;
-    if (known !== undefined && !this.#isExpired(known)) {
+    if (this.#nascent.has(sessionId) || (known !== undefined && !this.#isExpired(known))) {
       throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; leave it empty to get one drawn", {
         ids: { session_id: sessionId },
         field: "session_id",
@@ -176,16 +184,18 @@ export class Sessions {
       limits,
       idleTtl: options.idleTtl || DEFAULT_IDLE_TTL,
     });
-    this.#sessions.set(sessionId, { session, number: this.#nextNumber++ });
-    this.#tombstones.delete(sessionId);
+    this.#nascent.add(sessionId);
     try {
       await this.#prepare(session, options);
+      this.#sessions.set(sessionId, { session, number: this.#nextNumber++ });
+      this.#tombstones.delete(sessionId);
+      return session;
     } catch (error) {
-      this.#sessions.delete(sessionId);
       await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
       throw error;
+    } finally {
+      this.#nascent.delete(sessionId);
     }
-    return session;
   }
 
   async #prepare(session: Session, options: CreateOptions): Promise<void> {

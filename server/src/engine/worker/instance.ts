@@ -17,6 +17,8 @@ export interface InstanceHost {
 
 /** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
 export const EVAL_GLOBAL_ASYNC = 128;
+/** `JS_EVAL_FLAG_COMPILE_ONLY`. */
+export const EVAL_COMPILE_ONLY = 32;
 /** `JS_EVAL_TYPE_GLOBAL`. */
 export const EVAL_GLOBAL = 0;
 
@@ -29,6 +31,7 @@ const WASI_ERRNO_BADF = 8;
 interface RawExports {
   readonly malloc: (size: number) => number;
   readonly free: (pointer: number) => void;
+  readonly QTS_Throw: (context: number, error: number) => number;
   readonly QTS_NewRuntime: () => number;
   readonly QTS_NewContext: (runtime: number, intrinsics: number) => number;
   readonly QTS_RuntimeSetMaxStackSize: (runtime: number, bytes: number) => void;

@@ -2,8 +2,9 @@
 import { readFileSync } from "node:fs";
 import { parentPort, workerData } from "node:worker_threads";
 import { buildBaseImage } from "./boot.js";
+import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
-import type { GroupRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
+import type { CollectRequest, GroupRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
 
@@ -17,8 +18,11 @@ const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.chec
   restarted: (turn) => post({ type: "restarted", turn }),
 });
 
-port.on("message", (request: GroupRequest) => {
-  if (!runner.runGroup(request, (replies) => post({ type: "replies", replies }))) control.park();
+port.on("message", (request: GroupRequest | CollectRequest) => {
+  if (!("turns" in request)) {
+    runner.drop(request.drop);
+    collectGarbage();
+  } else if (!runner.runGroup(request, (replies) => post({ type: "replies", replies }))) control.park();
 });
 post({ type: "ready" });
 

@@ -35,6 +35,11 @@ export interface GroupRequest {
   readonly turns: readonly TurnRequest[];
 }
 
+/** Between groups: drop instances, and collect garbage. */
+export interface CollectRequest {
+  readonly drop: readonly number[];
+}
+
 /** As many as there are bits to ask each of them to stop. */
 export const MAXIMUM_GROUP = 30;
 

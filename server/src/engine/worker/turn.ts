@@ -6,7 +6,14 @@ import { type CompiledScript, compileScript } from "../../compile/script.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { EVAL_GLOBAL_ASYNC, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import {
+  EVAL_COMPILE_ONLY,
+  EVAL_GLOBAL,
+  EVAL_GLOBAL_ASYNC,
+  Instance,
+  type InstanceHost,
+  OutOfGuestMemory,
+} from "./instance.js";
 import { CELLS_FOR_NUMBERS, Cell, HEAP_START } from "./layout.js";
 import type {
   EncodedEffects,
@@ -85,7 +92,7 @@ export class TurnRunner implements InstanceHost {
    * more may be said then.
    */
   runGroup(request: GroupRequest, answer: (replies: TurnReply[]) => void): boolean {
-    for (const key of request.drop ?? []) this.#instances.delete(key);
+    this.drop(request.drop ?? []);
     const [first] = request.turns;
     if (first === undefined) return true;
     this.#instance = this.#instanceFor(request);
@@ -97,6 +104,14 @@ export class TurnRunner implements InstanceHost {
     // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
     if (isHot) this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
     return true;
+  }
+
+  /** Instances under these keys will not be needed again. */
+  drop(keys: readonly number[]): void {
+    for (const key of keys) {
+      this.#instances.delete(key);
+      if (this.#group.memoryKey === key) this.#instance = undefined;
+    }
   }
 
   #takeCheckpoint(): CheckpointExtent {
@@ -355,10 +370,31 @@ export class TurnRunner implements InstanceHost {
     if (script.variables.length + script.constants.length > 0) {
       this.#free(instance, this.#callKernel(instance, declare, JSON.stringify([script.variables, script.constants])));
     }
+    if (script.isUnparsed) return this.#syntaxErrorOf(instance, source);
     const code = instance.writeText(script.source);
     const name = instance.writeText(source.filename);
     const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, EVAL_GLOBAL_ASYNC);
     engine.free(code.pointer);
+    engine.free(name.pointer);
+    return result;
+  }
+
+  /** The engine words the error of a source that could not be parsed here; it is never run, for it would lack its rewrite. */
+  #syntaxErrorOf(instance: Instance, source: Source): number {
+    const engine = instance.exports;
+    const { context } = this.#engine.baseImage.layout;
+    const name = instance.writeText(source.filename);
+    const evaluate = (text: string, flags: number): number => {
+      const code = instance.writeText(text);
+      const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, flags);
+      engine.free(code.pointer);
+      return result;
+    };
+    let result = evaluate(source.code, EVAL_GLOBAL_ASYNC | EVAL_COMPILE_ONLY);
+    const exception = engine.QTS_ResolveException(context, result);
+    this.#free(instance, result);
+    const thrown = exception === 0 ? 0 : engine.QTS_Throw(context, exception);
+    result = thrown || evaluate('throw new SyntaxError("this source cannot be run with bindings")', EVAL_GLOBAL);
     engine.free(name.pointer);
     return result;
   }
