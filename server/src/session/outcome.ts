@@ -126,6 +126,12 @@ function frameOf(line: string): Frame[] {
   if (match === null) return [];
   const [, functionName = "", filename = "", lineNumber = "0", column = "0"] = match;
   const name = UNNAMED.has(functionName) ? "" : functionName;
-  return [{ functionName: name, filename: filename === "native" ? "" : filename, line: Number(lineNumber), column: Number(column) },
+  return [
+    {
+      functionName: name,
+      filename: filename === "native" ? "" : filename,
+      line: Number(lineNumber),
+      column: Number(column),
+    },
   ];
 }
