@@ -250,6 +250,39 @@ describe("turns that are run together", () => {
   });
 });
 
+describe("sessions that share a batch", () => {
+  test("do not wait behind one that is stuck, and lose nothing when its worker is ended", async () => {
+    const engine = await Engine.start({ workers: 2 });
+    try {
+      const guests = Array.from({ length: 12 }, () => new Guest(engine, 16 * MEBIBYTE));
+      await Promise.all(guests.map((guest) => guest.run("var n = 0")));
+      for (let round = 0; round < 3; round++) {
+        const hung = guests[round] as Guest;
+        const order: string[] = [];
+        // Both workers are busy while these come, so that they are posted together.
+        const busy = [new Guest(engine), new Guest(engine)].map((guest) =>
+          guest.run("const end = Date.now() + 30; while (Date.now() < end);"),
+        );
+        const results = guests.map(async (guest, i) => {
+          const result =
+            guest === hung ? await guest.run('n = 1e6; new Array(1e9) + ""', 400) : await guest.run("n += 1");
+          order.push(guest === hung ? "hung" : "other");
+          return `${i} ${result}`;
+        });
+        const answers = await Promise.all(results);
+        await Promise.all(busy);
+        expect(order.at(-1)).toBe("hung");
+        const expected = guests.map(
+          (guest, i) => `${i} ${guest === hung ? "undone: budget" : round + 1 - (i < round ? 1 : 0)}`,
+        );
+        expect(answers).toEqual(expected);
+      }
+    } finally {
+      await engine.close();
+    }
+  });
+});
+
 describe("turns of one session on changing workers", () => {
   test("see one memory, whatever state it holds", async () => {
     const engine = await Engine.start({ workers: 2, rotateWorkers: true });

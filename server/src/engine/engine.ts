@@ -10,7 +10,7 @@ import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
-import { MAXIMUM_GROUP, type SharedEngine, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
+import { MAXIMUM_BATCH, type SharedEngine, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
 export interface EngineOptions {
@@ -55,9 +55,10 @@ export interface Turn {
 }
 
 /** The most turns that `run` takes at once. */
-export const MAXIMUM_TURNS = MAXIMUM_GROUP;
+export const MAXIMUM_TURNS = MAXIMUM_BATCH;
 
 interface PendingTurn extends PostedTurn {
+  readonly memory: SessionMemory;
   console: string[];
   consoleTruncated: boolean;
   readonly done: (result: TurnResult) => void;
@@ -71,6 +72,8 @@ interface Group {
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
 const GRACE = 100;
 const WATCH_EVERY = 20;
+/** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
+const TAKE_BACK_AFTER = 5;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -87,6 +90,9 @@ export class Engine {
   /** Turns that are posted, by their number. */
   readonly #turns = new Map<number, PendingTurn>();
   #waiting: Group[] = [];
+  #endOfTick: (() => void)[] = [];
+  /** More may come at once, so nothing is posted yet. */
+  #isGathering = false;
   #spare: WorkerThread;
   #nextTurn = 1;
   #watchdog: NodeJS.Timeout | undefined;
@@ -150,8 +156,23 @@ export class Engine {
   run(memory: SessionMemory, specs: readonly TurnSpec[]): Turn[] {
     const group: Group = { memory, turns: [] };
     const turns = specs.map((spec) => this.#pend(group, spec));
-    this.#dispatch(group);
+    this.#waiting.push(group);
+    if (!this.#isGathering) this.#distribute();
     return turns;
+  }
+
+  /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */
+  atEndOfTick(callback: () => void): void {
+    this.#endOfTick.push(callback);
+    if (this.#endOfTick.length > 1) return;
+    setImmediate(() => {
+      this.#isGathering = true;
+      const callbacks = this.#endOfTick;
+      this.#endOfTick = [];
+      for (const each of callbacks) each();
+      this.#isGathering = false;
+      this.#distribute();
+    });
   }
 
   /** Ends all workers; turns still running are undone. */
@@ -166,6 +187,7 @@ export class Engine {
 
   #pend(group: Group, { input, budget, consoleBytes, done }: TurnSpec): Turn {
     const turn: PendingTurn = {
+      memory: group.memory,
       turn: 0,
       input: encodeInput(input),
       sources: sourcesOf(input),
@@ -188,39 +210,70 @@ export class Engine {
     this.#idle.add(worker);
   }
 
-  #dispatch(group: Group): void {
-    const worker = this.#freeWorkerFor(group.memory);
-    if (worker === undefined) this.#waiting.push(group);
-    else this.#post(worker, group);
+  /**
+   * Gives what waits to the workers that are free, in equal shares: sessions to the worker that ran them last where that can
+   * be, else in the order they came. With more workers than groups each gets one.
+   */
+  #distribute(): void {
+    while (this.#idle.size > 0 && this.#waiting.length > 0) {
+      const share = Math.ceil(this.#waiting.length / this.#idle.size);
+      const worker = this.#nextWorker();
+      if (worker === undefined) return;
+      const batch = this.#takeWaiting(worker, share);
+      if (batch.length === 0) return;
+      this.#post(worker, batch);
+    }
   }
 
-  #freeWorkerFor(memory: SessionMemory): WorkerThread | undefined {
-    if (this.#idle.size === 0) return undefined;
-    const last = this.#workers[memory.lastWorker];
-    if (this.#options.rotateWorkers === true) {
-      for (const worker of this.#idle) if (worker !== last) return worker;
-      return undefined;
-    }
-    if (last !== undefined && this.#idle.has(last)) return last;
-    for (const worker of this.#idle) return worker;
+  /** The worker of the session that waits longest if it is free, else any that may run it. */
+  #nextWorker(): WorkerThread | undefined {
+    const [group] = this.#waiting;
+    const last = this.#workers[group?.memory.lastWorker ?? -1];
+    const rotates = this.#options.rotateWorkers === true;
+    if (last !== undefined && !rotates && this.#idle.has(last)) return last;
+    for (const worker of this.#idle) if (!rotates || worker !== last) return worker;
     return undefined;
   }
 
-  #post(worker: WorkerThread, group: Group): void {
+  /** Removes up to `share` groups from those that wait: the first, then those of this worker, then others. */
+  #takeWaiting(worker: WorkerThread, share: number): Group[] {
+    const index = this.#workers.indexOf(worker);
+    const [first] = this.#waiting;
+    if (share === 1 || first === undefined || this.#options.rotateWorkers === true) return this.#waiting.splice(0, 1);
+    const batch: Group[] = [];
+    let turns = 0;
+    const takeIf = (suits: (group: Group) => boolean): void => {
+      this.#waiting = this.#waiting.filter((group) => {
+        if (batch.length >= share || turns + group.turns.length > MAXIMUM_BATCH || !suits(group)) return true;
+        turns += group.turns.length;
+        batch.push(group);
+        return false;
+      });
+    };
+    takeIf((group) => group === first);
+    takeIf(({ memory }) => memory.lastWorker === index);
+    takeIf(() => true);
+    return batch;
+  }
+
+  #post(worker: WorkerThread, batch: readonly Group[]): void {
     this.#idle.delete(worker);
-    group.memory.lastWorker = this.#workers.indexOf(worker);
     if (this.#nextTurn > LAST_TURN) this.#nextTurn = 1;
-    for (const turn of group.turns) {
-      turn.turn = this.#nextTurn++;
-      this.#turns.set(turn.turn, turn);
+    const index = this.#workers.indexOf(worker);
+    for (const { memory, turns } of batch) {
+      memory.lastWorker = index;
+      for (const turn of turns) {
+        turn.turn = this.#nextTurn++;
+        this.#turns.set(turn.turn, turn);
+      }
     }
-    worker.post(group);
+    worker.post(batch);
     this.#watchdog ??= setInterval(() => this.#watch(), WATCH_EVERY);
   }
 
   #stop(turn: PendingTurn): void {
     const ofTurn = ({ turns }: { readonly turns: readonly PostedTurn[] }): boolean => turns.includes(turn);
-    const worker = this.#workers.find(({ isFree, group }) => !isFree && group !== undefined && ofTurn(group));
+    const worker = this.#workers.find(({ isFree, batch }) => !isFree && batch.some(ofTurn));
     if (worker !== undefined) {
       worker.requestStop(turn);
       return;
@@ -233,21 +286,20 @@ export class Engine {
   }
 
   #onReplies(worker: WorkerThread, replies: readonly TurnReply[]): void {
-    const memory = worker.group?.memory;
-    if (memory === undefined) return;
-    const endings = replies.map((reply) => endingOf(reply));
+    if (worker.isFree && this.#workers.includes(worker)) this.#idle.add(worker);
+    this.#isGathering = true;
     for (const reply of replies) {
+      const turn = this.#turns.get(reply.turn);
+      if (turn === undefined) continue;
+      const { memory } = turn;
       if (reply.kind === "committed") {
         memory.heapBytes = reply.heapBytes;
         memory.handles = reply.handles;
       } else if (reply.memory !== undefined) this.#move(memory, reply.memory);
+      this.#settle(turn, endingOf(reply));
     }
-    // Whoever waits comes first; then the session, which may have more to run, finds its worker free.
-    if (worker.isFree && this.#workers.includes(worker)) this.#free(worker);
-    for (const [i, reply] of replies.entries()) {
-      const turn = this.#turns.get(reply.turn);
-      if (turn !== undefined) this.#settle(turn, endings[i] as Ending);
-    }
+    this.#isGathering = false;
+    this.#distribute();
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
@@ -259,27 +311,24 @@ export class Engine {
     for (const worker of this.#workers) worker.forget(session.key);
   }
 
-  #free(worker: WorkerThread): void {
-    this.#idle.add(worker);
-    for (let i = 0; i < this.#waiting.length && this.#idle.size > 0; i++) {
-      const group = this.#waiting[i] as Group;
-      const candidate = this.#freeWorkerFor(group.memory);
-      if (candidate === undefined) continue;
-      this.#waiting.splice(i--, 1);
-      this.#post(candidate, group);
-    }
-  }
-
   #watch(): void {
     const now = clock();
     for (const worker of [...this.#workers]) {
       const turn = worker.overdue(now, GRACE);
       if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
+      else this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
     }
+    this.#distribute();
     if (this.#idle.size === this.#workers.length) {
       clearInterval(this.#watchdog);
       this.#watchdog = undefined;
     }
+  }
+
+  /** Groups that a worker will not run: they waited longest, so they come first. */
+  #requeue(groups: readonly Group[]): void {
+    for (const { turns } of groups) for (const { turn } of turns) this.#turns.delete(turn);
+    this.#waiting.unshift(...groups);
   }
 
   async #kill(worker: WorkerThread, culprit: PendingTurn): Promise<void> {
@@ -289,6 +338,7 @@ export class Engine {
     this.#replace(worker);
     await worker.terminate();
     const cpuTime = clock() - startedAt;
+    this.#restore(worker, culprit.memory);
     this.#recover(worker, culprit, { ...undone(reason, "its worker was ended"), startedAt, cpuTime });
   }
 
@@ -298,8 +348,11 @@ export class Engine {
       this.#spare = this.#start();
       return;
     }
+    const running = worker.running as PendingTurn | undefined;
+    if (running !== undefined) this.#restore(worker, running.memory);
     this.#replace(worker);
-    const unanswered = worker.group?.turns.find(({ turn }) => this.#turns.has(turn)) as PendingTurn | undefined;
+    const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]);
+    const unanswered = running ?? turns.find((turn) => this.#turns.get(turn.turn) === turn);
     if (unanswered !== undefined)
       this.#recover(worker, unanswered, undone("trap", `its worker died: ${error.message}`));
   }
@@ -312,24 +365,29 @@ export class Engine {
     const spare = this.#spare;
     this.#workers[index] = spare;
     this.#spare = this.#start();
-    this.#free(spare);
+    this.#idle.add(spare);
+    this.#distribute();
   }
 
-  /** Puts the pages back that a dead worker left, ends the turn that is to blame, and runs the rest of its group again. */
+  /** Puts the pages back that a dead worker left half changed. */
+  #restore(worker: WorkerThread, memory: SessionMemory): void {
+    const extent = worker.checkpointExtent;
+    if (extent === undefined) return;
+    const { layout } = this.#shared.baseImage;
+    const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
+    if (restored !== memory.memory) this.#move(memory, restored);
+  }
+
+  /** Ends the turn that a dead worker is to blame on, and runs the rest of its batch elsewhere. */
   #recover(worker: WorkerThread, culprit: PendingTurn, ending: Ending): void {
-    const { group, checkpointExtent: extent } = worker;
-    const memory = group?.memory;
-    if (group === undefined || memory === undefined) return;
-    if (extent !== undefined) {
-      const { layout } = this.#shared.baseImage;
-      const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
-      if (restored !== memory.memory) this.#move(memory, restored);
-    }
-    const others = (group.turns as PendingTurn[]).filter((turn) => turn !== culprit && this.#turns.delete(turn.turn));
+    const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#turns.get(turn.turn) === turn;
+    const rest = (worker.batch as readonly Group[])
+      .map((group) => ({ memory: group.memory, turns: group.turns.filter(isUnanswered) }))
+      .filter(({ turns }) => turns.length > 0);
+    for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
+    this.#requeue(rest);
     this.#settle(culprit, ending);
-    if (others.length === 0) return;
-    for (const turn of others) clearConsole(turn);
-    this.#dispatch({ memory, turns: others });
+    this.#distribute();
   }
 
   #onConsole(number: number, entry: string, last: boolean): void {
@@ -346,7 +404,7 @@ export class Engine {
 }
 
 /** Turn numbers fit into a signed word, with room for a group. */
-const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_GROUP;
+const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_BATCH;
 
 function endingOf(reply: TurnReply): Ending {
   const { startedAt, cpuTime } = reply;

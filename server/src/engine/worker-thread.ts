@@ -1,9 +1,10 @@
-/** One worker thread as the main thread sees it: posts groups of turns, knows what the worker holds, ends it when it is stuck. */
+/** One worker thread as the main thread sees it: posts batches of turns, knows what the worker holds, ends it when it is stuck. */
 import { Worker } from "node:worker_threads";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
 import type {
+  BatchRequest,
   CollectRequest,
   GroupRequest,
   SharedEngine,
@@ -22,7 +23,7 @@ const INSTANCES_KEPT = 4096;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
-/** Turns of one session that were posted together. Their numbers follow each other. */
+/** Turns of one session that are run together. */
 export interface PostedGroup {
   readonly memory: SessionMemory;
   readonly turns: readonly PostedTurn[];
@@ -36,7 +37,7 @@ export interface PostedTurn extends Omit<TurnRequest, "turn"> {
 }
 
 export interface WorkerEvents {
-  /** Some turns of the posted group ended. */
+  /** Some turns of the posted batch ended. */
   onReplies: (worker: WorkerThread, replies: readonly TurnReply[]) => void;
   /** Guest code wrote to its console; after the `last` entry of a turn no more come. */
   onConsole: (turn: number, entry: string, last: boolean) => void;
@@ -53,7 +54,8 @@ export class WorkerThread {
   /** Keys of the instances this worker holds, least recently used first. */
   readonly #held = new Map<number, true>();
   #drop: number[] = [];
-  #group: PostedGroup | undefined;
+  #batch: readonly PostedGroup[] = [];
+  #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
@@ -113,29 +115,35 @@ export class WorkerThread {
     return this.#unanswered === 0;
   }
 
-  /** What was posted last. */
-  get group(): PostedGroup | undefined {
-    return this.#group;
+  /** What was posted last and not taken back. */
+  get batch(): readonly PostedGroup[] {
+    return this.#batch;
   }
 
-  /** The worker must be free. */
-  post(group: PostedGroup): void {
-    const { memory, turns } = group;
+  /** The worker must be free; the turns have numbers that follow each other. */
+  post(batch: readonly PostedGroup[]): void {
+    const turns = batch.flatMap((group) => group.turns);
     const first = turns[0]?.turn;
     if (first === undefined) return;
-    const known = this.#held.delete(memory.key);
+    this.#batch = batch;
+    this.#turns = turns;
+    this.#unanswered = turns.length;
+    this.#postedAt = clock();
+    const groups = batch.map((group) => this.#requestOf(group));
+    const request: BatchRequest = { drop: this.#drop, groups };
+    if (this.#drop.length > 0) this.#drop = [];
+    this.#control.begin(first);
+    this.#worker.postMessage(request);
+  }
+
+  #requestOf({ memory, turns }: PostedGroup): GroupRequest {
+    const isHeld = this.#held.delete(memory.key);
     this.#held.set(memory.key, true);
     if (this.#held.size > INSTANCES_KEPT) {
       const [oldest] = this.#held.keys();
       if (oldest !== undefined) this.forget(oldest);
     }
-    const drop = this.#drop;
-    if (drop.length > 0) this.#drop = [];
-    this.#group = group;
-    this.#unanswered = turns.length;
-    this.#postedAt = clock();
-    this.#control.begin(first);
-    const request: GroupRequest = {
+    return {
       memoryKey: memory.key,
       sequence: ++memory.posted,
       maximumPages: memory.maximumPages,
@@ -146,13 +154,23 @@ export class WorkerThread {
         budget,
         consoleBytes,
       })),
-      ...(known ? {} : { memory: memory.memory }),
-      ...(drop.length > 0 ? { drop } : {}),
+      ...(isHeld ? {} : { memory: memory.memory }),
     };
-    this.#worker.postMessage(request);
   }
 
-  /** The worker lets go of its instance with the next group. */
+  /** Takes the groups back that the worker has not begun, when its running turn has lasted so many milliseconds. */
+  takeBack(now: number, milliseconds: number): readonly PostedGroup[] {
+    if (this.isFree || this.#batch.length < 2 || this.#control.turn === undefined) return [];
+    if (now < this.#control.startedAt + milliseconds) return [];
+    const place = this.#control.takeBack();
+    if (place === undefined) return [];
+    const taken = this.#batch.slice(place);
+    this.#batch = this.#batch.slice(0, place);
+    this.#unanswered -= taken.reduce((sum, { turns }) => sum + turns.length, 0);
+    return taken;
+  }
+
+  /** The worker lets go of its instance with the next batch. */
   forget(key: number): void {
     if (this.#held.delete(key)) this.#drop.push(key);
   }
@@ -164,9 +182,9 @@ export class WorkerThread {
     this.#worker.postMessage(request);
   }
 
-  /** Asks a turn of the posted group to end at its next poll. */
+  /** Asks a turn of the posted batch to end at its next poll. */
   requestStop(turn: PostedTurn): void {
-    const first = this.#group?.turns[0]?.turn;
+    const first = this.#turns[0]?.turn;
     if (first === undefined) return;
     turn.stopRequestedAt ??= clock();
     this.#control.requestStop(turn.turn - first);
@@ -176,13 +194,19 @@ export class WorkerThread {
   overdue(now: number, grace: number): PostedTurn | undefined {
     if (this.isFree) return undefined;
     const number = this.#control.turn;
-    const turns = this.#group?.turns ?? [];
+    const turns = this.#turns;
     if (number === undefined) return now > this.#postedAt + PREPARATION ? turns[0] : undefined;
     const turn = turns.find((candidate) => candidate.turn === number);
     if (turn === undefined) return undefined;
     const { startedAt } = this.#control;
     const asked = turn.stopRequestedAt === undefined ? Number.POSITIVE_INFINITY : turn.stopRequestedAt;
     return now > Math.min(startedAt + turn.budget, Math.max(startedAt, asked)) + grace ? turn : undefined;
+  }
+
+  /** The turn that runs; undefined between turns and while the worker still prepares. */
+  get running(): PostedTurn | undefined {
+    const number = this.#control.turn;
+    return this.isFree ? undefined : this.#turns.find(({ turn }) => turn === number);
   }
 
   /** `clock()` when the running turn began. */
@@ -195,7 +219,7 @@ export class WorkerThread {
     return this.#control.condemn(turn.turn);
   }
 
-  /** The pages of the condemned turn as they were before it; undefined when it had not begun. */
+  /** The pages of the turn that ran last as they were before it; undefined when none had begun. */
   get checkpointExtent(): CheckpointExtent | undefined {
     return this.#control.checkpoint;
   }

@@ -210,7 +210,7 @@ export class Session {
     if (this.#unfinished > 0 || this.#isScheduled) return;
     // After all that came in this tick, so that it goes to the engine together.
     this.#isScheduled = true;
-    setImmediate(() => {
+    this.#engine.atEndOfTick(() => {
       this.#isScheduled = false;
       this.#work();
     });

@@ -47,3 +47,18 @@ describe("the end of a turn", () => {
     expect(control.start(2, 1, 0)).toBe(false);
   });
 });
+
+describe("the groups of a batch", () => {
+  test("are the worker's once begun, and go back to the main thread all together", () => {
+    const control = new Control();
+    control.begin(1);
+    expect(control.takeBack()).toBeUndefined();
+    expect(control.beginGroup(0)).toBe(true);
+    expect(control.beginGroup(1)).toBe(true);
+    expect(control.takeBack()).toBe(2);
+    expect(control.beginGroup(2)).toBe(false);
+    expect(control.takeBack()).toBeUndefined();
+    control.begin(9);
+    expect(control.beginGroup(0)).toBe(true);
+  });
+});

@@ -7,9 +7,12 @@
  */
 import type { CheckpointExtent } from "./checkpoint.js";
 
-const Word = { TURN: 0, STOP: 1, CHECKPOINTED: 2, HEAP_END: 3, MEMORY_BYTES: 4 } as const;
+const Word = { TURN: 0, STOP: 1, CHECKPOINTED: 2, HEAP_END: 3, MEMORY_BYTES: 4, GROUPS_BEGUN: 5 } as const;
 const STARTED_AT = 4; // index of a 64-bit float: bytes 32..39
 const BYTES = 64;
+
+/** What GROUPS_BEGUN holds once the main thread took the rest of a batch back. */
+const TAKEN_BACK = 2 ** 20;
 
 const IDLE = 0;
 const CONDEMNED = -1;
@@ -25,11 +28,25 @@ export class Control {
     this.#times = new Float64Array(buffer);
   }
 
-  /** Main thread, before it posts a group to an idle worker. */
+  /** Main thread, before it posts a batch to an idle worker. */
   begin(firstTurn: number): void {
+    Atomics.store(this.#words, Word.GROUPS_BEGUN, 0);
     Atomics.store(this.#words, Word.CHECKPOINTED, 0);
     Atomics.store(this.#words, Word.STOP, 0);
     Atomics.store(this.#words, Word.TURN, firstTurn);
+  }
+
+  /** Worker: begins a group of the batch. False: the main thread took it, and all behind it, back. */
+  beginGroup(place: number): boolean {
+    return Atomics.compareExchange(this.#words, Word.GROUPS_BEGUN, place, place + 1) === place;
+  }
+
+  /** Main thread: takes the groups back that were not begun, to run them elsewhere. Gives the place of the first of them. */
+  takeBack(): number | undefined {
+    const begun = Atomics.load(this.#words, Word.GROUPS_BEGUN);
+    // Before the first has begun the turn word is not the worker's yet.
+    if (begun === 0 || begun === TAKEN_BACK) return undefined;
+    return Atomics.compareExchange(this.#words, Word.GROUPS_BEGUN, begun, TAKEN_BACK) === begun ? begun : undefined;
   }
 
   /**
@@ -69,7 +86,7 @@ export class Control {
     };
   }
 
-  /** Main thread: asks a turn of the posted group, by its place there, to stop at its next poll. */
+  /** Main thread: asks a turn of the posted batch, by its place there, to stop at its next poll. */
   requestStop(place: number): void {
     Atomics.or(this.#words, Word.STOP, 1 << place);
   }

@@ -4,7 +4,7 @@ import { parentPort, workerData } from "node:worker_threads";
 import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
-import type { CollectRequest, GroupRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
+import type { BatchRequest, CollectRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
 
@@ -18,11 +18,11 @@ const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.chec
   restarted: (turn) => post({ type: "restarted", turn }),
 });
 
-port.on("message", (request: GroupRequest | CollectRequest) => {
-  if (!("turns" in request)) {
+port.on("message", (request: BatchRequest | CollectRequest) => {
+  if (!("groups" in request)) {
     runner.drop(request.drop);
     collectGarbage();
-  } else if (!runner.runGroup(request, (replies) => post({ type: "replies", replies }))) control.park();
+  } else if (!runner.runBatch(request, (replies) => post({ type: "replies", replies }))) control.park();
 });
 post({ type: "ready" });
 

@@ -16,6 +16,17 @@ export interface SharedEngine {
   readonly baseImage: BaseImage;
 }
 
+/** Groups of different sessions that go to a worker together, to be run in order. */
+export interface BatchRequest {
+  /** Instances that will not be needed again. */
+  readonly drop: readonly number[];
+  /** Their turns, at most MAXIMUM_BATCH of all groups together, have numbers that follow each other. */
+  readonly groups: readonly GroupRequest[];
+}
+
+/** As many turns as there are bits to ask each of them to stop. */
+export const MAXIMUM_BATCH = 30;
+
 /**
  * Turns of one session, to be run in order. They share a checkpoint as long as they are quick: their effects are held until
  * all of them went well, and if one has to be undone the others are run again without it.
@@ -29,19 +40,13 @@ export interface GroupRequest {
   readonly memory?: WebAssembly.Memory;
   /** Maximum of the memory, in pages of 64 KiB. */
   readonly maximumPages: number;
-  /** Instances that will not be needed again. */
-  readonly drop?: readonly number[];
-  /** At most MAXIMUM_GROUP, with numbers that follow each other. */
   readonly turns: readonly TurnRequest[];
 }
 
-/** Between groups: drop instances, and collect garbage. */
+/** Between batches: drop instances, and collect garbage. */
 export interface CollectRequest {
   readonly drop: readonly number[];
 }
-
-/** As many as there are bits to ask each of them to stop. */
-export const MAXIMUM_GROUP = 30;
 
 export interface TurnRequest {
   readonly turn: number;

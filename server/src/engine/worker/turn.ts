@@ -16,6 +16,7 @@ import {
 } from "./instance.js";
 import { CELLS_FOR_NUMBERS, Cell, HEAP_START } from "./layout.js";
 import type {
+  BatchRequest,
   EncodedEffects,
   EncodedInput,
   GroupRequest,
@@ -71,9 +72,11 @@ export class TurnRunner implements InstanceHost {
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
-  #group = { memoryKey: 0, maximumPages: 0, first: 0 };
+  #group = { memoryKey: 0, maximumPages: 0 };
+  /** Number of the first turn of the batch. */
+  #firstTurn = 0;
   #turn = 0;
-  /** Of the running turn within its group. */
+  /** Of the running turn within its batch. */
   #place = 0;
   #deadline = 0;
   #stopped: UndoReason | undefined;
@@ -88,19 +91,29 @@ export class TurnRunner implements InstanceHost {
   }
 
   /**
-   * Runs a group, answering as parts of it are committed. False when the main thread condemned this worker meanwhile: nothing
+   * Runs a batch, answering as parts of it are committed. False when the main thread condemned this worker meanwhile: nothing
    * more may be said then.
    */
-  runGroup(request: GroupRequest, answer: (replies: TurnReply[]) => void): boolean {
-    this.drop(request.drop ?? []);
-    const [first] = request.turns;
-    if (first === undefined) return true;
-    this.#instance = this.#instanceFor(request);
-    const { memoryKey, sequence, maximumPages } = request;
+  runBatch({ drop, groups }: BatchRequest, answer: (replies: TurnReply[]) => void): boolean {
+    this.drop(drop);
+    this.#firstTurn = groups[0]?.turns[0]?.turn ?? 0;
+    let word = this.#firstTurn;
+    for (const [place, group] of groups.entries()) {
+      if (!this.#control.beginGroup(place)) return true;
+      if (!this.#runGroup(group, word, answer)) return false;
+      word = BETWEEN_TURNS;
+    }
+    return true;
+  }
+
+  /** @param word what the control's turn word holds before it */
+  #runGroup(request: GroupRequest, word: number, answer: (replies: TurnReply[]) => void): boolean {
+    const { memoryKey, sequence, maximumPages, turns } = request;
     const isHot = this.#group.memoryKey === memoryKey;
-    this.#group = { memoryKey, maximumPages, first: first.turn };
+    this.#instance = this.#instanceFor(request);
+    this.#group = { memoryKey, maximumPages };
     if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
-    if (!this.#runTurns(request.turns, first.turn, answer)) return false;
+    if (!this.#runTurns(turns, word, answer)) return false;
     // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
     if (isHot) this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
     return true;
@@ -170,7 +183,7 @@ export class TurnRunner implements InstanceHost {
 
   #prepare(request: TurnRequest, startedAt: number): void {
     this.#turn = request.turn;
-    this.#place = request.turn - this.#group.first;
+    this.#place = request.turn - this.#firstTurn;
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
