@@ -76,6 +76,25 @@ describe("a session", () => {
     await expect(client.attach(id).execute("1")).rejects.toMatchObject({ reason: "SESSION_NOT_FOUND" });
   });
 
+  test("is seen by nobody before its setup has run", async () => {
+    const sessionId = `nascent-${Date.now()}`;
+    const spin = "const end = Date.now() + 300; while (Date.now() < end);";
+    const creation = client.createSession({ sessionId, setup: spin });
+    await sleep(100);
+    await expect(client.attach(sessionId).info()).rejects.toMatchObject({ reason: "SESSION_NOT_FOUND" });
+    await expect(client.createSession({ sessionId })).rejects.toMatchObject({ code: "ALREADY_EXISTS" });
+    await using session = await creation;
+    expect((await session.info()).sessionId).toBe(sessionId);
+  });
+
+  test("that was deleted is not given again to a repeat of its creation", async () => {
+    const requestId = crypto.randomUUID();
+    const session = await client.createSession({ requestId });
+    expect((await client.createSession({ requestId })).id).toBe(session.id);
+    await session.delete();
+    await expect(client.createSession({ requestId })).rejects.toMatchObject({ reason: "SESSION_DELETED" });
+  });
+
   test("is listed page by page, by labels", async () => {
     const made = [];
     for (let i = 0; i < 7; i++) made.push(await client.createSession({ labels: { of: "list", nth: `${i}` } }));

@@ -209,7 +209,7 @@ describe("turns that are run together", () => {
   ])("are undone one by one: %s among them costs the others nothing", async (_what, culprit, ending) => {
     const guest = new Guest(engine, 16 * MEBIBYTE);
     await guest.run("var n = 0");
-    const results = await runTogether(guest, [step, step, culprit, step, culprit, step], 250);
+    const results = await runTogether(guest, [step, step, culprit, step, culprit, step], 400);
     expect(results.map(answer)).toEqual(["1", "2", ending, "3", ending, "4"]);
     const logged = results.filter(({ kind }) => kind === "committed").map(({ console }) => console.length);
     expect(logged).toEqual([1, 1, 1, 1]);
@@ -243,7 +243,7 @@ describe("turns that are run together", () => {
     for (let round = 0; round < 4; round++) {
       await guest.run("n = 0");
       const codes = Array.from({ length: 9 }, (_, i) => (i === 2 + round ? hang : spin));
-      const results = await runTogether(guest, codes, 60);
+      const results = await runTogether(guest, codes, 400);
       const expected = codes.map((_, i) => (i === 2 + round ? "undone: budget" : `${i < 2 + round ? i + 1 : i}`));
       expect(results.map(answer)).toEqual(expected);
     }

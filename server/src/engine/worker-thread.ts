@@ -167,6 +167,8 @@ export class WorkerThread {
     const taken = this.#batch.slice(place);
     this.#batch = this.#batch.slice(0, place);
     this.#unanswered -= taken.reduce((sum, { turns }) => sum + turns.length, 0);
+    // The worker never looked at them, so it may not hold what came with them.
+    for (const { memory } of taken) this.forget(memory.key);
     return taken;
   }
 

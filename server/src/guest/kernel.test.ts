@@ -163,6 +163,29 @@ describe("the kernel", () => {
     expect(await execute("(() => 1)", ResultEncoding.JSON)).toMatchObject({ kind: "value", arm: "undefined" });
   });
 
+  test("gives a handle for what is nested too deep to be written", async () => {
+    const nested = (levels: number): string => `let deep = []; for (let i = 0; i < ${levels}; i++) deep = [deep]; deep`;
+    expect(await execute(nested(100))).toMatchObject({ kind: "value", arm: "json" });
+    for (const levels of [300, 1_000, 100_000]) {
+      expect(await execute(nested(levels))).toMatchObject({ kind: "value", arm: "handle" });
+    }
+  });
+
+  test("looks at constants, which are accessors of its own making", async () => {
+    await execute("const box = { size: 3 }");
+    const effects = await turn({ kind: "inspect", handleId: undefined, path: "box", maximumProperties: 10 });
+    expect(effects[0]?.kind === "answer" && JSON.parse(effects[0].text)).toMatchObject({
+      handle: { type: "object", preview: "{ size: 3 }" },
+      properties: [{ name: "size", value: "3" }],
+    });
+  });
+
+  test("takes more numbers than its cells hold", async () => {
+    await execute("function sum(...numbers) { return numbers.reduce((a, b) => a + b, 0) }");
+    const args = Array.from({ length: 500 }, (_, i) => json(`${i}`));
+    expect(await call("sum", args)).toMatchObject(valueText("124750"));
+  });
+
   test("awaits a promise before it encodes it", async () => {
     expect(await execute("(async () => { await null; return [1] })()")).toMatchObject(valueText("[1]"));
     expect(await execute("Promise.reject(new Error('no'))")).toMatchObject({ kind: "exception", phase: "rejection" });
@@ -225,6 +248,14 @@ describe("guest code that breaks its own realm", () => {
     const handleId = await handleOf("(function (a, b) { return a + b })");
     expect(await call(undefined, [json("1"), json("2")], handleId)).toMatchObject(valueText("3"));
     expect(await execute("throw 5")).toMatchObject({ kind: "exception" });
+  });
+
+  test.each([
+    "globalThis = 1",
+    "globalThis = new Proxy({}, { defineProperty() { throw 1 }, getOwnPropertyDescriptor() { throw 2 } })",
+  ])("does not break later declarations by %s", async (code) => {
+    await execute(`${code}; 0`);
+    expect(await execute("let q = 1; const r = 2; q + r")).toMatchObject(valueText("3"));
   });
 
   test("cannot reach the kernel's scope functions to any use, nor see their name", async () => {
