@@ -226,6 +226,18 @@ describe("turns that are run together", () => {
     expect(results.map(answer)).toEqual(["1", "undone: stopped", "undone: stopped", "2"]);
   });
 
+  test("are stopped at once while they wait behind one that runs on, and never run", async () => {
+    const guest = new Guest(engine);
+    await guest.run("var ran = false");
+    const turns = guest.start(["const end = Date.now() + 300; while (Date.now() < end); 'waited'", "ran = true"]);
+    const order: string[] = [];
+    const results = turns.map(async ({ result }) => order.push(answer(await result)));
+    setTimeout(() => turns[1]?.stop(), 60);
+    await Promise.all(results);
+    expect(order).toEqual(["undone: stopped", '"waited"']);
+    expect(await guest.run("ran")).toBe("false");
+  });
+
   test("answer while later ones still run", async () => {
     const guest = new Guest(engine);
     const wait = "const end = Date.now() + 300; while (Date.now() < end); 'waited'";
@@ -276,6 +288,29 @@ describe("sessions that share a batch", () => {
           (guest, i) => `${i} ${guest === hung ? "undone: budget" : round + 1 - (i < round ? 1 : 0)}`,
         );
         expect(answers).toEqual(expected);
+      }
+    } finally {
+      await engine.close();
+    }
+  });
+});
+
+describe("turns that go back from a worker to the queue", () => {
+  test("keep it that they were asked to stop", async () => {
+    const engine = await Engine.start({ workers: 2 });
+    try {
+      const spin = (ms: number): string => `ran = true; const end = Date.now() + ${ms}; while (Date.now() < end); ran`;
+      for (const delay of [10, 35, 50]) {
+        const guests = Array.from({ length: 6 }, () => new Guest(engine));
+        await Promise.all(guests.map((guest) => guest.run("var ran = false")));
+        const busy = [new Guest(engine), new Guest(engine)].map((guest) => guest.run(spin(30)));
+        const turns = guests.flatMap((guest, i) => guest.start([spin(i < 2 ? 250 : 60)]));
+        await new Promise((resolve) => setTimeout(resolve, delay));
+        for (const turn of turns.slice(2)) turn.stop();
+        const answers = (await Promise.all(turns.map(({ result }) => result))).map(answer);
+        await Promise.all(busy);
+        expect(answers).toEqual(["true", "true", ...Array.from({ length: 4 }, () => "undone: stopped")]);
+        for (const guest of guests.slice(2)) expect(await guest.run("ran")).toBe("false");
       }
     } finally {
       await engine.close();

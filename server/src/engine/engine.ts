@@ -10,7 +10,14 @@ import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
-import { MAXIMUM_BATCH, type SharedEngine, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
+import {
+  MAXIMUM_BATCH,
+  NEVER_BEGAN,
+  type SharedEngine,
+  type Source,
+  type TurnReply,
+  type UndoReason,
+} from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
 export interface EngineOptions {
@@ -45,7 +52,13 @@ type Ending = {
   readonly cpuTime: number;
 } & (
   | { readonly kind: "committed"; readonly effects: readonly Effect[] }
-  | { readonly kind: "undone"; readonly reason: UndoReason; readonly message: string }
+  | {
+      readonly kind: "undone";
+      readonly reason: UndoReason;
+      readonly message: string;
+      /** False when it was stopped before any of it ran. */
+      readonly began: boolean;
+    }
 );
 
 /** A turn on its way. */
@@ -275,14 +288,14 @@ export class Engine {
     const ofTurn = ({ turns }: { readonly turns: readonly PostedTurn[] }): boolean => turns.includes(turn);
     const worker = this.#workers.find(({ isFree, batch }) => !isFree && batch.some(ofTurn));
     if (worker !== undefined) {
-      worker.requestStop(turn);
+      if (!worker.requestStop(turn)) this.#settle(turn, neverBegan());
       return;
     }
     const group = this.#waiting.find(ofTurn);
     if (group === undefined) return;
     group.turns = group.turns.filter((other) => other !== turn);
     if (group.turns.length === 0) this.#waiting.splice(this.#waiting.indexOf(group), 1);
-    this.#settle(turn, undone("stopped", "it had not begun"));
+    this.#settle(turn, neverBegan());
   }
 
   #onReplies(worker: WorkerThread, replies: readonly TurnReply[]): void {
@@ -325,10 +338,21 @@ export class Engine {
     }
   }
 
-  /** Groups that a worker will not run: they waited longest, so they come first. */
+  /** Groups that a worker will not run: they waited longest, so they come first. Who was asked to stop meanwhile ends here. */
   #requeue(groups: readonly Group[]): void {
-    for (const { turns } of groups) for (const { turn } of turns) this.#turns.delete(turn);
-    this.#waiting.unshift(...groups);
+    const stopped: PendingTurn[] = [];
+    const rest = groups.map(({ memory, turns }) => ({
+      memory,
+      turns: turns.filter((turn) => {
+        // One that was stopped and settled already is not found any more.
+        if (!this.#turns.delete(turn.turn)) return false;
+        if (turn.stopRequestedAt === undefined) return true;
+        stopped.push(turn);
+        return false;
+      }),
+    }));
+    this.#waiting.unshift(...rest.filter(({ turns }) => turns.length > 0));
+    for (const turn of stopped) this.#settle(turn, neverBegan());
   }
 
   async #kill(worker: WorkerThread, culprit: PendingTurn): Promise<void> {
@@ -411,7 +435,8 @@ function endingOf(reply: TurnReply): Ending {
   if (reply.kind === "committed") {
     return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
   }
-  return { kind: "undone", reason: reply.reason, message: reply.message, startedAt, cpuTime };
+  const { reason, message, began } = reply;
+  return { kind: "undone", reason, message, began, startedAt, cpuTime };
 }
 
 function sourcesOf(input: TurnInput): Source[] {
@@ -421,7 +446,11 @@ function sourcesOf(input: TurnInput): Source[] {
 }
 
 function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
-  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0 };
+  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0, began: true };
+}
+
+function neverBegan(): Ending {
+  return { ...undone("stopped", NEVER_BEGAN), began: false };
 }
 
 function clearConsole(turn: PendingTurn | undefined): void {

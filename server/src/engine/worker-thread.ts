@@ -184,12 +184,13 @@ export class WorkerThread {
     this.#worker.postMessage(request);
   }
 
-  /** Asks a turn of the posted batch to end at its next poll. */
-  requestStop(turn: PostedTurn): void {
+  /** Asks a turn of the posted batch to end at its next poll. False: it had not begun, and now never will. */
+  requestStop(turn: PostedTurn): boolean {
     const first = this.#turns[0]?.turn;
-    if (first === undefined) return;
+    if (first === undefined) return true;
     turn.stopRequestedAt ??= clock();
     this.#control.requestStop(turn.turn - first);
+    return this.#control.hasBegun(turn.turn);
   }
 
   /** The turn that should have ended `grace` milliseconds ago, or was asked to; it may end while one looks. */

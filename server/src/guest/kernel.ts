@@ -165,7 +165,7 @@ function execute(execution: Execution): void {
     const scope = create(null) as Record<string, unknown>;
     for (let i = 0; i < count; i++) {
       const name = readText();
-      scope[name] = readValue(name);
+      scope[name] = readValue(`bindings[${name}]`);
     }
     bindings = scope;
   }
@@ -377,7 +377,7 @@ function defineGlobals(): void {
   const count = readNumber();
   for (let i = 0; i < count; i++) {
     const name = readText();
-    defineVariable(name, readValue(name));
+    defineVariable(name, readValue(`globals[${name}]`));
   }
 }
 

@@ -1,6 +1,6 @@
 /** SandboxService: execute, call, inspect, release. */
 import type {
-  Encoding,
+  Execution as ExecutionMessage,
   InspectRequest,
   InspectResponse,
   Limits as LimitsMessage,
@@ -9,7 +9,7 @@ import type {
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, unimplemented } from "../session/errors.js";
-import type { Execution } from "../session/execution.js";
+import type { CommandOptions, Execution } from "../session/execution.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
@@ -38,13 +38,12 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
         sessionId === undefined
           ? await sessions.executeAlone(command, options)
           : sessions.get(sessionId).submit(command, options);
-      return { execution: await answered(execution, options.requestId, options.encoding, context) };
+      return answered(execution, options, context);
     }),
-    call: handle(async (request, context) => {
+    call: handle((request, context) => {
       sessions.checkNotDraining();
       const { command, options } = callCommand(request, context);
-      const execution = sessions.get(request.sessionId).submit(command, options);
-      return { execution: await answered(execution, options.requestId, options.encoding, context) };
+      return answered(sessions.get(request.sessionId).submit(command, options), options, context);
     }),
     render: handle(() => {
       throw unimplemented("Render");
@@ -70,9 +69,13 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
 }
 
 /** Without a request id nobody can ask again, so an execution whose caller is gone is ended. */
-async function answered(execution: Execution, requestId: string, encoding: Encoding, context: CallContext) {
+function answered(
+  execution: Execution,
+  { requestId, encoding }: CommandOptions,
+  context: CallContext,
+): Promise<{ execution: ExecutionMessage }> {
   if (requestId === "") context.onCancelled(() => execution.cancel());
-  return executionMessage(await execution.outcome, encoding);
+  return execution.outcome.then((outcome) => ({ execution: executionMessage(outcome, encoding) }));
 }
 
 interface InspectionText {

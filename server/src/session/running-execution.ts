@@ -84,6 +84,7 @@ export class RunningExecution implements Execution {
 
   /** Takes what a turn of it brought. */
   account(result: TurnResult): void {
+    if (result.kind === "undone" && !result.began) return;
     this.#startedAt ??= result.startedAt;
     this.#cpuTime += result.cpuTime;
     this.#turns++;
@@ -111,6 +112,7 @@ export class RunningExecution implements Execution {
   /** The outcome that a turn's result gives; undefined where the kernel refused the request. */
   outcomeOf(result: TurnResult, memoryBytes: number): Outcome | undefined {
     if (result.kind === "undone") {
+      if (!result.began) return this.neverBegan(memoryBytes);
       const reason = result.reason === "budget" ? this.#overrun : REASON_OF_UNDO[result.reason];
       return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
     }

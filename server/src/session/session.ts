@@ -137,10 +137,12 @@ export class Session {
 
   #enqueue(command: Command, options: CommandOptions): Execution {
     const limits = executionLimits(this.limits, options.limits);
-    if (this.#queue.length >= limits.queuedExecutions) {
+    // One of them runs, the others wait.
+    const waiting = Math.max(0, this.#queue.length + this.#unfinished - 1);
+    if (this.#queue.length + this.#unfinished > limits.queuedExecutions) {
       throw new SessionError(
         "QUEUE_FULL",
-        `the session already has ${this.#queue.length} executions waiting; wait for some of them, or raise limits.queued_executions`,
+        `the session already has ${waiting} executions waiting; wait for some of them, or raise limits.queued_executions`,
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }

@@ -7,7 +7,15 @@
  */
 import type { CheckpointExtent } from "./checkpoint.js";
 
-const Word = { TURN: 0, STOP: 1, CHECKPOINTED: 2, HEAP_END: 3, MEMORY_BYTES: 4, GROUPS_BEGUN: 5 } as const;
+const Word = {
+  TURN: 0,
+  STOP: 1,
+  CHECKPOINTED: 2,
+  HEAP_END: 3,
+  MEMORY_BYTES: 4,
+  GROUPS_BEGUN: 5,
+  LATEST_TURN: 6,
+} as const;
 const STARTED_AT = 4; // index of a 64-bit float: bytes 32..39
 const BYTES = 64;
 
@@ -31,6 +39,7 @@ export class Control {
   /** Main thread, before it posts a batch to an idle worker. */
   begin(firstTurn: number): void {
     Atomics.store(this.#words, Word.GROUPS_BEGUN, 0);
+    Atomics.store(this.#words, Word.LATEST_TURN, firstTurn - 1);
     Atomics.store(this.#words, Word.CHECKPOINTED, 0);
     Atomics.store(this.#words, Word.STOP, 0);
     Atomics.store(this.#words, Word.TURN, firstTurn);
@@ -63,7 +72,17 @@ export class Control {
   /** Worker: guest code begins now. False: the main thread condemned this worker, which must do nothing more. */
   start(turn: number, before: number, now: number): boolean {
     this.#times[STARTED_AT] = now;
-    return Atomics.compareExchange(this.#words, Word.TURN, before, turn) === before;
+    if (Atomics.compareExchange(this.#words, Word.TURN, before, turn) !== before) return false;
+    if (turn > Atomics.load(this.#words, Word.LATEST_TURN)) Atomics.store(this.#words, Word.LATEST_TURN, turn);
+    return true;
+  }
+
+  /**
+   * Main thread, after it asked a turn to stop. False: it never began and never will. The worker says that it begins before it
+   * looks whether it was asked to stop, and the main thread asks before it looks; so one of them sees the other.
+   */
+  hasBegun(turn: number): boolean {
+    return Atomics.load(this.#words, Word.LATEST_TURN) >= turn;
   }
 
   /** Number of the running turn; undefined between turns and while the worker still prepares. */

@@ -82,6 +82,9 @@ export interface Source {
 /** Why a worker undid a turn by itself. */
 export type UndoReason = "budget" | "stopped" | "memory" | "valueSize" | "handles" | "trap";
 
+/** The message of turns that were stopped before any of it ran. */
+export const NEVER_BEGAN = "it had not begun";
+
 export type TurnReply = {
   readonly turn: number;
   /** `clock()` when the guest began. */
@@ -99,6 +102,8 @@ export type TurnReply = {
     }
   | {
       readonly kind: "undone";
+      /** False when it was stopped before any of it ran. */
+      readonly began: boolean;
       readonly reason: UndoReason;
       readonly message: string;
       /** The memory the session lives in now, when the old one had grown. */

@@ -26,6 +26,7 @@ import type {
   TurnRequest,
   UndoReason,
 } from "./messages.js";
+import { NEVER_BEGAN } from "./messages.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
 const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
@@ -46,6 +47,10 @@ class TurnStopped extends Error {
   ) {
     super(message);
   }
+}
+
+function neverBegan(turn: number, startedAt: number): TurnReply {
+  return { kind: "undone", turn, startedAt, cpuTime: 0, reason: "stopped", message: NEVER_BEGAN, began: false };
 }
 
 /** What leaves while turns run, before they are answered. */
@@ -163,6 +168,10 @@ export class TurnRunner implements InstanceHost {
       if (!this.#control.start(request.turn, before, startedAt)) return undefined;
       before = request.turn;
       this.#prepare(request, startedAt);
+      if (this.#control.stopRequested(this.#place)) {
+        held.push(neverBegan(request.turn, startedAt));
+        continue;
+      }
       try {
         held.push(this.#committed(instance, request, startedAt));
       } catch (error) {
@@ -328,6 +337,7 @@ export class TurnRunner implements InstanceHost {
       turn: request.turn,
       startedAt,
       cpuTime: clock() - startedAt,
+      began: true,
       reason,
       message: error instanceof Error ? error.message : String(error),
       ...(memory === instance.memory ? {} : { memory }),
