@@ -155,6 +155,10 @@ export class Engine {
   releaseMemory(memory: SessionMemory): void {
     for (const worker of this.#workers) worker.forget(memory.key);
     this.#memories.release(memory);
+    this.#collectIfDue();
+  }
+
+  #collectIfDue(): void {
     if (!this.#memories.isCollectionDue()) return;
     for (const worker of this.#workers) worker.collect();
     collectGarbage();
@@ -285,6 +289,8 @@ export class Engine {
   }
 
   #stop(turn: PendingTurn): void {
+    // Should it be between a worker that ends and the queue, it is found to be stopped when it gets there.
+    turn.stopRequestedAt ??= clock();
     const ofTurn = ({ turns }: { readonly turns: readonly PostedTurn[] }): boolean => turns.includes(turn);
     const worker = this.#workers.find(({ isFree, batch }) => !isFree && batch.some(ofTurn));
     if (worker !== undefined) {
@@ -318,6 +324,8 @@ export class Engine {
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
     this.#forget(session);
     this.#memories.move(session, memory);
+    // Not now: somebody may still hold the old memory in his hands.
+    setImmediate(() => this.#collectIfDue());
   }
 
   #forget(session: SessionMemory): void {
@@ -433,7 +441,12 @@ const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_BATCH;
 function endingOf(reply: TurnReply): Ending {
   const { startedAt, cpuTime } = reply;
   if (reply.kind === "committed") {
-    return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
+    try {
+      return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
+    } catch (error) {
+      // Nothing that comes out of a session's memory may stop the server, whatever broke there.
+      return { ...undone("trap", String(error)), startedAt, cpuTime };
+    }
   }
   const { reason, message, began } = reply;
   return { kind: "undone", reason, message, began, startedAt, cpuTime };

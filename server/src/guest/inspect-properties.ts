@@ -20,6 +20,10 @@ import { isProxy } from "./proxies.js";
 export const constantGetters = new SafeWeakSet<() => unknown>();
 
 const PREVIEW_LIMIT = 120;
+const NAME_LIMIT = 1_000;
+const VALUE_LIMIT = 10_000;
+/** UTF-16 units of all properties together: an answer has to fit into a message. */
+const ANSWER_LIMIT = 1_000_000;
 const CHAIN_LIMIT = 100;
 
 /** JSON text `{handle, properties, truncated}`; undefined where the path leads through what only running code could tell. */
@@ -38,19 +42,23 @@ export function describeProperties(root: unknown, path: string | undefined, most
   if (!isObject(value) || isProxy(value)) return `${head}],"truncated":false}`;
   const keys = ownKeys(value);
   let text = "";
-  for (let i = 0; i < keys.length && i < most; i++) {
-    text += `${i === 0 ? "" : ","}${describeProperty(value, keys[i] as string | symbol)}`;
+  let shown = 0;
+  while (shown < keys.length && shown < most && text.length < ANSWER_LIMIT) {
+    text += `${shown === 0 ? "" : ","}${describeProperty(value, keys[shown] as string | symbol)}`;
+    shown++;
   }
-  return `${head}${text}],"truncated":${keys.length > most}}`;
+  return `${head}${text}],"truncated":${shown < keys.length}}`;
 }
 
 function describeProperty(object: object, key: string | symbol): string {
   const descriptor = getOwnPropertyDescriptor(object, key) as PropertyDescriptor;
   const accessor = isAccessor(descriptor);
   const value: unknown = accessor ? undefined : valueOfData(descriptor);
-  const json = isObject(value) || accessor ? undefined : plainJson(value, true);
+  const isShort = typeof value !== "string" || value.length <= VALUE_LIMIT;
+  const json = isObject(value) || accessor || !isShort ? undefined : plainJson(value, true);
+  const name = typeof key === "symbol" ? symbolToString(key) : key;
   return (
-    `{"name":${stringify(typeof key === "symbol" ? symbolToString(key) : key)},` +
+    `{"name":${stringify(slice(name, 0, NAME_LIMIT))},` +
     `"type":"${accessor ? "" : typeName(value)}",` +
     `"preview":${stringify(accessor ? "[Getter]" : inspect(value, PREVIEW_LIMIT, 0))},` +
     `"accessor":${accessor},"enumerable":${descriptor.enumerable === true}` +

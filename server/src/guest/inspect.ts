@@ -39,6 +39,7 @@ import { isProxy } from "./proxies.js";
 
 const MAXIMUM_ITEMS = 100;
 const MAXIMUM_STRING = 10_000;
+const LARGE_BIGINT = 2n ** 4096n;
 const CHAIN_LIMIT = 100;
 
 /** @param limit the most UTF-16 units of the result; what is longer ends in an ellipsis */
@@ -58,7 +59,8 @@ function render(value: unknown, depth: number, limit: number): string {
     case "string":
       return quoted(value);
     case "bigint":
-      return `${bigintToString(value)}n`;
+      // Writing out a large one takes the engine longer than anybody would wait.
+      return value < LARGE_BIGINT && value > -LARGE_BIGINT ? `${bigintToString(value)}n` : "[BigInt]";
     case "symbol":
       return symbolToString(value);
     case "number":

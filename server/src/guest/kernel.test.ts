@@ -197,6 +197,14 @@ describe("the kernel", () => {
     expect(await execute("await new Promise(() => {})")).toMatchObject({ kind: "exception", phase: "deadlock" });
   });
 
+  test("answers for the execution that runs, not for one that ended in a deadlock and was resolved later", async () => {
+    await execute("var settle, refuse; new Promise((resolve, reject) => { settle = resolve; refuse = reject })");
+    const busy = "(async () => { for (let i = 0; i < 50; i++) await 0; return 'mine' })()";
+    expect(await execute(`settle(42); ${busy}`)).toMatchObject(valueText('"mine"'));
+    await execute("new Promise((resolve, reject) => { refuse = reject })");
+    expect(await execute(`refuse(new Error('other')); ${busy}`)).toMatchObject(valueText('"mine"'));
+  });
+
   test("binds names for one source and the closures made in it", async () => {
     const bindings = new Map([["x", json("10")]]);
     expect(await execute("var g = () => x; g()", ResultEncoding.FULL, bindings)).toMatchObject(valueText("10"));

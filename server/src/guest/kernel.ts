@@ -59,6 +59,8 @@ import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 
 interface Execution {
+  /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
+  isOpen: boolean;
   readonly number: number;
   readonly encoding: number;
   /** Handles of the result live in this group; null where none can live. */
@@ -155,7 +157,7 @@ function begin(number: number): Execution {
   const group = readOptionalText();
   const valueBytes = readNumber();
   setRunning(number);
-  return { number, encoding, group, valueBytes, handles: readNumber() };
+  return { isOpen: true, number, encoding, group, valueBytes, handles: readNumber() };
 }
 
 function execute(execution: Execution): void {
@@ -293,6 +295,7 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
 }
 
 function settle(execution: Execution, value: unknown): void {
+  if (!execution.isOpen) return;
   try {
     encode(execution, value);
   } catch (error) {
@@ -342,12 +345,18 @@ function isTooLarge(execution: Execution, text: string): boolean {
 }
 
 function give(execution: Execution, arm: number, text: string): void {
-  pending.delete(execution.number);
+  close(execution);
   emitEffect(EffectKind.VALUE, execution.number, arm, text);
 }
 
-function fail(execution: Execution, phase: number, error: unknown): void {
+function close(execution: Execution): void {
+  execution.isOpen = false;
   pending.delete(execution.number);
+}
+
+function fail(execution: Execution, phase: number, error: unknown): void {
+  if (!execution.isOpen) return;
+  close(execution);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
 }
 

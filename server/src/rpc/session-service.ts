@@ -23,7 +23,21 @@ const LABELS = 64;
 export function sessionService(sessions: Sessions, logger: Logger): SessionServiceServer {
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
   return {
-    createSession: handle(async (request) => ({ session: sessionMessage(await create(sessions, request)) })),
+    createSession: handle(async (request, context) => {
+      let isCancelled = false;
+      context.onCancelled(() => {
+        isCancelled = true;
+      });
+      // Without a request id nobody can ask again, so whatever was set up has to end with the call.
+      const isLost = (): boolean => isCancelled && request.requestId === "";
+      const session = await create(
+        sessions,
+        request,
+        request.requestId === "" ? context.deadline : Number.POSITIVE_INFINITY,
+      );
+      if (isLost()) await sessions.delete(session.sessionId);
+      return { session: sessionMessage(session) };
+    }),
     getSession: handle((request) => ({ session: sessionMessage(sessions.get(request.sessionId)) })),
     listSessions: handle((request) => {
       const { pageSize } = request;
@@ -52,7 +66,7 @@ export function sessionService(sessions: Sessions, logger: Logger): SessionServi
   };
 }
 
-function create(sessions: Sessions, request: CreateSessionRequest): Promise<Session> {
+function create(sessions: Sessions, request: CreateSessionRequest, deadline: number): Promise<Session> {
   if (request.snapshotId !== "") throw unimplemented("snapshot_id");
   if (!(request.durability in Durability) || request.durability === Durability.UNRECOGNIZED) {
     throw invalid("durability", "is not known");
@@ -84,6 +98,7 @@ function create(sessions: Sessions, request: CreateSessionRequest): Promise<Sess
     setup: request.setup,
     requestId,
     digest: requestId === "" ? "" : digest(),
+    deadline,
   });
 }
 

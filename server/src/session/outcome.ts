@@ -118,20 +118,37 @@ const MAXIMUM_FRAMES = 100;
 /** What the engine calls code at top level, and functions without a name. */
 const UNNAMED: ReadonlySet<string> = new Set(["<eval>", "<anonymous>"]);
 
-/** `    at name (file:line:column)`, `    at name (native)`, or without a name where the source did not parse. */
-const FRAME = /^\s*at (?:(.*?) \()?(.*?)(?::(\d+))?(?::(\d+))?\)?$/;
-
+/**
+ * One line of a stack: `at name (file:line:column)`, `at name (native)`, or without a name where the source did not parse.
+ * Guest code writes what it likes into it, so nothing here takes longer than the line is long.
+ */
 function frameOf(line: string): Frame[] {
-  const match = FRAME.exec(line);
-  if (match === null) return [];
-  const [, functionName = "", filename = "", lineNumber = "0", column = "0"] = match;
-  const name = UNNAMED.has(functionName) ? "" : functionName;
+  const text = line.trim();
+  if (!text.startsWith("at ") || text.length > LONGEST_LINE) return [];
+  const open = text.endsWith(")") ? text.lastIndexOf(" (") : -1;
+  const functionName = open < 0 ? "" : text.slice(3, open);
+  const place = open < 0 ? text.slice(3) : text.slice(open + 2, -1);
+  const parts = place.split(":");
+  const column = numberAtEnd(parts);
+  const lineNumber = numberAtEnd(parts);
+  const filename = parts.join(":");
   return [
     {
-      functionName: name,
+      functionName: UNNAMED.has(functionName) ? "" : functionName,
       filename: filename === "native" ? "" : filename,
-      line: Number(lineNumber),
-      column: Number(column),
+      // With one number alone it is the line.
+      line: lineNumber ?? column ?? 0,
+      column: lineNumber === undefined ? 0 : (column ?? 0),
     },
   ];
+}
+
+const LONGEST_LINE = 2_000;
+
+/** Takes the last part off if it is a number and not the only part. */
+function numberAtEnd(parts: string[]): number | undefined {
+  const last = parts.at(-1) ?? "";
+  if (parts.length < 2 || last.length > 9 || !/^\d+$/.test(last)) return undefined;
+  parts.pop();
+  return Number(last);
 }

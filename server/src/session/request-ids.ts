@@ -16,7 +16,8 @@ interface Known<T> {
   readonly since: number;
   /** The outcome, running or done; gone when it left the window. */
   outcome: Promise<T> | undefined;
-  bytes: number;
+  /** Of the outcome, once it is there: what still runs is never dropped. */
+  bytes: number | undefined;
 }
 
 export class RequestIds<T> {
@@ -42,9 +43,8 @@ export class RequestIds<T> {
     const known = this.#known.get(requestId);
     if (known !== undefined) return this.#repeat(requestId, known, digest);
     const outcome = run();
-    const entry: Known<T> = { digest, since: now, outcome, bytes: 0 };
+    const entry: Known<T> = { digest, since: now, outcome, bytes: undefined };
     this.#known.set(requestId, entry);
-    this.#outcomes++;
     outcome.then(
       (value) => this.#keep(entry, value),
       // A request that was refused did nothing: its id is free again.
@@ -75,17 +75,20 @@ export class RequestIds<T> {
   }
 
   #keep(entry: Known<T>, outcome: T): void {
-    if (entry.outcome === undefined) return;
-    entry.bytes = this.#sizeOf(outcome);
-    this.#bytes += entry.bytes;
+    const bytes = this.#sizeOf(outcome);
+    entry.bytes = bytes;
+    this.#bytes += bytes;
+    this.#outcomes++;
+    // One that is over the bound by itself goes at once, in place of all others.
+    if (bytes > OUTCOME_BYTES) return this.#dropOutcome(entry);
     for (const oldest of this.#known.values()) {
       if (this.#outcomes <= OUTCOMES && this.#bytes <= OUTCOME_BYTES) break;
-      if (oldest !== entry) this.#dropOutcome(oldest);
+      this.#dropOutcome(oldest);
     }
   }
 
   #dropOutcome(entry: Known<T>): void {
-    if (entry.outcome === undefined) return;
+    if (entry.outcome === undefined || entry.bytes === undefined) return;
     entry.outcome = undefined;
     this.#outcomes--;
     this.#bytes -= entry.bytes;
@@ -96,12 +99,14 @@ export class RequestIds<T> {
     this.#known.delete(requestId);
   }
 
-  /** Entries stand in the order they came, so the oldest are first. */
+  /** Entries stand in the order they came, so the oldest are first; what still runs is passed over. */
   #expire(now: number): void {
     for (const [requestId, entry] of this.#known) {
-      if (this.#known.size > IDS || now - entry.since > 2 * WINDOW) this.#forget(requestId, entry);
-      else if (now - entry.since > WINDOW) this.#dropOutcome(entry);
-      else break;
+      const age = now - entry.since;
+      if (this.#known.size <= IDS && age <= WINDOW) break;
+      if (entry.bytes === undefined) continue;
+      if (this.#known.size > IDS || age > 2 * WINDOW) this.#forget(requestId, entry);
+      else this.#dropOutcome(entry);
     }
   }
 }

@@ -2,7 +2,6 @@
 import { randomUUID } from "node:crypto";
 import type { TurnResult } from "../engine/engine.js";
 import type { TurnInput } from "../engine/kernel-protocol.js";
-import type { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
 import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason } from "./outcome.js";
@@ -26,7 +25,7 @@ export class RunningExecution implements Execution {
   readonly #console: ConsoleEntry[] = [];
   readonly #deadline: NodeJS.Timeout | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
-  #reject: (error: SessionError) => void = () => undefined;
+  #reject: (error: Error) => void = () => undefined;
   /** Why it is being stopped; undefined while nobody asked for it. */
   #stopCause: StopReason | undefined;
   /** What it means when the budget of its turn is over. */
@@ -117,6 +116,7 @@ export class RunningExecution implements Execution {
       return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
     }
     for (const effect of result.effects) {
+      if (!("execution" in effect) || effect.execution !== this.#number) continue;
       if (effect.kind === "value") return this.#ended({ kind: "value", value: resultOf(effect) }, memoryBytes, false);
       if (effect.kind === "exception") {
         return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, false);
@@ -154,7 +154,7 @@ export class RunningExecution implements Execution {
     this.#resolve(outcome);
   }
 
-  reject(error: SessionError): void {
+  reject(error: Error): void {
     clearTimeout(this.#deadline);
     this.#reject(error);
   }

@@ -153,8 +153,13 @@ export class Session {
       begin: () => execution.turn(),
       done: (result) => {
         this.#executions.delete(executionId);
-        execution.account(result);
-        this.#settle(execution, result);
+        try {
+          execution.account(result);
+          this.#settle(execution, result);
+        } catch (error) {
+          // Texts of a session that broke its engine could be anything.
+          execution.reject(error instanceof Error ? error : new Error(String(error)));
+        }
       },
       abandon: (error) => {
         this.#executions.delete(executionId);
@@ -193,7 +198,10 @@ export class Session {
         begin: () => ({ input, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
         done: (result) => {
           if (this.#ended !== undefined) return reject(this.#ended);
-          if (result.kind === "undone") return reject(new Error(`a turn of the kernel was undone: ${result.message}`));
+          if (result.kind === "undone") {
+            const message = "the session has not the memory or the time left to answer this";
+            return reject(new SessionError("QUOTA_EXCEEDED", message, { ids: { session_id: this.sessionId } }));
+          }
           const refusal = refusalOf(result, this.sessionId);
           if (refusal !== undefined) return reject(refusal);
           resolve(result.effects.find((effect) => effect.kind === "answer") ?? { count: 0, text: "" });

@@ -30,6 +30,8 @@ export interface CreateOptions {
   readonly setup: string;
   readonly requestId: string;
   readonly digest: string;
+  /** Milliseconds since the epoch by which the setup has to be through; Infinity for none. */
+  readonly deadline: number;
 }
 
 type Ending = "SESSION_DELETED" | "SESSION_EXPIRED";
@@ -43,7 +45,7 @@ export class Sessions {
   /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. */
-  readonly #nascent = new Set<string>();
+  readonly #nascent = new Map<string, Session>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
   #nextNumber = 1;
@@ -159,6 +161,7 @@ export class Sessions {
 
   *#all(): Generator<Session> {
     for (const { session } of this.#sessions.values()) yield session;
+    yield* this.#nascent.values();
     yield* this.#alone;
   }
 
@@ -184,7 +187,7 @@ export class Sessions {
       limits,
       idleTtl: options.idleTtl || DEFAULT_IDLE_TTL,
     });
-    this.#nascent.add(sessionId);
+    this.#nascent.set(sessionId, session);
     try {
       await this.#prepare(session, options);
       this.#sessions.set(sessionId, { session, number: this.#nextNumber++ });
@@ -203,7 +206,7 @@ export class Sessions {
     if (options.setup === "") return;
     const { outcome } = session.submit(
       { kind: "execute", code: options.setup, filename: "setup.js", bindings: new Map() },
-      { encoding: 4, handleGroup: "", requestId: "", digest: "", deadline: Number.POSITIVE_INFINITY },
+      { encoding: 4, handleGroup: "", requestId: "", digest: "", deadline: options.deadline },
     );
     const { result } = await outcome;
     if (result.kind === "exception") throw invalid("setup", `threw ${describe(result.exception)}`);

@@ -71,5 +71,7 @@ export interface BaseImage {
 /** End of the heap in use, rounded up to a page. */
 export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">): number {
   const top = (words[layout.sbrkWord >> 2] ?? 0) >>> 0;
-  return Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
+  // Guest code that broke the engine could have written anything there.
+  const end = Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
+  return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
 }

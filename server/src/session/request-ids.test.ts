@@ -1,0 +1,60 @@
+import { describe, expect, test } from "vitest";
+import { RequestIds } from "./request-ids.js";
+
+const MEBIBYTE = 1 << 20;
+const sized = (): RequestIds<string> => new RequestIds<string>(({ length }) => length);
+
+describe("a request id", () => {
+  test("runs its request once, and gives the same outcome again", async () => {
+    const ids = sized();
+    let runs = 0;
+    const run = async (): Promise<string> => `run ${++runs}`;
+    expect(await ids.once("a", "digest", run)).toBe("run 1");
+    expect(await ids.once("a", "digest", run)).toBe("run 1");
+    expect(await ids.once("b", "digest", run)).toBe("run 2");
+  });
+
+  test("gives a repeat the outcome of one that still runs", async () => {
+    const ids = sized();
+    let finish: (text: string) => void = () => undefined;
+    const first = ids.once("a", "d", () => new Promise<string>((resolve) => (finish = resolve)));
+    // Outcomes of others come and go meanwhile.
+    for (let i = 0; i < 1_500; i++) await ids.once(`other ${i}`, "d", async () => "x".repeat(2_000));
+    const repeat = ids.once("a", "d", async () => "again");
+    finish("first");
+    expect([await first, await repeat]).toEqual(["first", "first"]);
+  });
+
+  test("is refused for another request", async () => {
+    const ids = sized();
+    await ids.once("a", "one", async () => "");
+    expect(() => ids.once("a", "other", async () => "")).toThrow(
+      expect.objectContaining({ reason: "REQUEST_ID_REUSED" }),
+    );
+  });
+
+  test("is known longer than its outcome, and does not run again", async () => {
+    const ids = sized();
+    await ids.once("a", "d", async () => "");
+    for (let i = 0; i < 1_000; i++) await ids.once(`other ${i}`, "d", async () => "");
+    expect(() => ids.once("a", "d", async () => "again")).toThrow(
+      expect.objectContaining({ reason: "OUTCOME_EXPIRED" }),
+    );
+  });
+
+  test("with a large outcome costs the others nothing", async () => {
+    const ids = sized();
+    await ids.once("small", "d", async () => "kept");
+    await ids.once("large", "d", async () => "x".repeat(2 * MEBIBYTE));
+    expect(await ids.once("small", "d", async () => "again")).toBe("kept");
+    expect(() => ids.once("large", "d", async () => "again")).toThrow(
+      expect.objectContaining({ reason: "OUTCOME_EXPIRED" }),
+    );
+  });
+
+  test("whose request was refused is free again", async () => {
+    const ids = sized();
+    await expect(ids.once("a", "one", () => Promise.reject(new Error("refused")))).rejects.toThrow("refused");
+    expect(await ids.once("a", "other", async () => "runs")).toBe("runs");
+  });
+});
