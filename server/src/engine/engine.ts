@@ -5,81 +5,37 @@
  * delays nobody but the session that stuck it. A worker whose turn is past its budget and a grace is ended, the pages of
  * its session are put back, and a warm spare takes its place.
  */
-import { decodeEffects, type Effect, encodeInput, type TurnInput } from "./kernel-protocol.js";
+import { encodeInput } from "./kernel-protocol.js";
+import {
+  clearConsole,
+  type Ending,
+  endingOf,
+  type Group,
+  neverBegan,
+  type PendingTurn,
+  sourcesOf,
+  type Turn,
+  type TurnSpec,
+  undone,
+} from "./pending-turn.js";
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
+import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
-import {
-  MAXIMUM_BATCH,
-  NEVER_BEGAN,
-  type SharedEngine,
-  type Source,
-  type TurnReply,
-  type UndoReason,
-} from "./worker/messages.js";
+import { MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
+
+export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
+
+/** The most turns that `run` takes at once. */
+export const MAXIMUM_TURNS = MAXIMUM_BATCH;
 
 export interface EngineOptions {
   /** Worker threads that run turns; one more is kept warm as a spare. */
   readonly workers: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
-}
-
-/** One turn that is to be run. */
-export interface TurnSpec {
-  readonly input: TurnInput;
-  /** Milliseconds it may hold a worker. */
-  readonly budget: number;
-  /** UTF-8 bytes of console entries that may leave. */
-  readonly consoleBytes: number;
-  /** Called once, with how it ended. */
-  readonly done: (result: TurnResult) => void;
-}
-
-export type TurnResult = Ending & {
-  /** Console entries as JSON text, in order; also those of an undone turn. */
-  readonly console: readonly string[];
-  /** True when entries beyond the limit were left out. */
-  readonly consoleTruncated: boolean;
-};
-
-type Ending = {
-  /** Milliseconds since the epoch when the guest began. */
-  readonly startedAt: number;
-  /** Milliseconds the turn held a worker. */
-  readonly cpuTime: number;
-} & (
-  | { readonly kind: "committed"; readonly effects: readonly Effect[] }
-  | {
-      readonly kind: "undone";
-      readonly reason: UndoReason;
-      readonly message: string;
-      /** False when it was stopped before any of it ran. */
-      readonly began: boolean;
-    }
-);
-
-/** A turn on its way. */
-export interface Turn {
-  /** Ends the turn soon, wherever it is; its result is then `undone` with reason `stopped`, unless it was faster. */
-  stop(): void;
-}
-
-/** The most turns that `run` takes at once. */
-export const MAXIMUM_TURNS = MAXIMUM_BATCH;
-
-interface PendingTurn extends PostedTurn {
-  readonly memory: SessionMemory;
-  console: string[];
-  consoleTruncated: boolean;
-  readonly done: (result: TurnResult) => void;
-}
-
-interface Group {
-  readonly memory: SessionMemory;
-  turns: PendingTurn[];
 }
 
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
@@ -102,7 +58,7 @@ export class Engine {
   readonly #idle = new Set<WorkerThread>();
   /** Turns that are posted, by their number. */
   readonly #turns = new Map<number, PendingTurn>();
-  #waiting: Group[] = [];
+  readonly #waiting = new TurnQueue();
   #endOfTick: (() => void)[] = [];
   /** More may come at once, so nothing is posted yet. */
   #isGathering = false;
@@ -199,7 +155,9 @@ export class Engine {
     await Promise.all([...this.#workers, this.#spare].map((worker) => worker.terminate()));
     const ending = undone("stopped", "the server stopped");
     for (const turn of this.#turns.values()) this.#settle(turn, ending);
-    for (const { turns } of this.#waiting) for (const turn of turns) this.#settle(turn, ending);
+    for (const { turns } of this.#waiting.take(Number.POSITIVE_INFINITY)) {
+      for (const turn of turns) this.#settle(turn, ending);
+    }
   }
 
   #pend(group: Group, { input, budget, consoleBytes, done }: TurnSpec): Turn {
@@ -236,7 +194,10 @@ export class Engine {
       const share = Math.ceil(this.#waiting.length / this.#idle.size);
       const worker = this.#nextWorker();
       if (worker === undefined) return;
-      const batch = this.#takeWaiting(worker, share);
+      const batch =
+        this.#options.rotateWorkers === true
+          ? this.#waiting.take(1)
+          : this.#waiting.take(share, this.#workers.indexOf(worker));
       if (batch.length === 0) return;
       this.#post(worker, batch);
     }
@@ -244,33 +205,12 @@ export class Engine {
 
   /** The worker of the session that waits longest if it is free, else any that may run it. */
   #nextWorker(): WorkerThread | undefined {
-    const [group] = this.#waiting;
+    const group = this.#waiting.first;
     const last = this.#workers[group?.memory.lastWorker ?? -1];
     const rotates = this.#options.rotateWorkers === true;
     if (last !== undefined && !rotates && this.#idle.has(last)) return last;
     for (const worker of this.#idle) if (!rotates || worker !== last) return worker;
     return undefined;
-  }
-
-  /** Removes up to `share` groups from those that wait: the first, then those of this worker, then others. */
-  #takeWaiting(worker: WorkerThread, share: number): Group[] {
-    const index = this.#workers.indexOf(worker);
-    const [first] = this.#waiting;
-    if (share === 1 || first === undefined || this.#options.rotateWorkers === true) return this.#waiting.splice(0, 1);
-    const batch: Group[] = [];
-    let turns = 0;
-    const takeIf = (suits: (group: Group) => boolean): void => {
-      this.#waiting = this.#waiting.filter((group) => {
-        if (batch.length >= share || turns + group.turns.length > MAXIMUM_BATCH || !suits(group)) return true;
-        turns += group.turns.length;
-        batch.push(group);
-        return false;
-      });
-    };
-    takeIf((group) => group === first);
-    takeIf(({ memory }) => memory.lastWorker === index);
-    takeIf(() => true);
-    return batch;
   }
 
   #post(worker: WorkerThread, batch: readonly Group[]): void {
@@ -297,11 +237,7 @@ export class Engine {
       if (!worker.requestStop(turn)) this.#settle(turn, neverBegan());
       return;
     }
-    const group = this.#waiting.find(ofTurn);
-    if (group === undefined) return;
-    group.turns = group.turns.filter((other) => other !== turn);
-    if (group.turns.length === 0) this.#waiting.splice(this.#waiting.indexOf(group), 1);
-    this.#settle(turn, neverBegan());
+    if (this.#waiting.remove(turn)) this.#settle(turn, neverBegan());
   }
 
   #onReplies(worker: WorkerThread, replies: readonly TurnReply[]): void {
@@ -359,7 +295,7 @@ export class Engine {
         return false;
       }),
     }));
-    this.#waiting.unshift(...rest.filter(({ turns }) => turns.length > 0));
+    this.#waiting.putBack(rest.filter(({ turns }) => turns.length > 0));
     for (const turn of stopped) this.#settle(turn, neverBegan());
   }
 
@@ -437,37 +373,3 @@ export class Engine {
 
 /** Turn numbers fit into a signed word, with room for a group. */
 const LAST_TURN = 2 ** 31 - 1 - MAXIMUM_BATCH;
-
-function endingOf(reply: TurnReply): Ending {
-  const { startedAt, cpuTime } = reply;
-  if (reply.kind === "committed") {
-    try {
-      return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
-    } catch (error) {
-      // Nothing that comes out of a session's memory may stop the server, whatever broke there.
-      return { ...undone("trap", String(error)), startedAt, cpuTime };
-    }
-  }
-  const { reason, message, began } = reply;
-  return { kind: "undone", reason, message, began, startedAt, cpuTime };
-}
-
-function sourcesOf(input: TurnInput): Source[] {
-  if (input.kind !== "run" || input.command.kind !== "execute") return [];
-  const { code, filename, bindings } = input.command;
-  return [{ code, filename, bindings: [...bindings.keys()] }];
-}
-
-function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
-  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0, began: true };
-}
-
-function neverBegan(): Ending {
-  return { ...undone("stopped", NEVER_BEGAN), began: false };
-}
-
-function clearConsole(turn: PendingTurn | undefined): void {
-  if (turn === undefined) return;
-  turn.console = [];
-  turn.consoleTruncated = false;
-}

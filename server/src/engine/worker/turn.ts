@@ -2,19 +2,12 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
-import { type CompiledScript, compileScript } from "../../compile/script.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import {
-  EVAL_COMPILE_ONLY,
-  EVAL_GLOBAL,
-  EVAL_GLOBAL_ASYNC,
-  Instance,
-  type InstanceHost,
-  OutOfGuestMemory,
-} from "./instance.js";
-import { CELLS_FOR_NUMBERS, Cell, HEAP_START } from "./layout.js";
+import { readEffects, writeNumbers } from "./crossing.js";
+import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import { Cell, HEAP_START } from "./layout.js";
 import type {
   BatchRequest,
   EncodedEffects,
@@ -27,6 +20,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
 const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
@@ -35,9 +29,6 @@ const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as c
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
 
 const JOBS_AT_ONCE = 512;
-/** Compiled scripts a worker keeps; when there are more it begins anew. */
-const COMPILED_SCRIPTS = 1000;
-const LONGEST_KEPT_SOURCE = 65_536;
 
 /** Ends a turn that must be undone; never seen by guest code, which runs on another stack. */
 class TurnStopped extends Error {
@@ -73,7 +64,7 @@ export class TurnRunner implements InstanceHost {
   readonly #checkpoint: SharedArrayBuffer;
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
-  readonly #scripts = new Map<string, CompiledScript>();
+  readonly #evaluator: SourceEvaluator;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -90,6 +81,7 @@ export class TurnRunner implements InstanceHost {
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
+    this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -224,12 +216,12 @@ export class TurnRunner implements InstanceHost {
 
   #enter(instance: Instance, input: EncodedInput): EncodedEffects {
     const engine = instance.exports;
-    const { context, enter, flush, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
+    const { context, enter, flush, cells, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
-    this.#free(instance, this.#callKernel(instance, enter, this.#writeNumbers(instance, input)));
+    this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = this.#readEffects(instance, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed));
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -237,31 +229,6 @@ export class TurnRunner implements InstanceHost {
     const words = instance.words;
     if ((words[sbrkWord >> 2] ?? 0) > heapTop) words[gcThresholdWord >> 2] = 0;
     return effects;
-  }
-
-  /** Puts the numbers of an input where the kernel reads them; gives the text it is called with. */
-  #writeNumbers(instance: Instance, { numbers, text }: EncodedInput): string {
-    const cells = this.#engine.baseImage.layout.cells >> 2;
-    const words = instance.words;
-    if (numbers.length > CELLS_FOR_NUMBERS) {
-      words[cells + Cell.INPUT_LENGTH] = -1;
-      return `[${numbers.join(",")}]\n${text}`;
-    }
-    words[cells + Cell.INPUT_LENGTH] = numbers.length;
-    words.set(numbers, cells + Cell.INPUT);
-    return text;
-  }
-
-  #readEffects(instance: Instance, text: string): EncodedEffects {
-    const cells = this.#engine.baseImage.layout.cells >> 2;
-    const words = instance.words;
-    const count = words[cells + Cell.EFFECT_COUNT] ?? 0;
-    const held = count < 0 ? CELLS_FOR_NUMBERS : count * 4;
-    const numbers = Array.from(words.subarray(cells + Cell.EFFECTS, cells + Cell.EFFECTS + held));
-    if (count >= 0) return { numbers, text };
-    const end = text.indexOf("\n");
-    const rest = JSON.parse(text.slice(0, end)) as number[][];
-    return { numbers: [...numbers, ...rest.flat()], text: text.slice(end + 1) };
   }
 
   /** Calls an entry of the kernel with one text; gives its result, an owned `JSValue*`. */
@@ -275,17 +242,6 @@ export class TurnRunner implements InstanceHost {
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
     return this.#checked(instance, result);
-  }
-
-  #compiled(source: Source): CompiledScript {
-    const key = `${source.bindings.join(",")};${source.code}`;
-    let script = this.#scripts.get(key);
-    if (script === undefined) {
-      script = compileScript(source.code, source.bindings);
-      if (this.#scripts.size >= COMPILED_SCRIPTS) this.#scripts.clear();
-      if (key.length < LONGEST_KEPT_SOURCE) this.#scripts.set(key, script);
-    }
-    return script;
   }
 
   #drainJobs(instance: Instance): void {
@@ -387,38 +343,8 @@ export class TurnRunner implements InstanceHost {
   #evaluate(instance: Instance, index: number): number {
     const source = this.#sources[index];
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
-    const engine = instance.exports;
-    const { context, declare } = this.#engine.baseImage.layout;
-    const script = this.#compiled(source);
-    if (script.variables.length + script.constants.length > 0) {
-      this.#free(instance, this.#callKernel(instance, declare, JSON.stringify([script.variables, script.constants])));
-    }
-    if (script.isUnparsed) return this.#syntaxErrorOf(instance, source);
-    const code = instance.writeText(script.source);
-    const name = instance.writeText(source.filename);
-    const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, EVAL_GLOBAL_ASYNC);
-    engine.free(code.pointer);
-    engine.free(name.pointer);
-    return result;
-  }
-
-  /** The engine words the error of a source that could not be parsed here; it is never run, for it would lack its rewrite. */
-  #syntaxErrorOf(instance: Instance, source: Source): number {
-    const engine = instance.exports;
-    const { context } = this.#engine.baseImage.layout;
-    const name = instance.writeText(source.filename);
-    const evaluate = (text: string, flags: number): number => {
-      const code = instance.writeText(text);
-      const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, flags);
-      engine.free(code.pointer);
-      return result;
-    };
-    let result = evaluate(source.code, EVAL_GLOBAL_ASYNC | EVAL_COMPILE_ONLY);
-    const exception = engine.QTS_ResolveException(context, result);
-    this.#free(instance, result);
-    const thrown = exception === 0 ? 0 : engine.QTS_Throw(context, exception);
-    result = thrown || evaluate('throw new SyntaxError("this source cannot be run with bindings")', EVAL_GLOBAL);
-    engine.free(name.pointer);
-    return result;
+    return this.#evaluator.evaluate(instance, source, (names) =>
+      this.#free(instance, this.#callKernel(instance, this.#engine.baseImage.layout.declare, names)),
+    );
   }
 }
