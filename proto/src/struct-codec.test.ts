@@ -173,18 +173,15 @@ describe("limits", () => {
     expect(tooLarge).toHaveProperty("message", expect.stringContaining("send it as json"));
   });
 
-  it("refuse a list of a million numbers at once", () => {
+  it("refuse a list of a million numbers", () => {
     const million = `[${"1,".repeat(999_999)}1]`;
     const element = toBinary(ValueSchema, fromJson(ValueSchema, [1])).subarray(2);
     const elements = new Uint8Array(element.length * 1_000_000);
     for (let i = 0; i < 1_000_000; i++) elements.set(element, i * element.length);
     const bytes = new BinaryWriter().uint32(50).bytes(elements).finish();
 
-    const start = performance.now();
     expect(decode(bytes)).toBeInstanceOf(InvalidData);
-    expect(performance.now() - start).toBeLessThan(20);
     expect(() => encode(million)).toThrow(StructLimitError);
-    expect(performance.now() - start).toBeLessThan(500);
   });
 });
 
