@@ -29,13 +29,13 @@ describe("a session", () => {
   });
 
   test("is kept by use, and not by being looked at", async () => {
-    const session = await client.createSession({ idleTtl: 400 });
+    const session = await client.createSession({ idleTtl: 1_500 });
     for (let i = 0; i < 4; i++) {
-      await sleep(150);
+      await sleep(500);
       await session.execute("1");
     }
     for (let i = 0; i < 4; i++) {
-      await sleep(150);
+      await sleep(500);
       await failure(session.info());
     }
     await expect(session.info()).rejects.toMatchObject({ reason: "SESSION_EXPIRED" });
@@ -78,7 +78,7 @@ describe("a session", () => {
 
   test("is seen by nobody before its setup has run", async () => {
     const sessionId = `nascent-${Date.now()}`;
-    const spin = "const end = Date.now() + 300; while (Date.now() < end);";
+    const spin = "const end = Date.now() + 1000; while (Date.now() < end);";
     const creation = client.createSession({ sessionId, setup: spin });
     await sleep(100);
     await expect(client.attach(sessionId).info()).rejects.toMatchObject({ reason: "SESSION_NOT_FOUND" });
