@@ -91,7 +91,7 @@ function parse(argv: readonly string[]) {
 }
 
 /** `host:port`, with brackets around an IPv6 host. */
-export function parseAddress(address: string): { host: string; port: number } {
+function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);

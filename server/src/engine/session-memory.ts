@@ -39,7 +39,7 @@ const SEED_WORDS = 8;
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
-export function pagesFor(heapBytes: number): number {
+function pagesFor(heapBytes: number): number {
   return Math.min(MAXIMUM_PAGES, Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)));
 }
 

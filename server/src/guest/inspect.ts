@@ -206,7 +206,7 @@ export function className(value: object): string {
 type Brand = "Date" | "RegExp" | "Map" | "Set" | "Promise" | "ArrayBuffer" | "";
 
 /** What the engine itself takes an object for, whatever its prototype says. */
-export function brandOf(value: object): Brand {
+function brandOf(value: object): Brand {
   if (answers(dateValue, value)) return "Date";
   if (answers(mapSize, value)) return "Map";
   if (answers(setSize, value)) return "Set";
@@ -265,7 +265,7 @@ export function dataProperty(value: object, key: PropertyKey): unknown {
 }
 
 /** `Name: message`, as `Error.prototype.toString` would say it. */
-export function errorText(value: object): string {
+function errorText(value: object): string {
   const name = dataProperty(value, "name");
   const message = dataProperty(value, "message");
   const head = typeof name === "string" && name !== "" ? slice(name, 0, 200) : "Error";

@@ -17,7 +17,6 @@ export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
 export const { isFinite: isFiniteNumber } = Number;
-export const { imul } = Math;
 
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
@@ -28,7 +27,6 @@ function uncurried<F>(method: AnyFunction): F {
 
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
-export const charCodeAt = uncurried<(text: string, index: number) => number>(String.prototype.charCodeAt);
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
@@ -59,7 +57,6 @@ export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
-export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
 
