@@ -1,17 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { Livescope } from "@livescope/sdk";
-import { type RunningServer, startServer } from "@livescope/server";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import type { Livescope } from "@livescope/sdk";
+import { beforeAll, describe, expect, test } from "vitest";
+import { withServer } from "./support/server.js";
 
-let server: RunningServer;
+const served = withServer({ maximumSessions: 40 });
 let client: Livescope;
-beforeAll(async () => {
-  server = await startServer({ maximumSessions: 40 });
-  client = await Livescope.connect(server.address);
-});
-afterAll(async () => {
-  await client.close();
-  await server.close();
+beforeAll(() => {
+  client = served.client;
 });
 
 const failure = (promise: Promise<unknown>): Promise<unknown> =>

@@ -8,21 +8,14 @@ import {
   type Session,
   StoppedError,
 } from "@livescope/sdk";
-import { type RunningServer, startServer } from "@livescope/server";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { withServer } from "../support/server.js";
 
-let server: RunningServer;
+const served = withServer();
 let client: Livescope;
 let session: Session;
-
-beforeAll(async () => {
-  server = await startServer();
-  client = await Livescope.connect(server.address);
-});
-
-afterAll(async () => {
-  client?.close();
-  await server?.close();
+beforeAll(() => {
+  client = served.client;
 });
 
 beforeEach(async () => {
@@ -64,7 +57,7 @@ describe("a function keeps its scope", () => {
 
   it("when forty calls come at once", async () => {
     await session.execute("let total = 0; function inc() { return ++total }");
-    const clients = await Promise.all(Array.from({ length: 8 }, () => Livescope.connect(server.address)));
+    const clients = await Promise.all(Array.from({ length: 8 }, () => Livescope.connect(served.server.address)));
     try {
       const calls = clients.flatMap((other) => {
         const inc = other.attach(session.id).fn<[], number>("inc");

@@ -1,19 +1,12 @@
-import { GuestError, Handle, InvalidRequestError, Livescope, NotFoundError, type Session } from "@livescope/sdk";
-import { type RunningServer, startServer } from "@livescope/server";
-import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { GuestError, Handle, InvalidRequestError, type Livescope, NotFoundError, type Session } from "@livescope/sdk";
+import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { withServer } from "../support/server.js";
 
-let server: RunningServer;
+const served = withServer();
 let client: Livescope;
 let session: Session;
-
-beforeAll(async () => {
-  server = await startServer();
-  client = await Livescope.connect(server.address);
-});
-
-afterAll(async () => {
-  client?.close();
-  await server?.close();
+beforeAll(() => {
+  client = served.client;
 });
 
 beforeEach(async () => {

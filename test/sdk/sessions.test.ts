@@ -1,25 +1,18 @@
 import {
   AlreadyExistsError,
   InvalidRequestError,
-  Livescope,
+  type Livescope,
   LivescopeError,
   NotFoundError,
   type Session,
 } from "@livescope/sdk";
-import { type RunningServer, startServer } from "@livescope/server";
-import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
+import { withServer } from "../support/server.js";
 
-let server: RunningServer;
+const served = withServer();
 let client: Livescope;
-
-beforeAll(async () => {
-  server = await startServer();
-  client = await Livescope.connect(server.address);
-});
-
-afterAll(async () => {
-  client?.close();
-  await server?.close();
+beforeAll(() => {
+  client = served.client;
 });
 
 async function ids(labels: Record<string, string>): Promise<string[]> {

@@ -109,7 +109,7 @@ export class Engine {
 
   /** Gives a session's memory back. No turn of it may run or come any more. */
   releaseMemory(memory: SessionMemory): void {
-    for (const worker of this.#workers) worker.forget(memory.key);
+    this.#forget(memory);
     this.#memories.release(memory);
     this.#collectIfDue();
   }
