@@ -1,23 +1,38 @@
 /**
- * Bundles src/guest into one script, dist/guest/kernel.js, whose completion value is the kernel's `install` function.
- * The bundle is what every session's base image is made from, so it is minified.
+ * Bundles src/guest: the kernel into dist/guest/kernel.js, a script whose completion value is its `install` function, and
+ * each file of library/ into dist/guest/library/, a script whose completion value has what the file exports. The kernel is
+ * what every session's base image is made from, so it is minified; of a library guest code sees the names.
  */
-import { mkdirSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 
-const entry = fileURLToPath(new URL("./src/guest/kernel.ts", import.meta.url));
-const output = fileURLToPath(new URL("./dist/guest/kernel.js", import.meta.url));
+const source = new URL("./src/guest/", import.meta.url);
+const target = new URL("./dist/guest/", import.meta.url);
 
-const { outputFiles } = await build({
-  entryPoints: [entry],
-  bundle: true,
-  write: false,
-  format: "iife",
-  globalName: "kernel",
-  target: "es2023",
-  minify: true,
-  platform: "neutral",
-});
-mkdirSync(new URL("./dist/guest/", import.meta.url), { recursive: true });
-writeFileSync(output, `(()=>{"use strict";${outputFiles[0].text};return kernel.install})()`);
+async function bundle(entry, minifyIdentifiers) {
+  const { outputFiles } = await build({
+    entryPoints: [fileURLToPath(new URL(entry, source))],
+    bundle: true,
+    write: false,
+    format: "iife",
+    globalName: "bundle",
+    target: "es2023",
+    minifySyntax: true,
+    minifyWhitespace: true,
+    minifyIdentifiers,
+    platform: "neutral",
+  });
+  return outputFiles[0].text;
+}
+
+rmSync(target, { recursive: true, force: true });
+mkdirSync(new URL("library/", target), { recursive: true });
+const kernel = await bundle("kernel.ts", true);
+writeFileSync(new URL("kernel.js", target), `(()=>{"use strict";${kernel};return bundle.install})()`);
+for (const file of readdirSync(new URL("library/", source))) {
+  if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
+  const library = await bundle(`library/${file}`, false);
+  const output = new URL(`library/${file.replace(/\.ts$/, ".js")}`, target);
+  writeFileSync(output, `(()=>{"use strict";${library};return bundle})()`);
+}

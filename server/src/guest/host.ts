@@ -6,6 +6,7 @@ const LOG = 1;
 const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
+const LOAD_LIBRARY = 5;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -54,6 +55,11 @@ export function byteLength(text: string): number {
 /** Ends the turn: nothing that it did will have happened. */
 export function stopTurn(cause: number): void {
   dispatch(STOP, cause);
+}
+
+/** Runs the library of this name in the realm; gives what it exports. */
+export function loadLibrary(name: string): unknown {
+  return dispatch(LOAD_LIBRARY, name);
 }
 
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */

@@ -77,6 +77,18 @@ describe("the kernel", () => {
     );
   });
 
+  test("brings a library in when one of its names is first used", async () => {
+    const before = "Object.getOwnPropertyDescriptor(globalThis, 'btoa').get !== undefined";
+    expect(await execute(before)).toMatchObject(valueText("true"));
+    expect(await execute("atob(btoa('\\0\\xff~ '))  === '\\0\\xff~ ' && btoa('ab')")).toMatchObject(
+      valueText('"YWI="'),
+    );
+    expect(await execute(before)).toMatchObject(valueText("false"));
+    expect(await execute("btoa = 1; [btoa, typeof atob, String(atob)]")).toMatchObject(
+      valueText('[1,"function","function atob() {\\n    [native code]\\n}"]'),
+    );
+  });
+
   test("refuses text that is no JSON, naming the argument, and runs nothing", async () => {
     await execute("var ran = 0; function f() { ran++ }");
     for (const text of ["", "{", "1,2", "undefined", "1 2", "[1]]"]) {

@@ -32,6 +32,7 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
+import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 
@@ -58,6 +59,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installProxies();
   installRandom();
   installConsole(() => running);
+  defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });

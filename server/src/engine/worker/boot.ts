@@ -26,7 +26,7 @@ const RUNTIME_STRUCT_WORDS = 128;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
 /** `JS_STRIP_SOURCE`. */
-const STRIP_SOURCE = 1;
+export const STRIP_SOURCE = 1;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
@@ -35,7 +35,12 @@ export const KERNEL_FILENAME = "livescope:kernel";
 
 const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
 
-export function buildBaseImage(modules: EngineModules, kernelSource: string): BaseImage {
+/** @param libraries sources that sessions load later, by name; part of the digest, since snapshots hold what was loaded */
+export function buildBaseImage(
+  modules: EngineModules,
+  kernelSource: string,
+  libraries: ReadonlyMap<string, string>,
+): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
   const instance = Instance.boot(modules, memory, NO_HOST);
   const engine = instance.exports;
@@ -76,24 +81,31 @@ export function buildBaseImage(modules: EngineModules, kernelSource: string): Ba
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
   clearFreeHeap(modules, instance, sbrkWord);
-  const layout: Layout = { runtime, context, enter, flush, declare, argv, cells, sbrkWord, gcThresholdWord };
+  const layout: Layout = {
+    runtime,
+    context,
+    enter,
+    flush,
+    declare,
+    argv,
+    cells,
+    sbrkWord,
+    gcThresholdWord,
+    stripFlags,
+  };
   const runs = nonZeroRuns(instance, layout);
+  const digest = createHash("sha256").update(modules.engineDigest).update(kernelSource);
+  for (const [name, source] of libraries) digest.update(name).update(source);
   return {
     layout,
     runs,
     size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0),
-    digest: createHash("sha256").update(modules.engineDigest).update(kernelSource).digest("hex"),
+    digest: digest.digest("hex"),
   };
 }
 
 function evaluate(instance: Instance, context: number, source: string, filename: string): number {
-  const engine = instance.exports;
-  const code = instance.writeText(source);
-  const name = instance.writeText(filename);
-  const result = engine.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, EVAL_GLOBAL);
-  engine.free(code.pointer);
-  engine.free(name.pointer);
-  return must(instance, context, result, `evaluating ${filename}`);
+  return must(instance, context, instance.evaluate(context, source, filename, EVAL_GLOBAL), `evaluating ${filename}`);
 }
 
 function must(instance: Instance, context: number, value: number, what: string): number {

@@ -147,6 +147,16 @@ export class Instance {
     return text;
   }
 
+  /** Evaluates a source; gives an owned `JSValue*`, an exception included. */
+  evaluate(context: number, source: string, filename: string, flags: number): number {
+    const code = this.writeText(source);
+    const name = this.writeText(filename);
+    const result = this.exports.QTS_Eval(context, code.pointer, code.length, name.pointer, 0, flags);
+    this.exports.free(code.pointer);
+    this.exports.free(name.pointer);
+    return result;
+  }
+
   #refresh(): void {
     this.#bytes = Buffer.from(this.#memory.buffer);
     this.#words = new Int32Array(this.#memory.buffer);

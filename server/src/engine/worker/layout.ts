@@ -34,6 +34,8 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
+  /** The byte of the runtime that says what compiling strips. */
+  readonly stripFlags: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */

@@ -1,5 +1,6 @@
 /** The entry of a worker thread: builds or takes over the engine, then runs one turn per message. */
-import { readFileSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
+import { basename } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
@@ -28,11 +29,19 @@ post({ type: "ready" });
 
 function buildEngine(): SharedEngine {
   const modules = loadEngineModules();
-  const kernel = readFileSync(new URL("../../guest/kernel.js", import.meta.url), "utf8");
+  const guest = new URL("../../guest/", import.meta.url);
+  const kernel = readFileSync(new URL("kernel.js", guest), "utf8");
+  const folder = new URL("library/", guest);
+  const libraries = new Map(
+    readdirSync(folder)
+      .sort()
+      .map((file) => [basename(file, ".js"), readFileSync(new URL(file, folder), "utf8")]),
+  );
   const engine = {
     resume: modules.resume,
     exportNames: modules.exportNames,
-    baseImage: buildBaseImage(modules, kernel),
+    baseImage: buildBaseImage(modules, kernel, libraries),
+    libraries,
   };
   post({ type: "engine", engine });
   return engine;

@@ -14,6 +14,8 @@ export interface SharedEngine {
   readonly resume: WebAssembly.Module;
   readonly exportNames: ReadonlyMap<string, string>;
   readonly baseImage: BaseImage;
+  /** Sources of the guest's libraries, by name. */
+  readonly libraries: ReadonlyMap<string, string>;
 }
 
 /** Groups of different sessions that go to a worker together, to be run in order. */

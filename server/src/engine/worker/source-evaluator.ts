@@ -54,12 +54,6 @@ export class SourceEvaluator {
   }
 
   #run(instance: Instance, text: string, filename: string, flags: number): number {
-    const engine = instance.exports;
-    const code = instance.writeText(text);
-    const name = instance.writeText(filename);
-    const result = engine.QTS_Eval(this.#context, code.pointer, code.length, name.pointer, 0, flags);
-    engine.free(code.pointer);
-    engine.free(name.pointer);
-    return result;
+    return instance.evaluate(this.#context, text, filename, flags);
   }
 }

@@ -2,11 +2,11 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
-import { argument } from "./boot.js";
+import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
-import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import { EVAL_GLOBAL, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START } from "./layout.js";
 import type {
   BatchRequest,
@@ -23,7 +23,7 @@ import { NEVER_BEGAN } from "./messages.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4 } as const;
+const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -329,9 +329,23 @@ export class TurnRunner implements InstanceHost {
       case Ask.STOP:
         this.#stopped ??= KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap";
         return 0;
+      case Ask.LOAD_LIBRARY:
+        return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
+  #loadLibrary(instance: Instance, name: string): number {
+    const source = this.#engine.libraries.get(name);
+    if (source === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
+    const { context, stripFlags } = this.#engine.baseImage.layout;
+    // As of the kernel, its functions look like native ones.
+    instance.bytes[stripFlags] = STRIP_SOURCE;
+    const exports = instance.evaluate(context, source, KERNEL_FILENAME, EVAL_GLOBAL);
+    instance.bytes[stripFlags] = 0;
+    return exports;
   }
 
   #log(entry: string): void {
