@@ -41,6 +41,8 @@ export interface ExecutionInput {
   readonly valueBytes: number;
   /** The most handles the session may hold afterwards. */
   readonly handles: number;
+  /** Emitted values that may leave before the caller says that it takes more; undefined when it takes none at all. */
+  readonly credit: number | undefined;
 }
 
 export type TurnInput =
@@ -57,7 +59,23 @@ export type TurnInput =
       readonly handleGroup: string | undefined;
       readonly handleIds: readonly string[];
     }
-  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> };
+  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> }
+  /** The timer that is due next is called. */
+  | { readonly kind: "timer" }
+  /** The timer that is due next is taken away. */
+  | { readonly kind: "dropTimer" }
+  /** The caller of an execution takes more of its emitted values. */
+  | { readonly kind: "credit"; readonly execution: number; readonly credit: number }
+  /** Nothing is run; what can not go on any more says so. */
+  | { readonly kind: "look" };
+
+/** What every input says beside what is to be run. */
+export interface InputHeader {
+  /** More inputs are waiting for this session, so what is pending may still go on. */
+  readonly isMoreToCome: boolean;
+  /** Numbers of executions that were ended, of which nothing may run any more. */
+  readonly dropped: readonly number[];
+}
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
 export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
@@ -71,53 +89,70 @@ export type Effect =
       readonly text: string;
     }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
-  | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
+  | {
+      readonly kind: "emitted";
+      readonly execution: number;
+      readonly arm: "undefined" | "json" | "handle";
+      readonly text: string;
+    }
+  | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string };
 
-const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
+const INPUT_KIND = {
+  execute: 1,
+  call: 2,
+  inspect: 3,
+  release: 4,
+  defineGlobals: 5,
+  timer: 6,
+  dropTimer: 7,
+  credit: 8,
+  look: 9,
+} as const;
 const ARM = { undefined: 0, json: 1, handle: 2 } as const;
 const ARMS = ["undefined", "json", "handle"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
 const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput): EncodedInput {
+export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput {
   const writer = new InputWriter();
+  writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
+  writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);
+  writer.number(header.isMoreToCome ? 1 : 0);
+  writer.number(header.dropped.length);
+  for (const number of header.dropped) writer.number(number);
   switch (input.kind) {
     case "run":
       writeCommand(writer, input.command, input.execution);
       break;
     case "inspect":
-      writer.number(INPUT_KIND.inspect);
-      writer.number(0);
       writer.optionalText(input.handleId);
       writer.optionalText(input.path);
       writer.number(input.maximumProperties);
       break;
     case "release":
-      writer.number(INPUT_KIND.release);
-      writer.number(0);
       writer.number(input.all ? 1 : 0);
       writer.optionalText(input.handleGroup);
       writer.number(input.handleIds.length);
       for (const id of input.handleIds) writer.optionalText(id);
       break;
     case "defineGlobals":
-      writer.number(INPUT_KIND.defineGlobals);
-      writer.number(0);
       writer.values(input.globals);
+      break;
+    case "credit":
+      writer.number(input.credit);
       break;
   }
   return writer.finish();
 }
 
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
-  writer.number(INPUT_KIND[command.kind]);
-  writer.number(execution.number);
   writer.number(execution.encoding);
   writer.optionalText(execution.handleGroup);
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
+  writer.number(execution.credit ?? -1);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
@@ -183,9 +218,11 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
-      return { kind: "refused", reason: REFUSALS[detail] ?? "invalidJson", what: text };
+      return { kind: "refused", execution: subject, reason: REFUSALS[detail] ?? "invalidJson", what: text };
     case 4:
       return { kind: "answer", count: subject, text };
+    case 5:
+      return { kind: "emitted", execution: subject, arm: ARMS[detail] ?? "undefined", text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

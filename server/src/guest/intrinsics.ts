@@ -17,6 +17,7 @@ export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
 export const { isFinite: isFiniteNumber } = Number;
+export const { now: dateNow } = Date;
 
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
@@ -52,6 +53,13 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
 );
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
+
+const reject = Promise.reject;
+/** A promise rejected with this. */
+export function rejectedPromise(error: unknown): Promise<never> {
+  return apply(reject, KernelPromise, [error]) as Promise<never>;
+}
+const KernelPromise = Promise;
 
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;

@@ -21,7 +21,9 @@ afterAll(() => engine.close());
 
 async function turn(input: TurnInput): Promise<readonly Effect[]> {
   const result = await new Promise<TurnResult>((done) => {
-    engine.run(memory, [{ input, budget: GENEROUS, consoleBytes: 1_000, done }]);
+    engine.run(memory, [
+      { input, budget: GENEROUS, consoleBytes: 1_000, header: { isMoreToCome: false, dropped: [] }, done },
+    ]);
   });
   if (result.kind === "undone") throw new Error(`undone: ${result.reason} ${result.message}`);
   return result.effects;
@@ -31,7 +33,14 @@ async function run(command: Command, encoding: number): Promise<Effect> {
   const input: TurnInput = {
     kind: "run",
     command,
-    execution: { number: ++execution, encoding, handleGroup: "", valueBytes: 1 << 20, handles: 1000 },
+    execution: {
+      number: ++execution,
+      encoding,
+      handleGroup: "",
+      valueBytes: 1 << 20,
+      handles: 1000,
+      credit: undefined,
+    },
   };
   return settled(await turn(input));
 }

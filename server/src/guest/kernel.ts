@@ -3,9 +3,21 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
-import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
+import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { addCredit, installEmit } from "./emissions.js";
+import {
+  abandon,
+  beginExecution,
+  type Execution,
+  fail,
+  failOpen,
+  finish,
+  followEvaluation,
+  openExecution,
+  Phase,
+} from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
@@ -35,10 +47,12 @@ import {
 import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
 
 const NativePromise = Promise;
 
-let running = 0;
+/** More inputs are waiting: what is pending now may still go on. */
+let isMoreToCome = false;
 
 /** An input that names what is not there; nothing ran. */
 class Refused {
@@ -58,7 +72,9 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole(() => running);
+  installConsole(runningExecution);
+  installTimers();
+  installEmit();
   defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
@@ -73,44 +89,68 @@ function enter(text: string): void {
   beginInput(text);
   const kind = readNumber();
   const subject = readNumber();
+  isMoreToCome = readNumber() === 1;
+  for (let count = readNumber(); count > 0; count--) drop(readNumber());
+  enterContext(rootContext);
+  setTurnOwner(0);
   try {
-    switch (kind) {
-      case InputKind.EXECUTE:
-        return execute(begin(subject));
-      case InputKind.CALL:
-        return call(begin(subject));
-      case InputKind.INSPECT:
-        return inspectValue();
-      case InputKind.RELEASE:
-        return releaseHandles();
-      default:
-        return defineGlobals();
-    }
+    run(kind, subject);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    const refused = openExecution(subject);
+    if (refused !== undefined) abandon(refused);
     emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
   }
 }
 
-/** Called when the job queue is empty: nothing is left that could go on with what is still pending. */
-function flush(): string {
-  failPending();
-  setRunning(0);
-  setHandleCount(handleCount());
-  return takeEffects();
+function run(kind: number, subject: number): void {
+  switch (kind) {
+    case InputKind.EXECUTE:
+      return execute(begin(subject));
+    case InputKind.CALL:
+      return call(begin(subject));
+    case InputKind.TIMER:
+      return fireTimer();
+    case InputKind.DROP_TIMER:
+      return dropTimer();
+    case InputKind.CREDIT:
+      return addCredit(subject, readNumber());
+    case InputKind.INSPECT:
+      return inspectValue();
+    case InputKind.RELEASE:
+      return releaseHandles();
+    case InputKind.DEFINE_GLOBALS:
+      return defineGlobals();
+    default:
+      // Only to see what is left: whether anything can go on.
+      return undefined;
+  }
 }
 
-function setRunning(execution: number): void {
-  running = execution;
-  setCurrentExecution(execution);
+/** The host has ended an execution: nothing of it runs any more. */
+function drop(number: number): void {
+  const execution = openExecution(number);
+  if (execution === undefined) return;
+  dropTimersOf(execution);
+  abandon(execution);
+}
+
+/** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
+function flush(): string {
+  const timer = untilNextTimer();
+  if (timer < 0 && !isMoreToCome) failOpen();
+  enterContext(rootContext);
+  setNextTimer(timer);
+  setHandleCount(handleCount());
+  return takeEffects();
 }
 
 function begin(number: number): Execution {
   const encoding = readNumber();
   const group = readOptionalText();
   const valueBytes = readNumber();
-  setRunning(number);
-  return { isOpen: true, number, encoding, group, valueBytes, handles: readNumber() };
+  const handles = readNumber();
+  return beginExecution({ number, encoding, group, valueBytes, handles, credit: readNumber() });
 }
 
 function execute(execution: Execution): void {

@@ -109,7 +109,7 @@ function outcomeMessage(result: domain.Outcome["result"], encoding: Encoding): E
   }
 }
 
-function valueMessage(value: domain.Value, encoding: Encoding): Value {
+export function valueMessage(value: domain.Value, encoding: Encoding): Value {
   switch (value.kind) {
     case "json":
       return { kind: { $case: encoding === Encoding.UNSPECIFIED ? "data" : "json", value: value.text } };
@@ -149,7 +149,7 @@ const LEVELS = {
   error: ConsoleLevel.ERROR,
 } as const;
 
-function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
+export function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
   return {
     level: LEVELS[entry.level],
     text: entry.text,

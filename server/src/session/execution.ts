@@ -3,7 +3,15 @@
 export type { Command } from "../engine/kernel-protocol.js";
 
 import type { Limits } from "./limits.js";
-import type { Outcome } from "./outcome.js";
+import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
+
+/** Who takes what an execution brings out before it ends. */
+export interface ExecutionListener {
+  /** Guest code wrote to its console; the turn that did may still be undone. */
+  console(entry: ConsoleEntry): void;
+  /** A value left: it was given to `emit`, or a generator yielded it. */
+  emitted(value: Value): void;
+}
 
 export interface CommandOptions {
   readonly limits?: Partial<Limits> | undefined;
@@ -16,6 +24,8 @@ export interface CommandOptions {
   readonly digest: string;
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
+  /** Absent: console entries come with the outcome, and emitted values are dropped. */
+  readonly listener?: ExecutionListener;
 }
 
 export interface Execution {
@@ -24,4 +34,6 @@ export interface Execution {
   readonly outcome: Promise<Outcome>;
   /** Ends it: removed from the queue, or stopped and undone. Nothing happens to one that has ended. */
   cancel(): void;
+  /** The caller takes so many more emitted values. */
+  allow(credit: number): void;
 }

@@ -68,7 +68,7 @@ export interface Outcome {
   readonly undone: boolean;
 }
 
-export function resultOf(effect: Effect & { kind: "value" }): Value {
+export function encodedValue(effect: Effect & { kind: "value" | "emitted" }): Value {
   switch (effect.arm) {
     case "json":
       return { kind: "json", text: effect.text };
