@@ -34,8 +34,6 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
-  /** The byte of the runtime that says what compiling strips. */
-  readonly stripFlags: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
@@ -66,8 +64,6 @@ export interface BaseImage {
   readonly runs: readonly (readonly [address: number, bytes: Uint8Array])[];
   /** Sum of the runs, in bytes. */
   readonly size: number;
-  /** SHA-256 over engine and kernel, hexadecimal: names the engine build that a snapshot needs. */
-  readonly digest: string;
 }
 
 /** End of the heap in use, rounded up to a page. */
