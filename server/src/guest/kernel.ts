@@ -20,6 +20,7 @@ import {
   slice,
 } from "./intrinsics.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { installPlatform } from "./platform.js";
 import {
   Arm,
   beginInput,
@@ -32,7 +33,6 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 
@@ -59,7 +59,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installProxies();
   installRandom();
   installConsole(() => running);
-  defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
+  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });

@@ -2,11 +2,11 @@
 import { EVAL_COMPILE_ONLY, EVAL_GLOBAL, EngineAbort, IDLE_HOST, Instance } from "./instance.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
-/** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
+/** A name for the engine; it is stripped, so frames of the kernel carry none. */
 export const KERNEL_FILENAME = "livescope:kernel";
 
-/** `JS_STRIP_SOURCE`: functions look like native ones, and no session carries their text once for each level of nesting. */
-const STRIP_SOURCE = 1;
+/** `JS_STRIP_SOURCE | JS_STRIP_DEBUG`: functions look like native ones, and no session carries their text or their lines. */
+const STRIP_ALL = 3;
 const MAXIMUM_PAGES = 512;
 const RUNTIME_STRUCT_WORDS = 128;
 
@@ -18,7 +18,7 @@ export function compileGuest(modules: EngineModules, sources: ReadonlyMap<string
   const runtime = engine.QTS_NewRuntime();
   const stripFlags = findStripFlags(instance, runtime);
   const context = engine.QTS_NewContext(runtime, 0);
-  instance.bytes[stripFlags] = STRIP_SOURCE;
+  instance.bytes[stripFlags] = STRIP_ALL;
   const compiled = new Map<string, Uint8Array>();
   for (const [name, source] of sources) {
     const code = instance.evaluate(context, source, KERNEL_FILENAME, EVAL_GLOBAL | EVAL_COMPILE_ONLY);
