@@ -10,7 +10,7 @@
  *
  * The kernel is what every session's base image is made from, so its names are shortened; of a library guest code sees them.
  */
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -95,6 +95,32 @@ function givenModules(entry, kernelFiles) {
   };
 }
 
+/** Fits what comes from packages into the realm. */
+const packages = {
+  name: "packages",
+  setup({ onResolve, onLoad }) {
+    onResolve({ filter: /^tr46$/ }, ({ importer }) =>
+      importer.includes("whatwg-url") ? { path: resolve(source, "domain-to-ascii.ts") } : undefined,
+    );
+    onResolve({ filter: /^\.\/encoding$/ }, ({ importer }) =>
+      importer.includes("whatwg-url") ? { path: resolve(source, "utf8.ts") } : undefined,
+    );
+    // It would look for the very classes that are made of it, and whatever guest code calls Buffer.
+    onLoad({ filter: /@exodus.bytes.*\.js$/ }, ({ path }) => ({
+      contents: `const globalThis = {};\n${readFileSync(path, "utf8")}`,
+      loader: "js",
+    }));
+    // A table of thousands of small arrays takes the engine long to compile; as text, of ASCII alone, it is read in no time.
+    onLoad({ filter: /\.json$/ }, ({ path }) => {
+      const text = JSON.stringify(JSON.parse(readFileSync(path, "utf8"))).replace(
+        /[^\0-\x7f]/g,
+        (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, "0")}`,
+      );
+      return { contents: `module.exports = JSON.parse(${JSON.stringify(text)})`, loader: "js" };
+    });
+  },
+};
+
 rmSync(target, { recursive: true, force: true });
 mkdirSync(new URL("library/", target), { recursive: true });
 
@@ -104,7 +130,9 @@ placeOf("libraries.ts", "library");
 for (const file of readdirSync(folder)) {
   if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
   const entry = resolve(folder, file);
-  const { body, exports } = await bundle(entry, { plugins: [givenModules(entry, kernelFiles)] });
+  const { body, exports } = await bundle(entry, {
+    plugins: [givenModules(entry, kernelFiles), packages],
+  });
   const text = body
     .replace(/ofKernel\("([^"]+)","([^"]+)"\)/g, (_, from, name) => `given[${placeOf(from, name)}]`)
     .replace(/ofLibrary\("([^"]+)","([^"]+)"\)/g, 'given[0]("$1").$2');

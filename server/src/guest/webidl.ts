@@ -4,8 +4,9 @@ import { defineProperty, getOwnPropertyDescriptor, ownKeys } from "./intrinsics.
 // biome-ignore lint/complexity/noBannedTypes: any class
 type AnyClass = Function & { readonly prototype: object };
 
-/** Members are enumerable, and the class has a name for `Object.prototype.toString`. */
+/** Members are enumerable, and the class has its name, which the bundler may have changed, also for `Object.prototype.toString`. */
 export function asInterface(cls: AnyClass, name: string): void {
+  defineProperty(cls, "name", { __proto__: null, value: name, configurable: true } as PropertyDescriptor);
   makeEnumerable(cls.prototype);
   makeEnumerable(cls);
   defineProperty(cls.prototype, Symbol.toStringTag, {

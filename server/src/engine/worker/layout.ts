@@ -37,13 +37,13 @@ export interface Layout {
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 144;
+export const CELL_COUNT = 152;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
   /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
   SEED_GENERATION: 1,
-  /** Eight words of entropy. */
+  /** Eight words of entropy, for handle ids and `Math.random`. */
   SEED: 2,
   /** Handles the session holds. */
   HANDLE_COUNT: 10,
@@ -53,6 +53,8 @@ export const Cell = {
   EFFECT_COUNT: 12,
   INPUT: 16,
   EFFECTS: 80,
+  /** Eight words of entropy that only the guest's `crypto` draws on. */
+  KEY: 144,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
