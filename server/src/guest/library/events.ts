@@ -155,7 +155,7 @@ defineConstants(Event, [
 ]);
 
 class CustomEvent extends Event {
-  #detail: unknown;
+  readonly #detail: unknown;
 
   constructor(type: string, init: unknown = undefined) {
     requireArguments(arguments.length, 1, "CustomEvent");
@@ -165,13 +165,6 @@ class CustomEvent extends Event {
 
   get detail(): unknown {
     return this.#detail;
-  }
-
-  initCustomEvent(type: string, bubbles: unknown = false, cancelable: unknown = false, detail: unknown = null): void {
-    requireArguments(arguments.length, 1, "initCustomEvent");
-    if (dispatchOf(this).isDispatched) return;
-    this.initEvent(type, bubbles, cancelable);
-    this.#detail = detail;
   }
 }
 
