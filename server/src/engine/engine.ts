@@ -97,7 +97,7 @@ export class Engine {
 
   /** Names the engine build: wasm and kernel. */
   get digest(): string {
-    return this.#shared.baseImage.digest;
+    return this.#shared.digest;
   }
 
   /** Bytes every session starts with. */

@@ -42,8 +42,8 @@ export interface ExecutionInput {
   readonly valueBytes: number;
   /** The most handles the session may hold afterwards. */
   readonly handles: number;
-  /** Emitted values that may leave before the caller says that it takes more; undefined when it takes none at all. */
-  readonly credit: number | undefined;
+  /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
+  readonly credit?: number | undefined;
 }
 
 export type TurnInput =
@@ -73,6 +73,8 @@ export type TurnInput =
   | { readonly kind: "hostResult"; readonly callId: string; readonly result: HostResult }
   /** Nothing is run; what can not go on any more says so. */
   | { readonly kind: "look" };
+
+const NO_MORE: InputHeader = { isMoreToCome: false, dropped: [] };
 
 /** How a client's function ended. */
 export type HostResult =
@@ -148,7 +150,7 @@ const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode
 const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput {
+export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
   writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);

@@ -41,6 +41,7 @@ import {
   slice,
 } from "./intrinsics.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { installPlatform } from "./platform.js";
 import {
   Arm,
   beginInput,
@@ -53,7 +54,6 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
@@ -84,7 +84,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installConsole(runningExecution);
   installTimers();
   installEmit();
-  defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
+  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });

@@ -116,12 +116,15 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
 function guestLines(stack: string): string[] {
   const lines = stack.split("\n").filter((line) => line !== "");
-  while (/\(native\)$/.test(lines.at(-1) ?? "") || lines.at(-1)?.includes(KERNEL_FILENAME)) lines.pop();
-  return lines.filter((line) => !line.includes(KERNEL_FILENAME));
+  while (lines.at(-1)?.endsWith("(native)") || isOfKernel(lines.at(-1) ?? "")) lines.pop();
+  return lines.filter((line) => !isOfKernel(line));
 }
 
-/** The kernel's own frames are of no use to anybody. Its file name is set in engine/worker/boot.ts. */
-const KERNEL_FILENAME = "livescope:kernel";
+/** Frames of the kernel, which are of no use to anybody, tell no place: it is compiled without (engine/worker/guest-bytecode.ts). */
+function isOfKernel(line: string): boolean {
+  return line.startsWith("    at ") && !line.endsWith(")") && !/:\d+$/.test(line);
+}
+
 const MAXIMUM_FRAMES = 100;
 
 /** What the engine calls code at top level, and functions without a name. */
