@@ -31,6 +31,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { defineLazyGlobals, lazy } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import {
   Arm,
@@ -44,7 +45,6 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";

@@ -10,6 +10,8 @@ export type ErrorReason =
   | "OUTCOME_EXPIRED"
   | "QUEUE_FULL"
   | "QUOTA_EXCEEDED"
+  /** The client does not read what it is told; what is kept for it is bounded. */
+  | "READER_TOO_SLOW"
   | "DRAINING"
   | "INVALID_REQUEST"
   | "UNIMPLEMENTED"

@@ -21,8 +21,6 @@ export interface Input {
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
-  /** True while somebody listens to what turns do while they run: they are then not run again for the sake of others. */
-  readonly isObserved: boolean;
   /** The next timer is due: the input that calls it. */
   timer(): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
@@ -115,7 +113,7 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0) return;
-    const inputs = this.#waiting.splice(0, this.#host.isObserved ? 1 : MAXIMUM_TURNS);
+    const inputs = this.#waiting.splice(0, MAXIMUM_TURNS);
     if (inputs.length === 0) return this.#host.onStill();
     const dropped = this.#dropped;
     const posted: Posted[] = inputs.map((input) => ({ input }));
