@@ -40,6 +40,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { defineLazyGlobals, lazy } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
