@@ -6,7 +6,6 @@ import { installConsole } from "./console.js";
 import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
   construct,
@@ -19,6 +18,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -35,6 +35,8 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+
+type Inspection = typeof import("./library/inspect-properties.js");
 
 const NativePromise = Promise;
 
@@ -221,7 +223,11 @@ function inspectValue(): void {
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
+  const answer = (library("inspect-properties") as Inspection).describeProperties(
+    handle === undefined ? globalObject : valueOfHandle(handle),
+    path,
+    most,
+  );
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
 }

@@ -24,6 +24,11 @@ export function library(name: string): Library {
   return exports;
 }
 
+/** Undefined where the session has not loaded it. */
+export function loadedLibrary(name: string): Library | undefined {
+  return loaded.get(name);
+}
+
 /** As `library`, with the type of what it exports. */
 export function lazy<T>(name: string): () => T {
   return () => library(name) as T;
