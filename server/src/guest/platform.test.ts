@@ -5,6 +5,7 @@ import { Engine, type TurnResult } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { Cell } from "../engine/worker/layout.js";
 import * as cases from "./platform.cases.js";
+import * as urlCases from "./url.cases.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -49,7 +50,7 @@ function telling(expression: string): string {
   })()`;
 }
 
-describe.each(Object.entries(cases))("%s", (_, expressions) => {
+describe.each(Object.entries({ ...cases, ...urlCases }))("%s", (_, expressions) => {
   test.each(expressions.map((expression) => [expression]))("as in Node: %s", async (expression) => {
     const code = telling(expression);
     const expected: unknown = await runInThisContext(code);
