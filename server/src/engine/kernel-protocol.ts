@@ -72,7 +72,9 @@ export type Effect =
     }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
   | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
-  | { readonly kind: "answer"; readonly count: number; readonly text: string };
+  | { readonly kind: "answer"; readonly count: number; readonly text: string }
+  /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
+  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string };
 
 const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2 } as const;
@@ -186,6 +188,8 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
       return { kind: "refused", reason: REFUSALS[detail] ?? "invalidJson", what: text };
     case 4:
       return { kind: "answer", count: subject, text };
+    case 5:
+      return { kind: "warning", execution: subject, more: detail, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

@@ -7,6 +7,7 @@ const NAME_LIMIT = 256;
 const MESSAGE_LIMIT = 32_768;
 const STACK_LIMIT = 16_384;
 const CAUSE_DEPTH = 8;
+const WARNING_LIMIT = 1_000;
 
 /** JSON text of what an `Exception` message says, its stack unparsed. */
 export function describeThrown(thrown: unknown, depth = CAUSE_DEPTH): string {
@@ -22,6 +23,20 @@ export function describeThrown(thrown: unknown, depth = CAUSE_DEPTH): string {
     `"stack":${text(thrown, "stack", STACK_LIMIT)}` +
     `${cause === undefined ? "" : `,"cause":${describeThrown(cause, depth - 1)}`}}`
   );
+}
+
+/** JSON text `{message, stack}` of a rejection that nobody handled. */
+export function describeRejection(reason: unknown): string {
+  if (!isError(reason)) {
+    const message = typeof reason === "string" ? slice(reason, 0, WARNING_LIMIT) : inspect(reason, WARNING_LIMIT);
+    return `{"message":${stringify(message)},"stack":""}`;
+  }
+  const name = dataProperty(reason, "name");
+  const message = dataProperty(reason, "message");
+  const head = typeof name === "string" ? slice(name, 0, NAME_LIMIT) : "";
+  const tail = typeof message === "string" ? slice(message, 0, WARNING_LIMIT) : "";
+  const summary = head === "" || tail === "" ? head + tail : `${head}: ${tail}`;
+  return `{"message":${stringify(summary)},"stack":${text(reason, "stack", STACK_LIMIT)}}`;
 }
 
 function text(error: object, key: string, limit: number): string {

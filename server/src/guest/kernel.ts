@@ -3,6 +3,7 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
+import { describeRejection } from "./errors.js";
 import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
@@ -51,7 +52,7 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
@@ -65,7 +66,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare];
+  return [enter, flush, declare, warnOfRejection];
 }
 
 function enter(text: string): void {
@@ -98,6 +99,16 @@ function flush(): string {
   setRunning(0);
   setHandleCount(handleCount());
   return takeEffects();
+}
+
+/**
+ * Called before `flush` for a promise that was rejected and that nobody handles.
+ *
+ * @param execution number of the one that ran when it was rejected; 0: none
+ * @param more how many more there were that are not told
+ */
+function warnOfRejection(reason: unknown, execution: number, more: number): void {
+  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
 }
 
 function setRunning(execution: number): void {

@@ -18,7 +18,7 @@ export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
 
 /** First number of an effect's header entry. */
-export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4 } as const;
+export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4, WARNING: 5 } as const;
 
 /** Why an input was refused before any guest code ran. */
 export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;

@@ -4,12 +4,15 @@ import type { TurnResult } from "../engine/engine.js";
 import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
-import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason } from "./outcome.js";
+import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason, type Warning } from "./outcome.js";
+import { type NameOfExecution, warningsOf } from "./warnings.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
 const MAXIMUM_TIMER = 2 ** 31 - 1;
+/** Warnings that an execution carries; later ones are left out. */
+const MAXIMUM_WARNINGS = 100;
 
 export class RunningExecution implements Execution {
   readonly executionId: string;
@@ -23,6 +26,7 @@ export class RunningExecution implements Execution {
   readonly #canHoldHandles: boolean;
   readonly #arrivedAt = now();
   readonly #console: ConsoleEntry[] = [];
+  readonly #warnings: Warning[] = [];
   readonly #deadline: NodeJS.Timeout | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
@@ -82,7 +86,7 @@ export class RunningExecution implements Execution {
   }
 
   /** Takes what a turn of it brought. */
-  account(result: TurnResult): void {
+  account(result: TurnResult, nameOf: NameOfExecution): void {
     if (result.kind === "undone" && !result.began) return;
     this.#startedAt ??= result.startedAt;
     this.#cpuTime += result.cpuTime;
@@ -93,6 +97,9 @@ export class RunningExecution implements Execution {
       this.#console.push({ level, time, text: line, undone: result.kind === "undone" });
     }
     if (result.consoleTruncated) this.#cutConsole();
+    if (result.kind === "undone") return;
+    this.#warnings.push(...warningsOf(result.effects, this.#number, nameOf));
+    this.#warnings.splice(MAXIMUM_WARNINGS);
   }
 
   /** The entry that passed the limit is cut to fit, with a mark. */
@@ -138,6 +145,7 @@ export class RunningExecution implements Execution {
       result,
       console: this.#console,
       consoleTruncated: this.#consoleTruncated,
+      warnings: this.#warnings,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,

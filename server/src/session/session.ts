@@ -16,6 +16,8 @@ import { RunningExecution } from "./running-execution.js";
 const KERNEL_TURN_BUDGET = 1_000;
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+/** Executions that can still be named when a promise of theirs is rejected after they ended. */
+const NAMES_KEPT = 100;
 
 export interface SessionInit {
   /** Empty for a session that lives for one execution; no handle can live in it. */
@@ -49,6 +51,8 @@ export class Session {
   readonly #memory: SessionMemory;
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
   readonly #executions = new Map<string, Execution>();
+  /** Ids of the newest executions by their number: the kernel knows numbers only. */
+  readonly #executionNames = new Map<number, string>();
   #queue: Job[] = [];
   #running: readonly Job[] = [];
   #unfinished = 0;
@@ -146,15 +150,18 @@ export class Session {
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const execution = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId !== "");
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "");
     const { executionId } = execution;
     this.#executions.set(executionId, execution);
+    this.#executionNames.set(number, executionId);
+    this.#executionNames.delete(number - NAMES_KEPT);
     const job: Job = {
       begin: () => execution.turn(),
       done: (result) => {
         this.#executions.delete(executionId);
         try {
-          execution.account(result);
+          execution.account(result, (number) => this.#executionNames.get(number));
           this.#settle(execution, result);
         } catch (error) {
           // Texts of a session that broke its engine could be anything.

@@ -17,6 +17,7 @@ import {
   PAGE_BYTES,
   STATIC_END,
 } from "./layout.js";
+import { rejectionCallback } from "./rejections.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
 /** Every deep recursion becomes an error of the guest well before the 16 MiB stack of the thread is used up. */
@@ -33,7 +34,11 @@ const ARGV_BYTES = 16;
 /** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
 export const KERNEL_FILENAME = "livescope:kernel";
 
-const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
+const NO_HOST: InstanceHost = {
+  dispatch: () => 0,
+  shouldInterrupt: () => false,
+  onRejection: rejectionCallback(() => undefined),
+};
 
 /** @param libraries sources that sessions load later, by name; part of the digest, since snapshots hold what was loaded */
 export function buildBaseImage(
@@ -48,7 +53,9 @@ export function buildBaseImage(
   const runtime = engine.QTS_NewRuntime();
   const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
   engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
-  engine.QTS_RuntimeEnableInterruptHandler(runtime);
+  const rejectionTracker = findRejectionTracker(instance, runtime, () =>
+    engine.QTS_RuntimeEnableInterruptHandler(runtime),
+  );
   const context = engine.QTS_NewContext(runtime, 0);
 
   const cells = engine.malloc(CELL_COUNT * 4);
@@ -73,10 +80,13 @@ export function buildBaseImage(
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
   const declare = engine.QTS_GetPropNumber(context, entries, 2);
+  const warnOfRejection = engine.QTS_GetPropNumber(context, entries, 3);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
 
+  instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
+  checkRejectionTracker(modules, instance, context);
   const sbrkWord = findSbrkWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
@@ -87,6 +97,7 @@ export function buildBaseImage(
     enter,
     flush,
     declare,
+    warnOfRejection,
     argv,
     cells,
     sbrkWord,
@@ -129,6 +140,31 @@ function findStripFlags(instance: Instance, runtime: number): number {
   );
   if (found < 0) throw new EngineAbort("calibration failed: the flags for stripping sources were not found");
   return runtime + found * 4;
+}
+
+/**
+ * `rt->host_promise_rejection_tracker` and its opaque follow the interrupt handler and its opaque; behind them stands the
+ * list of jobs, whose head points to itself while it is empty.
+ */
+function findRejectionTracker(instance: Instance, runtime: number, setInterruptHandler: () => void): number {
+  const start = runtime >> 2;
+  const before = instance.words.slice(start, start + RUNTIME_STRUCT_WORDS);
+  setInterruptHandler();
+  const handler = before.findIndex((word, i) => word === 0 && instance.words[start + i] !== 0);
+  const tracker = runtime + (handler + 2) * 4;
+  const jobs = tracker + 8;
+  const found = handler >= 0 && instance.words[tracker >> 2] === 0 && instance.words[jobs >> 2] === jobs;
+  if (!found) throw new EngineAbort("calibration failed: the callback for rejections was not found");
+  return tracker;
+}
+
+/** Tries on a copy of the memory whether the engine tells of a rejection and of its handling. */
+function checkRejectionTracker(modules: EngineModules, instance: Instance, context: number): void {
+  const told: boolean[] = [];
+  const onRejection = rejectionCallback((_promise, _reason, isHandled) => told.push(isHandled));
+  const probe = Instance.resume(modules, copyOf(instance), { ...NO_HOST, onRejection });
+  evaluate(probe, context, "Promise.reject(1).then(0, () => 0), 0", KERNEL_FILENAME);
+  if (told.join() !== "false,true") throw new EngineAbort("calibration failed: the engine does not tell of rejections");
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */

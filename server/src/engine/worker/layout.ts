@@ -26,6 +26,8 @@ export interface Layout {
   readonly flush: number;
   /** `JSValue*` of the kernel's `declare(namesText)`. */
   readonly declare: number;
+  /** `JSValue*` of the kernel's `warnOfRejection(reason, execution, more)`. */
+  readonly warnOfRejection: number;
   /** A block of four words for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */

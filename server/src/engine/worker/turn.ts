@@ -20,6 +20,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { rejectionCallback, UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
@@ -65,6 +66,7 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #rejections: UnhandledRejections;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -82,6 +84,7 @@ export class TurnRunner implements InstanceHost {
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -189,6 +192,7 @@ export class TurnRunner implements InstanceHost {
     this.#stopped = undefined;
     this.#sources = request.sources;
     this.#consoleBytesLeft = request.consoleBytes;
+    this.#rejections.clear();
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
@@ -220,6 +224,7 @@ export class TurnRunner implements InstanceHost {
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
+    this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
     const effects = readEffects(instance, cells, instance.readString(context, flushed));
     this.#free(instance, flushed);
@@ -242,6 +247,15 @@ export class TurnRunner implements InstanceHost {
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
     return this.#checked(instance, result);
+  }
+
+  #warnOfRejection(instance: Instance, reason: number, execution: number, more: number): void {
+    const engine = instance.exports;
+    const { context, argv, warnOfRejection } = this.#engine.baseImage.layout;
+    const numbers = [engine.QTS_NewFloat64(context, execution), engine.QTS_NewFloat64(context, more)];
+    instance.words.set([reason, ...numbers], argv >> 2);
+    const result = engine.QTS_Call(context, warnOfRejection, engine.QTS_GetUndefined(), 3, argv);
+    for (const value of [...numbers, this.#checked(instance, result)]) this.#free(instance, value);
   }
 
   #drainJobs(instance: Instance): void {
@@ -307,6 +321,10 @@ export class TurnRunner implements InstanceHost {
     else if (clock() > this.#deadline) this.#stopped = "budget";
     return this.#stopped !== undefined;
   }
+
+  readonly onRejection = rejectionCallback((promise, reason, isHandled) => {
+    if (this.#instance !== undefined) this.#rejections.note(this.#instance, promise, reason, isHandled);
+  });
 
   dispatch(argc: number, argv: number): number {
     const instance = this.#instance;
