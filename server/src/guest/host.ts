@@ -7,6 +7,8 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
+const PROMISE_STATE = 6;
+const PROMISE_RESULT = 7;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -45,6 +47,16 @@ export function log(entry: string): void {
 /** True for the engine's own promises only; runs no guest code. */
 export function isPromise(value: unknown): boolean {
   return dispatch(IS_PROMISE, value) === true;
+}
+
+/** 0: pending, 1: fulfilled, 2: rejected, -1: no promise of the engine's. Runs no guest code. */
+export function promiseState(value: unknown): number {
+  return dispatch(PROMISE_STATE, value) as number;
+}
+
+/** What a promise that has settled was fulfilled with, or rejected; it does not count as handled by that. */
+export function promiseResult(promise: object): unknown {
+  return dispatch(PROMISE_RESULT, promise);
 }
 
 /** Bytes of a text in UTF-8. */

@@ -1,14 +1,14 @@
 /**
- * Renders a value for people, in the manner of Node's util.inspect, within a bound on depth, items and length.
- *
- * Only looks: no getter, no proxy trap, no method of the guest runs.
+ * What kind of value something is, and how it looks to people. Only looks: no getter, no proxy trap, no method of the
+ * guest runs. What is quickly said is said here; the rest by the library `inspect`.
  */
 
-import { isPromise } from "./host.js";
+import { isPromise, promiseResult, promiseState } from "./host.js";
 import {
   ArrayPrototype,
   arrayBufferLength,
   bigintToString,
+  construct,
   dateToIso,
   dateValue,
   ErrorPrototype,
@@ -18,15 +18,19 @@ import {
   hasOwnValue,
   isArray,
   isFiniteNumber,
+  indexOf,
   mapForEach,
   mapSize,
+  natives,
   numberToString,
   ObjectPrototype,
   ownKeys,
   ownValue,
   regexpFlags,
   regexpSource,
+  SafeMap,
   setForEach,
+  setPrototypeOf,
   setSize,
   slice,
   stringify,
@@ -34,157 +38,130 @@ import {
   toLowerCase,
   typedArrayLength,
   typedArrayTag,
+  uncurried,
 } from "./intrinsics.js";
+import { lazy } from "./libraries.js";
+import type { Output } from "./library/inspect/methods.js";
+import { plainJson } from "./plain-json.js";
 import { isProxy } from "./proxies.js";
 
-const MAXIMUM_ITEMS = 100;
-const MAXIMUM_STRING = 10_000;
-const LARGE_BIGINT = 2n ** 4096n;
 const CHAIN_LIMIT = 100;
+/** Beyond it, turning a number into text takes longer than anybody would wait. */
+const LARGE_BIGINT = 2n ** 64n;
+/** A function that owns more than its length, name and prototype has something to show. */
+const FUNCTION_KEYS = 3;
 
-/** @param limit the most UTF-16 units of the result; what is longer ends in an ellipsis */
+/** UTF-16 units of a console entry. */
+export const ENTRY_LIMIT = 65_536;
+
+/** What the library is given: it runs after guest code may have broken whatever it could reach by itself. */
+function capturedForLibrary() {
+  return {
+    arrayBufferLength,
+    bigintToString,
+    construct,
+    dataProperty,
+    dateToIso,
+    dateValue,
+    getOwnPropertyDescriptor,
+    getPrototypeOf,
+    indexOf,
+    isArray,
+    isError,
+    isFiniteNumber,
+    isProxy,
+    mapForEach,
+    mapSize,
+    natives,
+    numberToString,
+    ownKeys,
+    plainJson,
+    promiseResult,
+    promiseState,
+    regexpFlags,
+    regexpSource,
+    SafeMap,
+    setForEach,
+    setPrototypeOf,
+    setSize,
+    slice,
+    stringify,
+    symbolToString,
+    typedArrayLength,
+    typedArrayTag,
+    uncurried,
+  };
+}
+
+export type Captured = ReturnType<typeof capturedForLibrary>;
+
+/** The exports of library/inspect.ts. */
+interface InspectLibrary {
+  connect(captured: Captured, output: Output, textLimit: number): void;
+  preview(value: unknown, limit: number, depth: number): string;
+  write(level: string, values: readonly unknown[]): void;
+  callMethod(name: string, values: readonly unknown[]): void;
+}
+
+const load = lazy<InspectLibrary>("inspect");
+let output: Output;
+let isConnected = false;
+
+/** Where the library's console methods write to. */
+export function setConsoleOutput(given: Output): void {
+  output = given;
+}
+
+export function inspectLibrary(): InspectLibrary {
+  const library = load();
+  if (!isConnected) library.connect(capturedForLibrary(), output, ENTRY_LIMIT);
+  isConnected = true;
+  return library;
+}
+
+/** True once a session has used what takes the library. */
+export function hasInspectLibrary(): boolean {
+  return isConnected;
+}
+
+/**
+ * A preview, on one line.
+ *
+ * @param limit the most UTF-16 units of the result; what is longer ends in an ellipsis
+ * @param depth levels of nesting that are shown
+ */
 export function inspect(value: unknown, limit: number, depth = 2): string {
-  const text = typeof value === "string" ? quoted(value) : render(value, depth, limit);
+  const text = simpleText(value) ?? inspectLibrary().preview(value, limit, depth);
   return text.length > limit ? `${slice(text, 0, limit - 1)}…` : text;
 }
 
-function quoted(text: string): string {
-  const cut = text.length > MAXIMUM_STRING;
-  const body = stringify(cut ? slice(text, 0, MAXIMUM_STRING) : text);
-  return cut ? `${body}… ${text.length - MAXIMUM_STRING} more characters` : body;
-}
-
-function render(value: unknown, depth: number, limit: number): string {
+/** What needs no library: primitives but strings, and plain functions. */
+export function simpleText(value: unknown): string | undefined {
   switch (typeof value) {
-    case "string":
-      return quoted(value);
-    case "bigint":
-      // Writing out a large one takes the engine longer than anybody would wait.
-      return value < LARGE_BIGINT && value > -LARGE_BIGINT ? `${bigintToString(value)}n` : "[BigInt]";
-    case "symbol":
-      return symbolToString(value);
+    case "undefined":
+      return "undefined";
+    case "boolean":
+      return value ? "true" : "false";
     case "number":
       return value === 0 && 1 / value < 0 ? "-0" : numberToString(value);
+    case "bigint":
+      return value < LARGE_BIGINT && value > -LARGE_BIGINT ? `${bigintToString(value)}n` : undefined;
+    case "symbol":
+      return symbolToString(value);
     case "function":
-      return isProxy(value) ? "[Proxy]" : functionLabel(value);
-    case "object":
-      return value === null ? "null" : isProxy(value) ? "[Proxy]" : renderObject(value, depth, limit);
+      return isProxy(value) ? "[Proxy]" : plainFunctionText(value);
     default:
-      return value === undefined ? "undefined" : value === true ? "true" : "false";
+      return value === null ? "null" : undefined;
   }
 }
 
-function functionLabel(value: object): string {
+/** Not of classes, whose prototype is read-only, nor of async and generator functions, which inherit from others. */
+function plainFunctionText(value: object): string | undefined {
+  if (getPrototypeOf(value) !== FunctionPrototype || ownKeys(value).length > FUNCTION_KEYS) return undefined;
+  const prototype = getOwnPropertyDescriptor(value, "prototype");
+  if (prototype !== undefined && prototype.writable !== true) return undefined;
   const name = ownValue(value, "name");
-  const kind = className(value);
-  const label = kind === "" || kind === "Function" ? "Function" : kind;
-  return typeof name === "string" && name !== "" ? `[${label}: ${slice(name, 0, 100)}]` : `[${label} (anonymous)]`;
-}
-
-function renderObject(value: object, depth: number, limit: number): string {
-  if (isError(value)) return errorText(value);
-  const brand = brandOf(value);
-  if (brand === "Date") {
-    return isFiniteNumber(dateValue(value)) ? dateToIso(value) : "Invalid Date";
-  }
-  if (brand === "RegExp") return `/${regexpSource(value)}/${regexpFlags(value)}`;
-  const name = className(value);
-  const label = name === "" ? "[Object: null prototype]" : name;
-  if (isArray(value)) return renderItems(value, depth, limit, "[", "]", label === "Array" ? "" : `${label} `);
-  if (depth < 0) return `[${label}]`;
-  if (brand === "Map") return renderMap(value, depth, limit, `${label}(${mapSize(value)}) `);
-  if (brand === "Set") return renderSet(value, depth, limit, `${label}(${setSize(value)}) `);
-  if (brand === "Promise") return "Promise {}";
-  if (brand === "ArrayBuffer") return `ArrayBuffer { byteLength: ${arrayBufferLength(value)} }`;
-  if (typedArrayTag(value) !== undefined) {
-    return renderItems(value, depth, limit, "[", "]", `${label}(${typedArrayLength(value)}) `);
-  }
-  return renderItems(value, depth, limit, "{", "}", label === "Object" ? "" : `${label} `);
-}
-
-/** Items of an array or properties of an object, own and enumerable; accessors are named, not run. */
-function renderItems(value: object, depth: number, limit: number, open: string, close: string, label: string): string {
-  const asList = open === "[";
-  if (depth < 0) return asList ? `[${label === "" ? "Array" : slice(label, 0, label.length - 1)}]` : `[Object]`;
-  const keys = ownKeys(value);
-  const parts = new Parts(limit);
-  for (let i = 0; i < keys.length && parts.open; i++) {
-    const key = keys[i] as string | symbol;
-    const descriptor = getOwnPropertyDescriptor(value, key);
-    if (descriptor === undefined || descriptor.enumerable !== true) continue;
-    const shown = hasOwnValue(descriptor) ? render(descriptor.value, depth - 1, limit) : "[Getter]";
-    parts.add(asList && isIndex(key) ? shown : `${keyText(key)}: ${shown}`);
-  }
-  return `${label}${parts.joined(open, close)}`;
-}
-
-function renderMap(value: object, depth: number, limit: number, label: string): string {
-  const parts = new Parts(limit);
-  mapForEach(value, (item, key) => {
-    if (parts.open) parts.add(`${render(key, depth - 1, limit)} => ${render(item, depth - 1, limit)}`);
-  });
-  return `${label}${parts.joined("{", "}")}`;
-}
-
-function renderSet(value: object, depth: number, limit: number, label: string): string {
-  const parts = new Parts(limit);
-  setForEach(value, (item) => {
-    if (parts.open) parts.add(render(item, depth - 1, limit));
-  });
-  return `${label}${parts.joined("{", "}")}`;
-}
-
-/** Collects rendered items until their number or length reaches the bound. */
-class Parts {
-  readonly #limit: number;
-  #inline = "";
-  #count = 0;
-  #more = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get open(): boolean {
-    return this.#more === 0;
-  }
-
-  add(text: string): void {
-    if (this.#count >= MAXIMUM_ITEMS || this.#inline.length > this.#limit) {
-      this.#more++;
-      return;
-    }
-    this.#inline += this.#count === 0 ? text : `, ${text}`;
-    this.#count++;
-  }
-
-  joined(open: string, close: string): string {
-    const rest = this.#more > 0 ? `${this.#count > 0 ? ", " : ""}…` : "";
-    const body = this.#inline + rest;
-    if (body === "") return open + close;
-    return `${open} ${body} ${close}`;
-  }
-}
-
-function isIndex(key: string | symbol): boolean {
-  if (typeof key !== "string" || key === "") return false;
-  const number = +key;
-  return number >= 0 && number % 1 === 0 && numberToString(number) === key;
-}
-
-function keyText(key: string | symbol): string {
-  if (typeof key === "symbol") return `[${symbolToString(key)}]`;
-  return isPlainName(key) ? key : stringify(key);
-}
-
-function isPlainName(key: string): boolean {
-  if (key.length === 0 || key.length > 100) return false;
-  for (let i = 0; i < key.length; i++) {
-    const c = key[i] as string;
-    const letter = (c >= "a" && c <= "z") || (c >= "A" && c <= "Z") || c === "_" || c === "$";
-    if (!letter && !(i > 0 && c >= "0" && c <= "9")) return false;
-  }
-  return true;
+  return typeof name === "string" && name !== "" ? `[Function: ${slice(name, 0, 100)}]` : "[Function (anonymous)]";
 }
 
 /** The name of the constructor that made an object, as far as data properties tell; empty for a null prototype. */
@@ -262,12 +239,4 @@ export function dataProperty(value: object, key: PropertyKey): unknown {
     object = getPrototypeOf(object);
   }
   return undefined;
-}
-
-/** `Name: message`, as `Error.prototype.toString` would say it. */
-function errorText(value: object): string {
-  const name = dataProperty(value, "name");
-  const message = dataProperty(value, "message");
-  const head = typeof name === "string" && name !== "" ? slice(name, 0, 200) : "Error";
-  return typeof message === "string" && message !== "" ? `${head}: ${slice(message, 0, MAXIMUM_STRING)}` : head;
 }

@@ -21,7 +21,7 @@ export const { isFinite: isFiniteNumber } = Number;
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
 /** Turns a method into a function that takes `this` first. */
-function uncurried<F>(method: AnyFunction): F {
+export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
 
@@ -53,10 +53,32 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
+export const { toStringTag } = Symbol;
+const viewPrototype = DataView.prototype;
+/** What the library `inspect` alone needs, as it comes: each is made into a function there. */
+export const natives = {
+  charCodeAt: String.prototype.charCodeAt,
+  functionToString: Function.prototype.toString,
+  numberOf: Number.prototype.valueOf,
+  stringOf: String.prototype.valueOf,
+  booleanOf: Boolean.prototype.valueOf,
+  bigintOf: BigInt.prototype.valueOf,
+  symbolOf: Symbol.prototype.valueOf,
+  weakMapHas: WeakMap.prototype.has,
+  weakSetHas: WeakSet.prototype.has,
+  viewLength: getter(viewPrototype, "byteLength"),
+  viewOffset: getter(viewPrototype, "byteOffset"),
+  viewBuffer: getter(viewPrototype, "buffer"),
+  parseFloat,
+  Uint8Array,
+  toStringTag,
+} as const;
+
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
+export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
 

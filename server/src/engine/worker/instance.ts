@@ -61,6 +61,7 @@ interface RawExports {
   ) => number;
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
+  readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
   readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
 }

@@ -24,7 +24,16 @@ import { rejectionCallback, UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  PROMISE_STATE: 6,
+  PROMISE_RESULT: 7,
+} as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -349,6 +358,10 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.PROMISE_STATE:
+        return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
+      case Ask.PROMISE_RESULT:
+        return engine.QTS_PromiseResult(context, argument(argv, 1));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
