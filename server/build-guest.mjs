@@ -1,7 +1,8 @@
 /**
  * Bundles src/guest: the kernel into dist/guest/kernel.js, a script whose completion value is its `install` function, and
  * each file of library/ into dist/guest/library/, a script whose completion value has what the file exports. The kernel is
- * what every session's base image is made from, so it is minified; of a library guest code sees the names.
+ * what every session's base image is made from, so it is minified; of a library guest code sees the names, except of those
+ * that only the kernel calls.
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -9,6 +10,8 @@ import { build } from "esbuild";
 
 const source = new URL("./src/guest/", import.meta.url);
 const target = new URL("./dist/guest/", import.meta.url);
+
+const CALLED_BY_KERNEL = new Set(["inspect.ts"]);
 
 async function bundle(entry, minifyIdentifiers) {
   const { outputFiles } = await build({
@@ -32,7 +35,7 @@ const kernel = await bundle("kernel.ts", true);
 writeFileSync(new URL("kernel.js", target), `(()=>{"use strict";${kernel};return bundle.install})()`);
 for (const file of readdirSync(new URL("library/", source))) {
   if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
-  const library = await bundle(`library/${file}`, false);
+  const library = await bundle(`library/${file}`, CALLED_BY_KERNEL.has(file));
   const output = new URL(`library/${file.replace(/\.ts$/, ".js")}`, target);
   writeFileSync(output, `(()=>{"use strict";${library};return bundle})()`);
 }

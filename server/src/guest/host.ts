@@ -9,6 +9,7 @@ const STOP = 4;
 const LOAD_LIBRARY = 5;
 const PROMISE_STATE = 6;
 const PROMISE_RESULT = 7;
+const CLASS_OF = 8;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -57,6 +58,11 @@ export function promiseState(value: unknown): number {
 /** What a promise that has settled was fulfilled with, or rejected; it does not count as handled by that. */
 export function promiseResult(promise: object): unknown {
   return dispatch(PROMISE_RESULT, promise);
+}
+
+/** The engine's own class of an object, one of `ClassId` or another; runs no guest code. */
+export function classOf(object: object): number {
+  return dispatch(CLASS_OF, object) as number;
 }
 
 /** Bytes of a text in UTF-8. */

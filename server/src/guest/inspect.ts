@@ -3,7 +3,8 @@
  * guest runs. What is quickly said is said here; the rest by the library `inspect`.
  */
 
-import { isPromise, promiseResult, promiseState } from "./host.js";
+import { ClassId } from "./classes.js";
+import { classOf, promiseResult, promiseState } from "./host.js";
 import {
   ArrayPrototype,
   arrayBufferLength,
@@ -59,6 +60,7 @@ function capturedForLibrary() {
   return {
     arrayBufferLength,
     bigintToString,
+    classOf,
     construct,
     dataProperty,
     dateToIso,
@@ -180,17 +182,24 @@ export function className(value: object): string {
   return proto === null ? "" : "Object";
 }
 
-type Brand = "Date" | "RegExp" | "Map" | "Set" | "Promise" | "ArrayBuffer" | "";
-
-/** What the engine itself takes an object for, whatever its prototype says. */
-function brandOf(value: object): Brand {
-  if (answers(dateValue, value)) return "Date";
-  if (answers(mapSize, value)) return "Map";
-  if (answers(setSize, value)) return "Set";
-  if (isPromise(value)) return "Promise";
-  if (answers(arrayBufferLength, value)) return "ArrayBuffer";
-  if (ownKeysIncludeLastIndex(value) && answers(regexpSource, value)) return "RegExp";
-  return "";
+/** Kinds that have names of their own. */
+function brandOf(value: object): string {
+  switch (classOf(value)) {
+    case ClassId.DATE:
+      return "date";
+    case ClassId.REGEXP:
+      return "regexp";
+    case ClassId.MAP:
+      return "map";
+    case ClassId.SET:
+      return "set";
+    case ClassId.PROMISE:
+      return "promise";
+    case ClassId.ARRAY_BUFFER:
+      return "arraybuffer";
+    default:
+      return "object";
+  }
 }
 
 /** What `typeof` says, except that null, arrays and the engine's own kinds of objects have names of their own. */
@@ -200,26 +209,14 @@ export function typeName(value: unknown): string {
   if (isProxy(value)) return "object";
   if (isArray(value)) return "array";
   if (isError(value)) return "error";
-  const brand = typedArrayTag(value) ?? brandOf(value);
-  return brand === "" ? "object" : toLowerCase(brand);
+  const array = typedArrayTag(value);
+  return array === undefined ? brandOf(value) : toLowerCase(array);
 }
 
-function answers(ask: (value: object) => unknown, value: object): boolean {
-  try {
-    ask(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** RegExp.prototype answers its own `source` too; only real ones own `lastIndex`. */
-function ownKeysIncludeLastIndex(value: object): boolean {
-  return getOwnPropertyDescriptor(value, "lastIndex") !== undefined;
-}
-
+/** An error of the engine's, or whatever inherits from Error. */
 export function isError(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
+  if (classOf(value) === ClassId.ERROR) return true;
   let proto: object | null = value;
   for (let i = 0; i < CHAIN_LIMIT; i++) {
     if (isProxy(proto)) return false;

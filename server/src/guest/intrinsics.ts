@@ -64,8 +64,6 @@ export const natives = {
   booleanOf: Boolean.prototype.valueOf,
   bigintOf: BigInt.prototype.valueOf,
   symbolOf: Symbol.prototype.valueOf,
-  weakMapHas: WeakMap.prototype.has,
-  weakSetHas: WeakSet.prototype.has,
   viewLength: getter(viewPrototype, "byteLength"),
   viewOffset: getter(viewPrototype, "byteOffset"),
   viewBuffer: getter(viewPrototype, "buffer"),

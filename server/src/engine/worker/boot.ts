@@ -17,6 +17,7 @@ import {
   PAGE_BYTES,
   STATIC_END,
 } from "./layout.js";
+import { checkObjectClasses } from "./object-classes.js";
 import { rejectionCallback } from "./rejections.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
@@ -87,6 +88,8 @@ export function buildBaseImage(
 
   instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
   checkRejectionTracker(modules, instance, context);
+  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  checkObjectClasses(probe, context, (source) => evaluate(probe, context, source, KERNEL_FILENAME));
   const sbrkWord = findSbrkWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));

@@ -20,6 +20,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { classIdOf } from "./object-classes.js";
 import { rejectionCallback, UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
@@ -33,6 +34,7 @@ const Ask = {
   LOAD_LIBRARY: 5,
   PROMISE_STATE: 6,
   PROMISE_RESULT: 7,
+  CLASS_OF: 8,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -362,6 +364,8 @@ export class TurnRunner implements InstanceHost {
         return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
       case Ask.PROMISE_RESULT:
         return engine.QTS_PromiseResult(context, argument(argv, 1));
+      case Ask.CLASS_OF:
+        return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }

@@ -1,11 +1,7 @@
 /** Array buffers and data views. */
-import { answers, arrayBufferLength, BytesOf, construct, viewBuffer, viewLength, viewOffset } from "./captured.js";
+import { arrayBufferLength, BytesOf, construct, viewBuffer, viewLength, viewOffset } from "./captured.js";
 import type { Context } from "./context.js";
 import { render } from "./value.js";
-
-export function isView(value: object): boolean {
-  return answers(viewBuffer, value);
-}
 
 /** The bytes, and how many there are. */
 export function bufferParts(context: Context, buffer: object, parts: string[]): undefined {
@@ -31,9 +27,11 @@ function hexadecimal(buffer: object, length: number, most: number): string {
 
 export function viewParts(context: Context, view: object, parts: string[], level: number): undefined {
   context.indentation += 2;
-  if (answers(viewLength, view)) {
+  try {
     parts[0] = `byteLength: ${viewLength(view)}`;
     parts[1] = `byteOffset: ${viewOffset(view)}`;
+  } catch {
+    // The buffer was detached, or is too short by now.
   }
   parts[parts.length] = `buffer: ${render(context, viewBuffer(view), level + 1)}`;
   context.indentation -= 2;

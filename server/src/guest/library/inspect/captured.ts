@@ -25,6 +25,7 @@ export let getOwnPropertyDescriptor: Captured["getOwnPropertyDescriptor"];
 export let getPrototypeOf: Captured["getPrototypeOf"];
 export let setPrototypeOf: Captured["setPrototypeOf"];
 export let ownKeys: Captured["ownKeys"];
+export let classOf: Captured["classOf"];
 export let construct: Captured["construct"];
 export let isArray: Captured["isArray"];
 export let isFiniteNumber: Captured["isFiniteNumber"];
@@ -40,14 +41,12 @@ export let BytesOf: Captured["natives"]["Uint8Array"];
 export let charCodeAt: (text: string, index: number) => number;
 export let parseFloatOf: (text: string) => number;
 export let functionToString: (value: object) => string;
-/** Each throws unless the object is of its kind. */
+/** Each throws unless the object is of its class. */
 export let numberOf: (value: object) => number;
 export let stringOf: (value: object) => string;
 export let booleanOf: (value: object) => boolean;
 export let bigintOf: (value: object) => bigint;
 export let symbolOf: (value: object) => symbol;
-export let weakMapHas: (map: object, key: object) => boolean;
-export let weakSetHas: (set: object, key: object) => boolean;
 export let viewLength: (view: object) => number;
 export let viewOffset: (view: object) => number;
 export let viewBuffer: (view: object) => object;
@@ -78,6 +77,7 @@ export function capture(given: Captured): void {
     getPrototypeOf,
     setPrototypeOf,
     ownKeys,
+    classOf,
     construct,
     isArray,
     isFiniteNumber,
@@ -98,8 +98,6 @@ export function capture(given: Captured): void {
   booleanOf = uncurried(natives.booleanOf);
   bigintOf = uncurried(natives.bigintOf);
   symbolOf = uncurried(natives.symbolOf);
-  weakMapHas = uncurried(natives.weakMapHas);
-  weakSetHas = uncurried(natives.weakSetHas);
   viewLength = uncurried(natives.viewLength);
   viewOffset = uncurried(natives.viewOffset);
   viewBuffer = uncurried(natives.viewBuffer);
@@ -110,14 +108,4 @@ export function list<T>(): T[] {
   const items: T[] = [];
   setPrototypeOf(items, null);
   return items;
-}
-
-/** True if the engine's own method takes the object for one of its kind. */
-export function answers(ask: (value: object) => unknown, value: object): boolean {
-  try {
-    ask(value);
-    return true;
-  } catch {
-    return false;
-  }
 }

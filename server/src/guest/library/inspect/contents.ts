@@ -6,6 +6,7 @@ import {
   mapSize,
   ownKeys,
   promiseResult,
+  promiseState,
   setForEach,
   setSize,
   typedArrayLength,
@@ -139,17 +140,12 @@ export function mapParts(context: Context, map: object, parts: string[], level: 
   if (shown < size) parts[parts.length] = more(size - shown, "item");
 }
 
+const PENDING = 0;
 const REJECTED = 2;
 
-/** @param state 0 while it is pending */
-export function promiseParts(
-  context: Context,
-  promise: object,
-  state: number,
-  parts: string[],
-  level: number,
-): undefined {
-  if (state === 0) {
+export function promiseParts(context: Context, promise: object, parts: string[], level: number): undefined {
+  const state = promiseState(promise);
+  if (state === PENDING) {
     parts[0] = "<pending>";
     context.spent += 9;
     return;

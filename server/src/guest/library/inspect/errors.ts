@@ -12,8 +12,8 @@ const FRAMES = 50;
 const KERNEL_FILENAME = "livescope:kernel";
 
 /** In brackets where the error has no frames. */
-export function errorText(context: Context, error: object, constructor: string | null, tag: string): string {
-  const head = headOf(error, constructor, tag);
+export function errorText(context: Context, error: object, className: string | null, tag: string): string {
+  const head = headOf(error, className, tag);
   const stack = dataProperty(error, "stack");
   const frames = context.singleLine || typeof stack !== "string" ? "" : guestFrames(stack);
   const text = frames === "" ? `[${head}]` : head + frames;
@@ -21,12 +21,12 @@ export function errorText(context: Context, error: object, constructor: string |
 }
 
 /** As its `toString` would say it; the class stands before a name that does not tell it. */
-function headOf(error: object, constructor: string | null, tag: string): string {
+function headOf(error: object, className: string | null, tag: string): string {
   const given = dataProperty(error, "name");
   let name = typeof given === "string" ? slice(given, 0, NAME_LIMIT) : "Error";
-  const label = prefixOf(constructor, tag, "Error");
+  const label = prefixOf(className, tag, "Error");
   const kind = slice(label, 0, label.length - 1);
-  const isRegular = constructor === null || endsInError(name);
+  const isRegular = className === null || endsInError(name);
   if (isRegular && name !== kind) name = indexOf(kind, name) >= 0 ? kind : `${kind} [${name}]`;
   const message = dataProperty(error, "message");
   if (typeof message !== "string" || message === "") return name;

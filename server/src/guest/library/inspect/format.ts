@@ -1,5 +1,6 @@
 /** Puts the arguments of a console method into one text, `%` formats included, as Node's util.format does. */
-import { charCodeAt, dateValue, answers, indexOf, isProxy, parseFloatOf, plainJson, slice } from "./captured.js";
+import { ClassId } from "../../classes.js";
+import { charCodeAt, classOf, dateValue, indexOf, parseFloatOf, plainJson, slice } from "./captured.js";
 import { Context } from "./context.js";
 import { bigintText, numberText, render } from "./value.js";
 import { symbolText } from "./text.js";
@@ -92,7 +93,7 @@ function asString(value: unknown, limit: number): string {
 function asNumber(value: unknown, convert: (number: number) => number, isParsed = false): string {
   if (typeof value === "bigint") return bigintText(value);
   if (typeof value === "symbol") return "NaN";
-  if (isObject(value)) return numberText(!isProxy(value) && answers(dateValue, value) ? dateValue(value) : Number.NaN);
+  if (isObject(value)) return numberText(classOf(value) === ClassId.DATE ? dateValue(value) : Number.NaN);
   return numberText(convert(isParsed ? parsed(value) : Number(value)));
 }
 

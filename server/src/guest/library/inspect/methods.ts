@@ -105,7 +105,7 @@ function optionOf(options: unknown, key: string): unknown {
 function depthOf(options: unknown): number {
   const depth = optionOf(options, "depth");
   if (depth === null) return DEEPEST;
-  return typeof depth === "number" && depth === depth ? (depth < DEEPEST ? depth : DEEPEST) : 2;
+  return typeof depth !== "number" ? 2 : depth < DEEPEST ? depth : DEEPEST;
 }
 
 function trace(values: readonly unknown[]): string {

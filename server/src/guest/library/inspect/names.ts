@@ -64,34 +64,34 @@ export function tagOf(value: object): string {
 }
 
 /** `Name `, `Name [tag] `, or `[fallback: null prototype] `; ends in a space. */
-export function prefixOf(constructor: string | null, tag: string, fallback: string, size = ""): string {
-  if (constructor === null) {
+export function prefixOf(className: string | null, tag: string, fallback: string, size = ""): string {
+  if (className === null) {
     const label = `[${fallback}${size}: null prototype] `;
     return tag !== "" && tag !== fallback ? `${label}[${tag}] ` : label;
   }
-  return tag !== "" && tag !== constructor ? `${constructor}${size} [${tag}] ` : `${constructor}${size} `;
+  return tag !== "" && tag !== className ? `${className}${size} [${tag}] ` : `${className}${size} `;
 }
 
 /** `[Function: name]`, `[class A extends B]` and their relatives. */
-export function functionLabel(value: object, constructor: string | null, tag: string): string {
-  if (isClass(value)) return classLabel(value, constructor, tag);
+export function functionLabel(value: object, className: string | null, tag: string): string {
+  if (isClass(value)) return classLabel(value, className, tag);
   const kind =
-    constructor === "AsyncFunction" || constructor === "GeneratorFunction" || constructor === "AsyncGeneratorFunction"
-      ? constructor
+    className === "AsyncFunction" || className === "GeneratorFunction" || className === "AsyncGeneratorFunction"
+      ? className
       : "Function";
   const name = ownData(value, "name");
-  let label = `[${kind}${constructor === null ? " (null prototype)" : ""}`;
+  let label = `[${kind}${className === null ? " (null prototype)" : ""}`;
   label += typeof name === "string" && name !== "" ? `: ${slice(name, 0, NAME_LIMIT)}]` : " (anonymous)]";
-  if (constructor !== null && constructor !== kind) label += ` ${constructor}`;
-  return tag !== "" && tag !== constructor ? `${label} [${tag}]` : label;
+  if (className !== null && className !== kind) label += ` ${className}`;
+  return tag !== "" && tag !== className ? `${label} [${tag}]` : label;
 }
 
-function classLabel(value: object, constructor: string | null, tag: string): string {
+function classLabel(value: object, className: string | null, tag: string): string {
   const name = ownData(value, "name");
   let label = `class ${typeof name === "string" && name !== "" ? slice(name, 0, NAME_LIMIT) : "(anonymous)"}`;
-  if (constructor !== null && constructor !== "Function") label += ` [${constructor}]`;
-  if (tag !== "" && tag !== constructor) label += ` [${tag}]`;
-  if (constructor === null) return `[${label} extends null]`;
+  if (className !== null && className !== "Function") label += ` [${className}]`;
+  if (tag !== "" && tag !== className) label += ` [${tag}]`;
+  if (className === null) return `[${label} extends null]`;
   const base = getPrototypeOf(value);
   const baseName = base === null || isProxy(base) ? "" : ownData(base, "name");
   return typeof baseName === "string" && baseName !== "" ? `[${label} extends ${baseName}]` : `[${label}]`;

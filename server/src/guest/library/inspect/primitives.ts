@@ -1,29 +1,32 @@
 /** Objects that hold a primitive: `[Number: 3]`, `[String: 'abc']`. */
-import { answers, bigintOf, booleanOf, numberOf, stringOf, symbolOf } from "./captured.js";
+import { ClassId } from "../../classes.js";
+import { bigintOf, booleanOf, numberOf, stringOf, symbolOf } from "./captured.js";
 import { quoted, symbolText } from "./text.js";
 import { bigintText, numberText } from "./value.js";
 
-interface Boxed {
-  readonly text: string;
-  /** The characters of a string are its properties too, and not shown again. */
-  readonly isString: boolean;
+/** Undefined for an object that holds none. @param classId the engine's class of it */
+export function boxed(value: object, classId: number, className: string | null, tag: string): string | undefined {
+  switch (classId) {
+    case ClassId.NUMBER:
+      return label("Number", numberText(numberOf(value)), className, tag);
+    case ClassId.STRING:
+      return label("String", quoted(stringOf(value)), className, tag);
+    case ClassId.BOOLEAN:
+      return label("Boolean", booleanOf(value) ? "true" : "false", className, tag);
+    case ClassId.BIGINT:
+      return label("BigInt", bigintText(bigintOf(value)), className, tag);
+    case ClassId.SYMBOL:
+      return label("Symbol", symbolText(symbolOf(value)), className, tag);
+    default:
+      return undefined;
+  }
 }
 
-/** Undefined for an object that holds none. */
-export function boxed(value: object, constructor: string | null, tag: string): Boxed | undefined {
-  if (answers(numberOf, value)) return label("Number", numberText(numberOf(value)), constructor, tag);
-  if (answers(stringOf, value)) return label("String", quoted(stringOf(value)), constructor, tag);
-  if (answers(booleanOf, value)) return label("Boolean", booleanOf(value) ? "true" : "false", constructor, tag);
-  if (answers(bigintOf, value)) return label("BigInt", bigintText(bigintOf(value)), constructor, tag);
-  if (answers(symbolOf, value)) return label("Symbol", symbolText(symbolOf(value)), constructor, tag);
-  return undefined;
-}
-
-function label(kind: string, text: string, constructor: string | null, tag: string): Boxed {
+function label(kind: string, text: string, className: string | null, tag: string): string {
   let name = `[${kind}`;
-  if (constructor === null) name += " (null prototype)";
-  else if (constructor !== kind) name += ` (${constructor})`;
+  if (className === null) name += " (null prototype)";
+  else if (className !== kind) name += ` (${className})`;
   name += `: ${text}]`;
-  if (tag !== "" && tag !== constructor) name += ` [${tag}]`;
-  return { text: name, isString: kind === "String" };
+  if (tag !== "" && tag !== className) name += ` [${tag}]`;
+  return name;
 }

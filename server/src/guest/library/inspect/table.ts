@@ -1,17 +1,16 @@
 /** `console.table`: rows and columns in a box. */
+import { ClassId } from "../../classes.js";
 import { Box } from "./box.js";
 import {
-  answers,
+  classOf,
   getOwnPropertyDescriptor,
   isArray,
   isProxy,
   list,
   mapForEach,
-  mapSize,
   ownKeys,
   SafeMap,
   setForEach,
-  setSize,
   slice,
 } from "./captured.js";
 import { Context } from "./context.js";
@@ -57,8 +56,9 @@ class Columns {
  */
 export function table(data: unknown, only: unknown, limit: number): string | undefined {
   if (typeof data !== "object" || data === null || isProxy(data)) return undefined;
-  if (answers(mapSize, data)) return mapTable(data, limit);
-  if (answers(setSize, data)) return setTable(data, limit);
+  const classId = classOf(data);
+  if (classId === ClassId.MAP) return mapTable(data, limit);
+  if (classId === ClassId.SET) return setTable(data, limit);
   const filter = stringsOf(only);
   const heads = list<string>();
   const values = list<string>();

@@ -1,8 +1,8 @@
 /** Renders one value and what is inside it, in the manner of Node's util.inspect. */
-import { bufferParts, isView, viewParts } from "./binary.js";
+import { ClassId } from "../../classes.js";
+import { bufferParts, viewParts } from "./binary.js";
 import {
-  answers,
-  arrayBufferLength,
+  classOf,
   bigintToString,
   dateToIso,
   dateValue,
@@ -15,21 +15,18 @@ import {
   mapSize,
   numberToString,
   ownKeys,
-  promiseState,
   regexpFlags,
   regexpSource,
   setSize,
   slice,
   typedArrayLength,
   typedArrayTag,
-  weakMapHas,
-  weakSetHas,
 } from "./captured.js";
 import { arrayParts, mapParts, promiseParts, propertyParts, setParts, typedArrayParts } from "./contents.js";
 import type { Context } from "./context.js";
 import { errorKeys, errorText } from "./errors.js";
 import { joined } from "./layout.js";
-import { constructorName, functionLabel, isData, prefixOf, tagOf } from "./names.js";
+import { constructorName, functionLabel, prefixOf, tagOf } from "./names.js";
 import { boxed } from "./primitives.js";
 import { isIndex, quotedLines, symbolText } from "./text.js";
 
@@ -132,15 +129,15 @@ interface Shape {
 }
 
 function shapeOf(context: Context, value: object, level: number): Shape {
-  const constructor = constructorName(value, (prototype) => {
+  const className = constructorName(value, (prototype) => {
     const innermost = level > context.depth;
     return innermost ? "Complex prototype" : describePrototype(context, prototype, level + 1);
   });
   const tag = tagOf(value);
   const prefix = (fallback: string, size?: number): string =>
-    prefixOf(constructor, tag, fallback, size === undefined ? "" : `(${size})`);
+    prefixOf(className, tag, fallback, size === undefined ? "" : `(${size})`);
   const name = prefix("Object");
-  const label = constructor === null ? slice(name, 0, name.length - 1) : `[${slice(name, 0, name.length - 1)}]`;
+  const label = className === null ? slice(name, 0, name.length - 1) : `[${slice(name, 0, name.length - 1)}]`;
   const shape = (
     open: string,
     close: string,
@@ -164,14 +161,14 @@ function shapeOf(context: Context, value: object, level: number): Shape {
   });
 
   if (isArray(value)) {
-    const start = constructor !== "Array" || tag !== "" ? prefix("Array", value.length) : "";
+    const start = className !== "Array" || tag !== "" ? prefix("Array", value.length) : "";
     const keys = value.length > LONGEST_SEARCHED ? list<string>() : keysOf(context, value, true);
     const parts: Parts = (_, into, at) => arrayParts(context, value, into, at);
     return shape(`${start}[`, "]", value.length === 0 ? undefined : parts, keys);
   }
-  if (typeof value === "function") return based(functionLabel(value, constructor, tag));
+  if (typeof value === "function") return based(functionLabel(value, className, tag));
   if (isError(value))
-    return based(errorText(context, value, constructor, tag), errorKeys(value, keysOf(context, value, false)));
+    return based(errorText(context, value, className, tag), errorKeys(value, keysOf(context, value, false)));
 
   const view = typedArrayTag(value);
   if (view !== undefined) {
@@ -180,39 +177,42 @@ function shapeOf(context: Context, value: object, level: number): Shape {
     const parts: Parts = (_, into) => typedArrayParts(context, value, into);
     return shape(`${prefix(view, length)}[`, "]", length === 0 ? undefined : parts, keys);
   }
-  if (answers(setSize, value)) {
-    const size = setSize(value);
-    const parts: Parts = (_, into, at) => setParts(context, value, into, at);
-    return shape(`${prefix("Set", size)}{`, "}", size === 0 ? undefined : parts);
+  const classId = classOf(value);
+  switch (classId) {
+    case ClassId.SET: {
+      const parts: Parts = (_, into, at) => setParts(context, value, into, at);
+      return shape(`${prefix("Set", setSize(value))}{`, "}", setSize(value) === 0 ? undefined : parts);
+    }
+    case ClassId.MAP: {
+      const parts: Parts = (_, into, at) => mapParts(context, value, into, at);
+      return shape(`${prefix("Map", mapSize(value))}{`, "}", mapSize(value) === 0 ? undefined : parts);
+    }
+    case ClassId.DATE: {
+      const text = isFiniteNumber(dateValue(value)) ? dateToIso(value) : "Invalid Date";
+      return based(className === "Date" && tag === "" ? text : prefix("Date") + text);
+    }
+    case ClassId.REGEXP: {
+      const text = `/${regexpSource(value)}/${regexpFlags(value)}`;
+      return based(className === "RegExp" && tag === "" ? text : prefix("RegExp") + text);
+    }
+    case ClassId.PROMISE:
+      return shape(`${prefix("Promise")}{`, "}", (_, into, at) => promiseParts(context, value, into, at));
+    case ClassId.ARRAY_BUFFER:
+      return shape(`${prefix("ArrayBuffer")}{`, "}", (_, into) => bufferParts(context, value, into));
+    case ClassId.DATA_VIEW:
+      return shape(`${prefix("DataView")}{`, "}", (_, into, at) => viewParts(context, value, into, at));
+    case ClassId.WEAK_MAP:
+      return shape(`${prefix("WeakMap")}{`, "}", unknownItems);
+    case ClassId.WEAK_SET:
+      return shape(`${prefix("WeakSet")}{`, "}", unknownItems);
+    case ClassId.ARGUMENTS:
+    case ClassId.STRICT_ARGUMENTS:
+      return shape("[Arguments] {", "}", undefined);
   }
-  if (answers(mapSize, value)) {
-    const size = mapSize(value);
-    const parts: Parts = (_, into, at) => mapParts(context, value, into, at);
-    return shape(`${prefix("Map", size)}{`, "}", size === 0 ? undefined : parts);
-  }
-  if (answers(dateValue, value)) {
-    const text = isFiniteNumber(dateValue(value)) ? dateToIso(value) : "Invalid Date";
-    return based(constructor === "Date" && tag === "" ? text : prefix("Date") + text);
-  }
-  // RegExp.prototype answers too; only real ones own `lastIndex`.
-  if (getOwnPropertyDescriptor(value, "lastIndex") !== undefined && answers(regexpSource, value)) {
-    const text = `/${regexpSource(value)}/${regexpFlags(value)}`;
-    return based(constructor === "RegExp" && tag === "" ? text : prefix("RegExp") + text);
-  }
-  const state = promiseState(value);
-  if (state >= 0)
-    return shape(`${prefix("Promise")}{`, "}", (_, into, at) => promiseParts(context, value, state, into, at));
-  if (answers(arrayBufferLength, value)) {
-    return shape(`${prefix("ArrayBuffer")}{`, "}", (_, into) => bufferParts(context, value, into));
-  }
-  if (isView(value)) return shape(`${prefix("DataView")}{`, "}", (_, into, at) => viewParts(context, value, into, at));
-  if (answers((map) => weakMapHas(map, map), value)) return shape(`${prefix("WeakMap")}{`, "}", unknownItems);
-  if (answers((set) => weakSetHas(set, set), value)) return shape(`${prefix("WeakSet")}{`, "}", unknownItems);
-  const box = boxed(value, constructor, tag);
-  if (box !== undefined) return based(box.text, keysOf(context, value, box.isString));
-  if (constructor === null && tag === "Module") return shape(`[${tag}: null prototype] {`, "}", undefined);
-  if (isArguments(value)) return shape("[Arguments] {", "}", undefined);
-  return shape(constructor === "Object" && tag === "" ? "{" : `${prefix("Object")}{`, "}", undefined);
+  const box = boxed(value, classId, className, tag);
+  if (box !== undefined) return based(box, keysOf(context, value, classId === ClassId.STRING));
+  if (className === null && tag === "Module") return shape(`[${tag}: null prototype] {`, "}", undefined);
+  return shape(className === "Object" && tag === "" ? "{" : `${prefix("Object")}{`, "}", undefined);
 }
 
 function describePrototype(context: Context, prototype: object, level: number): string {
@@ -226,15 +226,6 @@ const unknownItems: Parts = (context, parts) => {
   context.spent += 15;
   return undefined;
 };
-
-/** Nothing but these two hidden properties tells the `arguments` of a function without running code. */
-function isArguments(value: object): boolean {
-  return isHidden(value, "callee") && isHidden(value, "length");
-}
-
-function isHidden(value: object, key: string): boolean {
-  return getOwnPropertyDescriptor(value, key)?.enumerable === false;
-}
 
 /** Own keys to be shown, strings before symbols. @param isList leaves indices out, which are items */
 function keysOf(context: Context, value: object, isList: boolean): (string | symbol)[] {
