@@ -25,6 +25,10 @@ export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
 
+// The engine compiles `${a} b` to a call of this method: if guest code could replace it, it would read and write what the
+// kernel puts together.
+defineProperty(String.prototype, "concat", { writable: false, configurable: false });
+
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
 export const isWellFormed = uncurried<(text: string) => boolean>(

@@ -29,6 +29,8 @@ export interface GuestException {
   readonly frames: readonly Frame[];
   readonly phase?: ExceptionPhase;
   readonly cause?: GuestException;
+  /** Of an AggregateError. */
+  readonly errors: readonly GuestException[];
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
 }
@@ -40,6 +42,8 @@ export interface ConsoleEntry {
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** Where the method was called; of warnings and errors only. */
+  readonly frame?: Frame;
   /** The turn that wrote it was undone. */
   readonly undone: boolean;
 }
@@ -48,6 +52,14 @@ export interface ConsoleEntry {
 export interface Warning {
   readonly message: string;
   readonly frame?: Frame;
+}
+
+/** @param text of one entry, as the guest's console wrote it */
+export function consoleEntryOf(text: string, undone: boolean): ConsoleEntry {
+  const entry = JSON.parse(text) as Pick<ConsoleEntry, "level" | "time" | "text"> & { readonly caller?: string };
+  const frame = entry.caller === undefined ? undefined : innermostFrame(entry.caller);
+  const { level, time } = entry;
+  return { level, time, text: entry.text, ...(frame === undefined ? {} : { frame }), undone };
 }
 
 export interface Usage {
@@ -91,6 +103,7 @@ interface ThrownText {
   readonly message: string;
   readonly stack: string;
   readonly cause?: ThrownText;
+  readonly errors?: readonly ThrownText[];
   readonly thrown?: string;
 }
 
@@ -107,6 +120,7 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     frames: framesOf(lines),
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
+    errors: (thrown.errors ?? []).map((error) => describe(error)),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
   };
 }

@@ -4,7 +4,15 @@ import type { TurnResult } from "../engine/engine.js";
 import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
-import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason, type Warning } from "./outcome.js";
+import {
+  type ConsoleEntry,
+  consoleEntryOf,
+  exceptionOf,
+  type Outcome,
+  resultOf,
+  type StopReason,
+  type Warning,
+} from "./outcome.js";
 import { type NameOfExecution, warningsOf } from "./warnings.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
@@ -93,8 +101,7 @@ export class RunningExecution implements Execution {
     this.#turns++;
     this.#consoleTruncated ||= result.consoleTruncated;
     for (const text of result.console) {
-      const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
-      this.#console.push({ level, time, text: line, undone: result.kind === "undone" });
+      this.#console.push(consoleEntryOf(text, result.kind === "undone"));
     }
     if (result.consoleTruncated) this.#cutConsole();
     if (result.kind === "undone") return;
