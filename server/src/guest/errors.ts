@@ -1,4 +1,5 @@
 /** Describes what guest code threw. Looks only: a hostile getter, proxy or toString does not run. */
+import { domExceptionText } from "./dom-exceptions.js";
 import { dataProperty, inspect, isError } from "./inspect.js";
 import {
   getOwnPropertyDescriptor,
@@ -102,6 +103,8 @@ function describeOther(thrown: unknown): string {
  * it extends.
  */
 function errorName(error: object): string {
+  const known = domExceptionText(error);
+  if (known !== undefined) return slice(known.name, 0, NAME_LIMIT);
   let holder: object | null = error;
   for (let i = 0; i < CHAIN_LIMIT && holder !== null && !isProxy(holder); i++) {
     const descriptor = getOwnPropertyDescriptor(holder, "name");

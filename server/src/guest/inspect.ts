@@ -4,46 +4,27 @@
  */
 
 import { ClassId } from "./classes.js";
-import { classOf, promiseResult, promiseState } from "./host.js";
+import { domExceptionText } from "./dom-exceptions.js";
+import { classOf } from "./host.js";
 import {
   ArrayPrototype,
-  arrayBufferLength,
   bigintToString,
-  construct,
-  dateToIso,
-  dateValue,
   ErrorPrototype,
   FunctionPrototype,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwnValue,
   isArray,
-  isFiniteNumber,
-  indexOf,
-  mapForEach,
-  mapSize,
-  natives,
   numberToString,
   ObjectPrototype,
   ownKeys,
   ownValue,
-  regexpFlags,
-  regexpSource,
-  SafeMap,
-  setForEach,
-  setPrototypeOf,
-  setSize,
   slice,
-  stringify,
   symbolToString,
   toLowerCase,
-  typedArrayLength,
   typedArrayTag,
-  uncurried,
 } from "./intrinsics.js";
-import { lazy } from "./libraries.js";
-import type { Output } from "./library/inspect/methods.js";
-import { plainJson } from "./plain-json.js";
+import { library } from "./libraries.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;
@@ -52,78 +33,24 @@ const LARGE_BIGINT = 2n ** 64n;
 /** A function that owns more than its length, name and prototype has something to show. */
 const FUNCTION_KEYS = 3;
 
-/** UTF-16 units of a console entry. */
-export const ENTRY_LIMIT = 65_536;
-
-/** What the library is given: it runs after guest code may have broken whatever it could reach by itself. */
-function capturedForLibrary() {
-  return {
-    arrayBufferLength,
-    bigintToString,
-    classOf,
-    construct,
-    dataProperty,
-    dateToIso,
-    dateValue,
-    getOwnPropertyDescriptor,
-    getPrototypeOf,
-    indexOf,
-    isArray,
-    isError,
-    isFiniteNumber,
-    isProxy,
-    mapForEach,
-    mapSize,
-    natives,
-    numberToString,
-    ownKeys,
-    plainJson,
-    promiseResult,
-    promiseState,
-    regexpFlags,
-    regexpSource,
-    SafeMap,
-    setForEach,
-    setPrototypeOf,
-    setSize,
-    slice,
-    stringify,
-    symbolToString,
-    typedArrayLength,
-    typedArrayTag,
-    uncurried,
-  };
-}
-
-export type Captured = ReturnType<typeof capturedForLibrary>;
-
 /** The exports of library/inspect.ts. */
 interface InspectLibrary {
-  connect(captured: Captured, output: Output, textLimit: number): void;
   preview(value: unknown, limit: number, depth: number): string;
   write(level: string, values: readonly unknown[]): void;
   callMethod(name: string, values: readonly unknown[]): void;
 }
 
-const load = lazy<InspectLibrary>("inspect");
-let output: Output;
-let isConnected = false;
-
-/** Where the library's console methods write to. */
-export function setConsoleOutput(given: Output): void {
-  output = given;
-}
+let isLoaded = false;
 
 export function inspectLibrary(): InspectLibrary {
-  const library = load();
-  if (!isConnected) library.connect(capturedForLibrary(), output, ENTRY_LIMIT);
-  isConnected = true;
-  return library;
+  const loaded = library("inspect") as unknown as InspectLibrary;
+  isLoaded = true;
+  return loaded;
 }
 
 /** True once a session has used what takes the library. */
 export function hasInspectLibrary(): boolean {
-  return isConnected;
+  return isLoaded;
 }
 
 /**
@@ -229,6 +156,10 @@ export function isError(value: unknown): value is object {
 
 /** A property that is plain data, own or inherited; undefined where a getter or a proxy stands in the way. */
 export function dataProperty(value: object, key: PropertyKey): unknown {
+  if (key === "name" || key === "message") {
+    const text = domExceptionText(value);
+    if (text !== undefined) return text[key];
+  }
   let object: object | null = value;
   for (let i = 0; i < CHAIN_LIMIT && object !== null && !isProxy(object); i++) {
     const descriptor = getOwnPropertyDescriptor(object, key);

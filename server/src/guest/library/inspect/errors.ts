@@ -1,4 +1,5 @@
 /** Errors: `Name: message`, the frames of guest code, and in braces what else they carry. */
+import { isKernelFrame } from "../../frames.js";
 import { dataProperty, indexOf, list, slice } from "./captured.js";
 import type { Context } from "./context.js";
 import { ownData, prefixOf } from "./names.js";
@@ -8,8 +9,6 @@ const NAME_LIMIT = 200;
 const MESSAGE_LIMIT = 10_000;
 const LINE_LIMIT = 500;
 const FRAMES = 50;
-/** Set in engine/worker/boot.ts. */
-const KERNEL_FILENAME = "livescope:kernel";
 
 /** In brackets where the error has no frames. */
 export function errorText(context: Context, error: object, className: string | null, tag: string): string {
@@ -47,7 +46,7 @@ export function guestFrames(stack: string): string {
   let shown = 0;
   for (let i = 0; i < count && shown < FRAMES; i++) {
     const line = all[i] as string;
-    if (line === "" || indexOf(line, KERNEL_FILENAME) >= 0) continue;
+    if (line === "" || isKernelFrame(line)) continue;
     text += `\n${slice(line, 0, LINE_LIMIT)}`;
     shown++;
   }
@@ -55,7 +54,7 @@ export function guestFrames(stack: string): string {
 }
 
 function isMachinery(line: string): boolean {
-  return line === "" || indexOf(line, KERNEL_FILENAME) >= 0 || slice(line, line.length - 8) === "(native)";
+  return line === "" || isKernelFrame(line) || slice(line, line.length - 8) === "(native)";
 }
 
 /** Keys to be shown: not those whose text stands before the braces already. */

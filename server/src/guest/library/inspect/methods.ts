@@ -2,21 +2,13 @@
 import { indented } from "./text.js";
 import { format, inspect, shown } from "./format.js";
 import { isProxy, list, SafeMap, slice } from "./captured.js";
+import { ENTRY_LIMIT, writeEntry } from "../../console.js";
+import { runningExecution } from "../../contexts.js";
+import { currentStack } from "../../frames.js";
+import { dateNow } from "../../intrinsics.js";
 import { guestFrames } from "./errors.js";
 import { ownData } from "./names.js";
 import { table } from "./table.js";
-
-/** What the library asks of the kernel. */
-export interface Output {
-  /** Writes one entry. @param level one of the contract's */
-  write(level: string, text: string): void;
-  /** Number of the execution that runs. */
-  execution(): number;
-  /** Milliseconds since some moment. */
-  now(): number;
-  /** The stack of whoever called the console. */
-  stack(): string;
-}
 
 const GROUP_INDENTATION = "  ";
 const DEEPEST_GROUP = 50;
@@ -27,20 +19,11 @@ const LABEL_LIMIT = 200;
 /** `console.dir` shows at most so many levels, whatever it is asked for. */
 const DEEPEST = 20;
 
-let output: Output;
-let limit: number;
-let counters: Map<string, number>;
-let timers: Map<string, number>;
+const limit = ENTRY_LIMIT;
+const counters = new SafeMap<string, number>();
+const timers = new SafeMap<string, number>();
 /** Indentation by execution, so that a group that one leaves open indents no other. */
-let groups: Map<number, string>;
-
-export function connectOutput(given: Output, textLimit: number): void {
-  output = given;
-  limit = textLimit;
-  counters = new SafeMap<string, number>();
-  timers = new SafeMap<string, number>();
-  groups = new SafeMap<number, string>();
-}
+const groups = new SafeMap<number, string>();
 
 /** Writes an entry of a plain level. */
 export function write(level: string, values: readonly unknown[]): void {
@@ -48,8 +31,8 @@ export function write(level: string, values: readonly unknown[]): void {
 }
 
 function put(level: string, text: string): void {
-  const indentation = groups.get(output.execution()) ?? "";
-  output.write(level, indentation + indented(slice(text, 0, limit), indentation));
+  const indentation = groups.get(runningExecution()) ?? "";
+  writeEntry(level, indentation + indented(slice(text, 0, limit), indentation));
 }
 
 /** Runs a method that is no plain level. */
@@ -110,7 +93,7 @@ function depthOf(options: unknown): number {
 
 function trace(values: readonly unknown[]): string {
   const message = format(values, limit);
-  return `Trace${message === "" ? "" : `: ${message}`}${guestFrames(output.stack())}`;
+  return `Trace${message === "" ? "" : `: ${message}`}${guestFrames(currentStack())}`;
 }
 
 function assertion(values: readonly unknown[]): string {
@@ -123,7 +106,7 @@ function assertion(values: readonly unknown[]): string {
 
 function beginGroup(values: readonly unknown[]): void {
   if (values.length > 0) write("log", values);
-  const execution = output.execution();
+  const execution = runningExecution();
   const indentation = groups.get(execution) ?? "";
   if (groups.size >= MAXIMUM_GROUPS && indentation === "") groups.clear();
   if (indentation.length < DEEPEST_GROUP * GROUP_INDENTATION.length)
@@ -131,7 +114,7 @@ function beginGroup(values: readonly unknown[]): void {
 }
 
 function endGroup(): void {
-  const execution = output.execution();
+  const execution = runningExecution();
   const indentation = groups.get(execution);
   if (indentation === undefined) return;
   if (indentation.length <= GROUP_INDENTATION.length) groups.delete(execution);
@@ -156,7 +139,7 @@ function resetCount(label: string): void {
 
 function beginTimer(label: string): void {
   if (timers.has(label)) return put("warn", `Warning: Label '${label}' already exists for console.time()`);
-  if (timers.size < MAXIMUM_LABELS) timers.set(label, output.now());
+  if (timers.size < MAXIMUM_LABELS) timers.set(label, dateNow());
 }
 
 function tellTimer(label: string, method: string, values: readonly unknown[]): void {
@@ -165,7 +148,7 @@ function tellTimer(label: string, method: string, values: readonly unknown[]): v
   if (method === "timeEnd") timers.delete(label);
   const others = rest(values);
   const tail = others.length === 0 ? "" : ` ${format(others, limit)}`;
-  put("log", `${label}: ${durationText(output.now() - started)}${tail}`);
+  put("log", `${label}: ${durationText(dateNow() - started)}${tail}`);
 }
 
 /** `5ms`, `1.234s`, `2:05.000 (m:ss.mmm)`, `1:02:05.000 (h:mm:ss.mmm)`. */
