@@ -5,7 +5,7 @@
 import { runningExecution } from "./contexts.js";
 import { callerFrame } from "./frames.js";
 import { log } from "./host.js";
-import { hasInspectLibrary, inspectLibrary, simpleText } from "./inspect.js";
+import { inspectLibrary, simpleText } from "./inspect.js";
 import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from "./intrinsics.js";
 
 /** UTF-16 units of an entry. */
@@ -16,6 +16,13 @@ const METHODS = [
   ...["dir", "dirxml", "table", "trace", "assert", "group", "groupCollapsed", "groupEnd"],
   ...["count", "countReset", "time", "timeLog", "timeEnd"],
 ];
+
+/** Executions that are inside of a group; the library indents what they write. */
+let openGroups = 0;
+
+export function setOpenGroups(count: number): void {
+  openGroups = count;
+}
 
 type Method = (...values: unknown[]) => void;
 
@@ -46,7 +53,7 @@ export function writeEntry(level: string, text: string): void {
 }
 
 function logPlainly(level: string, values: unknown[]): void {
-  const text = hasInspectLibrary() ? undefined : plainText(values);
+  const text = openGroups > 0 ? undefined : plainText(values);
   if (text === undefined) inspectLibrary().write(level, values);
   else writeEntry(level, text);
 }

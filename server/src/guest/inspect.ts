@@ -40,17 +40,8 @@ interface InspectLibrary {
   callMethod(name: string, values: readonly unknown[]): void;
 }
 
-let isLoaded = false;
-
 export function inspectLibrary(): InspectLibrary {
-  const loaded = library("inspect") as unknown as InspectLibrary;
-  isLoaded = true;
-  return loaded;
-}
-
-/** True once a session has used what takes the library. */
-export function hasInspectLibrary(): boolean {
-  return isLoaded;
+  return library("inspect") as unknown as InspectLibrary;
 }
 
 /**

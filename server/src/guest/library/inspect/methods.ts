@@ -2,8 +2,9 @@
 import { indented } from "./text.js";
 import { format, inspect, shown } from "./format.js";
 import { isProxy, list, SafeMap, slice } from "./captured.js";
-import { ENTRY_LIMIT, writeEntry } from "../../console.js";
+import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../../console.js";
 import { runningExecution } from "../../contexts.js";
+import { openExecution } from "../../executions.js";
 import { currentStack } from "../../frames.js";
 import { dateNow } from "../../intrinsics.js";
 import { guestFrames } from "./errors.js";
@@ -12,8 +13,7 @@ import { table } from "./table.js";
 
 const GROUP_INDENTATION = "  ";
 const DEEPEST_GROUP = 50;
-/** Executions whose groups are remembered, labels of counters and timers each: those beyond begin anew or are not kept. */
-const MAXIMUM_GROUPS = 100;
+/** Of counters, and of timers; those beyond are not kept. */
 const MAXIMUM_LABELS = 1_000;
 const LABEL_LIMIT = 200;
 /** `console.dir` shows at most so many levels, whatever it is asked for. */
@@ -31,7 +31,7 @@ export function write(level: string, values: readonly unknown[]): void {
 }
 
 function put(level: string, text: string): void {
-  const indentation = groups.get(runningExecution()) ?? "";
+  const indentation = indentationHere();
   writeEntry(level, indentation + indented(slice(text, 0, limit), indentation));
 }
 
@@ -106,19 +106,34 @@ function assertion(values: readonly unknown[]): string {
 
 function beginGroup(values: readonly unknown[]): void {
   if (values.length > 0) write("log", values);
-  const execution = runningExecution();
-  const indentation = groups.get(execution) ?? "";
-  if (groups.size >= MAXIMUM_GROUPS && indentation === "") groups.clear();
-  if (indentation.length < DEEPEST_GROUP * GROUP_INDENTATION.length)
-    groups.set(execution, indentation + GROUP_INDENTATION);
+  const indentation = indentationHere();
+  if (indentation.length < DEEPEST_GROUP * GROUP_INDENTATION.length) indent(indentation + GROUP_INDENTATION);
 }
 
 function endGroup(): void {
-  const execution = runningExecution();
-  const indentation = groups.get(execution);
-  if (indentation === undefined) return;
-  if (indentation.length <= GROUP_INDENTATION.length) groups.delete(execution);
-  else groups.set(execution, slice(indentation, GROUP_INDENTATION.length));
+  const indentation = indentationHere();
+  if (indentation !== "") indent(slice(indentation, GROUP_INDENTATION.length));
+}
+
+function indent(indentation: string): void {
+  if (indentation === "") groups.delete(runningExecution());
+  else groups.set(runningExecution(), indentation);
+  setOpenGroups(groups.size);
+}
+
+function indentationHere(): string {
+  const indentation = groups.get(runningExecution());
+  if (indentation !== undefined) return indentation;
+  if (groups.size > 0) forgetEnded();
+  return "";
+}
+
+/** Groups end with the execution that left them open. */
+function forgetEnded(): void {
+  groups.forEach((_indentation, number) => {
+    if (openExecution(number) === undefined) groups.delete(number);
+  });
+  setOpenGroups(groups.size);
 }
 
 /** Labels are primitives; an object is rendered, since its own string would run its code. */
