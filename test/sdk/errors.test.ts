@@ -171,6 +171,21 @@ describe("a rejection that nobody handles", () => {
     expect(await session.execute(code).execution()).toMatchObject({ value: 2, warnings: [] });
   });
 
+  it("of an execution that has ended is a warning of those in flight, and names it", async () => {
+    const ended = session.execute("setTimeout(() => Promise.reject(new Error('late')), 1); 1");
+    const { executionId } = await ended.execution();
+    const wait = "await new Promise((done) => setTimeout(done, 20)); 2";
+    const both = await Promise.all([session.execute(wait).execution(), session.execute(wait).execution()]);
+    const told = both.map(({ warnings }) => warnings.map(({ message }) => message));
+    expect(told.flat()).toContain(`unhandled rejection in execution ${executionId}, which has ended: Error: late`);
+    expect((await session.execute("3").execution()).warnings).toEqual([]);
+  });
+
+  it("is told of what a later turn of the execution rejected", async () => {
+    const code = "setTimeout(() => Promise.reject(5), 1); await new Promise((done) => setTimeout(done, 5)); 1";
+    expect((await session.execute(code).execution()).warnings).toMatchObject([{ message: "unhandled rejection: 5" }]);
+  });
+
   it("is told of many with their number", async () => {
     const { warnings } = await session.execute("for (let i = 0; i < 100; i++) Promise.reject(i); 0").execution();
     expect(warnings).toHaveLength(21);
