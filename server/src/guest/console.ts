@@ -11,10 +11,10 @@ import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from 
 /** UTF-16 units of an entry. */
 export const ENTRY_LIMIT = 65_536;
 
-const LEVELS = ["debug", "log", "info", "warn", "error"] as const;
 const METHODS = [
+  ...["debug", "log", "info", "warn", "error"],
   ...["dir", "dirxml", "table", "trace", "assert", "group", "groupCollapsed", "groupEnd"],
-  ...["count", "countReset", "time", "timeLog", "timeEnd"],
+  ...["count", "countReset", "time", "timeLog", "timeEnd", "clear"],
 ];
 
 /** Executions that are inside of a group; the library indents what they write. */
@@ -28,23 +28,19 @@ type Method = (...values: unknown[]) => void;
 
 export function installConsole(): void {
   const console: Record<string, Method> = {};
-  const add = (name: string, method: (name: string, values: unknown[]) => void): void => {
+  const add = (name: string): void => {
     console[name] = {
       [name](...values: unknown[]): void {
-        method(name, values);
+        call(name, values);
       },
     }[name] as Method;
   };
-  const callLibrary = (name: string, values: unknown[]): void => inspectLibrary().callMethod(name, values);
-  for (let i = 0; i < LEVELS.length; i++) add(LEVELS[i] as string, logPlainly);
-  for (let i = 0; i < METHODS.length; i++) add(METHODS[i] as string, callLibrary);
-  // There is no screen to clear.
-  add("clear", () => undefined);
+  for (let i = 0; i < METHODS.length; i++) add(METHODS[i] as string);
   defineProperty(console, toStringTag, { value: "console", configurable: true });
   defineProperty(globalThis, "console", { value: console, writable: true, enumerable: false, configurable: true });
 }
 
-/** @param level one of LEVELS */
+/** @param level one of the contract's */
 export function writeEntry(level: string, text: string): void {
   // Finding the place takes twice as long as all the rest, so only entries that one wants to trace back have it.
   const caller = level === "warn" || level === "error" ? `,"caller":${stringify(callerFrame())}` : "";
@@ -52,10 +48,22 @@ export function writeEntry(level: string, text: string): void {
   log(runningExecution(), `{"level":"${level}","time":${dateNow()},"text":${shown}${caller}}`);
 }
 
-function logPlainly(level: string, values: unknown[]): void {
-  const text = openGroups > 0 ? undefined : plainText(values);
-  if (text === undefined) inspectLibrary().write(level, values);
-  else writeEntry(level, text);
+function call(name: string, values: unknown[]): void {
+  switch (name) {
+    case "log":
+    case "debug":
+    case "info":
+    case "warn":
+    case "error": {
+      const text = openGroups > 0 ? undefined : plainText(values);
+      return text === undefined ? inspectLibrary().write(name, values) : writeEntry(name, text);
+    }
+    case "clear":
+      // There is no screen to clear.
+      return;
+    default:
+      return inspectLibrary().callMethod(name, values);
+  }
 }
 
 /** Values that need neither the library nor its formats; undefined for all others. */

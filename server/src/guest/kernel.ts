@@ -28,7 +28,6 @@ import {
 } from "./host-functions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
   construct,
@@ -41,6 +40,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -313,11 +313,17 @@ function readError(field: string): unknown {
   return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
+/** The exports of library/inspect-properties.ts. */
+interface InspectPropertiesLibrary {
+  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
+}
+
 function inspectValue(): void {
   const handle = readOptionalText();
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
   const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
