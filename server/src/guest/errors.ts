@@ -28,53 +28,63 @@ const DESCRIPTION_LIMIT = 262_144;
 const CHAIN_LIMIT = 100;
 
 /** One description: how much of it there is, and the errors that lead to where it is being written. */
-class Description {
-  count = 0;
-  length = 0;
-  readonly open = new SafeMap<object, true>();
-
-  write(thrown: unknown, depth: number): string {
-    const text = isError(thrown) ? this.#error(thrown, depth) : describeOther(thrown);
-    this.count++;
-    this.length += text.length;
-    return text;
-  }
-
-  #error(error: object, depth: number): string {
-    this.open.set(error, true);
-    const text =
-      `{"name":${stringify(errorName(error))},"message":${textOf(error, "message", MESSAGE_LIMIT)},` +
-      `"stack":${textOf(error, "stack", STACK_LIMIT)}${this.#cause(error, depth)}${this.#errors(error, depth)}}`;
-    this.open.delete(error);
-    return text;
-  }
-
-  #cause(error: object, depth: number): string {
-    const cause = dataProperty(error, "cause");
-    return cause !== undefined && this.#hasRoom(cause, depth) ? `,"cause":${this.write(cause, depth - 1)}` : "";
-  }
-
-  #errors(error: object, depth: number): string {
-    const errors = ownValue(error, "errors");
-    if (typeof errors !== "object" || errors === null || isProxy(errors) || !isArray(errors)) return "";
-    let text = "";
-    for (let i = 0; i < errors.length && i < ERRORS_TOLD; i++) {
-      const item = ownValue(errors, `${i}`);
-      if (!this.#hasRoom(item, depth)) continue;
-      text += `${text === "" ? "" : ","}${this.write(item, depth - 1)}`;
-    }
-    return text === "" ? "" : `,"errors":[${text}]`;
-  }
-
-  #hasRoom(next: unknown, depth: number): boolean {
-    if (depth === 0 || this.count >= MAXIMUM_ERRORS || this.length > DESCRIPTION_LIMIT) return false;
-    return typeof next !== "object" || next === null || !this.open.has(next);
-  }
+interface Description {
+  count: number;
+  length: number;
+  /** Made when it is needed: most errors have no cause. */
+  open: SafeMap<object, true> | undefined;
 }
 
 /** JSON text of what an `Exception` message says, its stacks unparsed. */
 export function describeThrown(thrown: unknown): string {
-  return new Description().write(thrown, CAUSE_DEPTH);
+  return describe({ count: 0, length: 0, open: undefined }, thrown, CAUSE_DEPTH);
+}
+
+function describe(description: Description, thrown: unknown, depth: number): string {
+  const text = isError(thrown) ? describeError(description, thrown, depth) : describeOther(thrown);
+  description.count++;
+  description.length += text.length;
+  return text;
+}
+
+function describeError(description: Description, error: object, depth: number): string {
+  const text =
+    `{"name":${stringify(errorName(error))},"message":${textOf(error, "message", MESSAGE_LIMIT)},` +
+    `"stack":${textOf(error, "stack", STACK_LIMIT)}`;
+  const cause = depth > 0 ? dataProperty(error, "cause") : undefined;
+  const errors = depth > 0 ? errorsOf(error) : undefined;
+  if (cause === undefined && errors === undefined) return `${text}}`;
+  description.open ??= new SafeMap<object, true>();
+  description.open.set(error, true);
+  const inner = causeText(description, cause, depth - 1) + errorsText(description, errors, depth - 1);
+  description.open.delete(error);
+  return `${text}${inner}}`;
+}
+
+/** The array of an AggregateError. */
+function errorsOf(error: object): readonly unknown[] | undefined {
+  const errors = ownValue(error, "errors");
+  const isList = typeof errors === "object" && errors !== null && !isProxy(errors) && isArray(errors);
+  return isList ? errors : undefined;
+}
+
+function causeText(description: Description, cause: unknown, depth: number): string {
+  return cause !== undefined && hasRoom(description, cause) ? `,"cause":${describe(description, cause, depth)}` : "";
+}
+
+function errorsText(description: Description, errors: readonly unknown[] | undefined, depth: number): string {
+  if (errors === undefined) return "";
+  let text = "";
+  for (let i = 0; i < errors.length && i < ERRORS_TOLD; i++) {
+    const item = ownValue(errors, `${i}`);
+    if (hasRoom(description, item)) text += `${text === "" ? "" : ","}${describe(description, item, depth)}`;
+  }
+  return `,"errors":[${text}]`;
+}
+
+function hasRoom({ count, length, open }: Description, next: unknown): boolean {
+  if (count >= MAXIMUM_ERRORS || length > DESCRIPTION_LIMIT) return false;
+  return typeof next !== "object" || next === null || open?.has(next) !== true;
 }
 
 /** JSON text `{message, stack}` of a rejection that nobody handled. */
