@@ -152,6 +152,9 @@ describe("the console", () => {
         e: Object.defineProperties(new Error('x'), Object.fromEntries(
           ['name', 'message', 'stack', 'cause', 'errors'].map((k) => [k, { get() { ran.push(k) } }]))),
         f: Object.defineProperty(() => 1, 'name', { get() { ran.push('name') } }),
+        r: Object.defineProperties(/x/g, Object.fromEntries(
+          ['global', 'flags', 'source'].map((k) => [k, { get() { ran.push(k) } }]))),
+        d: Object.defineProperties(new Date(0), { toISOString: { get() { ran.push('date') } } }),
         m: Object.defineProperties(new Map([[1, 2]]), { forEach: { get() { ran.push('forEach') } }, size: { get() { ran.push('size') } } }),
       })`);
     const methods = ["log", "error", "dir", "table", "group", "count", "time", "timeLog", "trace", "assert"];

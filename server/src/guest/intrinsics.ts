@@ -43,7 +43,24 @@ export const symbolToString = uncurried<(value: symbol) => string>(Symbol.protot
 export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
 export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
 export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
-export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
+const FLAGS = "dgimsuvy";
+const flagGetters = [
+  "hasIndices",
+  "global",
+  "ignoreCase",
+  "multiline",
+  "dotAll",
+  "unicode",
+  "unicodeSets",
+  "sticky",
+].map((name) => getter(RegExp.prototype, name));
+/** The getter `flags` would ask for each of them by name, and find what guest code put there. */
+export function regexpFlags(value: object): string {
+  let flags = "";
+  for (let i = 0; i < FLAGS.length; i++)
+    if (apply(flagGetters[i] as AnyFunction, value, []) === true) flags += FLAGS[i];
+  return flags;
+}
 export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
 export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
 export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(

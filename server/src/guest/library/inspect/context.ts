@@ -10,7 +10,7 @@ export class Context {
   indentation = 0;
   /** Level of the object that was rendered last. */
   lastLevel = 0;
-  /** UTF-16 units rendered so far, those of inner values counted again in the outer ones left out. */
+  /** About how many UTF-16 units are rendered so far. */
   spent = 0;
   /** Objects that are being rendered, outermost first. */
   readonly open = list<object>();

@@ -101,7 +101,7 @@ function renderContents(context: Context, value: object, level: number, shape: S
   context.open[context.open.length] = value;
   context.lastLevel = level;
   const parts = list<string>();
-  const items = shape.parts?.(context, parts, level);
+  const items = shape.parts?.(parts);
   propertyParts(context, value, shape.keys, parts, level);
   context.open.length--;
   let base = shape.base;
@@ -113,7 +113,7 @@ function renderContents(context: Context, value: object, level: number, shape: S
 }
 
 /** Adds the parts of a value that are no properties; gives the items they show if they are those of a list. */
-type Parts = (context: Context, parts: string[], level: number) => readonly unknown[] | undefined;
+type Parts = (into: string[]) => readonly unknown[] | undefined;
 
 /** How a kind of object is written; what absent fields would say is said by empty ones. */
 interface Shape {
@@ -163,7 +163,7 @@ function shapeOf(context: Context, value: object, level: number): Shape {
   if (isArray(value)) {
     const start = className !== "Array" || tag !== "" ? prefix("Array", value.length) : "";
     const keys = value.length > LONGEST_SEARCHED ? list<string>() : keysOf(context, value, true);
-    const parts: Parts = (_, into, at) => arrayParts(context, value, into, at);
+    const parts: Parts = (into) => arrayParts(context, value, into, level);
     return shape(`${start}[`, "]", value.length === 0 ? undefined : parts, keys);
   }
   if (typeof value === "function") return based(functionLabel(value, className, tag));
@@ -174,17 +174,17 @@ function shapeOf(context: Context, value: object, level: number): Shape {
   if (view !== undefined) {
     const length = typedArrayLength(value);
     const keys = length > LONGEST_SEARCHED ? list<string>() : keysOf(context, value, true);
-    const parts: Parts = (_, into) => typedArrayParts(context, value, into);
+    const parts: Parts = (into) => typedArrayParts(context, value, into);
     return shape(`${prefix(view, length)}[`, "]", length === 0 ? undefined : parts, keys);
   }
   const classId = classOf(value);
   switch (classId) {
     case ClassId.SET: {
-      const parts: Parts = (_, into, at) => setParts(context, value, into, at);
+      const parts: Parts = (into) => setParts(context, value, into, level);
       return shape(`${prefix("Set", setSize(value))}{`, "}", setSize(value) === 0 ? undefined : parts);
     }
     case ClassId.MAP: {
-      const parts: Parts = (_, into, at) => mapParts(context, value, into, at);
+      const parts: Parts = (into) => mapParts(context, value, into, level);
       return shape(`${prefix("Map", mapSize(value))}{`, "}", mapSize(value) === 0 ? undefined : parts);
     }
     case ClassId.DATE: {
@@ -196,11 +196,11 @@ function shapeOf(context: Context, value: object, level: number): Shape {
       return based(className === "RegExp" && tag === "" ? text : prefix("RegExp") + text);
     }
     case ClassId.PROMISE:
-      return shape(`${prefix("Promise")}{`, "}", (_, into, at) => promiseParts(context, value, into, at));
+      return shape(`${prefix("Promise")}{`, "}", (into) => promiseParts(context, value, into, level));
     case ClassId.ARRAY_BUFFER:
-      return shape(`${prefix("ArrayBuffer")}{`, "}", (_, into) => bufferParts(context, value, into));
+      return shape(`${prefix("ArrayBuffer")}{`, "}", (into) => bufferParts(context, value, into));
     case ClassId.DATA_VIEW:
-      return shape(`${prefix("DataView")}{`, "}", (_, into, at) => viewParts(context, value, into, at));
+      return shape(`${prefix("DataView")}{`, "}", (into) => viewParts(context, value, into, level));
     case ClassId.WEAK_MAP:
       return shape(`${prefix("WeakMap")}{`, "}", unknownItems);
     case ClassId.WEAK_SET:
@@ -221,9 +221,8 @@ function describePrototype(context: Context, prototype: object, level: number): 
   return keysOf(context, prototype, false).length === 0 ? "[Object: null prototype] {}" : "[Object: null prototype]";
 }
 
-const unknownItems: Parts = (context, parts) => {
-  parts[parts.length] = "<items unknown>";
-  context.spent += 15;
+const unknownItems: Parts = (into) => {
+  into[0] = "<items unknown>";
   return undefined;
 };
 
