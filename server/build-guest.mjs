@@ -10,29 +10,39 @@ import { build } from "esbuild";
 const source = new URL("./src/guest/", import.meta.url);
 const target = new URL("./dist/guest/", import.meta.url);
 
-async function bundle(entry, minifyIdentifiers) {
+async function bundle(entry, options) {
   const { outputFiles } = await build({
     entryPoints: [fileURLToPath(new URL(entry, source))],
     bundle: true,
     write: false,
-    format: "iife",
-    globalName: "bundle",
     target: "es2023",
     minifySyntax: true,
     minifyWhitespace: true,
-    minifyIdentifiers,
     platform: "neutral",
+    ...options,
   });
   return outputFiles[0].text;
 }
 
+/**
+ * A library as the body of a function that returns its exports. esbuild's own form of that would call functions of the global
+ * object at run time, when they are the guest's.
+ */
+function returning(module, file) {
+  const found = /export\s*\{([^}]*)\};?\s*$/.exec(module);
+  if (found === null) throw new Error(`${file} exports nothing by name`);
+  const names = found[1].split(",").map((name) => name.trim().split(/\s+as\s+/));
+  const properties = names.map(([local, exported = local]) => `${exported}:${local}`);
+  return `${module.slice(0, found.index)}return{__proto__:null,${properties.join(",")}}`;
+}
+
 rmSync(target, { recursive: true, force: true });
 mkdirSync(new URL("library/", target), { recursive: true });
-const kernel = await bundle("kernel.ts", true);
+const kernel = await bundle("kernel.ts", { format: "iife", globalName: "bundle", minifyIdentifiers: true });
 writeFileSync(new URL("kernel.js", target), `(()=>{"use strict";${kernel};return bundle.install})()`);
 for (const file of readdirSync(new URL("library/", source))) {
   if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
-  const library = await bundle(`library/${file}`, false);
+  const library = await bundle(`library/${file}`, { format: "esm", minifyIdentifiers: false });
   const output = new URL(`library/${file.replace(/\.ts$/, ".js")}`, target);
-  writeFileSync(output, `(()=>{"use strict";${library};return bundle})()`);
+  writeFileSync(output, `(()=>{"use strict";${returning(library, file)}})()`);
 }

@@ -4,10 +4,12 @@
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 
-/** How a value travels into a session. `json` must hold no NUL. */
+/** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handleId: string };
 
 /** How a caller wants its result; numbers as in the contract and in the kernel. */
@@ -60,25 +62,26 @@ export type TurnInput =
   | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> };
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph";
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
   | {
       readonly kind: "value";
       readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
+      readonly arm: "undefined" | "json" | "handle" | "graph";
       readonly text: string;
     }
+  | { readonly kind: "value"; readonly execution: number; readonly arm: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
   | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string };
 
 const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2 } as const;
-const ARMS = ["undefined", "json", "handle"] as const;
+const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4 } as const;
+const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
+const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput): EncodedInput {
@@ -134,6 +137,7 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
 
 class InputWriter {
   readonly #numbers: number[] = [];
+  readonly #bytes: Uint8Array[] = [];
   #text = "";
 
   number(value: number): void {
@@ -147,8 +151,17 @@ class InputWriter {
 
   value(value: InputValue): void {
     this.number(ARM[value.kind]);
-    if (value.kind === "json") this.optionalText(value.text);
-    else if (value.kind === "handle") this.optionalText(value.handleId);
+    switch (value.kind) {
+      case "json":
+      case "graph":
+        return this.optionalText(value.text);
+      case "handle":
+        return this.optionalText(value.handleId);
+      case "bytes":
+        this.optionalText(String(this.#bytes.length));
+        // Posting a part of a buffer posts all of it.
+        this.#bytes.push(new Uint8Array(value.bytes));
+    }
   }
 
   values(values: ReadonlyMap<string, InputValue>): void {
@@ -160,25 +173,28 @@ class InputWriter {
   }
 
   finish(): EncodedInput {
-    return { numbers: this.#numbers, text: this.#text };
+    return { numbers: this.#numbers, text: this.#text, bytes: this.#bytes };
   }
 }
 
 /** Effects in the order the kernel gave them. */
-export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
+export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[] {
   const effects: Effect[] = [];
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
     const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
-    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length)));
+    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length), bytes));
     at += length;
   }
   return effects;
 }
 
-function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
+function effectOf(kind: number, subject: number, detail: number, text: string, bytes: readonly Uint8Array[]): Effect {
   switch (kind) {
     case 1:
+      if (detail === ARM.bytes) {
+        return { kind: "value", execution: subject, arm: "bytes", bytes: bytes[Number(text)] ?? new Uint8Array() };
+      }
       return { kind: "value", execution: subject, arm: ARMS[detail] ?? "undefined", text };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };

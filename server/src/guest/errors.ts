@@ -6,12 +6,13 @@ import { plainJson } from "./plain-json.js";
 const NAME_LIMIT = 256;
 const MESSAGE_LIMIT = 32_768;
 const STACK_LIMIT = 16_384;
+const THROWN_LIMIT = 1 << 20;
 const CAUSE_DEPTH = 8;
 
 /** JSON text of what an `Exception` message says, its stack unparsed. */
 export function describeThrown(thrown: unknown, depth = CAUSE_DEPTH): string {
   if (!isError(thrown)) {
-    const plain = plainJson(thrown, true);
+    const plain = plainJson(thrown, true, THROWN_LIMIT);
     const asJson = plain === undefined ? "" : `,"thrown":${stringify(plain)}`;
     const message = typeof thrown === "string" ? slice(thrown, 0, MESSAGE_LIMIT) : inspect(thrown, MESSAGE_LIMIT);
     return `{"name":"","message":${stringify(message)},"stack":""${asJson}}`;

@@ -1,28 +1,18 @@
 /** Executions, from their begin to the one outcome that each of them has. */
 import { describeThrown } from "./errors.js";
-import { describeHandle, handleCount, retain } from "./handles.js";
-import { byteLength, isPromise, StopCause, stopTurn } from "./host.js";
+import { isPromise } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
-import { plainJson } from "./plain-json.js";
-import { Arm, EffectKind, Encoding, emitEffect } from "./protocol.js";
+import { EffectKind, Encoding, emitEffect } from "./protocol.js";
+import { type EncodedResult, encodeResult, type ResultOptions } from "./result.js";
 
-export interface Execution {
+export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
   readonly number: number;
-  readonly encoding: number;
-  /** Handles of the result live in this group; null where none can live. */
-  readonly group: string | undefined;
-  /** The most bytes an encoded value may have. */
-  readonly valueBytes: number;
-  /** The most handles the session may hold afterwards. */
-  readonly handles: number;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
 export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
-
-const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
 
 /** Executions whose promise has not settled. */
 const pending = new SafeMap<number, Execution>();
@@ -71,52 +61,13 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
 
 function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
+  let result: EncodedResult | undefined;
   try {
-    encode(execution, value);
-  } catch (error) {
-    fail(execution, Phase.ENCODE, error);
-  }
-}
-
-function encode(execution: Execution, value: unknown): void {
-  switch (execution.encoding) {
-    case Encoding.NONE:
-      return give(execution, Arm.UNDEFINED, "");
-    case Encoding.JSON:
-      return settleAsJson(execution, value);
-    case Encoding.HANDLE:
-      return settleAsHandle(execution, value);
-    default: {
-      if (value === undefined) return give(execution, Arm.UNDEFINED, "");
-      const json = plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
-      if (json === undefined || isTooLarge(execution, json)) return settleAsHandle(execution, value);
-      give(execution, Arm.JSON, json);
-    }
-  }
-}
-
-function settleAsJson(execution: Execution, value: unknown): void {
-  let json: string | undefined;
-  try {
-    json = nativeStringify(value);
+    result = encodeResult(value, execution);
   } catch (error) {
     return fail(execution, Phase.ENCODE, error);
   }
-  if (typeof json !== "string") return give(execution, Arm.UNDEFINED, "");
-  if (isTooLarge(execution, json)) return stopTurn(StopCause.VALUE_SIZE);
-  give(execution, Arm.JSON, json);
-}
-
-function settleAsHandle(execution: Execution, value: unknown): void {
-  const id = execution.group === undefined ? "" : retain(value, execution.group);
-  if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
-  give(execution, Arm.HANDLE, describeHandle(value, id));
-}
-
-/** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
-function isTooLarge(execution: Execution, text: string): boolean {
-  if (text.length * 3 <= execution.valueBytes) return false;
-  return text.length > execution.valueBytes || byteLength(text) > execution.valueBytes;
+  if (result !== undefined) give(execution, result.arm, result.text);
 }
 
 function give(execution: Execution, arm: number, text: string): void {

@@ -10,9 +10,17 @@
 // biome-ignore lint/complexity/noBannedTypes: any guest function
 type AnyFunction = Function;
 
-export const { apply, construct, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } =
-  Reflect;
-export const { freeze, create } = Object;
+export const {
+  apply,
+  construct,
+  defineProperty,
+  deleteProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  ownKeys,
+  setPrototypeOf,
+} = Reflect;
+export const { freeze, create, keys: objectKeys } = Object;
 export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
@@ -50,6 +58,10 @@ const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(typedArrayPrototype, Symbol.toStringTag),
 );
+export const typedArrayBytes = uncurried<(value: object) => number>(getter(typedArrayPrototype, "byteLength"));
+export const typedArrayBuffer = uncurried<(value: object) => ArrayBuffer>(getter(typedArrayPrototype, "buffer"));
+/** Copies elements from another typed array. */
+export const typedArraySet = uncurried<(target: object, source: object) => void>(Uint8Array.prototype.set);
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
@@ -59,6 +71,7 @@ export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelUint8Array = Uint8Array;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
@@ -85,6 +98,11 @@ export function ownValue(object: object, key: PropertyKey): unknown {
   const descriptor = getOwnPropertyDescriptor(object, key);
   return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
 }
+
+/** The getter that reading a property would run, own or inherited; undefined where it would run none. */
+export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unknown>(
+  (Object.prototype as unknown as { __lookupGetter__: AnyFunction }).__lookupGetter__,
+);
 
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
 

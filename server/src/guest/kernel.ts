@@ -5,7 +5,8 @@
 import { installConsole } from "./console.js";
 import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
+import { graphCodec } from "./graph.js";
+import { connectHost, evaluateSource, setCurrentExecution, setHandleCount, takeBytes } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
@@ -17,6 +18,7 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  KernelUint8Array,
   slice,
 } from "./intrinsics.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
@@ -205,14 +207,34 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HANDLE) {
-    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOfHandle(text);
+  switch (arm) {
+    case Arm.HANDLE:
+      return heldValue(text);
+    case Arm.GRAPH:
+      return readGraph(text, field);
+    case Arm.BYTES:
+      return construct(KernelUint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
+  }
+}
+
+function heldValue(handle: string): unknown {
+  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  return valueOfHandle(handle);
+}
+
+function readGraph(text: string, field: string): unknown {
+  const graph = graphCodec();
+  try {
+    return graph.decode(text);
+  } catch (error) {
+    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
+    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
+    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
   }
 }
 

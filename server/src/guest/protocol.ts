@@ -11,8 +11,8 @@ import { indexOf, jsonParse, slice } from "./intrinsics.js";
 /** First number of an input's header. */
 export const InputKind = { EXECUTE: 1, CALL: 2, INSPECT: 3, RELEASE: 4, DEFINE_GLOBALS: 5 } as const;
 
-/** How a value in an input is written. */
-export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
+/** How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. */
+export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, GRAPH: 3, BYTES: 4 } as const;
 
 /** How a caller wants its result. */
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
@@ -21,7 +21,7 @@ export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 }
 export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4 } as const;
 
 /** Why an input was refused before any guest code ran. */
-export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;
+export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3, INVALID_GRAPH: 4 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
 let text = "";

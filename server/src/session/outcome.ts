@@ -4,6 +4,8 @@ import type { Effect, ExceptionPhase } from "../engine/kernel-protocol.js";
 export type Value =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handle: HandleDescription };
 
 export interface HandleDescription {
@@ -72,6 +74,10 @@ export function resultOf(effect: Effect & { kind: "value" }): Value {
   switch (effect.arm) {
     case "json":
       return { kind: "json", text: effect.text };
+    case "graph":
+      return { kind: "graph", text: effect.text };
+    case "bytes":
+      return { kind: "bytes", bytes: effect.bytes };
     case "handle":
       return { kind: "handle", handle: JSON.parse(effect.text) as HandleDescription };
     default:

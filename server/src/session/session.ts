@@ -5,10 +5,10 @@
 import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
 import type { Effect, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { SessionError } from "./errors.js";
+import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { executionLimits, type Limits } from "./limits.js";
-import type { Outcome } from "./outcome.js";
+import type { Outcome, Value } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
 
@@ -269,7 +269,11 @@ function refusalOf(result: TurnResult, sessionId: string): SessionError | undefi
         { ids: { session_id: sessionId, handle_id: effect.what } },
       );
     case "invalidJson":
-      return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
+      return invalid(field, "is not valid JSON text");
+    case "invalidGraph": {
+      const [graphField = "", why = ""] = field.split("\n");
+      return invalid(graphField, `is not a valid graph: ${why}`);
+    }
     default:
       return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
         field: "path",
@@ -280,7 +284,19 @@ function refusalOf(result: TurnResult, sessionId: string): SessionError | undefi
 /** What keeping an outcome for a repeat costs in bytes, roughly. */
 function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
-  const text = result.kind === "value" && result.value.kind === "json" ? result.value.text.length : 0;
+  const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
   return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
+}
+
+function sizeOfValue(value: Value): number {
+  switch (value.kind) {
+    case "json":
+    case "graph":
+      return value.text.length;
+    case "bytes":
+      return value.bytes.length;
+    default:
+      return 0;
+  }
 }

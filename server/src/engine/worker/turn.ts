@@ -5,7 +5,7 @@
 import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { readEffects, writeNumbers } from "./crossing.js";
+import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
 import { EVAL_GLOBAL, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START } from "./layout.js";
 import type {
@@ -23,7 +23,18 @@ import { NEVER_BEGAN } from "./messages.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  TAKE_BYTES: 6,
+  KEEP_BYTES: 7,
+  TO_BASE64: 8,
+  FROM_BASE64: 9,
+} as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -77,6 +88,8 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
   #consoleBytesLeft = 0;
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
@@ -188,6 +201,8 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
+    this.#bytesIn = request.input.bytes;
+    this.#bytesOut = [];
     this.#consoleBytesLeft = request.consoleBytes;
   }
 
@@ -221,7 +236,7 @@ export class TurnRunner implements InstanceHost {
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -235,9 +250,7 @@ export class TurnRunner implements InstanceHost {
   #callKernel(instance: Instance, entry: number, argument: string): number {
     const engine = instance.exports;
     const { context, argv } = this.#engine.baseImage.layout;
-    const text = instance.writeText(argument);
-    const value = engine.QTS_NewString(context, text.pointer);
-    engine.free(text.pointer);
+    const value = instance.newString(context, argument);
     instance.words[argv >> 2] = value;
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
@@ -331,6 +344,17 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
