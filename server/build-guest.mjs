@@ -5,7 +5,10 @@
  */
 import { mkdirSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { parse } from "acorn";
+import { simple } from "acorn-walk";
 import { build } from "esbuild";
+import MagicString from "magic-string";
 
 const source = new URL("./src/guest/", import.meta.url);
 const target = new URL("./dist/guest/", import.meta.url);
@@ -21,7 +24,28 @@ async function bundle(entry, options) {
     platform: "neutral",
     ...options,
   });
-  return outputFiles[0].text;
+  return concatenating(outputFiles[0].text);
+}
+
+/**
+ * Template literals as sums. The engine compiles them to calls of `concat` on the string, a method that guest code can
+ * replace, and through which it would read and write what the kernel says.
+ */
+function concatenating(code) {
+  const edited = new MagicString(code);
+  const program = parse(code, { ecmaVersion: "latest", sourceType: "module" });
+  simple(program, {
+    TemplateLiteral({ start, end, expressions, quasis }) {
+      const texts = quasis.map(({ value }) => JSON.stringify(value.cooked));
+      let from = start;
+      for (const [i, expression] of expressions.entries()) {
+        edited.overwrite(from, expression.start, `${i === 0 ? "(" : ")+"}${texts[i]}+(`);
+        from = expression.end;
+      }
+      edited.overwrite(from, end, expressions.length === 0 ? texts[0] : `)+${texts.at(-1)})`);
+    },
+  });
+  return edited.toString();
 }
 
 /**

@@ -4,7 +4,7 @@
  * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
  * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
  * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
- * (Object.prototype would answer).
+ * (Object.prototype would answer). Templates are made sums when the kernel is bundled: the engine would call `concat`.
  */
 
 // biome-ignore lint/complexity/noBannedTypes: any guest function

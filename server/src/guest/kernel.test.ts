@@ -272,6 +272,7 @@ describe("guest code that breaks its own realm", () => {
     ["JSON's functions", "JSON.parse = JSON.stringify = () => { throw 1 }; [1]", "[1]"],
     ["Object.prototype.toJSON", "Object.prototype.toJSON = () => 'hijacked'; ({ a: [1] })", '{"a":[1]}'],
     ["String.prototype", "String.prototype.slice = String.prototype.indexOf = null; 'x'", '"x"'],
+    ["string concatenation", "String.prototype.concat = () => 'forged'; ({ a: 'x' })", '{"a":"x"}'],
     ["Array.prototype", "Array.prototype.push = Array.prototype.join = null; [1, 2]", "[1,2]"],
     [
       "index setters",

@@ -78,9 +78,13 @@ function inFull(value: unknown, options: ResultOptions): EncodedResult | undefin
     if (typedArrayBytes(value) > options.valueBytes) return asHandle(value, options);
     return { arm: Arm.BYTES, text: numberToString(keepBytes(bufferOf(value))) };
   }
-  const graph = graphCodec();
-  const text = graph.encode(value, options.valueBytes, (live) => idOf(live, options));
-  if (text === undefined || !fits(text, options)) return asHandle(value, options);
+  const text = graphCodec().encode(
+    value,
+    options.valueBytes,
+    (whole) => fits(whole, options),
+    (live) => idOf(live, options),
+  );
+  if (text === undefined) return asHandle(value, options);
   if (handleCount() > options.handles) return stopTurn(StopCause.HANDLES) as undefined;
   return { arm: Arm.GRAPH, text };
 }

@@ -6,10 +6,16 @@ import { HOLE, INFINITE, NAN, NEGATIVE_INFINITE, NEGATIVE_ZERO, SPARSE, UNDEFINE
 
 /**
  * @param limit the most UTF-16 units that the text may have
+ * @param fits asked of the whole text
  * @param retain gives the id of a handle; asked only when all else is written, so that a value that is given up leaves none
  * @returns undefined where the value does not fit, or stays where it is as a whole
  */
-export type EncodeGraph = (value: unknown, limit: number, retain: (value: unknown) => string) => string | undefined;
+export type EncodeGraph = (
+  value: unknown,
+  limit: number,
+  fits: (text: string) => boolean,
+  retain: (value: unknown) => string,
+) => string | undefined;
 
 const KERNEL_FRAME = "livescope:kernel";
 const HANDLE_ID = "0000000000000000";
@@ -43,18 +49,25 @@ export function createEncoder(kernel: GraphKernel): EncodeGraph {
       this.#room = limit;
     }
 
-    write(value: unknown, retain: (value: unknown) => string): string {
+    write(value: unknown, fits: (text: string) => boolean, retain: (value: unknown) => string): string {
       const root = this.#reference(value);
       if (root < 0) return numberToString(root);
       for (let i = 0; i < this.#objects.length; i++) {
         this.#put(this.#places[i] as number, this.#node(this.#objects[i] as object, i));
       }
+      const text = this.#text();
+      if (!fits(text)) throw GIVEN_UP;
+      if (this.#live.length === 0) return text;
       for (let i = 0; i < this.#live.length; i++) {
         const at = this.#live[i] as number;
         const place = this.#places[at] as number;
         const description = kernel.slice(this.#nodes[place] as string, HANDLE_BEGIN.length);
         this.#nodes[place] = `["Handle","${retain(this.#objects[at])}${description}`;
       }
+      return this.#text();
+    }
+
+    #text(): string {
       let text = `[${this.#nodes[0]}`;
       for (let i = 1; i < this.#nodes.length; i++) text += `,${this.#nodes[i]}`;
       return `${text}]`;
@@ -362,9 +375,9 @@ export function createEncoder(kernel: GraphKernel): EncodeGraph {
     return kept;
   }
 
-  return (value, limit, retain) => {
+  return (value, limit, fits, retain) => {
     try {
-      return new Graph(limit).write(value, retain);
+      return new Graph(limit).write(value, fits, retain);
     } catch (error) {
       if (error === GIVEN_UP) return undefined;
       throw error;
