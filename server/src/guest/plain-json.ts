@@ -31,6 +31,7 @@ const DATA_COST = { value: 16, unit: 3 };
 /** What it costs at least as JSON text. */
 const JSON_COST = { value: 1, unit: 1 };
 
+const globalObject: object = globalThis;
 const stringifyValue = JSON.stringify as (value: unknown) => string;
 
 // What is looked at. Looking never nests, so there is one; and a turn makes no object for it.
@@ -78,7 +79,7 @@ function isPlain(value: unknown, depth: number): boolean {
 }
 
 function isPlainObject(value: object, depth: number): boolean {
-  if (depth >= (asData ? DATA_DEPTH : JSON_DEPTH) || isProxy(value)) return false;
+  if (depth >= (asData ? DATA_DEPTH : JSON_DEPTH) || isProxy(value) || value === globalObject) return false;
   if (met !== undefined) {
     if (met.has(value)) return false;
     met.set(value, true);
