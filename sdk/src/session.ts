@@ -18,7 +18,7 @@ import { encodeHandle } from "./values.js";
  *     const inc = session.fn<[n: number], number>("inc");
  *     await inc(5);
  *
- * Executions of one session may be asked for at once; they run one after the other, in the order they arrive.
+ * Executions of one session may be asked for at once; they begin in the order they arrive, and overlap at their awaits.
  *
  * Values go in and come out as structured cloning would copy them: with undefined, NaN, BigInts, Dates, Maps, Sets, typed
  * arrays, errors and cycles in them, objects of a class as plain objects. What cannot be copied (functions, symbols, promises)

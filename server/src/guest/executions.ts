@@ -1,25 +1,53 @@
 /** Executions, from their begin to the one outcome that each of them has. */
+import { type Context, enterContext } from "./contexts.js";
+import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
 import { describeThrown } from "./errors.js";
 import { isPromise } from "./host.js";
+import { asGenerator } from "./generators.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
-import { type EncodedResult, encodeResult, type ResultOptions } from "./result.js";
+import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
 
 export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
   readonly number: number;
+  /** What its own code begins in. */
+  readonly context: Context;
+  /** True when its caller takes values before it ends; a generator that it gives is then run to its end. */
+  readonly streams: boolean;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
 export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
 
-/** Executions whose promise has not settled. */
-const pending = new SafeMap<number, Execution>();
+/** Executions that have no outcome yet, by number. */
+const open = new SafeMap<number, Execution>();
+
+export interface ExecutionOptions extends ResultOptions {
+  readonly number: number;
+  /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
+  readonly credit: number;
+}
+
+/** A new execution, which runs from now on. */
+export function beginExecution({ credit, ...options }: ExecutionOptions): Execution {
+  const context: { execution: Execution | undefined } = { execution: undefined };
+  const execution: Execution = { ...options, isOpen: true, streams: credit >= 0, context };
+  context.execution = execution;
+  open.set(execution.number, execution);
+  if (credit >= 0) openOutlet(execution, credit);
+  enterContext(context);
+  return execution;
+}
+
+/** The execution of this number, if it has no outcome yet. */
+export function openExecution(number: number): Execution | undefined {
+  return open.get(number);
+}
 
 /** Follows the promise of a source that runs. */
 export async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
-  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = (await evaluation).value;
@@ -29,9 +57,14 @@ export async function followEvaluation(execution: Execution, evaluation: Promise
   finish(execution, value);
 }
 
-/** Called when nothing is left that could go on with what is still pending. */
-export function failPending(): void {
-  if (pending.size > 0) pending.forEach(failAsDeadlock);
+/** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */
+export function failOpen(): void {
+  if (open.size > 0 && !areEmissionsWaiting()) open.forEach(failAsDeadlock);
+}
+
+/** Ends an execution without an outcome: the host has given it one. Nothing of it says anything any more. */
+export function abandon(execution: Execution): void {
+  close(execution);
 }
 
 function failAsDeadlock(execution: Execution): void {
@@ -44,44 +77,74 @@ export function finish(execution: Execution, value: unknown): void {
   if (typeof value === "object" && execution.encoding !== Encoding.HANDLE && isPromise(value)) {
     void followPromise(execution, value as Promise<unknown>);
   } else {
-    settle(execution, value);
+    conclude(execution, value);
+  }
+}
+
+/** A generator that a streaming caller got is run, and its yields are emitted; its own result is then the value. */
+function conclude(execution: Execution, value: unknown): void {
+  const generator = execution.streams ? asGenerator(value) : undefined;
+  if (generator === undefined) settle(execution, value);
+  else void drain(execution, generator);
+}
+
+async function drain(execution: Execution, next: () => Promise<IteratorResult<unknown>>): Promise<void> {
+  try {
+    for (;;) {
+      if (!execution.isOpen) return;
+      enterContext(execution.context);
+      const step = await next();
+      if (step.done === true) return settle(execution, step.value);
+      await send(execution, step.value);
+    }
+  } catch (error) {
+    fail(execution, Phase.EVALUATE, error);
   }
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
-  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = await promise;
   } catch (error) {
     return fail(execution, Phase.REJECTION, error);
   }
-  settle(execution, value);
+  conclude(execution, value);
 }
 
 function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
+  if (execution.streams) return afterEmissions(execution, () => settleNow(execution, value));
+  settleNow(execution, value);
+}
+
+function settleNow(execution: Execution, value: unknown): void {
   let result: EncodedResult | undefined;
   try {
     result = encodeResult(value, execution);
   } catch (error) {
     return fail(execution, Phase.ENCODE, error);
   }
-  if (result !== undefined) give(execution, result.arm, result.text);
-}
-
-function give(execution: Execution, arm: number, text: string): void {
+  if (result === undefined) return;
   close(execution);
-  emitEffect(EffectKind.VALUE, execution.number, arm, text);
+  emitResult(EffectKind.VALUE, execution.number, result);
 }
 
 function close(execution: Execution): void {
   execution.isOpen = false;
-  pending.delete(execution.number);
+  open.delete(execution.number);
+  closeOutlet(execution.number);
 }
 
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
+  if (execution.streams && phase !== Phase.DEADLOCK) {
+    return afterEmissions(execution, () => failNow(execution, phase, error));
+  }
+  failNow(execution, phase, error);
+}
+
+function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
 }

@@ -15,7 +15,7 @@ const IteratorPrototype = Reflect.getPrototypeOf(Reflect.getPrototypeOf([][Symbo
 const asyncGenerator = Reflect.getPrototypeOf(async function* () {}) as { prototype: object };
 
 /** Prototypes by which objects are recognised, with the kind that each stands for. */
-const prototypes: readonly (readonly [object, string])[] = [
+export const prototypes: readonly (readonly [object, string])[] = [
   [Date.prototype, "Date"],
   [RegExp.prototype, "RegExp"],
   [Map.prototype, "Map"],
@@ -37,7 +37,7 @@ const prototypes: readonly (readonly [object, string])[] = [
 ];
 
 /** Asked of a value of the kind, each answers or throws; none runs guest code. */
-const methods = {
+export const methods = {
   Date: Date.prototype.getTime,
   RegExp: getter(RegExp.prototype, "global"),
   Map: getter(Map.prototype, "size"),
@@ -51,7 +51,7 @@ const methods = {
   Symbol: Symbol.prototype.valueOf,
 };
 
-const regexp = {
+export const regexp = {
   source: getter(RegExp.prototype, "source"),
   d: getter(RegExp.prototype, "hasIndices"),
   g: getter(RegExp.prototype, "global"),
@@ -63,12 +63,12 @@ const regexp = {
   y: getter(RegExp.prototype, "sticky"),
 };
 
-const isError = (Error as unknown as { isError: (value: unknown) => boolean }).isError;
-const mapSet = Map.prototype.set;
-const setAdd = Set.prototype.add;
-const detached = getter(ArrayBuffer.prototype, "detached");
+export const isError = (Error as unknown as { isError: (value: unknown) => boolean }).isError;
+export const mapSet = Map.prototype.set;
+export const setAdd = Set.prototype.add;
+export const detached = getter(ArrayBuffer.prototype, "detached");
 
-const views = {
+export const views = {
   buffer: getter(TypedArray.prototype, "buffer"),
   byteOffset: getter(TypedArray.prototype, "byteOffset"),
   byteLength: getter(TypedArray.prototype, "byteLength"),
@@ -77,7 +77,7 @@ const views = {
   dataByteLength: getter(DataView.prototype, "byteLength"),
 };
 
-const classes = {
+export const classes = {
   Date,
   RegExp,
   Map,
@@ -87,7 +87,7 @@ const classes = {
   Error,
 };
 
-const viewClasses: Readonly<Record<string, unknown>> = {
+export const viewClasses: Readonly<Record<string, unknown>> = {
   Int8Array,
   Uint8Array,
   Uint8ClampedArray,
@@ -103,7 +103,7 @@ const viewClasses: Readonly<Record<string, unknown>> = {
   DataView,
 };
 
-const errorPrototypes: readonly (readonly [object, string])[] = [
+export const errorPrototypes: readonly (readonly [object, string])[] = [
   [EvalError.prototype, "EvalError"],
   [RangeError.prototype, "RangeError"],
   [ReferenceError.prototype, "ReferenceError"],
@@ -115,19 +115,4 @@ const errorPrototypes: readonly (readonly [object, string])[] = [
   [Error.prototype, "Error"],
 ];
 
-const { toStringTag } = Symbol;
-
-export const originals = {
-  toStringTag,
-  prototypes,
-  methods,
-  regexp,
-  isError,
-  mapSet,
-  setAdd,
-  detached,
-  views,
-  classes,
-  viewClasses,
-  errorPrototypes,
-};
+export const { toStringTag } = Symbol;

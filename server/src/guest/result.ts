@@ -12,7 +12,7 @@ import {
   typedArrayTag,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
-import { Arm, Encoding } from "./protocol.js";
+import { Arm, Encoding, emitEffect } from "./protocol.js";
 import { isProxy } from "./proxies.js";
 
 /** What a caller wants of a value. */
@@ -26,12 +26,28 @@ export interface ResultOptions {
   readonly handles: number;
 }
 
+/** It may wait in the session before it leaves, so bytes stay here until then. */
 export interface EncodedResult {
   readonly arm: number;
   readonly text: string;
+  readonly bytes: ArrayBuffer | undefined;
 }
 
-const UNDEFINED: EncodedResult = { arm: Arm.UNDEFINED, text: "" };
+const UNDEFINED = encoded(Arm.UNDEFINED, "");
+
+function encoded(arm: number, text: string, bytes?: ArrayBuffer): EncodedResult {
+  return { arm, text, bytes };
+}
+
+/** The text that leaves for a value: of bytes, which leave beside it, their number. It must leave in this turn. */
+export function textOf({ text, bytes }: EncodedResult): string {
+  return bytes === undefined ? text : numberToString(keepBytes(bytes));
+}
+
+/** Adds an effect that is a value. */
+export function emitResult(kind: number, subject: number, result: EncodedResult): void {
+  emitEffect(kind, subject, result.arm, textOf(result));
+}
 
 const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
 
@@ -60,25 +76,25 @@ function asJson(value: unknown, options: ResultOptions): EncodedResult | undefin
   const text = nativeStringify(value);
   if (typeof text !== "string") return UNDEFINED;
   if (!fits(text, options)) return stopTurn(StopCause.VALUE_SIZE) as undefined;
-  return { arm: Arm.JSON, text };
+  return encoded(Arm.JSON, text);
 }
 
 function asData(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
   const text = plainJson(value, true, options.valueBytes);
-  return text === undefined || !fits(text, options) ? asHandle(value, options) : { arm: Arm.JSON, text };
+  return text === undefined || !fits(text, options) ? asHandle(value, options) : encoded(Arm.JSON, text);
 }
 
 function inFull(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
   const json = plainJson(value, false, options.valueBytes);
-  if (json !== undefined) return fits(json, options) ? { arm: Arm.JSON, text: json } : asHandle(value, options);
+  if (json !== undefined) return fits(json, options) ? encoded(Arm.JSON, json) : asHandle(value, options);
   if (mustStay(value)) return asHandle(value, options);
   if (isBytes(value)) {
     if (typedArrayBytes(value) > options.valueBytes) return asHandle(value, options);
-    return { arm: Arm.BYTES, text: numberToString(keepBytes(bufferOf(value))) };
+    return encoded(Arm.BYTES, "", bufferOf(value));
   }
-  const text = graphCodec().encode(
+  const text = graphCodec().encodeGraph(
     value,
     options.valueBytes,
     (whole) => fits(whole, options),
@@ -86,7 +102,7 @@ function inFull(value: unknown, options: ResultOptions): EncodedResult | undefin
   );
   if (text === undefined) return asHandle(value, options);
   if (handleCount() > options.handles) return stopTurn(StopCause.HANDLES) as undefined;
-  return { arm: Arm.GRAPH, text };
+  return encoded(Arm.GRAPH, text);
 }
 
 /** What need not be looked at closer to know that it cannot be copied. */
@@ -110,7 +126,7 @@ function bufferOf(view: Uint8Array): ArrayBuffer {
 function asHandle(value: unknown, options: ResultOptions): EncodedResult | undefined {
   const text = describeHandle(value, idOf(value, options));
   if (handleCount() > options.handles) return stopTurn(StopCause.HANDLES) as undefined;
-  return { arm: Arm.HANDLE, text };
+  return encoded(Arm.HANDLE, text);
 }
 
 function idOf(value: unknown, { group }: ResultOptions): string {

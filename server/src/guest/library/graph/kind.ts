@@ -1,5 +1,19 @@
 /** What an object is to the graph encoding, found out without running guest code. */
-import type { GraphKernel } from "../../graph.js";
+import { domExceptionText } from "../../dom-exceptions.js";
+import { isPromise } from "../../host.js";
+import {
+  apply,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  isArray,
+  ObjectPrototype,
+  ownValue,
+  SafeMap,
+  typedArrayTag,
+} from "../../intrinsics.js";
+import { globalObject } from "../../names.js";
+import { isError, methods, prototypes, toStringTag } from "../../originals.js";
+import { isProxy } from "../../proxies.js";
 
 export type Kind =
   | "plain"
@@ -22,47 +36,44 @@ export type Kind =
 
 const LONGEST_CHAIN = 100;
 
+const kindOfPrototype = new SafeMap<object, string>();
+for (let i = 0; i < prototypes.length; i++) {
+  kindOfPrototype.set(prototypes[i]?.[0] as object, prototypes[i]?.[1] as string);
+}
+
 /**
  * The structured clone algorithm asks for internal slots, which the language does not show. So an object is taken for what
  * its prototypes say, if it answers as such; one whose prototypes say nothing is a plain object.
  */
-export function createClassifier(kernel: GraphKernel): (value: object) => Kind {
-  const { apply, getPrototypeOf, globalObject, isArray, isPromise, isProxy, ObjectPrototype, originals, ownValue } =
-    kernel;
-  const { isError, methods, prototypes } = originals;
-  const known = new kernel.SafeMap<object, string>();
-  for (let i = 0; i < prototypes.length; i++) known.set(prototypes[i]?.[0] as object, prototypes[i]?.[1] as string);
-
-  function verified(value: object, kind: string): Kind {
-    if (kind === "live") return "live";
-    if (kind === "Promise") return isPromise(value) ? "live" : "plain";
-    try {
-      apply(methods[kind as keyof typeof methods], value, []);
-    } catch {
-      return "plain";
-    }
-    return kind === "Symbol" ? "live" : (kind as Kind);
+export function kindOf(value: object): Kind {
+  if (typeof value !== "object" || isProxy(value) || value === globalObject) return "live";
+  if (isArray(value)) return "Array";
+  if (typedArrayTag(value) !== undefined) return "view";
+  if (isError(value) || domExceptionText(value) !== undefined) return "Error";
+  let proto = getPrototypeOf(value);
+  if (proto === ObjectPrototype) return "plain";
+  if (proto === null) return isNamespace(value) ? "live" : "nullPrototype";
+  for (let i = 0; i < LONGEST_CHAIN && proto !== null && !isProxy(proto); i++) {
+    const kind = kindOfPrototype.get(proto);
+    if (kind !== undefined) return verified(value, kind);
+    proto = getPrototypeOf(proto);
   }
+  return "plain";
+}
 
-  /** A module's exports are live bindings; of all objects without prototype only these have such a tag. */
-  function isNamespace(value: object): boolean {
-    const tag = kernel.getOwnPropertyDescriptor(value, originals.toStringTag);
-    return tag !== undefined && tag.configurable === false && ownValue(value, originals.toStringTag) === "Module";
-  }
-
-  return (value) => {
-    if (typeof value !== "object" || isProxy(value) || value === globalObject) return "live";
-    if (isArray(value)) return "Array";
-    if (kernel.typedArrayTag(value) !== undefined) return "view";
-    if (isError(value)) return "Error";
-    let proto = getPrototypeOf(value);
-    if (proto === ObjectPrototype) return "plain";
-    if (proto === null) return isNamespace(value) ? "live" : "nullPrototype";
-    for (let i = 0; i < LONGEST_CHAIN && proto !== null && !isProxy(proto); i++) {
-      const kind = known.get(proto);
-      if (kind !== undefined) return verified(value, kind);
-      proto = getPrototypeOf(proto);
-    }
+function verified(value: object, kind: string): Kind {
+  if (kind === "live") return "live";
+  if (kind === "Promise") return isPromise(value) ? "live" : "plain";
+  try {
+    apply(methods[kind as keyof typeof methods], value, []);
+  } catch {
     return "plain";
-  };
+  }
+  return kind === "Symbol" ? "live" : (kind as Kind);
+}
+
+/** A module's exports are live bindings; of all objects without prototype only these have such a tag. */
+function isNamespace(value: object): boolean {
+  const tag = getOwnPropertyDescriptor(value, toStringTag);
+  return tag !== undefined && tag.configurable === false && ownValue(value, toStringTag) === "Module";
 }

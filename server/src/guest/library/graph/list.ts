@@ -1,4 +1,4 @@
-import type { GraphKernel } from "../../graph.js";
+import { setPrototypeOf } from "../../intrinsics.js";
 
 /** An array that setters on Array.prototype do not see; it has no methods. */
 export interface List<T> {
@@ -6,7 +6,7 @@ export interface List<T> {
   [index: number]: T;
 }
 
-export function createList<T>({ setPrototypeOf }: GraphKernel): List<T> {
+export function createList<T>(): List<T> {
   const list: T[] = [];
   setPrototypeOf(list, null);
   return list;
