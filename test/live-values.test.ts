@@ -144,3 +144,45 @@ describe("what guest code does while it is encoded", () => {
     expect(await session.execute("1")).toBe(1);
   });
 });
+
+describe("what is thrown and is no error", () => {
+  const thrownBy = async (code: string): Promise<unknown> => {
+    const error = await session.execute(code).catch((caught: unknown) => caught);
+    expect(error).toBeInstanceOf(GuestError);
+    expect((error as GuestError).guestName).toBe("");
+    return (error as GuestError).thrown;
+  };
+
+  test.each<[string, unknown]>([
+    ["undefined", undefined],
+    ["null", null],
+    ["0", 0],
+    ["NaN", Number.NaN],
+    ["-5n", -5n],
+    ["'\\ud800'", "\ud800"],
+    ["({ at: [new Date(0), undefined] })", { at: [new Date(0), undefined] }],
+    ["new Uint8Array([1, 2])", new Uint8Array([1, 2])],
+    ["(() => { const o = {}; return [o, o] })()", [{}, {}]],
+  ])("comes as it is: %s", async (code, value) => {
+    expect(await thrownBy(`throw ${code}`)).toStrictEqual(value);
+    expect(await thrownBy(`Promise.reject(${code})`)).toStrictEqual(value);
+  });
+
+  test.each([
+    ["Promise.resolve(1)", "promise"],
+    ["Symbol('s')", "symbol"],
+    ["() => 1", "function"],
+    ["new Proxy({}, { get() { throw 1 }, getPrototypeOf() { throw 2 }, ownKeys() { throw 3 } })", "object"],
+    ["globalThis", "object"],
+  ])("comes as a handle where it cannot be copied: %s", async (code, type) => {
+    const thrown = await thrownBy(`throw ${code}`);
+    expect(thrown).toBeInstanceOf(Handle);
+    expect((thrown as Handle).type).toBe(type);
+    await (thrown as Handle).release();
+    expect((await session.info()).handleCount).toBe(0);
+  });
+
+  test("is not told where telling it throws", async () => {
+    expect(await thrownBy("throw { get a() { throw 1 } }")).toBeUndefined();
+  });
+});

@@ -267,8 +267,11 @@ class InputWriter {
   }
 }
 
-/** @param arm as the kernel numbers it. @param text of the value; of bytes, their place */
-function encodedValue(arm: number, text: string, bytes: readonly Uint8Array[]): EncodedValue {
+/**
+ * @param arm as the kernel numbers it
+ * @param text of the value; of bytes, their place
+ */
+export function encodedValue(arm: number, text: string, bytes: readonly Uint8Array[] = []): EncodedValue {
   if (arm === ARM.bytes) return { arm: "bytes", bytes: bytes[Number(text)] ?? new Uint8Array() };
   return { arm: ARMS[arm] ?? "undefined", text };
 }

@@ -6,7 +6,7 @@ import { isPromise } from "./host.js";
 import { asGenerator } from "./generators.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
-import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
+import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
 
 export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
@@ -146,5 +146,5 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, withThrownValue(describeThrown(error), error, execution));
 }

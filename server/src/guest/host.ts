@@ -7,10 +7,10 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
-const TAKE_BYTES = 6;
-const KEEP_BYTES = 7;
-const TO_BASE64 = 8;
-const FROM_BASE64 = 9;
+const TAKE_BYTES = 10;
+const KEEP_BYTES = 11;
+const TO_BASE64 = 12;
+const FROM_BASE64 = 13;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;

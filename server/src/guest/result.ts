@@ -6,11 +6,14 @@ import {
   construct,
   KernelUint8Array,
   numberToString,
+  slice,
+  stringify,
   typedArrayBuffer,
   typedArrayBytes,
   typedArraySet,
   typedArrayTag,
 } from "./intrinsics.js";
+import { isError } from "./inspect.js";
 import { plainJson } from "./plain-json.js";
 import { Arm, Encoding, emitEffect } from "./protocol.js";
 import { isProxy } from "./proxies.js";
@@ -72,6 +75,28 @@ export function encodeResult(value: unknown, options: ResultOptions): EncodedRes
   }
 }
 
+/**
+ * Adds what was thrown to its description, as the caller asked for values. Of an error the description tells all; and who
+ * asked for no encoding is told what plain data it was.
+ *
+ * @param description JSON text of an object
+ */
+export function withThrownValue(description: string, thrown: unknown, options: ResultOptions): string {
+  const { encoding, valueBytes, handles } = options;
+  if (encoding === Encoding.UNSPECIFIED || encoding === Encoding.NONE || isError(thrown)) return description;
+  // Where no more handles may live it is still told what it was.
+  const group = handleCount() < handles ? options.group : undefined;
+  try {
+    const value = isBytes(thrown)
+      ? asGraph(thrown, { encoding, valueBytes, handles, group })
+      : encodeResult(thrown, { encoding, valueBytes, handles, group });
+    if (value === undefined || value.arm === Arm.UNDEFINED) return description;
+    return `{"value":[${value.arm},${stringify(value.text)}],${slice(description, 1)}`;
+  } catch {
+    return description;
+  }
+}
+
 function asJson(value: unknown, options: ResultOptions): EncodedResult | undefined {
   const text = nativeStringify(value);
   if (typeof text !== "string") return UNDEFINED;
@@ -94,6 +119,10 @@ function inFull(value: unknown, options: ResultOptions): EncodedResult | undefin
     if (typedArrayBytes(value) > options.valueBytes) return asHandle(value, options);
     return encoded(Arm.BYTES, "", bufferOf(value));
   }
+  return asGraph(value, options);
+}
+
+function asGraph(value: unknown, options: ResultOptions): EncodedResult | undefined {
   const text = graphCodec().encodeGraph(
     value,
     options.valueBytes,

@@ -134,7 +134,7 @@ const PHASES = {
 } as const;
 
 function exceptionMessage(exception: domain.GuestException): Exception {
-  const { name, message, stack, frames, phase, cause, thrown } = exception;
+  const { name, message, stack, frames, phase, cause, thrown, value } = exception;
   return {
     name,
     message,
@@ -142,8 +142,12 @@ function exceptionMessage(exception: domain.GuestException): Exception {
     frames: [...frames],
     phase: phase === undefined ? ExceptionPhase.UNSPECIFIED : PHASES[phase],
     cause: cause === undefined ? undefined : exceptionMessage(cause),
-    thrown: thrown === undefined ? undefined : { kind: { $case: "data", value: thrown } },
+    thrown: value === undefined ? dataValue(thrown) : valueMessage(value, Encoding.FULL),
   };
+}
+
+function dataValue(text: string | undefined): Value | undefined {
+  return text === undefined ? undefined : { kind: { $case: "data", value: text } };
 }
 
 const LEVELS = {

@@ -1,5 +1,5 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import type { Effect, EncodedValue, ExceptionPhase } from "../engine/kernel-protocol.js";
+import { type Effect, type EncodedValue, type ExceptionPhase, encodedValue } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
@@ -33,6 +33,8 @@ export interface GuestException {
   readonly cause?: GuestException;
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
+  /** What was thrown, when it was no error and the caller asked for an encoding. */
+  readonly value?: Value;
 }
 
 export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
@@ -95,6 +97,7 @@ interface ThrownText {
   readonly stack: string;
   readonly cause?: ThrownText;
   readonly thrown?: string;
+  readonly value?: readonly [arm: number, text: string];
 }
 
 export function exceptionOf(effect: Effect & { kind: "exception" }): GuestException {
@@ -111,6 +114,7 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
+    ...(thrown.value === undefined ? {} : { value: valueFrom(encodedValue(...thrown.value)) }),
   };
 }
 

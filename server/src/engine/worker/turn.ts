@@ -31,10 +31,10 @@ const Ask = {
   BYTE_LENGTH: 3,
   STOP: 4,
   LOAD_LIBRARY: 5,
-  TAKE_BYTES: 6,
-  KEEP_BYTES: 7,
-  TO_BASE64: 8,
-  FROM_BASE64: 9,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
