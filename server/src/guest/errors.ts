@@ -18,6 +18,8 @@ const NAME_LIMIT = 256;
 const MESSAGE_LIMIT = 32_768;
 const STACK_LIMIT = 16_384;
 const WARNING_LIMIT = 1_000;
+/** UTF-16 units of a thrown value that is told as plain data. */
+const THROWN_LIMIT = 1 << 20;
 /** Levels of causes and of errors within errors. */
 const CAUSE_DEPTH = 8;
 /** Errors of an AggregateError that are told. */
@@ -102,7 +104,7 @@ export function describeRejection(reason: unknown): string {
 
 /** What is no error has no name or stack; it is shown, and carried where it is plain data. */
 function describeOther(thrown: unknown): string {
-  const plain = plainJson(thrown, true);
+  const plain = plainJson(thrown, true, THROWN_LIMIT);
   const asJson = plain === undefined ? "" : `,"thrown":${stringify(plain)}`;
   const message = typeof thrown === "string" ? slice(thrown, 0, MESSAGE_LIMIT) : inspect(thrown, MESSAGE_LIMIT);
   return `{"name":"","message":${stringify(message)},"stack":""${asJson}}`;

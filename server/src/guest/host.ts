@@ -10,6 +10,10 @@ const LOAD_LIBRARY = 5;
 const PROMISE_STATE = 6;
 const PROMISE_RESULT = 7;
 const CLASS_OF = 8;
+const TAKE_BYTES = 10;
+const KEEP_BYTES = 11;
+const TO_BASE64 = 12;
+const FROM_BASE64 = 13;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -86,6 +90,25 @@ export function stopTurn(cause: number): void {
 /** Runs the library of this name in the realm; gives what it exports. */
 export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
+}
+
+/** The bytes of this number that came with the input. */
+export function takeBytes(index: number): ArrayBuffer {
+  return dispatch(TAKE_BYTES, index) as ArrayBuffer;
+}
+
+/** Copies bytes out, to leave with the effects of the turn; gives their number among them. */
+export function keepBytes(buffer: ArrayBuffer): number {
+  return dispatch(KEEP_BYTES, buffer) as number;
+}
+
+export function toBase64(buffer: ArrayBuffer): string {
+  return dispatch(TO_BASE64, buffer) as string;
+}
+
+/** Undefined where the text is not base64. */
+export function fromBase64(text: string): ArrayBuffer | undefined {
+  return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
 }
 
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */

@@ -17,8 +17,9 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
+import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -38,6 +39,7 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  KernelUint8Array,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
@@ -271,15 +273,36 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HOST_FUNCTION) return passedFunction(text, readText());
-  if (arm === Arm.HANDLE) {
-    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOfHandle(text);
+  switch (arm) {
+    case Arm.HANDLE:
+      return heldValue(text);
+    case Arm.HOST_FUNCTION:
+      return passedFunction(text, readText());
+    case Arm.GRAPH:
+      return readGraph(text, field);
+    case Arm.BYTES:
+      return construct(KernelUint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
+  }
+}
+
+function heldValue(handle: string): unknown {
+  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  return valueOfHandle(handle);
+}
+
+function readGraph(text: string, field: string): unknown {
+  const graph = graphCodec();
+  try {
+    return graph.decodeGraph(text);
+  } catch (error) {
+    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
+    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
+    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
   }
 }
 
@@ -297,8 +320,7 @@ function takeHostResult(): void {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     // The guest did nothing wrong, and waits.
-    const what =
-      error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
+    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
   answerCall(id, settle);

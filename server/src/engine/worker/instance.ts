@@ -51,6 +51,8 @@ interface RawExports {
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
   readonly QTS_NewString: (context: number, text: number) => number;
   readonly QTS_GetString: (context: number, value: number) => number;
   readonly QTS_GetFloat64: (context: number, value: number) => number;
@@ -74,8 +76,6 @@ interface RawExports {
   readonly QTS_PromiseState: (context: number, value: number) => number;
   readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
-  readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
-  readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
   readonly QTS_bjson_encode: (context: number, value: number) => number;
   readonly QTS_bjson_decode: (context: number, buffer: number) => number;
   /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
@@ -173,6 +173,35 @@ export class Instance {
     return text;
   }
 
+  /** A new ArrayBuffer of the guest with these bytes; an owned `JSValue*`. */
+  newArrayBuffer(context: number, bytes: Uint8Array): number {
+    const pointer = this.exports.malloc(Math.max(1, bytes.length));
+    if (pointer === 0) throw new OutOfGuestMemory();
+    this.bytes.set(bytes, pointer);
+    return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
+  }
+
+  /** A copy of the bytes of an ArrayBuffer of the guest. */
+  readArrayBuffer(context: number, value: number): Uint8Array {
+    const length = this.exports.QTS_GetArrayBufferLength(context, value);
+    if (length <= 0) return new Uint8Array();
+    // The engine makes a copy of its own, which is this side's to free.
+    const pointer = this.exports.QTS_GetArrayBuffer(context, value);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(pointer, pointer + length));
+    this.exports.free(pointer);
+    return copy;
+  }
+
+  /** A new string of the guest; an owned `JSValue*`. The text must hold no NUL. */
+  newString(context: number, text: string): number {
+    const written = this.writeText(text);
+    const value = this.exports.QTS_NewString(context, written.pointer);
+    this.exports.free(written.pointer);
+    return value;
+  }
+
   /** Evaluates a source; gives an owned `JSValue*`, an exception included. */
   evaluate(context: number, source: string, filename: string, flags: number): number {
     const code = this.writeText(source);
@@ -198,10 +227,7 @@ export class Instance {
   /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
   runBytecode(context: number, code: Uint8Array): number {
     const engine = this.exports;
-    const start = engine.malloc(code.length);
-    if (start === 0) throw new OutOfGuestMemory();
-    this.bytes.set(code, start);
-    const buffer = engine.QTS_NewArrayBuffer(context, start, code.length);
+    const buffer = this.newArrayBuffer(context, code);
     const value = engine.QTS_bjson_decode(context, buffer);
     engine.QTS_FreeValuePointer(context, buffer);
     const compiled = this.bytes.readBigInt64LE(value);

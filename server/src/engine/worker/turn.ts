@@ -5,7 +5,7 @@
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { readEffects, writeNumbers } from "./crossing.js";
+import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
@@ -37,6 +37,10 @@ const Ask = {
   PROMISE_STATE: 6,
   PROMISE_RESULT: 7,
   CLASS_OF: 8,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -103,6 +107,8 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -217,6 +223,8 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
+    this.#bytesIn = request.input.bytes;
+    this.#bytesOut = [];
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
     this.#rejections.clear();
@@ -256,7 +264,7 @@ export class TurnRunner implements InstanceHost {
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -270,9 +278,7 @@ export class TurnRunner implements InstanceHost {
   #callKernel(instance: Instance, entry: number, argument: string): number {
     const engine = instance.exports;
     const { context, argv } = this.#engine.baseImage.layout;
-    const text = instance.writeText(argument);
-    const value = engine.QTS_NewString(context, text.pointer);
-    engine.free(text.pointer);
+    const value = instance.newString(context, argument);
     instance.words[argv >> 2] = value;
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
@@ -387,6 +393,17 @@ export class TurnRunner implements InstanceHost {
         return engine.QTS_PromiseResult(context, argument(argv, 1));
       case Ask.CLASS_OF:
         return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
