@@ -3,6 +3,7 @@ import {
   CallRequest,
   Encoding,
   ExecuteRequest,
+  Language,
   SandboxServiceService,
   type Execution as WireExecution,
 } from "@livescope/proto";
@@ -55,6 +56,7 @@ export class Executor {
         sessionId: this.#session?.id,
         code,
         filename: options.filename ?? "",
+        language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
         bindings: encodeValues(options.bindings, "bindings"),
         encoding,
       }),

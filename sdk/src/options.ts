@@ -40,6 +40,11 @@ export interface ExecuteOptions extends CallOptions {
   readonly bindings?: Readonly<Record<string, unknown>> | undefined;
   /** What stack traces call the source. Left out: a name that the server makes. */
   readonly filename?: string | undefined;
+  /**
+   * What the source is written in. Of TypeScript the types are taken out and positions stay; they are not checked, and what
+   * would have to become code, such as an enum, does not parse. Left out: JavaScript.
+   */
+  readonly language?: "javascript" | "typescript" | undefined;
 }
 
 /** Options of looking at a value without running guest code. */

@@ -19,6 +19,8 @@ export type Command =
       readonly kind: "execute";
       readonly code: string;
       readonly filename: string;
+      /** Left out: JavaScript. */
+      readonly isTypeScript?: boolean;
       readonly bindings: ReadonlyMap<string, InputValue>;
     }
   | {

@@ -18,11 +18,12 @@ const SEED = 2;
 const HANDLE_COUNT = 10;
 const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
+const HAS_CONSTANTS = 15;
 const INPUT = 16;
 const EFFECTS = 80;
 const CELLS_FOR_NUMBERS = 64;
 
-type Dispatch = (ask: number, argument: unknown) => unknown;
+type Dispatch = (ask: number, argument: unknown, detail?: unknown) => unknown;
 
 let dispatch: Dispatch;
 let cells: Int32Array;
@@ -32,9 +33,14 @@ export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   cells = new Int32Array(buffer);
 }
 
-/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
-export function evaluateSource(index: number): Promise<{ value: unknown }> {
-  return dispatch(EVALUATE, index) as Promise<{ value: unknown }>;
+/**
+ * Compiles and runs a source that came with the input; throws where it does not parse, else gives a promise. Instead of
+ * running it gives the JSON text of what has to be prepared; see sources.ts.
+ *
+ * @param mark of its file name; undefined until it is prepared
+ */
+export function runSource(index: number, mark: string | undefined): unknown {
+  return mark === undefined ? dispatch(EVALUATE, index) : dispatch(EVALUATE, index, mark);
 }
 
 /** @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn */
@@ -102,4 +108,9 @@ export function putEffect(index: number, kind: number, subject: number, detail: 
 
 export function setEffectCount(count: number): void {
   cells[EFFECT_COUNT] = count;
+}
+
+/** Tells the host that the session has constants; it compiles sources with `var` for them. */
+export function meetConstants(): void {
+  cells[HAS_CONSTANTS] = 1;
 }

@@ -59,6 +59,7 @@ export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelSyntaxError = SyntaxError;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;

@@ -5,7 +5,7 @@
 import { installConsole } from "./console.js";
 import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
+import { connectHost, setCurrentExecution, setHandleCount } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
@@ -19,7 +19,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
-import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import {
   Arm,
   beginInput,
@@ -35,6 +35,7 @@ import {
 import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { evaluateSource } from "./sources.js";
 
 const NativePromise = Promise;
 
@@ -51,10 +52,13 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
-export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
+export function install(
+  dispatch: (ask: number, argument: unknown, detail?: unknown) => unknown,
+  cells: ArrayBuffer,
+): unknown[] {
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
@@ -65,7 +69,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare];
+  return [enter, flush];
 }
 
 function enter(text: string): void {

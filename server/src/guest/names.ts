@@ -1,12 +1,13 @@
 /** Names of the session's top level, and of the bindings that one source alone sees. */
 
+import { meetConstants } from "./host.js";
 import { constantGetters } from "./inspect-properties.js";
 import {
   defineProperty,
   getOwnPropertyDescriptor,
   hasOwnValue,
-  jsonParse,
   KernelReferenceError,
+  KernelSyntaxError,
   KernelTypeError,
   ownKeys,
 } from "./intrinsics.js";
@@ -21,21 +22,53 @@ export function offerBindings(scope: object | undefined): void {
   bindings = scope;
 }
 
-/**
- * Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one.
- *
- * @param text JSON text of `[variables, constants]`
- */
-export function declare(text: string): void {
-  const names = jsonParse(text) as [string[], string[]];
-  const variables = names[0];
+/** Top-level names of a source; see compile/top-level.ts. */
+export type Declared = readonly [
+  variables: readonly string[],
+  constants: readonly string[],
+  vars: readonly string[],
+  boundConstants: readonly string[],
+];
+
+/** Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one. */
+export function declare(declared: Declared): void {
+  const variables = declared[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || (known.configurable === true && !hasOwnValue(known))) defineVariable(name, undefined);
+    else refuseFixed(name, known);
   }
-  const constants = names[1];
-  for (let i = 0; i < constants.length; i++) declareConstant(constants[i] as string);
+  const constants = declared[1];
+  for (let i = 0; i < constants.length; i++) {
+    const name = constants[i] as string;
+    const known = getOwnPropertyDescriptor(globalObject, name);
+    if (known === undefined || known.configurable === true) declareConstant(globalObject, name, undefined);
+    else refuseFixed(name, known);
+    meetConstants();
+  }
+  const vars = declared[2];
+  for (let i = 0; i < vars.length; i++) {
+    const known = getOwnPropertyDescriptor(globalObject, vars[i] as string);
+    if (known !== undefined && isConstant(known)) defineVariable(vars[i] as string, undefined);
+  }
+  const boundConstants = declared[3];
+  const scope = bindings as Record<string, unknown>;
+  for (let i = 0; i < boundConstants.length; i++) {
+    const name = boundConstants[i] as string;
+    declareConstant(scope, name, scope[name]);
+  }
+}
+
+/** As the language does for the names that nobody may change: undefined, NaN, Infinity. */
+function refuseFixed(name: string, known: PropertyDescriptor): void {
+  if (hasOwnValue(known) && known.configurable === false && known.writable === false) {
+    throw new KernelSyntaxError(`Identifier '${name}' has already been declared`);
+  }
+}
+
+function isConstant(known: PropertyDescriptor): boolean {
+  return !hasOwnValue(known) && known.get !== undefined && constantGetters.has(known.get);
 }
 
 export function defineVariable(name: string, value: unknown): void {
@@ -48,15 +81,17 @@ export function defineVariable(name: string, value: unknown): void {
   } as PropertyDescriptor);
 }
 
-/** An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one. */
-function declareConstant(name: string): void {
-  const known = getOwnPropertyDescriptor(globalObject, name);
-  if (known !== undefined && known.configurable !== true) return;
-  let value: unknown;
+/**
+ * An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one.
+ *
+ * @param target the global object, or the scope object of bindings
+ * @param value what it gives until then
+ */
+function declareConstant(target: object, name: string, value: unknown): void {
   let initialised = false;
   const get = (): unknown => value;
   constantGetters.add(get);
-  defineProperty(globalObject, name, {
+  defineProperty(target, name, {
     __proto__: null,
     get,
     set: (given: unknown) => {

@@ -30,14 +30,15 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
     throw invalid("source_type", "is not known");
   }
-  if (request.language === Language.TYPESCRIPT) throw unimplemented("language: TypeScript");
   if (request.sourceType === SourceType.MODULE) throw unimplemented("source_type: a module");
   if (request.modules.size > 0) throw unimplemented("modules");
   refuseUnbuilt(request);
+  const isTypeScript = request.language === Language.TYPESCRIPT;
   const command: Command = {
     kind: "execute",
     code: request.code,
-    filename: checkedText(request.filename, "filename") || "script.js",
+    filename: checkedText(request.filename, "filename") || (isTypeScript ? "script.ts" : "script.js"),
+    isTypeScript,
     bindings: inputValues(request.bindings, "bindings"),
   };
   const digest = (): string =>

@@ -5,7 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { createHash } from "node:crypto";
-import { SCOPE_NAME } from "../../compile/script.js";
+import { SCOPE_NAME } from "../../compile/top-level.js";
 import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
@@ -72,7 +72,6 @@ export function buildBaseImage(
   );
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
-  const declare = engine.QTS_GetPropNumber(context, entries, 2);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
@@ -86,7 +85,6 @@ export function buildBaseImage(
     context,
     enter,
     flush,
-    declare,
     argv,
     cells,
     sbrkWord,

@@ -24,8 +24,6 @@ export interface Layout {
   readonly enter: number;
   /** `JSValue*` of the kernel's `flush(): effectsText`. */
   readonly flush: number;
-  /** `JSValue*` of the kernel's `declare(namesText)`. */
-  readonly declare: number;
   /** A block of four words for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */
@@ -53,6 +51,8 @@ export const Cell = {
   INPUT_LENGTH: 11,
   /** How many effects of four numbers stand in EFFECTS; -1 when they are too many and stand in their text. */
   EFFECT_COUNT: 12,
+  /** 1 once the session has had top-level constants. */
+  HAS_CONSTANTS: 15,
   INPUT: 16,
   EFFECTS: 80,
 } as const;

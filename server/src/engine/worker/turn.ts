@@ -2,6 +2,7 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
+import { loadTypeScript } from "../../compile/typescript.js";
 import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
@@ -81,7 +82,7 @@ export class TurnRunner implements InstanceHost {
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
-    this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -108,6 +109,8 @@ export class TurnRunner implements InstanceHost {
     const { memoryKey, sequence, maximumPages, turns } = request;
     const isHot = this.#group.memoryKey === memoryKey;
     this.#instance = this.#instanceFor(request);
+    // Loading the compiler is not on the clock of whoever comes first.
+    if (turns.some(({ sources }) => sources.some(({ isTypeScript }) => isTypeScript))) loadTypeScript();
     this.#group = { memoryKey, maximumPages };
     if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
     if (!this.#runTurns(turns, word, answer)) return false;
@@ -316,7 +319,11 @@ export class TurnRunner implements InstanceHost {
     const ask = engine.QTS_GetFloat64(context, argument(argv, 0));
     switch (ask) {
       case Ask.EVALUATE:
-        return this.#evaluate(instance, engine.QTS_GetFloat64(context, argument(argv, 1)));
+        return this.#evaluate(
+          instance,
+          engine.QTS_GetFloat64(context, argument(argv, 1)),
+          argc < 3 ? undefined : instance.readString(context, argument(argv, 2)),
+        );
       case Ask.LOG:
         this.#log(instance.readString(context, argument(argv, 1)));
         return 0;
@@ -354,11 +361,9 @@ export class TurnRunner implements InstanceHost {
     this.#report.console(this.#turn, entry, this.#consoleBytesLeft < 0);
   }
 
-  #evaluate(instance: Instance, index: number): number {
+  #evaluate(instance: Instance, index: number, mark: string | undefined): number {
     const source = this.#sources[index];
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
-    return this.#evaluator.evaluate(instance, source, (names) =>
-      this.#free(instance, this.#callKernel(instance, this.#engine.baseImage.layout.declare, names)),
-    );
+    return this.#evaluator.evaluate(instance, source, mark);
   }
 }

@@ -1,0 +1,47 @@
+/** Runs the sources of executions: prepares what their compiled form needs, then has the host hand them to the engine. */
+import { runSource } from "./host.js";
+import { defineProperty, jsonParse, KernelSyntaxError } from "./intrinsics.js";
+import { type Declared, declare } from "./names.js";
+import { markFor } from "./positions.js";
+
+/** What the host answers instead of running a source; an array, whose elements exist whatever guest code made of prototypes. */
+type Preparation = readonly [
+  error: readonly [message: string, filename: string, line: number, column: number] | null,
+  declared: Declared | null,
+  /** JSON text of the map; empty for none. */
+  positions: string,
+];
+
+/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
+export function evaluateSource(index: number): Promise<{ value: unknown }> {
+  let answer = runSource(index, undefined);
+  if (typeof answer === "string") answer = runSource(index, prepare(answer));
+  // It can still turn out that the engine takes what could not be compiled.
+  if (typeof answer === "string") prepare(answer);
+  return answer as Promise<{ value: unknown }>;
+}
+
+/** @returns the mark that the source runs under */
+function prepare(text: string): string {
+  const preparation = jsonParse(text) as Preparation;
+  const error = preparation[0];
+  if (error !== null) throw syntaxError(error[0], error[1], error[2], error[3]);
+  const declared = preparation[1];
+  if (declared !== null) declare(declared);
+  const positions = preparation[2];
+  return positions === "" ? "" : markFor(positions);
+}
+
+/** What a source that does not parse gives; the place is the caller's. */
+export function syntaxError(message: string, filename: string, line: number, column: number): unknown {
+  const error = new KernelSyntaxError(message);
+  const stack = `    at ${filename}:${line}:${column}\n`;
+  defineProperty(error, "stack", {
+    __proto__: null,
+    value: stack,
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  } as PropertyDescriptor);
+  return error;
+}
