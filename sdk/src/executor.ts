@@ -5,6 +5,7 @@ import {
   ExecuteRequest,
   Language,
   SandboxServiceService,
+  SourceType,
   type Execution as WireExecution,
 } from "@livescope/proto";
 import { LivescopeError, traceToCaller } from "./errors.js";
@@ -57,7 +58,9 @@ export class Executor {
         code,
         filename: options.filename ?? "",
         language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
+        sourceType: options.sourceType === "module" ? SourceType.MODULE : SourceType.UNSPECIFIED,
         bindings: encodeValues(options.bindings, "bindings"),
+        modules: new Map(Object.entries(options.modules ?? {})),
         encoding,
       }),
     );

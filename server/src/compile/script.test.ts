@@ -103,3 +103,19 @@ describe("bindings", () => {
     expect(compiled("\n\nx()", ["x"]).source.split("\n")[2]).toMatch(/x\(\)$/);
   });
 });
+
+describe("what only a module may have", () => {
+  test.each([
+    "import a from 'b'",
+    "1;\n  import * as a from 'b'",
+    "import 'b'",
+    "export const a = 1",
+    "let x; export { x }",
+  ])("is told in words that help: %s", (code) => {
+    expect(() => compiled(code)).toThrow("source_type MODULE");
+  });
+
+  test.each(["import('b')", "`\nexport const a = 1`", "import.meta"])("is not: %s", (code) => {
+    expect(compiled(code).source).toBe(code);
+  });
+});

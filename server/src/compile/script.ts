@@ -4,10 +4,10 @@
  *
  * A pure function of its arguments. Sources that need no rewrite are not parsed at all.
  */
-import { parse } from "acorn";
+import { type Options, parse } from "acorn";
 import MagicString from "magic-string";
 import { type Positions, positionsOf } from "./positions.js";
-import { type SourceError, syntaxErrorOf } from "./source-error.js";
+import { LANGUAGE, SourceError, syntaxErrorOf } from "./source-error.js";
 import { type Declared, NOTHING_DECLARED, rewriteTopLevel } from "./top-level.js";
 import { stripTypes } from "./typescript.js";
 
@@ -33,12 +33,22 @@ export interface CompiledScript {
 
 const DECLARES = /\b(?:let|const|class)\b/;
 const HAS_VAR = /\bvar\b/;
+/** How a statement begins that only a module may have. */
+const MODULE_STATEMENT = /(?:^|[;}])\s*(?:import\s*[\w$*{"']|export\b)/m;
 
-/** @throws SourceError where types cannot be taken out */
+const SCRIPT: Options = {
+  ecmaVersion: LANGUAGE,
+  sourceType: "script",
+  allowAwaitOutsideFunction: true,
+  allowHashBang: true,
+};
+
+/** @throws SourceError where types cannot be taken out, and for a module */
 export function compileScript({ code, isTypeScript, bindings, meetsConstants }: ScriptSource): CompiledScript {
   const text = isTypeScript ? stripTypes(code) : code;
   const needsRewrite = bindings.length > 0 || DECLARES.test(text) || (meetsConstants && HAS_VAR.test(text));
   const unchanged = { source: text, declared: NOTHING_DECLARED, unparsed: undefined };
+  if (MODULE_STATEMENT.test(text)) refuseModule(text);
   if (!needsRewrite) return { ...unchanged, positions: positionsOf(text) };
   try {
     return rewritten(text, new Set(bindings), meetsConstants);
@@ -47,13 +57,22 @@ export function compileScript({ code, isTypeScript, bindings, meetsConstants }: 
   }
 }
 
+/** The engine's own words for `import` and `export` in a script help nobody. */
+function refuseModule(text: string): void {
+  try {
+    parse(text, SCRIPT);
+  } catch (error) {
+    if (!(error instanceof Error) || !error.message.startsWith("'import' and 'export' may appear only")) return;
+    const { place } = syntaxErrorOf(error, text);
+    throw new SourceError(
+      "import and export statements are for modules: source_type MODULE. A script has import()",
+      place,
+    );
+  }
+}
+
 function rewritten(text: string, bound: ReadonlySet<string>, meetsConstants: boolean): CompiledScript {
-  const program = parse(text, {
-    ecmaVersion: "latest",
-    sourceType: "script",
-    allowAwaitOutsideFunction: true,
-    allowHashBang: true,
-  });
+  const program = parse(text, SCRIPT);
   const edited = new MagicString(text);
   const declared = rewriteTopLevel(program, edited, bound, meetsConstants);
   const source = edited.toString();

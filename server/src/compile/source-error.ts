@@ -1,6 +1,9 @@
 /** What a source that cannot be compiled tells its author. */
 import { placeOf } from "./positions.js";
 
+/** The edition whose syntax the engine knows; what is newer is an error here as there. */
+export const LANGUAGE = 2025;
+
 /** A place in the caller's text, counted from 1; columns in UTF-16 units. */
 export interface Place {
   readonly line: number;

@@ -3,6 +3,7 @@
  * the texts that they measure in UTF-16 units. Value texts are passed through, never parsed.
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
+import { moduleName } from "./worker/specifiers.js";
 
 /** How a value travels into a session. `json` must hold no NUL. */
 export type InputValue =
@@ -21,7 +22,11 @@ export type Command =
       readonly filename: string;
       /** Left out: JavaScript. */
       readonly isTypeScript?: boolean;
+      /** Left out: as a script. Neither a module nor its name holds NUL. */
+      readonly isModule?: boolean;
       readonly bindings: ReadonlyMap<string, InputValue>;
+      /** Texts of modules to add first, by name. Neither holds NUL. */
+      readonly modules?: ReadonlyMap<string, string>;
     }
   | {
       readonly kind: "call";
@@ -59,10 +64,11 @@ export type TurnInput =
       readonly handleGroup: string | undefined;
       readonly handleIds: readonly string[];
     }
-  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> };
+  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> }
+  | { readonly kind: "addModules"; readonly modules: ReadonlyMap<string, string> };
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "moduleExists";
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
@@ -76,13 +82,13 @@ export type Effect =
   | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string };
 
-const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
+const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5, addModules: 20 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2 } as const;
 const ARMS = ["undefined", "json", "handle"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
+const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "moduleExists"] as const;
 
-/** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
+/** The input as the kernel reads it. A script does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput): EncodedInput {
   const writer = new InputWriter();
   switch (input.kind) {
@@ -109,6 +115,11 @@ export function encodeInput(input: TurnInput): EncodedInput {
       writer.number(0);
       writer.values(input.globals);
       break;
+    case "addModules":
+      writer.number(INPUT_KIND.addModules);
+      writer.number(0);
+      writer.modules(input.modules);
+      break;
   }
   return writer.finish();
 }
@@ -123,6 +134,13 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
+    writer.modules(command.modules ?? new Map());
+    writer.number(command.isModule === true ? 1 : 0);
+    if (command.isModule === true) {
+      writer.number(command.isTypeScript === true ? 1 : 0);
+      writer.optionalText(moduleName(command.filename));
+      writer.optionalText(command.code);
+    }
     return;
   }
   writer.optionalText(command.handleId);
@@ -158,6 +176,14 @@ class InputWriter {
     for (const [name, value] of values) {
       this.optionalText(name);
       this.value(value);
+    }
+  }
+
+  modules(texts: ReadonlyMap<string, string>): void {
+    this.number(texts.size);
+    for (const [name, text] of texts) {
+      this.optionalText(moduleName(name));
+      this.optionalText(text);
     }
   }
 

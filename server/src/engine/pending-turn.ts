@@ -76,7 +76,9 @@ export function endingOf(reply: TurnReply): Ending {
 
 export function sourcesOf(input: TurnInput): Source[] {
   if (input.kind !== "run" || input.command.kind !== "execute") return [];
-  const { code, filename, isTypeScript = false, bindings } = input.command;
+  const { code, filename, isTypeScript = false, isModule = false, bindings } = input.command;
+  // The session keeps modules itself.
+  if (isModule) return [];
   return [{ code, filename, isTypeScript, bindings: [...bindings.keys()] }];
 }
 

@@ -56,6 +56,7 @@ export const arrayBufferLength = uncurried<(value: object) => number>(getter(Arr
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
+export const SyntaxErrorPrototype = SyntaxError.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;

@@ -17,8 +17,10 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  SafeMap,
   slice,
 } from "./intrinsics.js";
+import { addModule, executeModule, isFree, serveModules } from "./modules.js";
 import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import {
   Arm,
@@ -35,9 +37,7 @@ import {
 import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { evaluateSource } from "./sources.js";
-
-const NativePromise = Promise;
+import { evaluateSource, sealed } from "./sources.js";
 
 let running = 0;
 
@@ -52,7 +52,7 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, serveModules]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(
@@ -69,7 +69,7 @@ export function install(
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush];
+  return [enter, flush, serveModules];
 }
 
 function enter(text: string): void {
@@ -87,6 +87,8 @@ function enter(text: string): void {
         return inspectValue();
       case InputKind.RELEASE:
         return releaseHandles();
+      case InputKind.ADD_MODULES:
+        return addModules();
       default:
         return defineGlobals();
     }
@@ -128,6 +130,13 @@ function execute(execution: Execution): void {
     }
     offerBindings(scope);
   }
+  addModules();
+  if (readNumber() === 1) {
+    const isTypeScript = readNumber() === 1;
+    const filename = readText();
+    const name = filename === "" ? `module-${execution.number}.${isTypeScript ? "ts" : "js"}` : filename;
+    return executeModule(execution, name, readText(), isTypeScript);
+  }
   let evaluation: Promise<{ value: unknown }>;
   try {
     evaluation = evaluateSource(source);
@@ -136,10 +145,23 @@ function execute(execution: Execution): void {
   } finally {
     offerBindings(undefined);
   }
-  // Of this promise guest code never gets hold, and with a constructor of its own not even a broken
-  // Promise.prototype stands between its settling and the kernel.
-  defineProperty(evaluation, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
-  void followEvaluation(execution, evaluation);
+  void followEvaluation(execution, sealed(evaluation));
+}
+
+/** All of them or none. */
+function addModules(): void {
+  const count = readNumber();
+  if (count === 0) return;
+  const added = new SafeMap<string, string>();
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    const text = readText();
+    if (!isFree(name, text) || (added.get(name) ?? text) !== text) throw new Refused(Refusal.MODULE_EXISTS, name);
+    added.set(name, text);
+  }
+  added.forEach((text, name) => {
+    addModule(name, text, slice(name, -3) === ".ts");
+  });
 }
 
 function call(execution: Execution): void {

@@ -5,7 +5,7 @@
  */
 import { indexOf, jsonParse, SafeMap, slice } from "./intrinsics.js";
 
-/** What a mark begins with: a character that nobody sees, and that no file name has a reason to hold. Mirrored in compile/specifiers.ts. */
+/** What a mark begins with: a character that nobody sees, and that no file name has a reason to hold. Mirrored in engine/worker/specifiers.ts. */
 const MARK = "\u2063#";
 
 /** UTF-16 units of maps that a session keeps; beyond, the oldest are forgotten, and their sources keep the engine's columns. */

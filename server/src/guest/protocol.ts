@@ -9,7 +9,7 @@ import { inputLength, inputNumber, putEffect, setEffectCount } from "./host.js";
 import { indexOf, jsonParse, slice } from "./intrinsics.js";
 
 /** First number of an input's header. */
-export const InputKind = { EXECUTE: 1, CALL: 2, INSPECT: 3, RELEASE: 4, DEFINE_GLOBALS: 5 } as const;
+export const InputKind = { EXECUTE: 1, CALL: 2, INSPECT: 3, RELEASE: 4, DEFINE_GLOBALS: 5, ADD_MODULES: 20 } as const;
 
 /** How a value in an input is written. */
 export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
@@ -21,7 +21,7 @@ export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 }
 export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4 } as const;
 
 /** Why an input was refused before any guest code ran. */
-export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;
+export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3, MODULE_EXISTS: 4 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
 let text = "";

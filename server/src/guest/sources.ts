@@ -21,6 +21,17 @@ export function evaluateSource(index: number): Promise<{ value: unknown }> {
   return answer as Promise<{ value: unknown }>;
 }
 
+const NativePromise = Promise;
+
+/**
+ * A promise that guest code never gets hold of. With a constructor of its own not even a broken Promise.prototype stands
+ * between its settling and the kernel.
+ */
+export function sealed<T>(promise: Promise<T>): Promise<T> {
+  defineProperty(promise, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
+  return promise;
+}
+
 /** @returns the mark that the source runs under */
 function prepare(text: string): string {
   const preparation = jsonParse(text) as Preparation;
@@ -33,12 +44,15 @@ function prepare(text: string): string {
 }
 
 /** What a source that does not parse gives; the place is the caller's. */
-export function syntaxError(message: string, filename: string, line: number, column: number): unknown {
-  const error = new KernelSyntaxError(message);
-  const stack = `    at ${filename}:${line}:${column}\n`;
+export function syntaxError(message: string, filename: string, line: number, column: number): object {
+  return withStack(new KernelSyntaxError(message), filename, line, column);
+}
+
+/** Gives an error that no code threw the place it is about. */
+export function withStack(error: object, filename: string, line: number, column: number): object {
   defineProperty(error, "stack", {
     __proto__: null,
-    value: stack,
+    value: `    at ${filename}:${line}:${column}\n`,
     writable: true,
     enumerable: false,
     configurable: true,

@@ -120,6 +120,11 @@ export class Session {
     await this.#ask({ kind: "defineGlobals", globals });
   }
 
+  /** @throws SessionError INVALID_REQUEST when two texts have one name */
+  async addModules(modules: ReadonlyMap<string, string>): Promise<void> {
+    await this.#ask({ kind: "addModules", modules });
+  }
+
   /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */
   async end(error: SessionError): Promise<void> {
     if (this.#ended !== undefined) return this.settled();
@@ -268,6 +273,10 @@ function refusalOf(result: TurnResult, sessionId: string): SessionError | undefi
         "the session holds no such handle: it was released, or is of another session",
         { ids: { session_id: sessionId, handle_id: effect.what } },
       );
+    case "moduleExists": {
+      const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;
+      return new SessionError("INVALID_REQUEST", message, { field: `modules[${field}]` });
+    }
     case "invalidJson":
       return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
     default:

@@ -33,7 +33,12 @@ const ARGV_BYTES = 16;
 /** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
 export const KERNEL_FILENAME = "livescope:kernel";
 
-const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
+const NO_HOST: InstanceHost = {
+  dispatch: () => 0,
+  resolveModule: (_importer, specifier) => specifier,
+  loadModule: () => "",
+  shouldInterrupt: () => false,
+};
 
 /** @param libraries sources that sessions load later, by name; part of the digest, since snapshots hold what was loaded */
 export function buildBaseImage(
@@ -49,6 +54,7 @@ export function buildBaseImage(
   const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
   engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
   engine.QTS_RuntimeEnableInterruptHandler(runtime);
+  engine.QTS_RuntimeEnableModuleLoader(runtime, 1);
   const context = engine.QTS_NewContext(runtime, 0);
 
   const cells = engine.malloc(CELL_COUNT * 4);
@@ -72,6 +78,7 @@ export function buildBaseImage(
   );
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
+  const serveModules = engine.QTS_GetPropNumber(context, entries, 2);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
@@ -85,6 +92,7 @@ export function buildBaseImage(
     context,
     enter,
     flush,
+    serveModules,
     argv,
     cells,
     sbrkWord,

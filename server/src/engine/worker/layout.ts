@@ -24,6 +24,8 @@ export interface Layout {
   readonly enter: number;
   /** `JSValue*` of the kernel's `flush(): effectsText`. */
   readonly flush: number;
+  /** `JSValue*` of the kernel's `serveModules(requestText)`. */
+  readonly serveModules: number;
   /** A block of four words for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */

@@ -21,6 +21,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { ModuleLoader, type ModuleTable } from "./module-loader.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
@@ -66,6 +67,7 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #modules = new ModuleLoader();
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -341,6 +343,33 @@ export class TurnRunner implements InstanceHost {
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  resolveModule(importer: string, specifier: string): string {
+    return this.#modules.resolve(this.#moduleTable(), importer, specifier);
+  }
+
+  loadModule(name: string): string | undefined {
+    return this.#modules.load(this.#moduleTable(), name);
+  }
+
+  /** The session's modules, which the kernel keeps. */
+  #moduleTable(): ModuleTable {
+    const instance = this.#instance as Instance;
+    const { context, serveModules } = this.#engine.baseImage.layout;
+    return {
+      ask: (request) => {
+        const answer = this.#callKernel(instance, serveModules, request);
+        const text = instance.readString(context, answer);
+        this.#free(instance, answer);
+        return text;
+      },
+      throw: (request) => {
+        const error = this.#callKernel(instance, serveModules, request);
+        this.#free(instance, instance.exports.QTS_Throw(context, error));
+        this.#free(instance, error);
+      },
+    };
   }
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
