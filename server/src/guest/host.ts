@@ -18,6 +18,7 @@ const SEED = 2;
 const HANDLE_COUNT = 10;
 const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
+const ANSWER = 14;
 const HAS_CONSTANTS = 15;
 const INPUT = 16;
 const EFFECTS = 80;
@@ -33,14 +34,20 @@ export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   cells = new Int32Array(buffer);
 }
 
+/** What an answer for a source is. Mirrored in engine/worker/source-evaluator.ts. */
+export const SourceAnswer = { PROMISE: 0, VALUE: 1, PREPARE: 2, THROWN: 3, UNPARSED: 4 } as const;
+
 /**
- * Compiles and runs a source that came with the input; throws where it does not parse, else gives a promise. Instead of
- * running it gives the JSON text of what has to be prepared; see sources.ts.
+ * Compiles and runs a source that came with the input; `sourceAnswer` then tells what came of it.
  *
- * @param mark of its file name; undefined until it is prepared
+ * @param mark of its file name; undefined until what it needs is prepared
  */
 export function runSource(index: number, mark: string | undefined): unknown {
   return mark === undefined ? dispatch(EVALUATE, index) : dispatch(EVALUATE, index, mark);
+}
+
+export function sourceAnswer(): number {
+  return cells[ANSWER] as number;
 }
 
 /** @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn */

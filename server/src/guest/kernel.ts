@@ -37,7 +37,7 @@ import {
 import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { evaluateSource, sealed } from "./sources.js";
+import { evaluateSource } from "./sources.js";
 
 let running = 0;
 
@@ -145,7 +145,7 @@ function execute(execution: Execution): void {
   } finally {
     offerBindings(undefined);
   }
-  void followEvaluation(execution, sealed(evaluation));
+  void followEvaluation(execution, evaluation);
 }
 
 /** All of them or none. */

@@ -30,34 +30,55 @@ export type Declared = readonly [
   boundConstants: readonly string[],
 ];
 
-/** Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one. */
+/**
+ * Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one. A name
+ * that is new cannot be read until its declaration has run; one that is not keeps its value until then.
+ */
 export function declare(declared: Declared): void {
   const variables = declared[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
-    if (known === undefined || (known.configurable === true && !hasOwnValue(known))) defineVariable(name, undefined);
+    if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
+      declareUninitialised(name, (value) => defineVariable(name, value));
+    } else if (isConstant(known)) defineVariable(name, globalObject[name]);
     else refuseFixed(name, known);
   }
   const constants = declared[1];
   for (let i = 0; i < constants.length; i++) {
     const name = constants[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
-    if (known === undefined || known.configurable === true) declareConstant(globalObject, name, undefined);
+    if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
+      declareUninitialised(name, (value) => declareConstant(globalObject, name, value, true));
+    } else if (known.configurable === true) declareConstant(globalObject, name, globalObject[name], false);
     else refuseFixed(name, known);
     meetConstants();
   }
   const vars = declared[2];
   for (let i = 0; i < vars.length; i++) {
-    const known = getOwnPropertyDescriptor(globalObject, vars[i] as string);
-    if (known !== undefined && isConstant(known)) defineVariable(vars[i] as string, undefined);
+    const name = vars[i] as string;
+    const known = getOwnPropertyDescriptor(globalObject, name);
+    if (known !== undefined && isConstant(known)) defineVariable(name, globalObject[name]);
   }
   const boundConstants = declared[3];
   const scope = bindings as Record<string, unknown>;
   for (let i = 0; i < boundConstants.length; i++) {
     const name = boundConstants[i] as string;
-    declareConstant(scope, name, scope[name]);
+    declareConstant(scope, name, scope[name], false);
   }
+}
+
+/** A name that throws when it is read, and is not listed, until its declaration gives it a value. */
+function declareUninitialised(name: string, initialise: (value: unknown) => void): void {
+  defineProperty(globalObject, name, {
+    __proto__: null,
+    get: () => {
+      throw new KernelReferenceError(`Cannot access '${name}' before initialization`);
+    },
+    set: initialise,
+    enumerable: false,
+    configurable: true,
+  } as PropertyDescriptor);
 }
 
 /** As the language does for the names that nobody may change: undefined, NaN, Infinity. */
@@ -82,13 +103,14 @@ export function defineVariable(name: string, value: unknown): void {
 }
 
 /**
- * An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one.
+ * A constant is an accessor, because as a read-only property it would ignore assignments in sloppy code. A permanent `var`
+ * stays one.
  *
  * @param target the global object, or the scope object of bindings
- * @param value what it gives until then
+ * @param isInitialised false: the first assignment, the declaration's own, gives it its value
  */
-function declareConstant(target: object, name: string, value: unknown): void {
-  let initialised = false;
+function declareConstant(target: object, name: string, value: unknown, isInitialised: boolean): void {
+  let initialised = isInitialised;
   const get = (): unknown => value;
   constantGetters.add(get);
   defineProperty(target, name, {

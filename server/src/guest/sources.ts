@@ -1,5 +1,5 @@
 /** Runs the sources of executions: prepares what their compiled form needs, then has the host hand them to the engine. */
-import { runSource } from "./host.js";
+import { runSource, SourceAnswer, sourceAnswer } from "./host.js";
 import { defineProperty, jsonParse, KernelSyntaxError } from "./intrinsics.js";
 import { type Declared, declare } from "./names.js";
 import { markFor } from "./positions.js";
@@ -14,11 +14,26 @@ type Preparation = readonly [
 
 /** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
 export function evaluateSource(index: number): Promise<{ value: unknown }> {
-  let answer = runSource(index, undefined);
-  if (typeof answer === "string") answer = runSource(index, prepare(answer));
-  // It can still turn out that the engine takes what could not be compiled.
-  if (typeof answer === "string") prepare(answer);
-  return answer as Promise<{ value: unknown }>;
+  let answer: unknown;
+  try {
+    answer = runSource(index, undefined);
+    if (sourceAnswer() === SourceAnswer.PREPARE) answer = runSource(index, prepare(answer as string));
+    // It can still turn out that the engine takes what could not be compiled.
+    if (sourceAnswer() === SourceAnswer.PREPARE) prepare(answer as string);
+  } catch (error) {
+    if (sourceAnswer() !== SourceAnswer.THROWN) throw error;
+    return sealed(thrown(error));
+  }
+  return sealed(sourceAnswer() === SourceAnswer.VALUE ? completed(answer) : (answer as Promise<{ value: unknown }>));
+}
+
+/** An object that gets nothing from Object.prototype. */
+async function completed(value: unknown): Promise<{ value: unknown }> {
+  return { __proto__: null, value } as unknown as { value: unknown };
+}
+
+async function thrown(error: unknown): Promise<never> {
+  throw error;
 }
 
 const NativePromise = Promise;

@@ -53,6 +53,8 @@ export const Cell = {
   INPUT_LENGTH: 11,
   /** How many effects of four numbers stand in EFFECTS; -1 when they are too many and stand in their text. */
   EFFECT_COUNT: 12,
+  /** What the answer to the last question for a source is. */
+  ANSWER: 14,
   /** 1 once the session has had top-level constants. */
   HAS_CONSTANTS: 15,
   INPUT: 16,
