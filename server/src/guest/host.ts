@@ -18,11 +18,14 @@ const SEED = 2;
 const HANDLE_COUNT = 10;
 const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
-const ANSWER = 14;
+const NEXT_TIMER = 13;
+const TURN_OWNER = 14;
 const HAS_CONSTANTS = 15;
 const INPUT = 16;
 const EFFECTS = 80;
 const CELLS_FOR_NUMBERS = 64;
+const KEY = 144;
+const ANSWER = 152;
 
 type Dispatch = (ask: number, argument: unknown, detail?: unknown) => unknown;
 
@@ -50,9 +53,12 @@ export function sourceAnswer(): number {
   return cells[ANSWER] as number;
 }
 
-/** @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn */
-export function log(entry: string): void {
-  dispatch(LOG, entry);
+/**
+ * @param execution number of the execution that wrote it; 0 for none
+ * @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn
+ */
+export function log(execution: number, entry: string): void {
+  dispatch(LOG, entry, execution);
 }
 
 /** True for the engine's own promises only; runs no guest code. */
@@ -89,8 +95,23 @@ export function seedWord(index: number): number {
   return cells[SEED + index] as number;
 }
 
+/** One of eight words of entropy that are for `crypto` alone. */
+export function keyWord(index: number): number {
+  return cells[KEY + index] as number;
+}
+
 export function setHandleCount(count: number): void {
   cells[HANDLE_COUNT] = count;
+}
+
+/** @param milliseconds until the next timer is due; -1 for none */
+export function setNextTimer(milliseconds: number): void {
+  cells[NEXT_TIMER] = milliseconds;
+}
+
+/** Tells the host for which execution a timer was called; 0 for none. */
+export function setTurnOwner(execution: number): void {
+  cells[TURN_OWNER] = execution;
 }
 
 /** How many numbers of the input stand in the cells; negative when they stand in its text. */

@@ -17,6 +17,7 @@ export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
 export const { isFinite: isFiniteNumber } = Number;
+export const dateNow = Date.now;
 
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
@@ -53,6 +54,13 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
+const reject = Promise.reject;
+/** A promise rejected with this. */
+export function rejectedPromise(error: unknown): Promise<never> {
+  return apply(reject, KernelPromise, [error]) as Promise<never>;
+}
+const KernelPromise = Promise;
+
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
@@ -80,6 +88,7 @@ function sealedClass<C extends { prototype: object }>(derived: C, base: { protot
 
 export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
 export type SafeMap<K, V> = Map<K, V>;
+export const SafeWeakMap = sealedClass(class SafeWeakMap<K extends object, V> extends WeakMap<K, V> {}, WeakMap);
 export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
 
 /** Text that is safe to read as an own property whatever the key is. */

@@ -34,6 +34,13 @@ const loadErrors = new SafeWeakSet<object>();
 
 const NAMES_SHOWN = 20;
 
+let importModule: (name: string) => Promise<unknown>;
+
+/** @param importer imports modules by the names they have here */
+export function connectImports(importer: (name: string) => Promise<unknown>): void {
+  importModule = importer;
+}
+
 /** False where the session has another module of this name. */
 export function isFree(name: string, text: string): boolean {
   const known = byName.get(name);
@@ -54,7 +61,7 @@ export function executeModule(execution: Execution, name: string, text: string, 
 
 async function evaluation(execution: Execution, name: string, before: Module | undefined): Promise<{ value: unknown }> {
   try {
-    return { __proto__: null, value: await sealed(import(name)) } as unknown as { value: unknown };
+    return { __proto__: null, value: await sealed(importModule(name)) } as unknown as { value: unknown };
   } catch (error) {
     if (!isLoadError(error)) throw error;
     if (before === undefined) byName.delete(name);

@@ -1,5 +1,6 @@
 /** SandboxService: execute, call, inspect, release. */
 import type {
+  Command,
   Execution as ExecutionMessage,
   InspectRequest,
   InspectResponse,
@@ -9,11 +10,12 @@ import type {
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, unimplemented } from "../session/errors.js";
-import type { CommandOptions, Execution } from "../session/execution.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
-import { callCommand, checkedPath, checkedText, executeCommand } from "./commands.js";
+import { checkedPath, checkedText } from "./commands.js";
+import { run } from "./run.js";
+import { submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
 import { refuseStream } from "./unbuilt.js";
@@ -28,27 +30,21 @@ export interface ServerFacts {
 }
 
 export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: Logger): SandboxServiceServer {
+  const answer = async (
+    command: Command["command"],
+    context: CallContext,
+  ): Promise<{ execution: ExecutionMessage }> => {
+    const { execution, options } = await submit(sessions, { command }, context);
+    return { execution: executionMessage(await execution.outcome, options.encoding) };
+  };
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
   return {
-    execute: handle(async (request, context) => {
-      sessions.checkNotDraining();
-      const { sessionId } = request;
-      const { command, options } = executeCommand(request, context);
-      const execution =
-        sessionId === undefined
-          ? await sessions.executeAlone(command, options)
-          : sessions.get(sessionId).submit(command, options);
-      return answered(execution, options, context);
-    }),
-    call: handle((request, context) => {
-      sessions.checkNotDraining();
-      const { command, options } = callCommand(request, context);
-      return answered(sessions.get(request.sessionId).submit(command, options), options, context);
-    }),
+    execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
+    call: handle((request, context) => answer({ $case: "call", value: request }, context)),
     render: handle(() => {
       throw unimplemented("Render");
     }),
-    run: (stream) => refuseStream(stream, "Run", logger),
+    run: (stream) => void run(sessions, stream, logger),
     connect: (stream) => refuseStream(stream, "Connect", logger),
     cancelExecution: handle((request) => {
       checkedText(request.executionId, "execution_id");
@@ -66,16 +62,6 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
       maximumLimits: limitsMessage(MAXIMUM_LIMITS),
     })),
   };
-}
-
-/** Without a request id nobody can ask again, so an execution whose caller is gone is ended. */
-function answered(
-  execution: Execution,
-  { requestId, encoding }: CommandOptions,
-  context: CallContext,
-): Promise<{ execution: ExecutionMessage }> {
-  if (requestId === "") context.onCancelled(() => execution.cancel());
-  return execution.outcome.then((outcome) => ({ execution: executionMessage(outcome, encoding) }));
 }
 
 interface InspectionText {

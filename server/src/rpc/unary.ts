@@ -33,7 +33,8 @@ async function answer<Request, Response>(
   }
 }
 
-function contextOf(call: ServerUnaryCall<unknown, unknown>): CallContext {
+/** What a handler may know of a call that the gRPC library gave it. */
+export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline" | "on">): CallContext {
   const deadline = call.getDeadline();
   return {
     deadline: typeof deadline === "number" ? deadline : deadline.getTime(),

@@ -34,18 +34,16 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
-  /** The byte of the runtime that says what compiling strips. */
-  readonly stripFlags: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 144;
+export const CELL_COUNT = 153;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
   /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
   SEED_GENERATION: 1,
-  /** Eight words of entropy. */
+  /** Eight words of entropy, for handle ids and `Math.random`. */
   SEED: 2,
   /** Handles the session holds. */
   HANDLE_COUNT: 10,
@@ -53,12 +51,18 @@ export const Cell = {
   INPUT_LENGTH: 11,
   /** How many effects of four numbers stand in EFFECTS; -1 when they are too many and stand in their text. */
   EFFECT_COUNT: 12,
-  /** What the answer to the last question for a source is. */
-  ANSWER: 14,
+  /** Milliseconds until the next timer is due; -1 where there is none. */
+  NEXT_TIMER: 13,
+  /** Number of the execution that a timer was called for; 0 for none. */
+  TURN_OWNER: 14,
   /** 1 once the session has had top-level constants. */
   HAS_CONSTANTS: 15,
   INPUT: 16,
   EFFECTS: 80,
+  /** Eight words of entropy that only the guest's `crypto` draws on. */
+  KEY: 144,
+  /** What the answer to the last question for a source is. */
+  ANSWER: 152,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
@@ -70,8 +74,6 @@ export interface BaseImage {
   readonly runs: readonly (readonly [address: number, bytes: Uint8Array])[];
   /** Sum of the runs, in bytes. */
   readonly size: number;
-  /** SHA-256 over engine and kernel, hexadecimal: names the engine build that a snapshot needs. */
-  readonly digest: string;
 }
 
 /** End of the heap in use, rounded up to a page. */
@@ -80,4 +82,9 @@ export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">
   // Guest code that broke the engine could have written anything there.
   const end = Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
   return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
+}
+
+/** Number of the execution that runs in a session now, or was running when its worker was ended; 0 for none. */
+export function runningExecution(memory: WebAssembly.Memory, layout: Pick<Layout, "cells">): number {
+  return new Int32Array(memory.buffer)[(layout.cells >> 2) + Cell.CURRENT_EXECUTION] ?? 0;
 }

@@ -7,7 +7,7 @@
  */
 import { type CompiledModule, compileModule } from "../../compile/module.js";
 import { type Place, SourceError } from "../../compile/source-error.js";
-import { KERNEL_FILENAME } from "./boot.js";
+import { KERNEL_FILENAME } from "./guest-bytecode.js";
 import { SourceCache } from "./source-cache.js";
 import { resolveSpecifier, withoutMark } from "./specifiers.js";
 
