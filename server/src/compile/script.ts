@@ -24,6 +24,8 @@ export interface CompiledScript {
   readonly source: string;
   readonly positions: Positions | undefined;
   readonly declared: Declared;
+  /** It may await at top level. */
+  readonly awaits: boolean;
   /**
    * Of a source that must not run as it is, and could not be parsed to be rewritten. The engine's own error goes before it:
    * it is the one that sources which are not parsed here give.
@@ -32,6 +34,7 @@ export interface CompiledScript {
 }
 
 const DECLARES = /\b(?:let|const|class)\b/;
+const AWAITS = /\bawait\b/;
 const HAS_VAR = /\bvar\b/;
 /** How a statement begins that only a module may have. */
 const MODULE_STATEMENT = /(?:^|[;}])\s*(?:import\s*[\w$*{"']|export\b)/m;
@@ -47,7 +50,7 @@ const SCRIPT: Options = {
 export function compileScript({ code, isTypeScript, bindings, meetsConstants }: ScriptSource): CompiledScript {
   const text = isTypeScript ? stripTypes(code) : code;
   const needsRewrite = bindings.length > 0 || DECLARES.test(text) || (meetsConstants && HAS_VAR.test(text));
-  const unchanged = { source: text, declared: NOTHING_DECLARED, unparsed: undefined };
+  const unchanged = { source: text, declared: NOTHING_DECLARED, awaits: AWAITS.test(text), unparsed: undefined };
   if (MODULE_STATEMENT.test(text)) refuseModule(text);
   if (!needsRewrite) return { ...unchanged, positions: positionsOf(text) };
   try {
@@ -76,5 +79,5 @@ function rewritten(text: string, bound: ReadonlySet<string>, meetsConstants: boo
   const edited = new MagicString(text);
   const declared = rewriteTopLevel(program, edited, bound, meetsConstants);
   const source = edited.toString();
-  return { source, positions: positionsOf(source, edited), declared, unparsed: undefined };
+  return { source, positions: positionsOf(source, edited), declared, awaits: AWAITS.test(text), unparsed: undefined };
 }

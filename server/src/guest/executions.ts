@@ -8,6 +8,7 @@ import { byteLength, isPromise, StopCause, stopTurn } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
 import { Arm, EffectKind, Encoding, emitEffect } from "./protocol.js";
+import type { Evaluation } from "./sources.js";
 
 export interface Execution {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
@@ -60,8 +61,8 @@ export function openExecution(number: number): Execution | undefined {
   return open.get(number);
 }
 
-/** Follows the promise of a source that runs. */
-export async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
+/** Follows a source that runs. */
+export async function followEvaluation(execution: Execution, evaluation: Evaluation): Promise<void> {
   let value: unknown;
   try {
     value = (await evaluation).value;

@@ -38,10 +38,9 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  SafeMap,
   slice,
 } from "./intrinsics.js";
-import { addModule, connectImports, executeModule, isFree, serveModules } from "./modules.js";
+import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -58,7 +57,7 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { evaluateSource } from "./sources.js";
+import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
@@ -138,7 +137,7 @@ function run(kind: number, subject: number): void {
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
     case InputKind.ADD_MODULES:
-      return addModules();
+      return addInputModules();
     case InputKind.EXPOSE:
       for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
       return undefined;
@@ -188,14 +187,9 @@ function execute(execution: Execution): void {
     }
     offerBindings(scope);
   }
-  addModules();
-  if (readNumber() === 1) {
-    const isTypeScript = readNumber() === 1;
-    const filename = readText();
-    const name = filename === "" ? `module-${execution.number}.${isTypeScript ? "ts" : "js"}` : filename;
-    return executeModule(execution, name, readText(), isTypeScript);
-  }
-  let evaluation: Promise<{ value: unknown }>;
+  addInputModules();
+  if (executeModule(execution)) return;
+  let evaluation: Evaluation;
   try {
     evaluation = evaluateSource(source);
   } catch (error) {
@@ -206,20 +200,9 @@ function execute(execution: Execution): void {
   void followEvaluation(execution, evaluation);
 }
 
-/** All of them or none. */
-function addModules(): void {
-  const count = readNumber();
-  if (count === 0) return;
-  const added = new SafeMap<string, string>();
-  for (let i = 0; i < count; i++) {
-    const name = readText();
-    const text = readText();
-    if (!isFree(name, text) || (added.get(name) ?? text) !== text) throw new Refused(Refusal.MODULE_EXISTS, name);
-    added.set(name, text);
-  }
-  added.forEach((text, name) => {
-    addModule(name, text, slice(name, -3) === ".ts");
-  });
+function addInputModules(): void {
+  const refused = addModules();
+  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
 }
 
 function call(execution: Execution): void {

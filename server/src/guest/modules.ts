@@ -1,136 +1,51 @@
-/**
- * The modules of the session: their texts, by name, and the name under which the engine knows what was made of each.
- *
- * The engine keeps a module by its name for ever. A name whose text is executed again leads to the new module from then on,
- * which the engine knows under another mark; who imported the old one keeps it.
- */
-import { fail, followEvaluation, type Execution, Phase } from "./executions.js";
-import { dataProperty, isError } from "./inspect.js";
-import {
-  getPrototypeOf,
-  indexOf,
-  jsonParse,
-  KernelReferenceError,
-  SafeMap,
-  SafeWeakSet,
-  SyntaxErrorPrototype,
-  stringify,
-} from "./intrinsics.js";
-import { freshMark } from "./positions.js";
-import { sealed, syntaxError, withStack } from "./sources.js";
+/** The way to the session's modules; library/modules.ts has them. */
+import type { Execution } from "./executions.js";
+import { SafeMap } from "./intrinsics.js";
+import { library } from "./libraries.js";
+import { readNumber, readText } from "./protocol.js";
 
-interface Module {
-  readonly name: string;
-  readonly text: string;
-  readonly isTypeScript: boolean;
-  /** Empty until something imports it. */
-  engineName: string;
+interface Modules {
+  isFree(name: string, text: string): boolean;
+  addModule(name: string, text: string): void;
+  executeModule(execution: Execution, name: string, text: string, isTypeScript: boolean): void;
+  serveModules(request: string): unknown;
 }
 
-const byName = new SafeMap<string, Module>();
-const byEngineName = new SafeMap<string, Module>();
-/** Errors of modules that could not be loaded: nothing ran. */
-const loadErrors = new SafeWeakSet<object>();
-
-const NAMES_SHOWN = 20;
-
-let importModule: (name: string) => Promise<unknown>;
-
-/** @param importer imports modules by the names they have here */
-export function connectImports(importer: (name: string) => Promise<unknown>): void {
-  importModule = importer;
-}
-
-/** False where the session has another module of this name. */
-export function isFree(name: string, text: string): boolean {
-  const known = byName.get(name);
-  return known === undefined || known.text === text;
-}
-
-/** Adds a module for others to import; one that the session has already stays. */
-export function addModule(name: string, text: string, isTypeScript: boolean): void {
-  if (byName.get(name) === undefined) byName.set(name, { name, text, isTypeScript, engineName: "" });
-}
-
-/** Runs a module under its name, which leads to it from now on; if it cannot be loaded, to the one before. */
-export function executeModule(execution: Execution, name: string, text: string, isTypeScript: boolean): void {
-  const before = byName.get(name);
-  byName.set(name, { name, text, isTypeScript, engineName: "" });
-  void followEvaluation(execution, sealed(evaluation(execution, name, before)));
-}
-
-async function evaluation(execution: Execution, name: string, before: Module | undefined): Promise<{ value: unknown }> {
-  try {
-    return { __proto__: null, value: await sealed(importModule(name)) } as unknown as { value: unknown };
-  } catch (error) {
-    if (!isLoadError(error)) throw error;
-    if (before === undefined) byName.delete(name);
-    else byName.set(name, before);
-    fail(execution, Phase.PARSE, error);
-    throw error;
-  }
-}
-
-/** The engine's own complaints, such as about an export that is not there, have no frame in a function. */
-function isLoadError(error: unknown): boolean {
-  if (!isError(error)) return false;
-  if (loadErrors.has(error)) return true;
-  const stack = dataProperty(error, "stack");
-  return getPrototypeOf(error) === SyntaxErrorPrototype && typeof stack === "string" && indexOf(stack, "(") < 0;
-}
+const modules = () => library("modules") as unknown as Modules;
 
 /**
- * Answers the host's module loader; engine/worker/module-loader.ts is the other end.
+ * Adds the modules of the input, all or none.
  *
- * @param request JSON text of an array, the operation first
- * @returns JSON text; of `missing` and `broken` the error to throw
+ * @returns the name of one that the session has already with another text
  */
-export function serveModules(request: string): unknown {
-  const operands = jsonParse(request) as readonly [string, string, string, string, number, number];
-  const name = operands[1];
-  switch (operands[0]) {
-    case "find":
-      return describe(byName.get(name));
-    case "link":
-      return link(name, operands[2]);
-    case "text":
-      return describe(byEngineName.get(name));
-    case "missing":
-      return loadError(missing(name, operands[2], operands[3], operands[4], operands[5]));
-    default:
-      return loadError(syntaxError(name, operands[3], operands[4], operands[5]));
+export function addModules(): string | undefined {
+  const count = readNumber();
+  if (count === 0) return undefined;
+  const { isFree, addModule } = modules();
+  const added = new SafeMap<string, string>();
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    const text = readText();
+    if (!isFree(name, text) || (added.get(name) ?? text) !== text) return name;
+    added.set(name, text);
   }
-}
-
-function describe(module: Module | undefined): string {
-  if (module === undefined) return "null";
-  const { name, text, isTypeScript, engineName } = module;
-  return `[${stringify(name)},${stringify(engineName)},${isTypeScript},${stringify(text)}]`;
-}
-
-/** @param positions JSON text of the map; empty for none */
-function link(name: string, positions: string): string {
-  const module = byName.get(name) as Module;
-  const isFirst = positions === "" && byEngineName.get(name) === undefined;
-  module.engineName = isFirst ? name : name + freshMark(positions);
-  byEngineName.set(module.engineName, module);
-  return stringify(module.engineName);
-}
-
-function missing(specifier: string, importer: string, filename: string, line: number, column: number): object {
-  let names = "";
-  let shown = 0;
-  byName.forEach((_, name) => {
-    if (shown++ < NAMES_SHOWN) names += `${names === "" ? "" : ", "}'${name}'`;
+  added.forEach((text, name) => {
+    addModule(name, text);
   });
-  const has = names === "" ? "no modules" : shown > NAMES_SHOWN ? `${names} and ${shown - NAMES_SHOWN} more` : names;
-  const error = new KernelReferenceError(
-    `Cannot find module '${specifier}' imported from '${importer}'; the session has ${has}`,
-  );
-  return line === 0 ? error : withStack(error, filename, line, column);
+  return undefined;
 }
 
-function loadError(error: object): object {
-  loadErrors.add(error);
-  return error;
+/** Runs the module of the input, if the execution has one. */
+export function executeModule(execution: Execution): boolean {
+  if (readNumber() === 0) return false;
+  const isTypeScript = readNumber() === 1;
+  const filename = readText();
+  const name = filename === "" ? `module-${execution.number}.${isTypeScript ? "ts" : "js"}` : filename;
+  modules().executeModule(execution, name, readText(), isTypeScript);
+  return true;
+}
+
+/** Answers the host's module loader. */
+export function serveModules(request: string): unknown {
+  return modules().serveModules(request);
 }

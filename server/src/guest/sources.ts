@@ -12,8 +12,11 @@ type Preparation = readonly [
   positions: string,
 ];
 
-/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
-export function evaluateSource(index: number): Promise<{ value: unknown }> {
+/** What `await` makes a completion value of. */
+export type Evaluation = Promise<{ readonly value: unknown }> | { readonly value: unknown };
+
+/** Compiles and runs the source that came with the input; throws where it does not parse. */
+export function evaluateSource(index: number): Evaluation {
   let answer: unknown;
   try {
     answer = runSource(index, undefined);
@@ -24,16 +27,25 @@ export function evaluateSource(index: number): Promise<{ value: unknown }> {
     if (sourceAnswer() !== SourceAnswer.THROWN) throw error;
     return sealed(thrown(error));
   }
-  return sealed(sourceAnswer() === SourceAnswer.VALUE ? completed(answer) : (answer as Promise<{ value: unknown }>));
-}
-
-/** An object that gets nothing from Object.prototype. */
-async function completed(value: unknown): Promise<{ value: unknown }> {
-  return { __proto__: null, value } as unknown as { value: unknown };
+  // An object that gets nothing from Object.prototype.
+  if (sourceAnswer() === SourceAnswer.VALUE) return { __proto__: null, value: answer } as unknown as Evaluation;
+  return sealed(answer as Promise<{ value: unknown }>);
 }
 
 async function thrown(error: unknown): Promise<never> {
   throw error;
+}
+
+let importer: (name: string) => Promise<unknown>;
+
+/** @param importInKernelsName a function that is not stripped of the name it imports in */
+export function connectImports(importInKernelsName: (name: string) => Promise<unknown>): void {
+  importer = importInKernelsName;
+}
+
+/** Imports a module by the name that it was given when it was added. */
+export function importModule(name: string): Promise<unknown> {
+  return importer(name);
 }
 
 const NativePromise = Promise;

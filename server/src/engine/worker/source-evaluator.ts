@@ -20,8 +20,6 @@ const Answer = {
   UNPARSED: 4,
 } as const;
 
-const AWAITS = /\bawait\b/;
-
 export class SourceEvaluator {
   readonly #layout: Layout;
   readonly #scripts = new SourceCache<CompiledScript | SourceError>();
@@ -46,7 +44,7 @@ export class SourceEvaluator {
     const filename = source.filename + (mark ?? "");
     if (script.unparsed !== undefined)
       return this.#unparsed(instance, script.source, filename, script.unparsed, source);
-    return AWAITS.test(script.source)
+    return script.awaits
       ? this.#answer(instance, Answer.PROMISE, this.#run(instance, script.source, filename, EVAL_GLOBAL_ASYNC))
       : this.#runAtOnce(instance, script.source, filename);
   }
