@@ -189,6 +189,25 @@ describe.each([
     await expect(refused).rejects.toThrow("bindings: are for scripts");
   });
 
+  test.each([
+    [{ "": "export {}" }, "modules: must have names"],
+    [{ a: "'\0'" }, "modules[a]: must be text without NUL"],
+    [{ ["n".repeat(1_025)]: "" }, "modules: must have at most 1024 characters"],
+  ])("that cannot be are refused, with the session too", async (modules, message) => {
+    await expect(session.execute("1", { modules })).rejects.toThrow(message);
+    await expect(client.createSession({ modules })).rejects.toThrow(message);
+  });
+
+  test("are part of what makes a request the same", async () => {
+    const requestId = crypto.randomUUID();
+    const modules = { a: "export default 1", b: "" };
+    await session.execute("1", { requestId, modules });
+    await session.execute("1", { requestId, modules: { b: "", a: "export default 1" } });
+    await expect(session.execute("1", { requestId, modules: { a: "" } })).rejects.toMatchObject({
+      reason: "REQUEST_ID_REUSED",
+    });
+  });
+
   test("that wait for what never comes are of phase DEADLOCK", async () => {
     const failure = await failureOf(session.execute("await new Promise(() => {})", { sourceType }));
     expect(failure.phase).toBe("DEADLOCK");

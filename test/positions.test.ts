@@ -86,6 +86,13 @@ describe.each([
     expect(await places(session.execute(code, { filename: "mine.js" }))).toEqual([`mine.js:${place}`]);
   });
 
+  test("a stack that guest code prints has them too", async () => {
+    const { console: plain } = await session.execute("/**** **/ console.log(new Error('x').stack)").execution();
+    const { console } = await session.execute("let a, b; console.log(new Error('x').stack)").execution();
+    expect(plain[0]?.text).toContain("script.js:1:");
+    expect(console[0]?.text).toBe(plain[0]?.text);
+  });
+
   test("stacks are text with the same places, causes included", async () => {
     const plain = "throw new Error('outer', { cause: new Error('inner') })";
     const shape = async (code: string) => {

@@ -2,6 +2,7 @@
 import { log } from "./host.js";
 import { inspect } from "./inspect.js";
 import { dateNow, defineProperty, slice, stringify } from "./intrinsics.js";
+import { withCallersPositions } from "./positions.js";
 
 const TEXT_LIMIT = 65_536;
 const LEVELS = ["debug", "log", "info", "warn", "error"] as const;
@@ -19,7 +20,7 @@ export function installConsole(currentExecution: () => number): void {
         }
         log(
           currentExecution(),
-          `{"level":"${level}","time":${dateNow()},"text":${stringify(slice(text, 0, TEXT_LIMIT))}}`,
+          `{"level":"${level}","time":${dateNow()},"text":${stringify(slice(withCallersPositions(text), 0, TEXT_LIMIT))}}`,
         );
       },
     }[level] as (...values: unknown[]) => void;
