@@ -3,16 +3,16 @@ import { randomUUID } from "node:crypto";
 import type { ConsoleText, TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import { LiveConsole } from "./live-console.js";
 import type { Limits } from "./limits.js";
-import { exceptionOf, type Outcome, type StopReason, encodedValue } from "./outcome.js";
+import { LiveConsole } from "./live-console.js";
+import { type ConsoleEntry, encodedValue, exceptionOf, type Outcome, type StopReason } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
 const MAXIMUM_TIMER = 2 ** 31 - 1;
 /** Emitted values that may be on their way to a client that has not said that it takes more. */
-const FIRST_CREDIT = 16;
+export const FIRST_CREDIT = 16;
 
 export class RunningExecution implements Execution {
   readonly executionId: string;
@@ -23,6 +23,8 @@ export class RunningExecution implements Execution {
   onStop: (cause: StopReason) => void = () => undefined;
   /** Its caller takes more emitted values; set by the session that runs it. */
   onCredit: (credit: number) => void = () => undefined;
+  /** It wrote to its console; set by the session that runs it. */
+  onConsole: (entry: ConsoleEntry) => void = () => undefined;
   readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
@@ -62,7 +64,11 @@ export class RunningExecution implements Execution {
     this.#limits = limits;
     this.number = number;
     this.#canHoldHandles = canHoldHandles;
-    this.#console = new LiveConsole(limits.consoleBytes, options.listener);
+    const tell = options.listener?.console;
+    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, (entry) => {
+      tell?.(entry);
+      this.onConsole(entry);
+    });
     this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -77,9 +83,9 @@ export class RunningExecution implements Execution {
     return this.#goesOn;
   }
 
-  /** True when its caller takes console entries and emitted values while it runs. */
-  get isObserved(): boolean {
-    return this.#options.listener !== undefined;
+  /** Of its values, as in the contract. */
+  get encoding(): number {
+    return this.#options.encoding;
   }
 
   get isAtomic(): boolean {
@@ -148,7 +154,7 @@ export class RunningExecution implements Execution {
       handleGroup,
       valueBytes,
       handles,
-      credit: this.isObserved ? FIRST_CREDIT : undefined,
+      credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
     };
     return {
       input: { kind: "run", command: this.#command, execution },
@@ -182,9 +188,9 @@ export class RunningExecution implements Execution {
     this.#armTimer();
   }
 
-  /** Takes a console entry of it from a turn that has ended. */
-  log(entry: ConsoleText, undone: boolean): void {
-    this.#console.add(entry, undone);
+  /** Takes a console entry of it from a turn that has ended. @param wasLive it was taken when the turn ran */
+  log(entry: ConsoleText, undone: boolean, wasLive: boolean): void {
+    this.#console.add(entry, undone, wasLive);
   }
 
   /** Takes a console entry of it from a turn that runs. */
@@ -192,8 +198,13 @@ export class RunningExecution implements Execution {
     this.#console.addLive(entry);
   }
 
+  /** The turn that runs is undone, and it is not the one that answers for it. */
+  forgetLive(): void {
+    this.#console.forgetLive();
+  }
+
   emit(effect: Effect & { kind: "emitted" }): void {
-    this.#options.listener?.emitted(encodedValue(effect));
+    this.#options.listener?.emitted?.(encodedValue(effect));
   }
 
   /** The outcome that the kernel gave it. */
