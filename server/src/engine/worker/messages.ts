@@ -83,6 +83,7 @@ export interface Source {
   readonly code: string;
   /** The name its frames carry. */
   readonly filename: string;
+  readonly isTypeScript: boolean;
   /** Names that are bound for this source alone. */
   readonly bindings: readonly string[];
 }
