@@ -1,5 +1,5 @@
 import type { ServiceError } from "@grpc/grpc-js";
-import { Encoding, type Event, ExecuteRequest, type Execution } from "@livescope/proto";
+import { Encoding, type Event, ExecuteRequest, type Execution, RunRequest } from "@livescope/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients } from "./support/unary-client.js";
@@ -23,7 +23,9 @@ async function run(request: {
   const value = ExecuteRequest.fromPartial({ code, encoding, ...(sessionId === undefined ? {} : { sessionId }) });
   const events: Event["event"][] = [];
   const ids = new Set<string>();
-  for await (const { event } of clients.sandbox.run({ command: { command: { $case: "execute", value } } })) {
+  for await (const { event } of clients.sandbox.run(
+    RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }),
+  )) {
     events.push(event?.event);
     ids.add(event?.executionId ?? "");
     await onEvent?.(event?.event);
@@ -150,7 +152,7 @@ describe("Run", () => {
       sessionId: session,
       code: "globalThis.n = 0; for (;;) { n++; await emit(n) }",
     });
-    const stream = clients.sandbox.run({ command: { command: { $case: "execute", value } } });
+    const stream = clients.sandbox.run(RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }));
     await new Promise((resolve) => stream.once("data", resolve));
     stream.on("error", () => undefined);
     stream.cancel();

@@ -4,7 +4,7 @@
  * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
  * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
  * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
- * (Object.prototype would answer). Templates are made sums when the kernel is bundled: the engine would call `concat`.
+ * (Object.prototype would answer).
  */
 
 // biome-ignore lint/complexity/noBannedTypes: any guest function
@@ -30,9 +30,13 @@ export const dateNow = Date.now;
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
 /** Turns a method into a function that takes `this` first. */
-function uncurried<F>(method: AnyFunction): F {
+export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
+
+// The engine compiles `${a} b` to a call of this method: if guest code could replace it, it would read and write what the
+// kernel puts together.
+defineProperty(String.prototype, "concat", { writable: false, configurable: false });
 
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
@@ -47,7 +51,24 @@ export const symbolToString = uncurried<(value: symbol) => string>(Symbol.protot
 export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
 export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
 export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
-export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
+const FLAGS = "dgimsuvy";
+const flagGetters = [
+  "hasIndices",
+  "global",
+  "ignoreCase",
+  "multiline",
+  "dotAll",
+  "unicode",
+  "unicodeSets",
+  "sticky",
+].map((name) => getter(RegExp.prototype, name));
+/** The getter `flags` would ask for each of them by name, and find what guest code put there. */
+export function regexpFlags(value: object): string {
+  let flags = "";
+  for (let i = 0; i < FLAGS.length; i++)
+    if (apply(flagGetters[i] as AnyFunction, value, []) === true) flags += FLAGS[i];
+  return flags;
+}
 export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
 export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
 export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(
@@ -59,12 +80,26 @@ const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(typedArrayPrototype, Symbol.toStringTag),
 );
-export const typedArrayBytes = uncurried<(value: object) => number>(getter(typedArrayPrototype, "byteLength"));
-export const typedArrayBuffer = uncurried<(value: object) => ArrayBuffer>(getter(typedArrayPrototype, "buffer"));
-/** Copies elements from another typed array. */
-export const typedArraySet = uncurried<(target: object, source: object) => void>(Uint8Array.prototype.set);
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
+
+export const { toStringTag } = Symbol;
+const viewPrototype = DataView.prototype;
+/** What libraries alone need, as it comes: each is made into a function there. */
+export const natives = {
+  charCodeAt: String.prototype.charCodeAt,
+  functionToString: Function.prototype.toString,
+  numberOf: Number.prototype.valueOf,
+  stringOf: String.prototype.valueOf,
+  booleanOf: Boolean.prototype.valueOf,
+  bigintOf: BigInt.prototype.valueOf,
+  symbolOf: Symbol.prototype.valueOf,
+  viewLength: getter(viewPrototype, "byteLength"),
+  viewOffset: getter(viewPrototype, "byteOffset"),
+  viewBuffer: getter(viewPrototype, "buffer"),
+  parseFloat,
+  Uint8Array,
+} as const;
 
 const reject = Promise.reject;
 /** A promise rejected with this. */
@@ -77,9 +112,9 @@ export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
+export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
-export const KernelUint8Array = Uint8Array;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
@@ -99,7 +134,6 @@ function sealedClass<C extends { prototype: object }>(derived: C, base: { protot
 
 export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
 export type SafeMap<K, V> = Map<K, V>;
-export const SafeWeakMap = sealedClass(class SafeWeakMap<K extends object, V> extends WeakMap<K, V> {}, WeakMap);
 export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
 
 /** Text that is safe to read as an own property whatever the key is. */

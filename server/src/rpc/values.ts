@@ -85,7 +85,7 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
     outcome: outcomeMessage(outcome.result, encoding),
     console: outcome.console.map(consoleMessage),
     consoleTruncated: outcome.consoleTruncated,
-    warnings: [],
+    warnings: outcome.warnings.map(({ message, frame }) => ({ message, frame })),
     usage: {
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),
@@ -134,7 +134,7 @@ const PHASES = {
 } as const;
 
 function exceptionMessage(exception: domain.GuestException): Exception {
-  const { name, message, stack, frames, phase, cause, thrown, value } = exception;
+  const { name, message, stack, frames, phase, cause, errors, thrown, value } = exception;
   return {
     name,
     message,
@@ -142,6 +142,7 @@ function exceptionMessage(exception: domain.GuestException): Exception {
     frames: [...frames],
     phase: phase === undefined ? ExceptionPhase.UNSPECIFIED : PHASES[phase],
     cause: cause === undefined ? undefined : exceptionMessage(cause),
+    errors: errors.map(exceptionMessage),
     thrown: value === undefined ? dataValue(thrown) : valueMessage(value, Encoding.FULL),
   };
 }
@@ -164,7 +165,7 @@ export function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
     text: entry.text,
     args: [],
     time: new Date(entry.time),
-    frame: undefined,
+    frame: entry.frame,
     undone: entry.undone,
   };
 }
