@@ -39,7 +39,7 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  KernelUint8Array,
+  natives,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
@@ -293,7 +293,7 @@ function readValue(field: string): unknown {
     case Arm.GRAPH:
       return readGraph(text, field);
     case Arm.BYTES:
-      return construct(KernelUint8Array, [takeBytes(+text)]);
+      return construct(natives.Uint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
