@@ -23,7 +23,9 @@ async function run(request: {
   const value = ExecuteRequest.fromPartial({ code, encoding, ...(sessionId === undefined ? {} : { sessionId }) });
   const events: Event["event"][] = [];
   const ids = new Set<string>();
-  for await (const { event } of clients.sandbox.run(RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }))) {
+  for await (const { event } of clients.sandbox.run(
+    RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }),
+  )) {
     events.push(event?.event);
     ids.add(event?.executionId ?? "");
     await onEvent?.(event?.event);

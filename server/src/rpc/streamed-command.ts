@@ -19,10 +19,12 @@ const RESOURCE_EXHAUSTED = 8;
 /** What a command needs of its stream. */
 export interface CommandHost {
   readonly sessions: Sessions;
-  readonly outbox: Outbox;
+  readonly outbox: Pick<Outbox, "bytes">;
   readonly logger: Logger;
   /** Milliseconds since the epoch by which the stream ends; Infinity for none. */
   readonly deadline: number;
+  /** Sends an encoded frame. @param taken called when the transport has taken it */
+  say(frame: Uint8Array, taken?: () => void): void;
   /** Calls `passCreditOn` when the client has taken enough. */
   waitForRoom(command: StreamedCommand): void;
   /** It has said its last. */
@@ -98,9 +100,9 @@ export class StreamedCommand {
   #say(frame: NonNullable<ServerFrame["frame"]>, taken?: () => void): void {
     if (this.#isOver) return;
     const bytes = encodeFrame(this.#frameId, frame);
-    if (bytes.length <= MESSAGE_BYTES) return this.#host.outbox.push(bytes, taken);
+    if (bytes.length <= MESSAGE_BYTES) return this.#host.say(bytes, taken);
     const message = `the answer has ${bytes.length} bytes, and a message carries at most ${MESSAGE_BYTES}; keep the value in its session, by a handle`;
-    this.#host.outbox.push(
+    this.#host.say(
       encodeFrame(this.#frameId, { $case: "status", value: { code: RESOURCE_EXHAUSTED, message, details: [] } }),
     );
     this.cancel();
