@@ -5,6 +5,7 @@
  * no guest frame is on its stack, and must be dropped after a trap (the stack pointer, its only mutable global, is then
  * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
  */
+import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
 import type { EngineModules } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
@@ -24,9 +25,14 @@ export const EVAL_GLOBAL = 0;
 
 /** Size of a `JSValue` of this build. */
 export const JS_VALUE_BYTES = 8;
+/** `JS_TAG_EXCEPTION`, the upper half of a `JSValue`. */
+const TAG_EXCEPTION = 6n;
 
 const EINVAL = 28;
 const WASI_ERRNO_BADF = 8;
+
+/** For instances that run nothing of guests. */
+export const IDLE_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
 
 interface RawExports {
   readonly malloc: (size: number) => number;
@@ -60,6 +66,12 @@ interface RawExports {
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
+  readonly QTS_bjson_encode: (context: number, value: number) => number;
+  readonly QTS_bjson_decode: (context: number, buffer: number) => number;
+  /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
+  readonly [EVAL_FUNCTION_EXPORT]: (context: number, compiled: bigint) => bigint;
   readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
 }
 
@@ -155,6 +167,34 @@ export class Instance {
     this.exports.free(code.pointer);
     this.exports.free(name.pointer);
     return result;
+  }
+
+  /** The bytecode of what was compiled with `EVAL_COMPILE_ONLY`. */
+  writeBytecode(context: number, compiled: number): Uint8Array {
+    const engine = this.exports;
+    const buffer = engine.QTS_bjson_encode(context, compiled);
+    const start = engine.QTS_GetArrayBuffer(context, buffer);
+    const bytes = this.bytes.subarray(start, start + engine.QTS_GetArrayBufferLength(context, buffer));
+    const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    copy.set(bytes);
+    engine.QTS_FreeValuePointer(context, buffer);
+    return copy;
+  }
+
+  /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
+  runBytecode(context: number, code: Uint8Array): number {
+    const engine = this.exports;
+    const start = engine.malloc(code.length);
+    if (start === 0) throw new OutOfGuestMemory();
+    this.bytes.set(code, start);
+    const buffer = engine.QTS_NewArrayBuffer(context, start, code.length);
+    const value = engine.QTS_bjson_decode(context, buffer);
+    engine.QTS_FreeValuePointer(context, buffer);
+    const compiled = this.bytes.readBigInt64LE(value);
+    if (compiled >> 32n === TAG_EXCEPTION) return value;
+    const result = engine[EVAL_FUNCTION_EXPORT](context, compiled);
+    this.bytes.writeBigInt64LE(result, value);
+    return value;
   }
 
   #refresh(): void {

@@ -2,11 +2,11 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
-import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
+import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
-import { EVAL_GLOBAL, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
   BatchRequest,
@@ -358,14 +358,9 @@ export class TurnRunner implements InstanceHost {
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
   #loadLibrary(instance: Instance, name: string): number {
-    const source = this.#engine.libraries.get(name);
-    if (source === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
-    const { context, stripFlags } = this.#engine.baseImage.layout;
-    // As of the kernel, its functions look like native ones.
-    instance.bytes[stripFlags] = STRIP_SOURCE;
-    const exports = instance.evaluate(context, source, KERNEL_FILENAME, EVAL_GLOBAL);
-    instance.bytes[stripFlags] = 0;
-    return exports;
+    const code = this.#engine.libraries.get(name);
+    if (code === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
+    return instance.runBytecode(this.#engine.baseImage.layout.context, code);
   }
 
   #log(execution: number, text: string): void {

@@ -5,10 +5,13 @@
  * - `boot` is the package's module with its memory import declared shared and smaller.
  * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
  *   instance can stand up over a session that already lives there.
+ *
+ * Both read and write bytecode (see bytecode-access.ts).
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { openBytecode } from "./bytecode-access.js";
 
 /** The engine build that the constants of this folder were measured on. */
 const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
@@ -42,9 +45,10 @@ export function loadEngineModules(): EngineModules {
     fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module")),
     "utf8",
   );
+  const opened = openBytecode(bytes);
   return {
-    boot: new WebAssembly.Module(deriveModule(bytes, "boot")),
-    resume: new WebAssembly.Module(deriveModule(bytes, "resume")),
+    boot: new WebAssembly.Module(deriveModule(opened, "boot")),
+    resume: new WebAssembly.Module(deriveModule(opened, "resume")),
     exportNames: readExportNames(loader),
     engineDigest,
   };
