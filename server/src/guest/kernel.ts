@@ -16,8 +16,6 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
-import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -27,6 +25,8 @@ import {
   type PendingCall,
   passedFunction,
 } from "./host-functions.js";
+import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
@@ -40,7 +40,6 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
