@@ -34,7 +34,7 @@ describe("a timer", () => {
       clearTimeout(gone); clearTimeout(undefined); clearTimeout({}); clearInterval(12345);
       let n = 0;
       const ticking = setInterval(() => { log.push(++n); if (n === 3) clearInterval(ticking) }, 1);
-      await sleep(20);
+      await sleep(100);
       log.join()`);
     expect(answer).toBe("1,2,3");
   });
