@@ -87,9 +87,10 @@ class Run implements StartedCommand {
   }
 
   cancel(): void {
-    // Who is told how it ended has to stay.
-    if (this.#executionId !== "") cancelExecution(this.#channel, this.#command, this.#executionId);
-    else this.#stream.cancel();
+    if (this.#executionId === "") return this.#stream.cancel();
+    cancelExecution(this.#channel, this.#command, this.#executionId);
+    // How it ended comes after what is on its way.
+    this.allow(Number.POSITIVE_INFINITY);
   }
 
   #listen(): Promise<Execution> {
