@@ -36,7 +36,7 @@ import {
 } from "./index.js";
 
 /** Which way executions travel in this run; see vitest.config.ts. */
-const transport = process.env["TEST_TRANSPORT"] === "unary" ? "unary" : "connect";
+const transport = process.env.TEST_TRANSPORT === "unary" ? "unary" : "connect";
 
 /** What the server of these tests is told, and how it answers. */
 class Answers {

@@ -32,7 +32,7 @@ async function watching(watched: Session, signal?: AbortSignal): Promise<{ told:
 function nameOf(event: SessionEvent): string {
   switch (event.kind) {
     case "session":
-      return `session ${event.session.labels["watched"]}`;
+      return `session ${event.session.labels.watched}`;
     case "console":
       return `console ${event.executionId === "" ? "of nobody" : "of one"} ${event.entry.text}`;
     case "finished":

@@ -9,7 +9,7 @@ export interface Served {
 }
 
 /** Which way executions travel in this run: files that promise the same for both are run for each, see vitest.config.ts. */
-export const TRANSPORT: ConnectOptions["transport"] = process.env["TEST_TRANSPORT"] === "unary" ? "unary" : "connect";
+export const TRANSPORT: ConnectOptions["transport"] = process.env.TEST_TRANSPORT === "unary" ? "unary" : "connect";
 
 /** Connects as the run says. */
 export function connect(address: string): Promise<Livescope> {
