@@ -16,19 +16,20 @@ const CURRENT_EXECUTION = 0;
 const SEED_GENERATION = 1;
 const SEED = 2;
 const HANDLE_COUNT = 10;
-const INPUT_LENGTH = 11;
+export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
 const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
-const INPUT = 16;
-const EFFECTS = 80;
-const CELLS_FOR_NUMBERS = 64;
+export const INPUT = 16;
+export const EFFECTS = 80;
+export const CELLS_FOR_NUMBERS = 64;
 const KEY = 144;
 
 type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
 
 let dispatch: Dispatch;
-let cells: Int32Array;
+/** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
+export let cells: Int32Array;
 
 export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   dispatch = dispatcher;
@@ -99,26 +100,6 @@ export function setNextTimer(milliseconds: number): void {
 /** Tells the host for which execution a timer was called; 0 for none. */
 export function setTurnOwner(execution: number): void {
   cells[TURN_OWNER] = execution;
-}
-
-/** How many numbers of the input stand in the cells; negative when they stand in its text. */
-export function inputLength(): number {
-  return cells[INPUT_LENGTH] as number;
-}
-
-export function inputNumber(index: number): number {
-  return cells[INPUT + index] as number;
-}
-
-/** Writes the numbers of an effect, if there is room for them. */
-export function putEffect(index: number, kind: number, subject: number, detail: number, length: number): boolean {
-  const at = index * 4;
-  if (at + 4 > CELLS_FOR_NUMBERS) return false;
-  cells[EFFECTS + at] = kind;
-  cells[EFFECTS + at + 1] = subject;
-  cells[EFFECTS + at + 2] = detail;
-  cells[EFFECTS + at + 3] = length;
-  return true;
 }
 
 export function setEffectCount(count: number): void {

@@ -86,7 +86,6 @@ function sealedClass<C extends { prototype: object }>(derived: C, base: { protot
 
 export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
 export type SafeMap<K, V> = Map<K, V>;
-export const SafeWeakMap = sealedClass(class SafeWeakMap<K extends object, V> extends WeakMap<K, V> {}, WeakMap);
 export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
 
 /** Text that is safe to read as an own property whatever the key is. */

@@ -27,7 +27,6 @@ import {
 } from "./host-functions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
   construct,
@@ -40,6 +39,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -57,6 +57,8 @@ import {
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
+
+type Inspection = typeof import("./library/inspect-properties.js");
 
 const NativePromise = Promise;
 
@@ -307,7 +309,11 @@ function inspectValue(): void {
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
+  const answer = (library("inspect-properties") as Inspection).describeProperties(
+    handle === undefined ? globalObject : valueOfHandle(handle),
+    path,
+    most,
+  );
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
 }

@@ -5,7 +5,7 @@
  *
  * Payloads hold neither NUL nor lone surrogates, which would not survive the crossing: they are JSON text, ids or names.
  */
-import { inputLength, inputNumber, putEffect, setEffectCount } from "./host.js";
+import { CELLS_FOR_NUMBERS, cells, EFFECTS, INPUT, INPUT_LENGTH, setEffectCount } from "./host.js";
 import { indexOf, jsonParse, slice } from "./intrinsics.js";
 
 /** First number of an input's header. */
@@ -55,7 +55,7 @@ export function beginInput(input: string): void {
   at = 0;
   next = 0;
   header = undefined;
-  if (inputLength() >= 0) return;
+  if ((cells[INPUT_LENGTH] as number) >= 0) return;
   const end = indexOf(input, "\n");
   header = jsonParse(slice(input, 0, end)) as number[];
   at = end + 1;
@@ -63,7 +63,7 @@ export function beginInput(input: string): void {
 
 export function readNumber(): number {
   const index = next++;
-  return header === undefined ? inputNumber(index) : (header[index] as number);
+  return (header === undefined ? cells[INPUT + index] : header[index]) as number;
 }
 
 /** The next text; its length is the next number, negative where there is none. */
@@ -85,7 +85,13 @@ let payload = "";
 
 /** Adds one effect to what leaves at the end of the turn. */
 export function emitEffect(kind: number, subject: number, detail: number, text: string): void {
-  if (!putEffect(effects, kind, subject, detail, text.length)) {
+  const place = EFFECTS + effects * 4;
+  if (effects * 4 < CELLS_FOR_NUMBERS) {
+    cells[place] = kind;
+    cells[place + 1] = subject;
+    cells[place + 2] = detail;
+    cells[place + 3] = text.length;
+  } else {
     overflow += `${overflow === "" ? "" : ","}[${kind},${subject},${detail},${text.length}]`;
   }
   effects++;

@@ -136,8 +136,8 @@ export class Session implements HostFunctionsHost {
     this.#ended = error;
     this.#loop.removeAll();
     this.#loop.stop(() => true);
-    this.#watchers.ended(error);
     this.hostFunctions.end();
+    this.#watchers.ended(error);
     for (const execution of [...this.#open.values()]) this.#reject(execution, error);
     for (const reject of this.#asks) reject(error);
     await this.settled();

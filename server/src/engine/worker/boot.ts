@@ -5,8 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { SCOPE_NAME } from "../../compile/script.js";
-import { KERNEL_FILENAME } from "./guest-bytecode.js";
-import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
@@ -28,10 +27,15 @@ const PROBE_PAGES = 512;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
+/** The file name of the kernel's own sources. Bytecode carries none, so frames of the kernel tell no place. */
+export const KERNEL_FILENAME = "livescope:kernel";
+
+export const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
+
 /** @param kernel its bytecode */
 export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
-  const instance = Instance.boot(modules, memory, IDLE_HOST);
+  const instance = Instance.boot(modules, memory, NO_HOST);
   const engine = instance.exports;
 
   const runtime = engine.QTS_NewRuntime();
@@ -100,7 +104,7 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
 function findSbrkWord(modules: EngineModules, instance: Instance): number {
-  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
   const before = probe.words.slice(0, STATIC_END >> 2);
   probe.exports.malloc(PROBE_BYTES);
   const after = probe.words;
@@ -131,7 +135,7 @@ function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: num
 }
 
 function countFreeChunks(modules: EngineModules, instance: Instance, sbrkWord: number, size: number): number {
-  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
   const top = probe.words[sbrkWord >> 2] ?? 0;
   let count = 0;
   while (probe.exports.malloc(size) !== 0 && probe.words[sbrkWord >> 2] === top) count++;

@@ -31,9 +31,6 @@ const TAG_EXCEPTION = 6n;
 const EINVAL = 28;
 const WASI_ERRNO_BADF = 8;
 
-/** For instances that run nothing of guests. */
-export const IDLE_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
-
 interface RawExports {
   readonly malloc: (size: number) => number;
   readonly free: (pointer: number) => void;

@@ -1,23 +1,20 @@
 /** Answers Inspect: own properties and previews of a value; runs no guest code. */
 
-import { describeHandle } from "./handles.js";
-import { inspect, typeName } from "./inspect.js";
+import { describeHandle } from "../handles.js";
+import { inspect, typeName } from "../inspect.js";
 import {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwnValue,
   indexOf,
   ownKeys,
-  SafeWeakSet,
   slice,
   stringify,
   symbolToString,
-} from "./intrinsics.js";
-import { plainJson } from "./plain-json.js";
-import { isProxy } from "./proxies.js";
-
-/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
-export const constantGetters = new SafeWeakSet<() => unknown>();
+} from "../intrinsics.js";
+import { constantGetters } from "../names.js";
+import { plainJson } from "../plain-json.js";
+import { isProxy } from "../proxies.js";
 
 const PREVIEW_LIMIT = 120;
 const NAME_LIMIT = 1_000;
