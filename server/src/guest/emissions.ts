@@ -7,7 +7,7 @@
  * client's pace.
  */
 import { currentContext, enterContext } from "./contexts.js";
-import { encode, type Execution } from "./executions.js";
+import { type Execution, encode } from "./executions.js";
 import { defineProperty, SafeMap } from "./intrinsics.js";
 import { EffectKind, emitEffect } from "./protocol.js";
 
