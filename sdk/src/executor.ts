@@ -1,4 +1,11 @@
-import { CallRequest, Encoding, ExecuteRequest, type ConsoleEntry as WireConsoleEntry } from "@livescope/proto";
+import {
+  CallRequest,
+  Encoding,
+  ExecuteRequest,
+  Language,
+  SourceType,
+  type ConsoleEntry as WireConsoleEntry,
+} from "@livescope/proto";
 import { LivescopeError, traceToCaller } from "./errors.js";
 import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.js";
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
@@ -68,7 +75,10 @@ export class Executor {
         sessionId: this.#session?.id,
         code,
         filename: options.filename ?? "",
+        language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
+        sourceType: options.sourceType === "module" ? SourceType.MODULE : SourceType.UNSPECIFIED,
         bindings: encodeValues(options.bindings, "bindings"),
+        modules: new Map(Object.entries(options.modules ?? {})),
         encoding,
       }),
     };

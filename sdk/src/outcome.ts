@@ -75,11 +75,9 @@ class OutcomeReader {
 
   /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
   #thrown({ name, thrown }: Exception): unknown {
-    if (name !== "" || thrown?.kind?.$case === "graph") {
-      dropValue(thrown, this.#handles);
-      return undefined;
-    }
-    return this.value(thrown);
+    if (name === "") return this.value(thrown);
+    dropValue(thrown, this.#handles);
+    return undefined;
   }
 }
 

@@ -4,15 +4,23 @@
  * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
  * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
  * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
- * (Object.prototype would answer).
+ * (Object.prototype would answer). Templates are made sums when the kernel is bundled: the engine would call `concat`.
  */
 
 // biome-ignore lint/complexity/noBannedTypes: any guest function
 type AnyFunction = Function;
 
-export const { apply, construct, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } =
-  Reflect;
-export const { freeze, create } = Object;
+export const {
+  apply,
+  construct,
+  defineProperty,
+  deleteProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  ownKeys,
+  setPrototypeOf,
+} = Reflect;
+export const { freeze, create, keys: objectKeys } = Object;
 export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
@@ -25,10 +33,6 @@ const callFunction = Function.prototype.call;
 export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
-
-// The engine compiles `${a} b` to a call of this method: if guest code could replace it, it would read and write what the
-// kernel puts together.
-defineProperty(String.prototype, "concat", { writable: false, configurable: false });
 
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
@@ -72,6 +76,10 @@ const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(typedArrayPrototype, Symbol.toStringTag),
 );
+export const typedArrayBytes = uncurried<(value: object) => number>(getter(typedArrayPrototype, "byteLength"));
+export const typedArrayBuffer = uncurried<(value: object) => ArrayBuffer>(getter(typedArrayPrototype, "buffer"));
+/** Copies elements from another typed array. */
+export const typedArraySet = uncurried<(target: object, source: object) => void>(Uint8Array.prototype.set);
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
@@ -103,10 +111,13 @@ const KernelPromise = Promise;
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
+export const SyntaxErrorPrototype = SyntaxError.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelUint8Array = Uint8Array;
+export const KernelSyntaxError = SyntaxError;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
@@ -133,6 +144,11 @@ export function ownValue(object: object, key: PropertyKey): unknown {
   const descriptor = getOwnPropertyDescriptor(object, key);
   return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
 }
+
+/** The getter that reading a property would run, own or inherited; undefined where it would run none. */
+export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unknown>(
+  (Object.prototype as unknown as { __lookupGetter__: AnyFunction }).__lookupGetter__,
+);
 
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
 

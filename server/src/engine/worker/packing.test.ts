@@ -3,19 +3,25 @@ import type { BatchRequest, TurnReply } from "./messages.js";
 import { packBatch, packReplies, unpackBatch, unpackReplies } from "./packing.js";
 
 const memory = new WebAssembly.Memory({ initial: 1, maximum: 1, shared: true });
-const input = { numbers: [1, -1, 2 ** 31], text: "text\nand more" };
+const input = { numbers: [1, -1, 2 ** 31], text: "text\nand more", bytes: [new Uint8Array([1, 2]), new Uint8Array()] };
 
 test("a batch comes out as it went in", () => {
   const turn = { turn: 7, input, budget: 10.25, consoleBytes: 100, sources: [] };
   const sources = [
-    { code: "a", filename: "a.js", bindings: ["x", "y"] },
-    { code: "", filename: "", bindings: [] },
+    { code: "a", filename: "a.js", isTypeScript: true, bindings: ["x", "y"] },
+    { code: "", filename: "", isTypeScript: false, bindings: [] },
   ];
   const batch: BatchRequest = {
     drop: [3, 4],
     groups: [
       { memoryKey: 1, sequence: 2, maximumPages: 100, turns: [turn, { ...turn, turn: 8, sources }] },
-      { memoryKey: 2, sequence: 1, maximumPages: 100, memory, turns: [{ ...turn, input: { numbers: [], text: "" } }] },
+      {
+        memoryKey: 2,
+        sequence: 1,
+        maximumPages: 100,
+        memory,
+        turns: [{ ...turn, input: { numbers: [], text: "", bytes: [] } }],
+      },
     ],
   };
   expect(unpackBatch(structuredClone(packBatch(batch)))).toStrictEqual(batch);

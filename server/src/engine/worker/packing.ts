@@ -12,7 +12,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 
-type Value = number | string | boolean | undefined | WebAssembly.Memory;
+type Value = number | string | boolean | undefined | Uint8Array | WebAssembly.Memory;
 
 /** A batch or replies; only this file knows how it is laid out. */
 export type Packed = readonly Value[];
@@ -25,7 +25,9 @@ export function packBatch({ drop, groups }: BatchRequest): Packed {
       values.push(turn, budget, consoleBytes);
       packInput(values, input);
       values.push(sources.length);
-      for (const { code, filename, bindings } of sources) values.push(code, filename, bindings.length, ...bindings);
+      for (const { code, filename, isTypeScript, bindings } of sources) {
+        values.push(code, filename, isTypeScript, bindings.length, ...bindings);
+      }
     }
   }
   return values;
@@ -55,7 +57,8 @@ function turnRequest(values: Reader): TurnRequest {
     sources: values.list((): Source => {
       const code = values.text();
       const filename = values.text();
-      return { code, filename, bindings: values.list(() => values.text()) };
+      const isTypeScript = values.boolean();
+      return { code, filename, isTypeScript, bindings: values.list(() => values.text()) };
     }),
   };
 }
@@ -104,14 +107,17 @@ function undone(values: Reader, common: Common): TurnReply {
   return { ...common, kind: "undone", began, reason, message, culprit, ...(memory === undefined ? {} : { memory }) };
 }
 
-function packInput(values: Value[], { numbers, text }: EncodedInput): void {
+/** Of an input, or of effects: both have these fields. */
+function packInput(values: Value[], { numbers, text, bytes }: EncodedInput): void {
   values.push(text, numbers.length);
   for (const number of numbers) values.push(number);
+  values.push(bytes.length, ...bytes);
 }
 
 function unpackInput(values: Reader): EncodedInput {
   const text = values.text();
-  return { text, numbers: values.list(() => values.number()) };
+  const numbers = values.list(() => values.number());
+  return { text, numbers, bytes: values.list(() => values.bytes()) };
 }
 
 /** Values come out in the order that they were put in. */
@@ -133,6 +139,10 @@ class Reader {
 
   boolean(): boolean {
     return this.#values[this.#at++] as boolean;
+  }
+
+  bytes(): Uint8Array {
+    return this.#values[this.#at++] as Uint8Array;
   }
 
   memory(): WebAssembly.Memory | undefined {
