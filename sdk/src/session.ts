@@ -18,7 +18,7 @@ import { encodeHandle } from "./values.js";
  *     const inc = session.fn<[n: number], number>("inc");
  *     await inc(5);
  *
- * Executions of one session may be asked for at once; they run one after the other, in the order they arrive.
+ * Executions of one session may be asked for at once; they begin in the order they arrive, and overlap at their awaits.
  *
  * Values that go in are JSON data (null, booleans, finite numbers, strings, arrays, plain objects), `undefined`, Uint8Arrays
  * and handles, the last three not inside other values; all else is a TypeError. Values that come out are copies, or a

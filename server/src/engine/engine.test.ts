@@ -31,7 +31,12 @@ class Guest {
     const specs = codes.map((code) => {
       let done: (result: TurnResult) => void = () => undefined;
       results.push(new Promise((resolve) => (done = resolve)));
-      return { input: this.input(code), budget, consoleBytes: 1_000, done: (result: TurnResult) => done(result) };
+      return {
+        input: this.input(code),
+        budget,
+        consoleBytes: 1_000,
+        done: (result: TurnResult) => done(result),
+      };
     });
     const turns = this.engine.run(this.memory, specs);
     return turns.map((turn, i) => ({ stop: () => turn.stop(), result: results[i] as Promise<TurnResult> }));
@@ -41,7 +46,13 @@ class Guest {
     return {
       kind: "run",
       command: { kind: "execute", code, filename: "test.js", bindings: new Map() },
-      execution: { number: this.#execution++, encoding: 1, handleGroup: "", valueBytes: 1 << 20, handles: 1000 },
+      execution: {
+        number: this.#execution++,
+        encoding: 1,
+        handleGroup: "",
+        valueBytes: 1 << 20,
+        handles: 1000,
+      },
     };
   }
 

@@ -7,10 +7,12 @@
  */
 import { encodeInput } from "./kernel-protocol.js";
 import {
+  addConsole,
   clearConsole,
   type Ending,
   endingOf,
   type Group,
+  goLive,
   neverBegan,
   type PendingTurn,
   sourcesOf,
@@ -18,15 +20,18 @@ import {
   type TurnSpec,
   undone,
 } from "./pending-turn.js";
+import { restoreImage, type SessionImage, saveImage } from "./session-image.js";
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
-import { MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
+import { runningExecution } from "./worker/layout.js";
+import { type ConsoleText, MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
 export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
+export type { ConsoleText } from "./worker/messages.js";
 
 /** The most turns that `run` takes at once. */
 export const MAXIMUM_TURNS = MAXIMUM_BATCH;
@@ -43,6 +48,11 @@ const GRACE = 100;
 const WATCH_EVERY = 20;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
 const TAKE_BACK_AFTER = 5;
+/**
+ * How long a turn runs before its console entries are told as they come, in milliseconds. It then ends its slice, however it
+ * ends itself (turn.ts, HOLD_EFFECTS): no turn behind it can make it run again.
+ */
+const LIVE_AFTER = 10;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -51,7 +61,7 @@ export class Engine {
   readonly #workers: WorkerThread[] = [];
   readonly #events: WorkerEvents = {
     onReplies: (worker, replies) => this.#onReplies(worker, replies),
-    onConsole: (turn, entry, last) => this.#onConsole(turn, entry, last),
+    onConsole: (turn, entry) => this.#onConsole(turn, entry),
     onRestarted: (turn) => clearConsole(this.#turns.get(turn)),
     onDeath: (worker, error) => this.#onDeath(worker, error),
   };
@@ -134,6 +144,33 @@ export class Engine {
     return turns;
   }
 
+  /** Number of the execution that runs in a session at this moment; 0 for none. */
+  runningExecution(memory: SessionMemory): number {
+    return runningExecution(memory.memory, this.#shared.baseImage.layout);
+  }
+
+  /** Asks the turn that runs in a session at this moment to end. False: none does. */
+  stopRunning(memory: SessionMemory): boolean {
+    for (const worker of this.#workers) {
+      const running = worker.running as PendingTurn | undefined;
+      if (running?.memory !== memory) continue;
+      this.#stop(running);
+      return true;
+    }
+    return false;
+  }
+
+  /** Sets a session aside as it is now, to be put back later. No turn of it may be on its way. */
+  saveImage(memory: SessionMemory): SessionImage {
+    return saveImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** Puts a session back to where an image was made of it. No turn of it may be on its way. */
+  restoreImage(memory: SessionMemory, image: SessionImage): void {
+    const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
+    if (restored !== memory.memory) this.#move(memory, restored);
+  }
+
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */
   atEndOfTick(callback: () => void): void {
     this.#endOfTick.push(callback);
@@ -160,16 +197,18 @@ export class Engine {
     }
   }
 
-  #pend(group: Group, { input, budget, consoleBytes, done }: TurnSpec): Turn {
+  #pend(group: Group, { input, header, budget, consoleBytes, onConsole, done }: TurnSpec): Turn {
     const turn: PendingTurn = {
       memory: group.memory,
       turn: 0,
-      input: encodeInput(input),
+      input: encodeInput(input, header),
       sources: sourcesOf(input),
       budget,
       consoleBytes,
       console: [],
-      consoleTruncated: false,
+      isLive: false,
+      told: 0,
+      onConsole,
       done,
     };
     group.turns.push(turn);
@@ -273,7 +312,11 @@ export class Engine {
     for (const worker of [...this.#workers]) {
       const turn = worker.overdue(now, GRACE);
       if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
-      else this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      else {
+        const slow = worker.runningSince(now - LIVE_AFTER);
+        if (slow !== undefined) goLive(slow as PendingTurn);
+        this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      }
     }
     this.#distribute();
     if (this.#idle.size === this.#workers.length) {
@@ -306,8 +349,14 @@ export class Engine {
     this.#replace(worker);
     await worker.terminate();
     const cpuTime = clock() - startedAt;
+    const execution = this.runningExecution(culprit.memory);
     this.#restore(worker, culprit.memory);
-    this.#recover(worker, culprit, { ...undone(reason, "its worker was ended"), startedAt, cpuTime });
+    this.#recover(worker, culprit, {
+      ...undone(reason, "its worker was ended"),
+      culprit: execution,
+      startedAt,
+      cpuTime,
+    });
   }
 
   #onDeath(worker: WorkerThread, error: Error): void {
@@ -317,12 +366,16 @@ export class Engine {
       return;
     }
     const running = worker.running as PendingTurn | undefined;
+    const execution = running === undefined ? 0 : this.runningExecution(running.memory);
     if (running !== undefined) this.#restore(worker, running.memory);
     this.#replace(worker);
     const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]);
     const unanswered = running ?? turns.find((turn) => this.#turns.get(turn.turn) === turn);
     if (unanswered !== undefined)
-      this.#recover(worker, unanswered, undone("trap", `its worker died: ${error.message}`));
+      this.#recover(worker, unanswered, {
+        ...undone("trap", `its worker died: ${error.message}`),
+        culprit: execution,
+      });
   }
 
   /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
@@ -358,16 +411,14 @@ export class Engine {
     this.#distribute();
   }
 
-  #onConsole(number: number, entry: string, last: boolean): void {
+  #onConsole(number: number, entry: ConsoleText): void {
     const turn = this.#turns.get(number);
-    turn?.console.push(entry);
-    if (turn !== undefined && last) turn.consoleTruncated = true;
+    if (turn !== undefined) addConsole(turn, entry);
   }
 
   #settle(turn: PendingTurn, ending: Ending): void {
     this.#turns.delete(turn.turn);
-    const { console, consoleTruncated } = turn;
-    turn.done({ ...ending, console, consoleTruncated });
+    turn.done({ ...ending, console: turn.console, told: turn.told });
   }
 }
 

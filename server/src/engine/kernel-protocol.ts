@@ -8,7 +8,8 @@ import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
-  | { readonly kind: "handle"; readonly handleId: string };
+  | { readonly kind: "handle"; readonly handleId: string }
+  | { readonly kind: "hostFunction"; readonly hostFunctionId: string; readonly name: string };
 
 /** How a caller wants its result; numbers as in the contract and in the kernel. */
 export const ResultEncoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
@@ -41,6 +42,8 @@ export interface ExecutionInput {
   readonly valueBytes: number;
   /** The most handles the session may hold afterwards. */
   readonly handles: number;
+  /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
+  readonly credit?: number | undefined;
 }
 
 export type TurnInput =
@@ -57,7 +60,42 @@ export type TurnInput =
       readonly handleGroup: string | undefined;
       readonly handleIds: readonly string[];
     }
-  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> };
+  | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> }
+  /** The timer that is due next is called. */
+  | { readonly kind: "timer" }
+  /** The timer that is due next is taken away. */
+  | { readonly kind: "dropTimer" }
+  /** The caller of an execution takes more of its emitted values. */
+  | { readonly kind: "credit"; readonly execution: number; readonly credit: number }
+  /** The session gets global functions of these names that call a client. */
+  | { readonly kind: "expose"; readonly names: readonly string[] }
+  /** A client answered a call. */
+  | { readonly kind: "hostResult"; readonly callId: string; readonly result: HostResult }
+  /** Nothing is run; what can not go on any more says so. */
+  | { readonly kind: "look" };
+
+const NO_MORE: InputHeader = { isMoreToCome: false, dropped: [] };
+
+/** How a client's function ended. */
+export type HostResult =
+  | { readonly kind: "value"; readonly value: InputValue }
+  | { readonly kind: "exception"; readonly exception: HostException };
+
+/** What a client's function threw: `thrown` if that is set, else an error. */
+export interface HostException {
+  readonly thrown?: InputValue | undefined;
+  readonly name: string;
+  readonly message: string;
+  readonly cause?: HostException | undefined;
+}
+
+/** What every input says beside what is to be run. */
+export interface InputHeader {
+  /** More inputs are waiting for this session, so what is pending may still go on. */
+  readonly isMoreToCome: boolean;
+  /** Numbers of executions that were ended, of which nothing may run any more. */
+  readonly dropped: readonly number[];
+}
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
 export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
@@ -71,53 +109,99 @@ export type Effect =
       readonly text: string;
     }
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
-  | { readonly kind: "refused"; readonly reason: Refusal; readonly what: string }
-  | { readonly kind: "answer"; readonly count: number; readonly text: string };
+  | {
+      readonly kind: "emitted";
+      readonly execution: number;
+      readonly arm: "undefined" | "json" | "handle";
+      readonly text: string;
+    }
+  | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
+  | { readonly kind: "answer"; readonly count: number; readonly text: string }
+  /** A client's function is called; the text is JSON of a `HostCallText`. `execution` is 0 where none owns the call. */
+  | { readonly kind: "hostCall"; readonly execution: number; readonly text: string }
+  /** Guest code holds a function no more that was passed as a value. */
+  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string };
 
-const INPUT_KIND = { execute: 1, call: 2, inspect: 3, release: 4, defineGlobals: 5 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2 } as const;
+/** What the kernel says of a host call. Values are `[arm, text]`. */
+export interface HostCallText {
+  readonly call: string;
+  readonly name: string;
+  /** Of a function passed as a value. */
+  readonly id?: string;
+  readonly args: readonly (readonly [arm: number, text: string])[];
+}
+
+const INPUT_KIND = {
+  execute: 1,
+  call: 2,
+  inspect: 3,
+  release: 4,
+  defineGlobals: 5,
+  timer: 6,
+  dropTimer: 7,
+  credit: 8,
+  look: 9,
+  expose: 10,
+  hostResult: 11,
+} as const;
+const ARM = { undefined: 0, json: 1, handle: 2, hostFunction: 5 } as const;
 const ARMS = ["undefined", "json", "handle"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
 const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput): EncodedInput {
+export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
+  writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
+  writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);
+  writer.number(header.isMoreToCome ? 1 : 0);
+  writer.number(header.dropped.length);
+  for (const number of header.dropped) writer.number(number);
   switch (input.kind) {
     case "run":
       writeCommand(writer, input.command, input.execution);
       break;
     case "inspect":
-      writer.number(INPUT_KIND.inspect);
-      writer.number(0);
       writer.optionalText(input.handleId);
       writer.optionalText(input.path);
       writer.number(input.maximumProperties);
       break;
     case "release":
-      writer.number(INPUT_KIND.release);
-      writer.number(0);
       writer.number(input.all ? 1 : 0);
       writer.optionalText(input.handleGroup);
       writer.number(input.handleIds.length);
       for (const id of input.handleIds) writer.optionalText(id);
       break;
     case "defineGlobals":
-      writer.number(INPUT_KIND.defineGlobals);
-      writer.number(0);
       writer.values(input.globals);
+      break;
+    case "credit":
+      writer.number(input.credit);
+      break;
+    case "expose":
+      writer.number(input.names.length);
+      for (const name of input.names) writer.optionalText(name);
+      break;
+    case "hostResult":
+      writer.optionalText(input.callId);
+      if (input.result.kind === "value") {
+        writer.number(0);
+        writer.value(input.result.value);
+      } else {
+        writer.number(1);
+        writeException(writer, input.result.exception);
+      }
       break;
   }
   return writer.finish();
 }
 
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
-  writer.number(INPUT_KIND[command.kind]);
-  writer.number(execution.number);
   writer.number(execution.encoding);
   writer.optionalText(execution.handleGroup);
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
+  writer.number(execution.credit ?? -1);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
@@ -130,6 +214,15 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.thisValue !== undefined) writer.value(command.thisValue);
   writer.number(command.args.length);
   for (const value of command.args) writer.value(value);
+}
+
+function writeException(writer: InputWriter, { thrown, name, message, cause }: HostException): void {
+  writer.number(thrown === undefined ? 0 : 1);
+  if (thrown !== undefined) return writer.value(thrown);
+  writer.optionalText(name);
+  writer.optionalText(message);
+  writer.number(cause === undefined ? 0 : 1);
+  if (cause !== undefined) writeException(writer, cause);
 }
 
 class InputWriter {
@@ -149,6 +242,10 @@ class InputWriter {
     this.number(ARM[value.kind]);
     if (value.kind === "json") this.optionalText(value.text);
     else if (value.kind === "handle") this.optionalText(value.handleId);
+    else if (value.kind === "hostFunction") {
+      this.optionalText(value.hostFunctionId);
+      this.optionalText(value.name);
+    }
   }
 
   values(values: ReadonlyMap<string, InputValue>): void {
@@ -162,6 +259,11 @@ class InputWriter {
   finish(): EncodedInput {
     return { numbers: this.#numbers, text: this.#text };
   }
+}
+
+/** The arm of a value by the kernel's number. */
+export function armOf(number: number): (typeof ARMS)[number] {
+  return ARMS[number] ?? "undefined";
 }
 
 /** Effects in the order the kernel gave them. */
@@ -179,13 +281,19 @@ export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
 function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
   switch (kind) {
     case 1:
-      return { kind: "value", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+      return { kind: "value", execution: subject, arm: armOf(detail), text };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
-      return { kind: "refused", reason: REFUSALS[detail] ?? "invalidJson", what: text };
+      return { kind: "refused", execution: subject, reason: REFUSALS[detail] ?? "invalidJson", what: text };
     case 4:
       return { kind: "answer", count: subject, text };
+    case 5:
+      return { kind: "emitted", execution: subject, arm: armOf(detail), text };
+    case 6:
+      return { kind: "hostCall", execution: subject, text };
+    case 7:
+      return { kind: "hostFunctionReleased", hostFunctionId: text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

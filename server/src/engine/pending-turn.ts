@@ -1,26 +1,30 @@
 /** Turns as the main thread keeps them: from what is to be run to how it ended. */
-import { decodeEffects, type Effect, type TurnInput } from "./kernel-protocol.js";
+import { decodeEffects, type Effect, type InputHeader, type TurnInput } from "./kernel-protocol.js";
 import type { SessionMemory } from "./session-memory.js";
 import { clock } from "./worker/control.js";
-import { NEVER_BEGAN, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
+import { type ConsoleText, NEVER_BEGAN, type Source, type TurnReply, type UndoReason } from "./worker/messages.js";
 import type { PostedTurn } from "./worker-thread.js";
 
 /** One turn that is to be run. */
 export interface TurnSpec {
   readonly input: TurnInput;
+  /** Absent: nothing more comes, and nothing was dropped. */
+  readonly header?: InputHeader;
   /** Milliseconds it may hold a worker. */
   readonly budget: number;
-  /** UTF-8 bytes of console entries that may leave. */
+  /** UTF-8 bytes of console entries that may leave for each execution. */
   readonly consoleBytes: number;
+  /** Called with console entries while the turn runs, once it has run so long that it is never run again. */
+  readonly onConsole?: ((entry: ConsoleText) => void) | undefined;
   /** Called once, with how it ended. */
   readonly done: (result: TurnResult) => void;
 }
 
 export type TurnResult = Ending & {
-  /** Console entries as JSON text, in order; also those of an undone turn. */
-  readonly console: readonly string[];
-  /** True when entries beyond the limit were left out. */
-  readonly consoleTruncated: boolean;
+  /** Console entries, in order; also those of an undone turn. */
+  readonly console: readonly ConsoleText[];
+  /** How many of them `onConsole` was called with. */
+  readonly told: number;
 };
 
 /** How a turn ended, without its console. */
@@ -30,13 +34,22 @@ export type Ending = {
   /** Milliseconds the turn held a worker. */
   readonly cpuTime: number;
 } & (
-  | { readonly kind: "committed"; readonly effects: readonly Effect[] }
+  | {
+      readonly kind: "committed";
+      readonly effects: readonly Effect[];
+      /** Milliseconds until the next timer of the session is due; -1 where there is none. */
+      readonly nextTimer: number;
+      /** Number of the execution that a timer was called for; 0 for none. */
+      readonly owner: number;
+    }
   | {
       readonly kind: "undone";
       readonly reason: UndoReason;
       readonly message: string;
       /** False when it was stopped before any of it ran. */
       readonly began: boolean;
+      /** Number of the execution that was running then; 0 for none. */
+      readonly culprit: number;
     }
 );
 
@@ -49,8 +62,12 @@ export interface Turn {
 /** A turn between `run` and its result. */
 export interface PendingTurn extends PostedTurn {
   readonly memory: SessionMemory;
-  console: string[];
-  consoleTruncated: boolean;
+  console: ConsoleText[];
+  /** Its entries are told at once: it is never run again. */
+  isLive: boolean;
+  /** How many entries were told. */
+  told: number;
+  readonly onConsole: TurnSpec["onConsole"];
   readonly done: (result: TurnResult) => void;
 }
 
@@ -64,14 +81,15 @@ export function endingOf(reply: TurnReply): Ending {
   const { startedAt, cpuTime } = reply;
   if (reply.kind === "committed") {
     try {
-      return { kind: "committed", effects: decodeEffects(reply.effects), startedAt, cpuTime };
+      const { nextTimer, owner } = reply;
+      return { kind: "committed", effects: decodeEffects(reply.effects), nextTimer, owner, startedAt, cpuTime };
     } catch (error) {
       // Nothing that comes out of a session's memory may stop the server, whatever broke there.
       return { ...undone("trap", String(error)), startedAt, cpuTime };
     }
   }
-  const { reason, message, began } = reply;
-  return { kind: "undone", reason, message, began, startedAt, cpuTime };
+  const { reason, message, began, culprit } = reply;
+  return { kind: "undone", reason, message, began, culprit, startedAt, cpuTime };
 }
 
 export function sourcesOf(input: TurnInput): Source[] {
@@ -81,7 +99,7 @@ export function sourcesOf(input: TurnInput): Source[] {
 }
 
 export function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {
-  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0, began: true };
+  return { kind: "undone", reason, message, startedAt: clock(), cpuTime: 0, began: true, culprit: 0 };
 }
 
 export function neverBegan(): Ending {
@@ -91,5 +109,22 @@ export function neverBegan(): Ending {
 export function clearConsole(turn: PendingTurn | undefined): void {
   if (turn === undefined) return;
   turn.console = [];
-  turn.consoleTruncated = false;
+  turn.isLive = false;
+  turn.told = 0;
+}
+
+export function addConsole(turn: PendingTurn, entry: ConsoleText): void {
+  turn.console.push(entry);
+  if (turn.isLive) tellConsole(turn);
+}
+
+/** From now on its console entries are told as they come. */
+export function goLive(turn: PendingTurn): void {
+  if (turn.isLive || turn.onConsole === undefined) return;
+  turn.isLive = true;
+  tellConsole(turn);
+}
+
+function tellConsole(turn: PendingTurn): void {
+  while (turn.told < turn.console.length) turn.onConsole?.(turn.console[turn.told++] as ConsoleText);
 }

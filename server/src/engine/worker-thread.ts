@@ -6,6 +6,7 @@ import { Control, clock } from "./worker/control.js";
 import type {
   BatchRequest,
   CollectRequest,
+  ConsoleText,
   GroupRequest,
   SharedEngine,
   TurnReply,
@@ -39,8 +40,8 @@ export interface PostedTurn extends Omit<TurnRequest, "turn"> {
 export interface WorkerEvents {
   /** Some turns of the posted batch ended. */
   onReplies: (worker: WorkerThread, replies: readonly TurnReply[]) => void;
-  /** Guest code wrote to its console; after the `last` entry of a turn no more come. */
-  onConsole: (turn: number, entry: string, last: boolean) => void;
+  /** Guest code wrote to its console. */
+  onConsole: (turn: number, entry: ConsoleText) => void;
   /** A turn is run again, as if it had not run before. */
   onRestarted: (turn: number) => void;
   /** The thread ended on its own. */
@@ -91,7 +92,7 @@ export class WorkerThread {
             events.onReplies(this, message.replies);
             break;
           case "console":
-            events.onConsole(message.turn, message.entry, message.last);
+            events.onConsole(message.turn, message.entry);
             break;
           case "restarted":
             events.onRestarted(message.turn);
@@ -210,6 +211,13 @@ export class WorkerThread {
   get running(): PostedTurn | undefined {
     const number = this.#control.turn;
     return this.isFree ? undefined : this.#turns.find(({ turn }) => turn === number);
+  }
+
+  /** The turn that has been running since then or longer. */
+  runningSince(time: number): PostedTurn | undefined {
+    // In this order: should another turn begin meanwhile, its start is later.
+    const { running } = this;
+    return running !== undefined && this.#control.startedAt <= time ? running : undefined;
   }
 
   /** `clock()` when the running turn began. */

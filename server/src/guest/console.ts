@@ -1,11 +1,10 @@
 /** The guest's `console`. Each entry leaves at once, attributed to the execution that runs. */
 import { log } from "./host.js";
 import { inspect } from "./inspect.js";
-import { defineProperty, slice, stringify } from "./intrinsics.js";
+import { dateNow, defineProperty, slice, stringify } from "./intrinsics.js";
 
 const TEXT_LIMIT = 65_536;
 const LEVELS = ["debug", "log", "info", "warn", "error"] as const;
-const { now } = Date;
 
 export function installConsole(currentExecution: () => number): void {
   const console: Record<string, (...values: unknown[]) => void> = {};
@@ -18,9 +17,9 @@ export function installConsole(currentExecution: () => number): void {
           const shown = typeof value === "string" ? value : inspect(value, TEXT_LIMIT);
           text = i === 0 ? shown : `${text} ${shown}`;
         }
-        const execution = currentExecution();
         log(
-          `{"execution":${execution},"level":"${level}","time":${now()},"text":${stringify(slice(text, 0, TEXT_LIMIT))}}`,
+          currentExecution(),
+          `{"level":"${level}","time":${dateNow()},"text":${stringify(slice(text, 0, TEXT_LIMIT))}}`,
         );
       },
     }[level] as (...values: unknown[]) => void;

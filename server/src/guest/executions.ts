@@ -1,5 +1,8 @@
 /** Executions, from their begin to the one outcome that each of them has. */
+import { type Context, enterContext } from "./contexts.js";
+import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
 import { describeThrown } from "./errors.js";
+import { asGenerator } from "./generators.js";
 import { describeHandle, handleCount, retain } from "./handles.js";
 import { byteLength, isPromise, StopCause, stopTurn } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
@@ -10,6 +13,10 @@ export interface Execution {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
   readonly number: number;
+  /** What its own code begins in. */
+  readonly context: Context;
+  /** True when its caller takes values before it ends; a generator that it gives is then run to its end. */
+  readonly streams: boolean;
   readonly encoding: number;
   /** Handles of the result live in this group; null where none can live. */
   readonly group: string | undefined;
@@ -24,12 +31,37 @@ export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE:
 
 const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
 
-/** Executions whose promise has not settled. */
-const pending = new SafeMap<number, Execution>();
+/** Executions that have no outcome yet, by number. */
+const open = new SafeMap<number, Execution>();
+
+export interface ExecutionOptions {
+  readonly number: number;
+  readonly encoding: number;
+  readonly group: string | undefined;
+  readonly valueBytes: number;
+  readonly handles: number;
+  /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
+  readonly credit: number;
+}
+
+/** A new execution, which runs from now on. */
+export function beginExecution({ credit, ...options }: ExecutionOptions): Execution {
+  const context: { execution: Execution | undefined } = { execution: undefined };
+  const execution: Execution = { ...options, isOpen: true, streams: credit >= 0, context };
+  context.execution = execution;
+  open.set(execution.number, execution);
+  if (credit >= 0) openOutlet(execution, credit);
+  enterContext(context);
+  return execution;
+}
+
+/** The execution of this number, if it has no outcome yet. */
+export function openExecution(number: number): Execution | undefined {
+  return open.get(number);
+}
 
 /** Follows the promise of a source that runs. */
 export async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
-  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = (await evaluation).value;
@@ -39,9 +71,14 @@ export async function followEvaluation(execution: Execution, evaluation: Promise
   finish(execution, value);
 }
 
-/** Called when nothing is left that could go on with what is still pending. */
-export function failPending(): void {
-  if (pending.size > 0) pending.forEach(failAsDeadlock);
+/** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */
+export function failOpen(): void {
+  if (open.size > 0 && !areEmissionsWaiting()) open.forEach(failAsDeadlock);
+}
+
+/** Ends an execution without an outcome: the host has given it one. Nothing of it says anything any more. */
+export function abandon(execution: Execution): void {
+  close(execution);
 }
 
 function failAsDeadlock(execution: Execution): void {
@@ -54,67 +91,98 @@ export function finish(execution: Execution, value: unknown): void {
   if (typeof value === "object" && execution.encoding !== Encoding.HANDLE && isPromise(value)) {
     void followPromise(execution, value as Promise<unknown>);
   } else {
-    settle(execution, value);
+    conclude(execution, value);
+  }
+}
+
+/** A generator that a streaming caller got is run, and its yields are emitted; its own result is then the value. */
+function conclude(execution: Execution, value: unknown): void {
+  const generator = execution.streams ? asGenerator(value) : undefined;
+  if (generator === undefined) settle(execution, value);
+  else void drain(execution, generator);
+}
+
+async function drain(execution: Execution, next: () => Promise<IteratorResult<unknown>>): Promise<void> {
+  try {
+    for (;;) {
+      if (!execution.isOpen) return;
+      enterContext(execution.context);
+      const step = await next();
+      if (step.done === true) return settle(execution, step.value);
+      await send(execution, step.value);
+    }
+  } catch (error) {
+    fail(execution, Phase.EVALUATE, error);
   }
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
-  pending.set(execution.number, execution);
   let value: unknown;
   try {
     value = await promise;
   } catch (error) {
     return fail(execution, Phase.REJECTION, error);
   }
-  settle(execution, value);
+  conclude(execution, value);
 }
 
 function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
+  if (execution.streams) return afterEmissions(execution, () => settleNow(execution, value));
+  settleNow(execution, value);
+}
+
+function settleNow(execution: Execution, value: unknown): void {
   try {
-    encode(execution, value);
+    encode(execution, value, (arm, text) => give(execution, arm, text));
   } catch (error) {
     fail(execution, Phase.ENCODE, error);
   }
 }
 
-function encode(execution: Execution, value: unknown): void {
+/** What of an execution says how its values are encoded. */
+export type Encoder = Pick<Execution, "encoding" | "group" | "valueBytes" | "handles">;
+
+/** Takes an encoded value. */
+type Give = (arm: number, text: string) => void;
+
+/**
+ * Encodes a value as the caller asked; what may not be stops the turn, and is not given.
+ *
+ * @throws what guest code that is run by it throws, and where JSON cannot carry the value
+ */
+export function encode(execution: Encoder, value: unknown, give: Give): void {
   switch (execution.encoding) {
     case Encoding.NONE:
-      return give(execution, Arm.UNDEFINED, "");
+      return give(Arm.UNDEFINED, "");
     case Encoding.JSON:
-      return settleAsJson(execution, value);
+      return encodeAsJson(execution, value, give);
     case Encoding.HANDLE:
-      return settleAsHandle(execution, value);
+      return encodeAsHandle(execution, value, give);
     default: {
-      if (value === undefined) return give(execution, Arm.UNDEFINED, "");
+      if (value === undefined) return give(Arm.UNDEFINED, "");
       const json = plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
-      if (json === undefined || isTooLarge(execution, json)) return settleAsHandle(execution, value);
-      give(execution, Arm.JSON, json);
+      if (json === undefined || isTooLarge(execution, json)) return encodeAsHandle(execution, value, give);
+      give(Arm.JSON, json);
     }
   }
 }
 
-function settleAsJson(execution: Execution, value: unknown): void {
-  let json: string | undefined;
-  try {
-    json = nativeStringify(value);
-  } catch (error) {
-    return fail(execution, Phase.ENCODE, error);
-  }
-  if (typeof json !== "string") return give(execution, Arm.UNDEFINED, "");
+function encodeAsJson(execution: Encoder, value: unknown, give: Give): void {
+  const json = nativeStringify(value);
+  if (typeof json !== "string") return give(Arm.UNDEFINED, "");
   if (isTooLarge(execution, json)) return stopTurn(StopCause.VALUE_SIZE);
-  give(execution, Arm.JSON, json);
+  give(Arm.JSON, json);
 }
 
-function settleAsHandle(execution: Execution, value: unknown): void {
+function encodeAsHandle(execution: Encoder, value: unknown, give: Give): void {
   const id = execution.group === undefined ? "" : retain(value, execution.group);
   if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
-  give(execution, Arm.HANDLE, describeHandle(value, id));
+  give(Arm.HANDLE, describeHandle(value, id));
 }
 
 /** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
-function isTooLarge(execution: Execution, text: string): boolean {
+function isTooLarge(execution: Encoder, text: string): boolean {
   if (text.length * 3 <= execution.valueBytes) return false;
   return text.length > execution.valueBytes || byteLength(text) > execution.valueBytes;
 }
@@ -126,11 +194,19 @@ function give(execution: Execution, arm: number, text: string): void {
 
 function close(execution: Execution): void {
   execution.isOpen = false;
-  pending.delete(execution.number);
+  open.delete(execution.number);
+  closeOutlet(execution.number);
 }
 
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
+  if (execution.streams && phase !== Phase.DEADLOCK) {
+    return afterEmissions(execution, () => failNow(execution, phase, error));
+  }
+  failNow(execution, phase, error);
+}
+
+function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
 }

@@ -18,12 +18,14 @@ const SEED = 2;
 const HANDLE_COUNT = 10;
 export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
+const NEXT_TIMER = 13;
+const TURN_OWNER = 14;
 export const INPUT = 16;
 export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
 const KEY = 144;
 
-type Dispatch = (ask: number, argument: unknown) => unknown;
+type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
 
 let dispatch: Dispatch;
 /** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
@@ -39,9 +41,12 @@ export function evaluateSource(index: number): Promise<{ value: unknown }> {
   return dispatch(EVALUATE, index) as Promise<{ value: unknown }>;
 }
 
-/** @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn */
-export function log(entry: string): void {
-  dispatch(LOG, entry);
+/**
+ * @param execution number of the execution that wrote it; 0 for none
+ * @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn
+ */
+export function log(execution: number, entry: string): void {
+  dispatch(LOG, entry, execution);
 }
 
 /** True for the engine's own promises only; runs no guest code. */
@@ -85,6 +90,16 @@ export function keyWord(index: number): number {
 
 export function setHandleCount(count: number): void {
   cells[HANDLE_COUNT] = count;
+}
+
+/** @param milliseconds until the next timer is due; -1 for none */
+export function setNextTimer(milliseconds: number): void {
+  cells[NEXT_TIMER] = milliseconds;
+}
+
+/** Tells the host for which execution a timer was called; 0 for none. */
+export function setTurnOwner(execution: number): void {
+  cells[TURN_OWNER] = execution;
 }
 
 export function setEffectCount(count: number): void {

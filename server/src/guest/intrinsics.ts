@@ -54,6 +54,13 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
+const reject = Promise.reject;
+/** A promise rejected with this. */
+export function rejectedPromise(error: unknown): Promise<never> {
+  return apply(reject, KernelPromise, [error]) as Promise<never>;
+}
+const KernelPromise = Promise;
+
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;

@@ -31,7 +31,13 @@ async function run(command: Command, encoding: number): Promise<Effect> {
   const input: TurnInput = {
     kind: "run",
     command,
-    execution: { number: ++execution, encoding, handleGroup: "", valueBytes: 1 << 20, handles: 1000 },
+    execution: {
+      number: ++execution,
+      encoding,
+      handleGroup: "",
+      valueBytes: 1 << 20,
+      handles: 1000,
+    },
   };
   return settled(await turn(input));
 }

@@ -3,9 +3,30 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
-import { type Execution, fail, failPending, finish, followEvaluation, Phase } from "./executions.js";
+import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { addCredit, installEmit } from "./emissions.js";
+import {
+  abandon,
+  beginExecution,
+  type Execution,
+  fail,
+  failOpen,
+  finish,
+  followEvaluation,
+  openExecution,
+  Phase,
+} from "./executions.js";
+import {
+  answerCall,
+  areHostCallsOpen,
+  dropCallsOf,
+  errorOf,
+  exposeFunction,
+  type PendingCall,
+  passedFunction,
+} from "./host-functions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setCurrentExecution, setHandleCount } from "./host.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import {
   apply,
   construct,
@@ -35,12 +56,14 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
 
 type Inspection = typeof import("./library/inspect-properties.js");
 
 const NativePromise = Promise;
 
-let running = 0;
+/** More inputs are waiting: what is pending now may still go on. */
+let isMoreToCome = false;
 
 /** An input that names what is not there; nothing ran. */
 class Refused {
@@ -60,7 +83,9 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole(() => running);
+  installConsole(runningExecution);
+  installTimers();
+  installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
@@ -75,44 +100,74 @@ function enter(text: string): void {
   beginInput(text);
   const kind = readNumber();
   const subject = readNumber();
+  isMoreToCome = readNumber() === 1;
+  for (let count = readNumber(); count > 0; count--) drop(readNumber());
+  enterContext(rootContext);
+  setTurnOwner(0);
   try {
-    switch (kind) {
-      case InputKind.EXECUTE:
-        return execute(begin(subject));
-      case InputKind.CALL:
-        return call(begin(subject));
-      case InputKind.INSPECT:
-        return inspectValue();
-      case InputKind.RELEASE:
-        return releaseHandles();
-      default:
-        return defineGlobals();
-    }
+    run(kind, subject);
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
+    const refused = openExecution(subject);
+    if (refused !== undefined) abandon(refused);
     emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
   }
 }
 
-/** Called when the job queue is empty: nothing is left that could go on with what is still pending. */
-function flush(): string {
-  failPending();
-  setRunning(0);
-  setHandleCount(handleCount());
-  return takeEffects();
+function run(kind: number, subject: number): void {
+  switch (kind) {
+    case InputKind.EXECUTE:
+      return execute(begin(subject));
+    case InputKind.CALL:
+      return call(begin(subject));
+    case InputKind.TIMER:
+      return fireTimer();
+    case InputKind.DROP_TIMER:
+      return dropTimer();
+    case InputKind.CREDIT:
+      return addCredit(subject, readNumber());
+    case InputKind.INSPECT:
+      return inspectValue();
+    case InputKind.RELEASE:
+      return releaseHandles();
+    case InputKind.DEFINE_GLOBALS:
+      return defineGlobals();
+    case InputKind.EXPOSE:
+      for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
+      return undefined;
+    case InputKind.HOST_RESULT:
+      return takeHostResult();
+    default:
+      // Only to see what is left: whether anything can go on.
+      return undefined;
+  }
 }
 
-function setRunning(execution: number): void {
-  running = execution;
-  setCurrentExecution(execution);
+/** The host has ended an execution: nothing of it runs any more. */
+function drop(number: number): void {
+  const execution = openExecution(number);
+  if (execution === undefined) return;
+  dropTimersOf(execution);
+  dropCallsOf(execution);
+  abandon(execution);
+}
+
+/** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
+function flush(): string {
+  const timer = untilNextTimer();
+  if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
+  enterContext(rootContext);
+  setNextTimer(timer);
+  setHandleCount(handleCount());
+  return takeEffects();
 }
 
 function begin(number: number): Execution {
   const encoding = readNumber();
   const group = readOptionalText();
   const valueBytes = readNumber();
-  setRunning(number);
-  return { isOpen: true, number, encoding, group, valueBytes, handles: readNumber() };
+  const handles = readNumber();
+  return beginExecution({ number, encoding, group, valueBytes, handles, credit: readNumber() });
 }
 
 function execute(execution: Execution): void {
@@ -207,6 +262,7 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
+  if (arm === Arm.HOST_FUNCTION) return passedFunction(text, readText());
   if (arm === Arm.HANDLE) {
     if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
     return valueOfHandle(text);
@@ -216,6 +272,36 @@ function readValue(field: string): unknown {
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
   }
+}
+
+function takeHostResult(): void {
+  const id = readText();
+  let settle: (call: PendingCall) => void;
+  try {
+    if (readNumber() === 0) {
+      const value = readValue("value");
+      settle = (call) => call.resolve(value);
+    } else {
+      const error = readError("exception");
+      settle = (call) => call.reject(error);
+    }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    // The guest did nothing wrong, and waits.
+    const what =
+      error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
+    settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
+  }
+  answerCall(id, settle);
+}
+
+/** What a client's function threw: a value, or an error with its cause. */
+function readError(field: string): unknown {
+  if (readNumber() === 1) return readValue(`${field}.thrown`);
+  const name = readText();
+  const message = readText();
+  const hasCause = readNumber() === 1;
+  return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
 function inspectValue(): void {

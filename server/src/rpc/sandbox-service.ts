@@ -1,22 +1,27 @@
 /** SandboxService: execute, call, inspect, release. */
-import type {
-  Execution as ExecutionMessage,
-  InspectRequest,
-  InspectResponse,
-  Limits as LimitsMessage,
-  ReleaseHandlesRequest,
-  SandboxServiceServer,
+import {
+  type Command,
+  type Execution as ExecutionMessage,
+  type InspectRequest,
+  type InspectResponse,
+  type Limits as LimitsMessage,
+  type ReleaseHandlesRequest,
+  type SandboxServiceServer,
+  SandboxServiceService,
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, unimplemented } from "../session/errors.js";
-import type { CommandOptions, Execution } from "../session/execution.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
-import { callCommand, checkedPath, checkedText, executeCommand } from "./commands.js";
+import { cancelExecution } from "./cancel.js";
+import { checkedPath, checkedText } from "./commands.js";
+import { CONNECT_METHOD, connect } from "./connect.js";
+import type { OpenStreams } from "./open-streams.js";
+import { run } from "./run.js";
+import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
-import { refuseStream } from "./unbuilt.js";
 import { checkedHandleId, executionMessage } from "./values.js";
 
 const HANDLE_IDS = 10_000;
@@ -27,34 +32,34 @@ export interface ServerFacts {
   readonly engineDigest: string;
 }
 
-export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: Logger): SandboxServiceServer {
+export const SANDBOX_SERVICE = { ...SandboxServiceService, connect: CONNECT_METHOD };
+
+export function sandboxService(
+  sessions: Sessions,
+  facts: ServerFacts,
+  openStreams: OpenStreams,
+  logger: Logger,
+): SandboxServiceServer {
+  const answer = async (
+    command: Command["command"],
+    context: CallContext,
+  ): Promise<{ execution: ExecutionMessage }> => {
+    const submitted = submit(sessions, { command }, context);
+    context.onCancelled(() => abandon(submitted));
+    const { execution, options } = submitted;
+    return { execution: executionMessage(await execution.outcome, options.encoding) };
+  };
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
   return {
-    execute: handle(async (request, context) => {
-      sessions.checkNotDraining();
-      const { sessionId } = request;
-      const { command, options } = executeCommand(request, context);
-      const execution =
-        sessionId === undefined
-          ? await sessions.executeAlone(command, options)
-          : sessions.get(sessionId).submit(command, options);
-      return answered(execution, options, context);
-    }),
-    call: handle((request, context) => {
-      sessions.checkNotDraining();
-      const { command, options } = callCommand(request, context);
-      return answered(sessions.get(request.sessionId).submit(command, options), options, context);
-    }),
+    execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
+    call: handle((request, context) => answer({ $case: "call", value: request }, context)),
     render: handle(() => {
       throw unimplemented("Render");
     }),
-    run: (stream) => refuseStream(stream, "Run", logger),
-    connect: (stream) => refuseStream(stream, "Connect", logger),
+    run: (stream) => void run(sessions, stream, logger),
+    connect: (stream) => connect(sessions, stream, openStreams, logger),
     cancelExecution: handle((request) => {
-      checkedText(request.executionId, "execution_id");
-      if (request.executionId === "") throw invalid("execution_id", "must not be empty");
-      if (request.sessionId === "") sessions.cancelAlone(request.executionId);
-      else sessions.get(request.sessionId).cancel(request.executionId);
+      cancelExecution(sessions, request);
       return {};
     }),
     inspect: handle((request) => inspect(sessions, request)),
@@ -66,16 +71,6 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
       maximumLimits: limitsMessage(MAXIMUM_LIMITS),
     })),
   };
-}
-
-/** Without a request id nobody can ask again, so an execution whose caller is gone is ended. */
-function answered(
-  execution: Execution,
-  { requestId, encoding }: CommandOptions,
-  context: CallContext,
-): Promise<{ execution: ExecutionMessage }> {
-  if (requestId === "") context.onCancelled(() => execution.cancel());
-  return execution.outcome.then((outcome) => ({ execution: executionMessage(outcome, encoding) }));
 }
 
 interface InspectionText {

@@ -89,10 +89,10 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),
       queueTime: durationOf(usage.queueTime),
-      hostTime: undefined,
+      hostTime: durationOf(usage.hostTime),
       memoryBytes: BigInt(usage.memoryBytes),
       turns: BigInt(usage.turns),
-      hostCalls: 0n,
+      hostCalls: BigInt(usage.hostCalls),
     },
     undone: outcome.undone,
   };
@@ -109,7 +109,7 @@ function outcomeMessage(result: domain.Outcome["result"], encoding: Encoding): E
   }
 }
 
-function valueMessage(value: domain.Value, encoding: Encoding): Value {
+export function valueMessage(value: domain.Value, encoding: Encoding): Value {
   switch (value.kind) {
     case "json":
       return { kind: { $case: encoding === Encoding.UNSPECIFIED ? "data" : "json", value: value.text } };
@@ -149,7 +149,7 @@ const LEVELS = {
   error: ConsoleLevel.ERROR,
 } as const;
 
-function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
+export function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
   return {
     level: LEVELS[entry.level],
     text: entry.text,

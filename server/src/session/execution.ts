@@ -3,7 +3,18 @@
 export type { Command } from "../engine/kernel-protocol.js";
 
 import type { Limits } from "./limits.js";
-import type { Outcome } from "./outcome.js";
+import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
+
+/** Who takes what an execution brings out before it ends. */
+export interface ExecutionListener {
+  /** Guest code wrote to its console; the turn that did may still be undone. Absent: entries come with the outcome. */
+  readonly console?: ((entry: ConsoleEntry) => void) | undefined;
+  /**
+   * A value left: it was given to `emit`, or a generator yielded it. Absent: what is emitted is dropped, and a generator is a
+   * value like any other.
+   */
+  readonly emitted?: ((value: Value) => void) | undefined;
+}
 
 export interface CommandOptions {
   readonly limits?: Partial<Limits> | undefined;
@@ -14,8 +25,13 @@ export interface CommandOptions {
   readonly requestId: string;
   /** Names the request for `requestId`; unused without one. */
   readonly digest: string;
+  /** All its turns stand together or are undone together; it holds the session alone. */
+  readonly atomic: boolean;
+  /** Id of the execution on whose behalf it runs; empty for none. */
+  readonly parentExecutionId: string;
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
+  readonly listener?: ExecutionListener;
 }
 
 export interface Execution {
@@ -24,4 +40,6 @@ export interface Execution {
   readonly outcome: Promise<Outcome>;
   /** Ends it: removed from the queue, or stopped and undone. Nothing happens to one that has ended. */
   cancel(): void;
+  /** The caller takes so many more emitted values. */
+  allow(credit: number): void;
 }

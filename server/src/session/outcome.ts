@@ -1,5 +1,5 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import type { Effect, ExceptionPhase } from "../engine/kernel-protocol.js";
+import { armOf, type Effect, type ExceptionPhase } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
@@ -54,6 +54,9 @@ export interface Usage {
   /** Heap of the session afterwards, in bytes. */
   readonly memoryBytes: number;
   readonly turns: number;
+  /** Milliseconds during which at least one of its host calls was under way. */
+  readonly hostTime: number;
+  readonly hostCalls: number;
 }
 
 export interface Outcome {
@@ -68,15 +71,21 @@ export interface Outcome {
   readonly undone: boolean;
 }
 
-export function resultOf(effect: Effect & { kind: "value" }): Value {
-  switch (effect.arm) {
+/** The value of an effect. */
+export function encodedValue({ arm, text }: Effect & { kind: "value" | "emitted" }): Value {
+  switch (arm) {
     case "json":
-      return { kind: "json", text: effect.text };
+      return { kind: "json", text };
     case "handle":
-      return { kind: "handle", handle: JSON.parse(effect.text) as HandleDescription };
+      return { kind: "handle", handle: JSON.parse(text) as HandleDescription };
     default:
       return { kind: "undefined" };
   }
+}
+
+/** A value inside of a text of the kernel. @param arm as the kernel numbers them */
+export function decodedValue(arm: number, text: string): Value {
+  return encodedValue({ kind: "value", execution: 0, arm: armOf(arm), text });
 }
 
 interface ThrownText {

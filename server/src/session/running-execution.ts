@@ -1,133 +1,228 @@
-/** One execution on the server's side: from its arrival through the queue and its turns to its outcome. */
+/** One execution on the server's side: from its arrival through its turns to its outcome. */
 import { randomUUID } from "node:crypto";
-import type { TurnResult } from "../engine/engine.js";
-import type { TurnInput } from "../engine/kernel-protocol.js";
+import type { ConsoleText, TurnResult } from "../engine/engine.js";
+import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
-import { type ConsoleEntry, exceptionOf, type Outcome, resultOf, type StopReason } from "./outcome.js";
+import { LiveConsole } from "./live-console.js";
+import { type ConsoleEntry, encodedValue, exceptionOf, type Outcome, type StopReason } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
 const MAXIMUM_TIMER = 2 ** 31 - 1;
+/** Emitted values that may be on their way to a client that has not said that it takes more. */
+export const FIRST_CREDIT = 16;
 
 export class RunningExecution implements Execution {
   readonly executionId: string;
   readonly outcome: Promise<Outcome>;
+  /** Within the session, from 1. */
+  readonly number: number;
   /** Ends it wherever it is; set by the session that runs it. */
-  onStop: () => void = () => undefined;
+  onStop: (cause: StopReason) => void = () => undefined;
+  /** Its caller takes more emitted values; set by the session that runs it. */
+  onCredit: (credit: number) => void = () => undefined;
+  /** It wrote to its console; set by the session that runs it. */
+  onConsole: (entry: ConsoleEntry) => void = () => undefined;
   readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
-  readonly #number: number;
   readonly #canHoldHandles: boolean;
+  /** The execution on whose behalf this one runs, as long as that is in flight. */
+  readonly #parent: RunningExecution | undefined;
   readonly #arrivedAt = now();
-  readonly #console: ConsoleEntry[] = [];
-  readonly #deadline: NodeJS.Timeout | undefined;
+  readonly #console: LiveConsole;
+  #timer: NodeJS.Timeout | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
   /** Why it is being stopped; undefined while nobody asked for it. */
   #stopCause: StopReason | undefined;
-  /** What it means when the budget of its turn is over. */
-  #overrun: StopReason = "TIMEOUT";
+  /** What it means when the budget of a turn of its own is over. */
+  #overrun: StopReason = "CPU_TIME";
   #startedAt: number | undefined;
+  #goesOn = false;
+  #hostCalls = 0;
+  #openHostCalls = 0;
+  #waitsSince = 0;
+  #hostTime = 0;
   #cpuTime = 0;
   #turns = 0;
-  #consoleTruncated = false;
 
   /** @param number its number within the session, from 1 */
-  constructor(command: Command, options: CommandOptions, limits: Limits, number: number, canHoldHandles: boolean) {
+  constructor(
+    command: Command,
+    options: CommandOptions,
+    limits: Limits,
+    number: number,
+    canHoldHandles: boolean,
+    parent?: RunningExecution,
+  ) {
+    this.#parent = parent;
     this.#command = command;
     this.#options = options;
     this.#limits = limits;
-    this.#number = number;
+    this.number = number;
     this.#canHoldHandles = canHoldHandles;
+    const tell = options.listener?.console;
+    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, (entry) => {
+      tell?.(entry);
+      this.onConsole(entry);
+    });
     this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
       this.#reject = reject;
     });
     // Waiting in the queue counts too: who is still there when the caller's deadline nears is answered.
-    const left = this.#answerBy - this.#arrivedAt;
-    if (left < MAXIMUM_TIMER) this.#deadline = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
+    this.#armTimer();
+  }
+
+  /** True once a turn of it has committed after which it goes on: the kernel then knows it. */
+  get hasCommitted(): boolean {
+    return this.#goesOn;
+  }
+
+  /** Of its values, as in the contract. */
+  get encoding(): number {
+    return this.#options.encoding;
+  }
+
+  get isAtomic(): boolean {
+    return this.#options.atomic;
+  }
+
+  /** How many executions up it runs on behalf of others. */
+  get depth(): number {
+    return this.#parent === undefined ? 0 : this.#parent.depth + 1;
+  }
+
+  /** Number of the first execution in that chain; its own without one. */
+  get root(): number {
+    return this.#parent?.root ?? this.number;
   }
 
   cancel(): void {
     this.#stop("CANCELLED");
   }
 
+  allow(credit: number): void {
+    this.onCredit(credit);
+  }
+
   #stop(cause: StopReason): void {
     this.#stopCause ??= cause;
-    this.onStop();
+    this.onStop(this.#stopCause);
   }
 
-  get #answerBy(): number {
+  /** Milliseconds since the epoch by which it has to be answered. */
+  get answerBy(): number {
     const { deadline } = this.#options;
-    return deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
+    const answerBy = deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
+    const parents = this.#parent?.answerBy ?? Number.POSITIVE_INFINITY;
+    const own = this.#startedAt === undefined ? Number.POSITIVE_INFINITY : this.#startedAt + this.#limits.timeout;
+    return Math.min(answerBy, parents, own);
   }
 
-  /** Its next turn, to be run now: the input, milliseconds it may take, bytes of console it may write. */
-  turn(): { input: TurnInput; budget: number; consoleBytes: number } {
-    const { timeout, cpuTime, valueBytes, handles, consoleBytes } = this.#limits;
-    const time = now();
-    const left = Math.max(0, Math.min((this.#startedAt ?? time) + timeout, this.#answerBy) - time);
-    this.#overrun = cpuTime < left ? "CPU_TIME" : "TIMEOUT";
+  /** Milliseconds until it has to end. */
+  timeLeft(): number {
+    return Math.max(0, this.answerBy - now());
+  }
+
+  hostCallBegan(): void {
+    this.#hostCalls++;
+    if (this.#openHostCalls++ === 0) this.#waitsSince = now();
+  }
+
+  hostCallEnded(): void {
+    if (--this.#openHostCalls === 0) this.#hostTime += now() - this.#waitsSince;
+  }
+
+  #armTimer(): void {
+    clearTimeout(this.#timer);
+    const left = this.answerBy - now();
+    if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
+  }
+
+  /** Its first turn, to be run now: the input, milliseconds it may take, bytes of console it may write. */
+  begin(): { input: TurnInput; budget: number; consoleBytes: number } {
+    const { timeout, valueBytes, handles, consoleBytes } = this.#limits;
     const handleGroup = this.#canHoldHandles ? this.#options.handleGroup : undefined;
-    const execution = { number: this.#number, encoding: this.#options.encoding, handleGroup, valueBytes, handles };
+    const execution = {
+      number: this.number,
+      encoding: this.#options.encoding,
+      handleGroup,
+      valueBytes,
+      handles,
+      credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
+    };
     return {
       input: { kind: "run", command: this.#command, execution },
-      budget: Math.min(cpuTime, left),
+      budget: this.#budget(Math.min(timeout, this.answerBy - now())),
       consoleBytes,
     };
   }
 
-  /** Takes what a turn of it brought. */
-  account(result: TurnResult): void {
-    if (result.kind === "undone" && !result.began) return;
-    this.#startedAt ??= result.startedAt;
-    this.#cpuTime += result.cpuTime;
+  /** Milliseconds that a later turn of it, to be run now, may take. */
+  nextBudget(): number {
+    return this.#budget(this.answerBy - now());
+  }
+
+  #budget(left: number): number {
+    const { cpuTime } = this.#limits;
+    this.#overrun = cpuTime < left ? "CPU_TIME" : "TIMEOUT";
+    return Math.max(0, Math.min(cpuTime, left));
+  }
+
+  /** Takes what a turn cost that was run for it. */
+  account({ startedAt, cpuTime }: Pick<TurnResult, "startedAt" | "cpuTime">): void {
+    this.#startedAt ??= startedAt;
+    this.#cpuTime += cpuTime;
     this.#turns++;
-    this.#consoleTruncated ||= result.consoleTruncated;
-    for (const text of result.console) {
-      const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
-      this.#console.push({ level, time, text: line, undone: result.kind === "undone" });
-    }
-    if (result.consoleTruncated) this.#cutConsole();
   }
 
-  /** The entry that passed the limit is cut to fit, with a mark. */
-  #cutConsole(): void {
-    const last = this.#console.pop();
-    if (last === undefined) return;
-    const used = this.#console.reduce((sum, { text }) => sum + Buffer.byteLength(text), 0);
-    const room = Math.max(0, this.#limits.consoleBytes - used);
-    const text = Buffer.from(last.text)
-      .subarray(0, room)
-      .toString()
-      .replace(/\ufffd$/, "");
-    this.#console.push({ ...last, text: `${text}…` });
+  /** It goes on in later turns: from now on its time is watched here. */
+  goesOn(): void {
+    if (this.#goesOn) return;
+    this.#goesOn = true;
+    this.#armTimer();
   }
 
-  /** The outcome that a turn's result gives; undefined where the kernel refused the request. */
-  outcomeOf(result: TurnResult, memoryBytes: number): Outcome | undefined {
-    if (result.kind === "undone") {
-      if (!result.began) return this.neverBegan(memoryBytes);
-      const reason = result.reason === "budget" ? this.#overrun : REASON_OF_UNDO[result.reason];
-      return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
-    }
-    for (const effect of result.effects) {
-      if (!("execution" in effect) || effect.execution !== this.#number) continue;
-      if (effect.kind === "value") return this.#ended({ kind: "value", value: resultOf(effect) }, memoryBytes, false);
-      if (effect.kind === "exception") {
-        return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, false);
-      }
-    }
-    return undefined;
+  /** Takes a console entry of it from a turn that has ended. @param wasLive it was taken when the turn ran */
+  log(entry: ConsoleText, undone: boolean, wasLive: boolean): void {
+    this.#console.add(entry, undone, wasLive);
   }
 
-  /** The outcome of one that was stopped before it began. */
-  neverBegan(memoryBytes: number): Outcome {
-    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", "it had not begun"), memoryBytes, false);
+  /** Takes a console entry of it from a turn that runs. */
+  logLive(entry: ConsoleText): void {
+    this.#console.addLive(entry);
+  }
+
+  /** The turn that runs is undone, and it is not the one that answers for it. */
+  forgetLive(): void {
+    this.#console.forgetLive();
+  }
+
+  emit(effect: Effect & { kind: "emitted" }): void {
+    this.#options.listener?.emitted?.(encodedValue(effect));
+  }
+
+  /** The outcome that the kernel gave it. */
+  outcomeOf(effect: Effect & { kind: "value" | "exception" }, memoryBytes: number): Outcome {
+    if (effect.kind === "value") return this.#ended({ kind: "value", value: encodedValue(effect) }, memoryBytes, false);
+    return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, this.isAtomic);
+  }
+
+  /** The outcome when a turn had to be undone that it answers for. @param isOwner the turn was its own */
+  undone(result: TurnResult & { kind: "undone" }, isOwner: boolean, memoryBytes: number): Outcome {
+    const overrun = isOwner ? this.#overrun : "CPU_TIME";
+    const reason = result.reason === "budget" ? overrun : REASON_OF_UNDO[result.reason];
+    return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
+  }
+
+  /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
+  stoppedBetweenTurns(memoryBytes: number): Outcome {
+    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, this.isAtomic && this.hasCommitted);
   }
 
   #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
@@ -136,26 +231,29 @@ export class RunningExecution implements Execution {
     return {
       executionId: this.executionId,
       result,
-      console: this.#console,
-      consoleTruncated: this.#consoleTruncated,
+      console:
+        undone && this.isAtomic ? this.#console.entries.map((entry) => ({ ...entry, undone })) : this.#console.entries,
+      consoleTruncated: this.#console.isTruncated,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,
         queueTime: Math.max(0, startedAt - this.#arrivedAt),
+        hostTime: this.#hostTime + (this.#openHostCalls > 0 ? time - this.#waitsSince : 0),
         memoryBytes,
         turns: this.#turns,
+        hostCalls: this.#hostCalls,
       },
       undone,
     };
   }
 
   settle(outcome: Outcome): void {
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#timer);
     this.#resolve(outcome);
   }
 
   reject(error: Error): void {
-    clearTimeout(this.#deadline);
+    clearTimeout(this.#timer);
     this.#reject(error);
   }
 }

@@ -1,21 +1,26 @@
 /**
- * One live session: its memory, and the queue of what wants to run in it. Turns of a session never overlap; one execution
- * is in flight at a time, the others wait in order.
+ * One live session: its memory, its event loop, and the executions that are open in it. They take their turns in the order they
+ * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
-import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
-import type { Effect, InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
+import type { Effect, HostCallText, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { SessionError } from "./errors.js";
+import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
+import { consoleEntryOf } from "./live-console.js";
 import type { Outcome } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import { type Watcher, Watchers } from "./watchers.js";
 
-/** Milliseconds that a turn of the kernel's own (inspection, release) may take. */
-const KERNEL_TURN_BUDGET = 1_000;
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+
+/** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
+const DEEPEST_CALLS = 16;
 
 export interface SessionInit {
   /** Empty for a session that lives for one execution; no handle can live in it. */
@@ -26,18 +31,7 @@ export interface SessionInit {
   readonly idleTtl: number;
 }
 
-/** Something that wants a turn of the session. */
-interface Job {
-  /** Its turn, once it is posted. */
-  turn?: Turn;
-  /** What is to be run now. */
-  begin(): Omit<TurnSpec, "done">;
-  done(result: TurnResult): void;
-  /** It will not run: the session ended, or, without an error, the caller gave up. */
-  abandon(error: SessionError | undefined): void;
-}
-
-export class Session {
+export class Session implements HostFunctionsHost {
   readonly sessionId: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly limits: Limits;
@@ -47,12 +41,17 @@ export class Session {
   readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, turns: 0 };
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
+  readonly #loop: EventLoop;
+  /** Functions that clients lend to this session. */
+  readonly hostFunctions = new HostFunctions(this);
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
-  readonly #executions = new Map<string, Execution>();
-  #queue: Job[] = [];
-  #running: readonly Job[] = [];
-  #unfinished = 0;
-  #isScheduled = false;
+  /** Executions without an outcome, by their number. */
+  readonly #open = new Map<number, RunningExecution>();
+  readonly #openById = new Map<string, RunningExecution>();
+  readonly #asks = new Set<(error: SessionError) => void>();
+  readonly #watchers = new Watchers();
+  /** One that is being stopped in a turn that is not its own: it answers for that turn. */
+  #stopping: RunningExecution | undefined;
   #whenIdle: (() => void)[] = [];
   #ended: SessionError | undefined;
   #nextExecution = 1;
@@ -64,6 +63,7 @@ export class Session {
     this.idleTtl = init.idleTtl;
     this.#engine = engine;
     this.#memory = engine.createMemory(init.limits.memoryBytes);
+    this.#loop = new EventLoop(engine, this.#memory, this);
   }
 
   /** Heap in use, in bytes. */
@@ -76,7 +76,7 @@ export class Session {
   }
 
   get isIdle(): boolean {
-    return this.#unfinished === 0 && this.#queue.length === 0;
+    return this.#open.size === 0 && this.#loop.isStill;
   }
 
   /** When it is deleted unless it is used before, in milliseconds since the epoch. */
@@ -91,18 +91,28 @@ export class Session {
    */
   submit(command: Command, options: CommandOptions): Execution {
     const { requestId } = options;
-    if (requestId === "") return this.#enqueue(command, options);
+    if (requestId === "") return this.#begin(command, options);
     let started: Execution | undefined;
     const outcome = this.#requestIds.once(requestId, options.digest, () => {
-      started = this.#enqueue(command, options);
+      started = this.#begin(command, options);
       return started.outcome;
     });
-    return started ?? { executionId: requestId, outcome, cancel: () => undefined };
+    if (started !== undefined) return started;
+    return { executionId: requestId, outcome, cancel: () => this.cancel(requestId), allow: () => undefined };
+  }
+
+  /**
+   * Tells what happens here from now on. It is no use of the session, and keeps it no longer.
+   *
+   * @returns ends it
+   */
+  watch(watcher: Watcher): () => void {
+    return this.#watchers.add(watcher);
   }
 
   /** Ends an execution by its id; one that has ended or is not known is no error. */
   cancel(executionId: string): void {
-    this.#executions.get(executionId)?.cancel();
+    this.#openById.get(executionId)?.cancel();
   }
 
   /** @throws SessionError HANDLE_NOT_FOUND, INVALID_REQUEST */
@@ -124,8 +134,12 @@ export class Session {
   async end(error: SessionError): Promise<void> {
     if (this.#ended !== undefined) return this.settled();
     this.#ended = error;
-    for (const job of this.#queue.splice(0)) job.abandon(error);
-    for (const job of this.#running) job.turn?.stop();
+    this.#loop.removeAll();
+    this.#loop.stop(() => true);
+    this.hostFunctions.end();
+    this.#watchers.ended(error);
+    for (const execution of [...this.#open.values()]) this.#reject(execution, error);
+    for (const reject of this.#asks) reject(error);
     await this.settled();
     this.#engine.releaseMemory(this.#memory);
   }
@@ -135,131 +149,289 @@ export class Session {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
-  #enqueue(command: Command, options: CommandOptions): Execution {
+  /**
+   * A client provides functions, which guest code finds as global ones.
+   *
+   * @returns all names that it provides now
+   * @throws SessionError HOST_FUNCTION_TAKEN
+   */
+  async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const names = this.hostFunctions.expose(options, link);
+    await this.#ask({ kind: "expose", names: options.names });
+    return names;
+  }
+
+  // What the host functions ask.
+
+  reply(callId: string, execution: number, result: HostResult): void {
+    if (this.#ended !== undefined) return;
+    this.#loop.add(this.#input(this.#open.has(execution) ? execution : 0, { kind: "hostResult", callId, result }));
+  }
+
+  callerOf(execution: number): RunningExecution | undefined {
+    return this.#open.get(execution);
+  }
+
+  // What the event loop asks.
+
+  get hasOpenExecutions(): boolean {
+    return this.#open.size > 0;
+  }
+
+  timer(): Input {
+    return this.#input(0, { kind: "timer" });
+  }
+
+  onStill(): void {
+    this.lastUsedAt = Date.now();
+    if (!this.isIdle) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+
+  #begin(command: Command, options: CommandOptions): Execution {
+    if (this.#ended !== undefined) throw this.#ended;
+    this.lastUsedAt = Date.now();
     const limits = executionLimits(this.limits, options.limits);
-    // One of them runs, the others wait.
-    const waiting = Math.max(0, this.#queue.length + this.#unfinished - 1);
-    if (this.#queue.length + this.#unfinished > limits.queuedExecutions) {
+    if (this.#open.size > limits.queuedExecutions) {
       throw new SessionError(
         "QUEUE_FULL",
-        `the session already has ${waiting} executions waiting; wait for some of them, or raise limits.queued_executions`,
+        `the session already has ${this.#open.size} executions in flight or waiting; wait for some of them, or raise limits.queued_executions`,
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const execution = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId !== "");
-    const { executionId } = execution;
-    this.#executions.set(executionId, execution);
-    const job: Job = {
-      begin: () => execution.turn(),
-      done: (result) => {
-        this.#executions.delete(executionId);
-        try {
-          execution.account(result);
-          this.#settle(execution, result);
-        } catch (error) {
-          // Texts of a session that broke its engine could be anything.
-          execution.reject(error instanceof Error ? error : new Error(String(error)));
-        }
-      },
-      abandon: (error) => {
-        this.#executions.delete(executionId);
-        if (error === undefined) execution.settle(execution.neverBegan(this.memoryBytes));
-        else execution.reject(error);
-      },
-    };
-    execution.onStop = () => {
-      if (this.#dequeue(job)) job.abandon(undefined);
-      else job.turn?.stop();
-    };
-    this.#add(job);
+    const parent = this.#openById.get(options.parentExecutionId);
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
+    if (execution.depth > DEEPEST_CALLS) {
+      throw new SessionError(
+        "QUOTA_EXCEEDED",
+        `guest code and host functions call each other more than ${DEEPEST_CALLS} levels deep`,
+        { ids: { session_id: this.sessionId }, field: "parent_execution_id" },
+      );
+    }
+    this.#open.set(number, execution);
+    this.#openById.set(execution.executionId, execution);
+    const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
+    const first = this.#input(number, () => execution.begin(), start);
+    execution.onStop = () => this.#stop(execution, first);
+    execution.onCredit = (credit) => this.#allow(execution, credit);
+    execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
+    this.#loop.add(first);
     return execution;
   }
 
-  #settle(execution: RunningExecution, result: TurnResult): void {
-    if (this.#ended !== undefined) return execution.reject(this.#ended);
-    const outcome = execution.outcomeOf(result, this.memoryBytes);
-    if (outcome !== undefined) {
-      const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
-      this.usage.wallTime += wallTime;
-      this.usage.cpuTime += cpuTime;
-      this.usage.queueTime += queueTime;
-      this.usage.turns += turns;
-      return execution.settle(outcome);
+  /** The caller of an execution takes more of its emitted values. */
+  #allow(execution: RunningExecution, credit: number): void {
+    const { number } = execution;
+    if (!this.#open.has(number)) return;
+    this.#loop.add(this.#input(number, { kind: "credit", execution: number, credit }));
+  }
+
+  /** Ends an execution wherever it is. */
+  #stop(execution: RunningExecution, first: Input): void {
+    const { number } = execution;
+    if (!this.#open.has(number)) return;
+    if (this.#loop.remove(first)) return this.#endBetweenTurns(execution);
+    if (execution.isAtomic && this.#loop.isRunning) {
+      // What runs in its hold ends with it; then the session is put back.
+      this.#stopping = execution;
+      this.#loop.stop(() => true);
+      return;
     }
-    execution.reject(
-      refusalOf(result, this.sessionId) ?? new SessionError("INVALID_REQUEST", "the request was refused"),
-    );
+    if (this.#loop.stop(({ owner }) => owner === number)) return;
+    if (this.#engine.runningExecution(this.#memory) === number && this.#engine.stopRunning(this.#memory)) {
+      // Its timer, or a continuation of it in the turn of another: who has to answer is known when that turn has ended.
+      this.#stopping = execution;
+      return;
+    }
+    this.#endBetweenTurns(execution);
+  }
+
+  #endBetweenTurns(execution: RunningExecution): void {
+    this.#settle(execution, execution.stoppedBetweenTurns(this.memoryBytes));
+    if (execution.hasCommitted) this.#loop.drop(execution.number);
+    if (this.#loop.isStill) this.onStill();
+  }
+
+  /**
+   * An input with the rules by which its turn is answered for.
+   *
+   * @param owner number of the execution that it is for; 0 for none
+   * @param run what is to be run, or says so when it is
+   * @param start of the first turn of an execution
+   */
+  #input(
+    owner: number,
+    run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
+    start?: NonNullable<Input["start"]>,
+  ): Input {
+    let isRetry = false;
+    const input: Input = {
+      owner,
+      ...(start === undefined ? {} : { start }),
+      begin: () => {
+        const onConsole = (entry: ConsoleText): void => this.#logLive(entry);
+        if (typeof run === "function") return { ...run(), onConsole };
+        return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
+      },
+      done: (result) => {
+        if (this.#ended !== undefined) return;
+        if (result.kind === "committed") return this.#committed(owner, result);
+        const again = this.#undone(owner, result, isRetry);
+        isRetry = true;
+        if (again) this.#loop.addAgain(input);
+        else if (owner === 0 && result.began) this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
+      },
+    };
+    return input;
+  }
+
+  #budget(owner: number): number {
+    return this.#open.get(owner)?.nextBudget() ?? this.limits.cpuTime;
+  }
+
+  #committed(owner: number, result: TurnResult & { kind: "committed" }): void {
+    const payer = this.#open.get(owner || result.owner);
+    payer?.account(result);
+    for (const [i, entry] of result.console.entries()) this.#log(entry, i < result.told);
+    for (const effect of result.effects) this.#apply(effect);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
+    if (stopping !== undefined && this.#open.has(stopping.number)) this.#endBetweenTurns(stopping);
+    if (payer !== undefined && this.#open.has(payer.number)) payer.goesOn();
+  }
+
+  #logLive(entry: ConsoleText): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.logLive(entry);
+    else this.#logUnowned(entry);
+  }
+
+  /** @param wasLive it was told while the turn ran */
+  #log(entry: ConsoleText, wasLive: boolean): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.log(entry, false, wasLive);
+    else if (!wasLive) this.#logUnowned(entry);
+  }
+
+  /** A timer wrote it that an execution left behind: only who watches the session may see it. */
+  #logUnowned(entry: ConsoleText): void {
+    if (!this.#watchers.isEmpty) this.#watchers.console("", { ...consoleEntryOf(entry.text), undone: false });
+  }
+
+  #apply(effect: Effect): void {
+    const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
+    try {
+      if (effect.kind === "hostCall") {
+        this.hostFunctions.call(execution?.number ?? 0, JSON.parse(effect.text) as HostCallText);
+      } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
+      else if (effect.kind === "answer" || execution === undefined) return;
+      else if (effect.kind === "emitted") execution.emit(effect);
+      else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
+      else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
+    } catch (error) {
+      // Texts of a session that broke its engine could be anything.
+      if (execution !== undefined) this.#reject(execution, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /**
+   * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
+   * without it, once. Else the owner answers.
+   *
+   * @returns whether the input is to be given again
+   */
+  #undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean): boolean {
+    const own = this.#open.get(owner);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
+    if (!result.began) {
+      for (const each of [own, stopping])
+        if (each !== undefined && this.#open.has(each.number)) this.#endBetweenTurns(each);
+      return false;
+    }
+    const culprit = stopping ?? this.#open.get(result.culprit);
+    const isForeign = culprit !== undefined && culprit !== own;
+    const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
+    if (answers === undefined) return false;
+    answers.account(result);
+    for (const [i, entry] of result.console.entries()) {
+      if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
+      else this.#open.get(entry.execution)?.forgetLive();
+    }
+    this.#settle(answers, answers.undone(result, answers === own, this.memoryBytes));
+    if (answers.hasCommitted) this.#loop.drop(answers.number);
+    return isForeign && !isRetry;
+  }
+
+  #settle(execution: RunningExecution, outcome: Outcome): void {
+    if (outcome.result.kind !== "value") {
+      this.#rollBack(execution);
+      if (outcome.result.kind === "stopped") this.hostFunctions.cancelOf(execution.number);
+    }
+    const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
+    this.usage.wallTime += wallTime;
+    this.usage.cpuTime += cpuTime;
+    this.usage.queueTime += queueTime;
+    this.usage.turns += turns;
+    this.#close(execution);
+    execution.settle(outcome);
+    this.#watchers.finished(outcome, execution.encoding);
+  }
+
+  #reject(execution: RunningExecution, error: Error): void {
+    this.#close(execution);
+    execution.reject(error);
+  }
+
+  #close(execution: RunningExecution): void {
+    this.#open.delete(execution.number);
+    this.#openById.delete(execution.executionId);
+    this.#loop.ended(execution.number);
+  }
+
+  /** Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended. */
+  #rollBack(execution: RunningExecution): void {
+    if (!execution.isAtomic) return;
+    for (const number of this.#loop.rollBack()) {
+      const child = this.#open.get(number);
+      if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
+    }
+    const { names } = this.hostFunctions;
+    // What was provided meanwhile is unknown to the session as it was before.
+    if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
   }
 
   /** A turn of the kernel's own. */
   #ask(input: TurnInput): Promise<{ count: number; text: string }> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    this.lastUsedAt = Date.now();
     return new Promise((resolve, reject) => {
-      this.#add({
+      this.#asks.add(reject);
+      this.#loop.add({
+        owner: 0,
         begin: () => ({ input, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
         done: (result) => {
-          if (this.#ended !== undefined) return reject(this.#ended);
+          this.#asks.delete(reject);
           if (result.kind === "undone") {
             const message = "the session has not the memory or the time left to answer this";
             return reject(new SessionError("QUOTA_EXCEEDED", message, { ids: { session_id: this.sessionId } }));
           }
-          const refusal = refusalOf(result, this.sessionId);
-          if (refusal !== undefined) return reject(refusal);
-          resolve(result.effects.find((effect) => effect.kind === "answer") ?? { count: 0, text: "" });
+          for (const effect of result.effects) {
+            if (effect.kind === "answer") resolve(effect);
+            else if (effect.kind === "refused") reject(refusalOf(effect, this.sessionId));
+            else this.#apply(effect);
+          }
+          // What defines answers nothing.
+          resolve({ count: 0, text: "" });
         },
-        abandon: (error) => reject(error),
       });
     });
   }
-
-  #add(job: Job): void {
-    if (this.#ended !== undefined) {
-      job.abandon(this.#ended);
-      return;
-    }
-    this.#queue.push(job);
-    if (this.#unfinished > 0 || this.#isScheduled) return;
-    // After all that came in this tick, so that it goes to the engine together.
-    this.#isScheduled = true;
-    this.#engine.atEndOfTick(() => {
-      this.#isScheduled = false;
-      this.#work();
-    });
-  }
-
-  #dequeue(job: Job): boolean {
-    const index = this.#queue.indexOf(job);
-    if (index >= 0) this.#queue.splice(index, 1);
-    return index >= 0;
-  }
-
-  /** What waits together goes to the engine together: quick turns then share a checkpoint and two messages. */
-  #work(): void {
-    this.lastUsedAt = Date.now();
-    if (this.#queue.length === 0) {
-      this.#running = [];
-      for (const resolve of this.#whenIdle.splice(0)) resolve();
-      return;
-    }
-    const jobs = this.#queue.splice(0, MAXIMUM_TURNS);
-    this.#running = jobs;
-    this.#unfinished = jobs.length;
-    const turns = this.#engine.run(
-      this.#memory,
-      jobs.map((job) => ({ ...job.begin(), done: (result) => this.#finish(job, result) })),
-    );
-    for (const [i, job] of jobs.entries()) job.turn = turns[i] as Turn;
-  }
-
-  #finish(job: Job, result: TurnResult): void {
-    job.done(result);
-    if (--this.#unfinished === 0) this.#work();
-  }
 }
 
-function refusalOf(result: TurnResult, sessionId: string): SessionError | undefined {
-  if (result.kind === "undone") return undefined;
-  const effect = result.effects.find(({ kind }) => kind === "refused") as (Effect & { kind: "refused" }) | undefined;
-  if (effect === undefined) return undefined;
+function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): SessionError {
   const field = effect.what;
   switch (effect.reason) {
     case "handleNotFound":

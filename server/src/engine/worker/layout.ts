@@ -51,6 +51,10 @@ export const Cell = {
   INPUT_LENGTH: 11,
   /** How many effects of four numbers stand in EFFECTS; -1 when they are too many and stand in their text. */
   EFFECT_COUNT: 12,
+  /** Milliseconds until the next timer is due; -1 where there is none. */
+  NEXT_TIMER: 13,
+  /** Number of the execution that a timer was called for; 0 for none. */
+  TURN_OWNER: 14,
   INPUT: 16,
   EFFECTS: 80,
   /** Eight words of entropy that only the guest's `crypto` draws on. */
@@ -74,4 +78,9 @@ export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">
   // Guest code that broke the engine could have written anything there.
   const end = Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
   return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
+}
+
+/** Number of the execution that runs in a session now, or was running when its worker was ended; 0 for none. */
+export function runningExecution(memory: WebAssembly.Memory, layout: Pick<Layout, "cells">): number {
+  return new Int32Array(memory.buffer)[(layout.cells >> 2) + Cell.CURRENT_EXECUTION] ?? 0;
 }

@@ -20,7 +20,7 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
 const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint, {
-  console: (turn, entry, last) => post({ type: "console", turn, entry, last }),
+  console: (turn, entry) => post({ type: "console", turn, entry }),
   restarted: (turn) => post({ type: "restarted", turn }),
 });
 

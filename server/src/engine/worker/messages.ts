@@ -59,7 +59,7 @@ export interface TurnRequest {
   readonly sources: readonly Source[];
   /** Milliseconds this turn may hold the worker. */
   readonly budget: number;
-  /** UTF-8 bytes of console entries that may still leave; the one that passes it is the last. */
+  /** UTF-8 bytes of console entries that may leave for each execution; the one that passes it is its last. */
   readonly consoleBytes: number;
 }
 
@@ -103,6 +103,10 @@ export type TurnReply = {
       readonly handles: number;
       /** Heap in use, in bytes. */
       readonly heapBytes: number;
+      /** Milliseconds until the next timer of the session is due; -1 where there is none. */
+      readonly nextTimer: number;
+      /** Number of the execution that a timer was called for; 0 for none. */
+      readonly owner: number;
     }
   | {
       readonly kind: "undone";
@@ -110,16 +114,28 @@ export type TurnReply = {
       readonly began: boolean;
       readonly reason: UndoReason;
       readonly message: string;
+      /** Number of the execution that was running; 0 for none. */
+      readonly culprit: number;
       /** The memory the session lives in now, when the old one had grown. */
       readonly memory?: WebAssembly.Memory;
     }
 );
 
+/** A console entry on its way. */
+export interface ConsoleText {
+  /** Number of the execution that wrote it; 0 for none. */
+  readonly execution: number;
+  /** The entry, JSON text. */
+  readonly text: string;
+  /** No more of this execution will come in this turn. */
+  readonly last: boolean;
+}
+
 export type WorkerMessage =
   | { readonly type: "engine"; readonly engine: SharedEngine }
   | { readonly type: "ready" }
-  /** A console entry, JSON text. It leaves while the turn runs: a worker that is ended cannot send it later. */
-  | { readonly type: "console"; readonly turn: number; readonly entry: string; readonly last: boolean }
+  /** A console entry. It leaves while the turn runs: a worker that is ended cannot send it later. */
+  | { readonly type: "console"; readonly turn: number; readonly entry: ConsoleText }
   /** The turn is run again; what it wrote to the console before does not count. */
   | { readonly type: "restarted"; readonly turn: number }
   | { readonly type: "replies"; readonly replies: readonly TurnReply[] };

@@ -7,9 +7,10 @@ import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./chec
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
-import { Cell, HEAP_START } from "./layout.js";
+import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
   BatchRequest,
+  ConsoleText,
   EncodedEffects,
   EncodedInput,
   GroupRequest,
@@ -41,13 +42,21 @@ class TurnStopped extends Error {
 }
 
 function neverBegan(turn: number, startedAt: number): TurnReply {
-  return { kind: "undone", turn, startedAt, cpuTime: 0, reason: "stopped", message: NEVER_BEGAN, began: false };
+  return {
+    kind: "undone",
+    turn,
+    startedAt,
+    cpuTime: 0,
+    reason: "stopped",
+    message: NEVER_BEGAN,
+    began: false,
+    culprit: 0,
+  };
 }
 
 /** What leaves while turns run, before they are answered. */
 export interface TurnReport {
-  /** A console entry, JSON text; `last` says that no more of this turn will come. */
-  console(turn: number, entry: string, last: boolean): void;
+  console(turn: number, entry: ConsoleText): void;
   /** The turn is run again: what it wrote to the console before does not count. */
   restarted(turn: number): void;
 }
@@ -57,6 +66,9 @@ export interface TurnReport {
  * again when one of them has to be undone.
  */
 const HOLD_EFFECTS = 2;
+
+/** An entry is JSON text: larger than what it says. Who takes it counts exactly; this only holds a flood of small ones. */
+const ENTRY_OVERHEAD = { factor: 2, bytes: 4096 };
 
 export class TurnRunner implements InstanceHost {
   readonly #engine: SharedEngine;
@@ -77,7 +89,9 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
-  #consoleBytesLeft = 0;
+  #consoleBytes = 0;
+  /** Bytes that an execution's console may still take in this turn, by its number. */
+  readonly #consoleBytesLeft = new Map<number, number>();
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
@@ -188,20 +202,24 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
-    this.#consoleBytesLeft = request.consoleBytes;
+    this.#consoleBytes = request.consoleBytes;
+    this.#consoleBytesLeft.clear();
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
     const effects = this.#enter(instance, request.input);
     const { sbrkWord, cells } = this.#engine.baseImage.layout;
+    const cell = (index: number): number => instance.words[(cells >> 2) + index] ?? 0;
     return {
       kind: "committed",
       turn: request.turn,
       startedAt,
       cpuTime: clock() - startedAt,
       effects,
-      handles: instance.words[(cells >> 2) + Cell.HANDLE_COUNT] ?? 0,
+      handles: cell(Cell.HANDLE_COUNT),
       heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
+      nextTimer: cell(Cell.NEXT_TIMER),
+      owner: cell(Cell.TURN_OWNER),
     };
   }
 
@@ -284,6 +302,7 @@ export class TurnRunner implements InstanceHost {
     const reason = this.#stopped ?? (outOfMemory ? "memory" : error instanceof TurnStopped ? error.reason : "trap");
     const { memoryKey, maximumPages } = this.#group;
     const { layout } = this.#engine.baseImage;
+    const culprit = runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
     this.#instance = Instance.resume(this.#engine, memory, this);
@@ -295,6 +314,7 @@ export class TurnRunner implements InstanceHost {
       cpuTime: clock() - startedAt,
       began: true,
       reason,
+      culprit,
       message: error instanceof Error ? error.message : String(error),
       ...(memory === instance.memory ? {} : { memory }),
     };
@@ -318,7 +338,7 @@ export class TurnRunner implements InstanceHost {
       case Ask.EVALUATE:
         return this.#evaluate(instance, engine.QTS_GetFloat64(context, argument(argv, 1)));
       case Ask.LOG:
-        this.#log(instance.readString(context, argument(argv, 1)));
+        this.#log(engine.QTS_GetFloat64(context, argument(argv, 2)), instance.readString(context, argument(argv, 1)));
         return 0;
       case Ask.IS_PROMISE:
         return engine.QTS_PromiseState(context, argument(argv, 1)) >= 0
@@ -343,10 +363,13 @@ export class TurnRunner implements InstanceHost {
     return instance.runBytecode(this.#engine.baseImage.layout.context, code);
   }
 
-  #log(entry: string): void {
-    if (this.#consoleBytesLeft < 0) return;
-    this.#consoleBytesLeft -= Buffer.byteLength(entry);
-    this.#report.console(this.#turn, entry, this.#consoleBytesLeft < 0);
+  #log(execution: number, text: string): void {
+    const had =
+      this.#consoleBytesLeft.get(execution) ?? this.#consoleBytes * ENTRY_OVERHEAD.factor + ENTRY_OVERHEAD.bytes;
+    if (had < 0) return;
+    const left = had - Buffer.byteLength(text);
+    this.#consoleBytesLeft.set(execution, left);
+    this.#report.console(this.#turn, { execution, text, last: left < 0 });
   }
 
   #evaluate(instance: Instance, index: number): number {

@@ -1,0 +1,34 @@
+/** Knows the engine's own generators, and runs them whatever guest code made of their methods. */
+import { apply, getPrototypeOf } from "./intrinsics.js";
+import { isProxy } from "./proxies.js";
+
+type Next<R> = (this: object) => R;
+
+const syncPrototype = getPrototypeOf((function* () {})() as object) as object;
+const asyncPrototype = getPrototypeOf((async function* () {})() as object) as object;
+const SyncGenerator = getPrototypeOf(syncPrototype) as object;
+const AsyncGenerator = getPrototypeOf(asyncPrototype) as object;
+const nextOfSync = (SyncGenerator as { next: Next<IteratorResult<unknown>> }).next;
+const nextOfAsync = (AsyncGenerator as { next: Next<Promise<IteratorResult<unknown>>> }).next;
+
+/** How to take the next value of a generator, a promise that it yields awaited; undefined for what is none. */
+export function asGenerator(value: unknown): (() => Promise<IteratorResult<unknown>>) | undefined {
+  if (typeof value !== "object" || value === null) return undefined;
+  if (inherits(value, AsyncGenerator)) return () => apply(nextOfAsync, value, []);
+  if (!inherits(value, SyncGenerator)) return undefined;
+  return async () => {
+    const step = apply(nextOfSync, value, []) as IteratorResult<unknown>;
+    return { done: step.done === true, value: await step.value };
+  };
+}
+
+const LONGEST_CHAIN = 100;
+
+function inherits(value: object, prototype: object): boolean {
+  let at: object | null = value;
+  for (let i = 0; i < LONGEST_CHAIN && at !== null && !isProxy(at); i++) {
+    at = getPrototypeOf(at);
+    if (at === prototype) return true;
+  }
+  return false;
+}

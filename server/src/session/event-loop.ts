@@ -1,0 +1,257 @@
+/**
+ * The event loop of one session: inputs wait here for their turns, and timers for their time. Turns never overlap; inputs come
+ * in the order they arrived. What waits at one moment goes to the engine together, where quick turns share a checkpoint.
+ *
+ * Guest code runs only while an execution is open: a timer that falls due in a still session waits for the next one.
+ */
+import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import type { SessionImage } from "../engine/session-image.js";
+import type { SessionMemory } from "../engine/session-memory.js";
+
+/** What is to be run, and what becomes of it. */
+export interface Input {
+  /** Number of the execution that this is for; 0 for none. */
+  readonly owner: number;
+  /** Set for the first turn of an execution. */
+  readonly start?: {
+    /** It waits until no other execution is in flight, and holds the session until it ends. */
+    readonly isAtomic: boolean;
+    /** Number of the execution on whose behalf it runs, directly or not; its own without one. It runs inside that one's hold. */
+    readonly root: number;
+  };
+  /** What is to be run now. */
+  begin(): Pick<TurnSpec, "input" | "budget" | "consoleBytes" | "onConsole">;
+  /** Its turn ended. */
+  done(result: TurnResult): void;
+}
+
+/** What the loop asks of its session. */
+export interface EventLoopHost {
+  /** True while guest code may run: an execution is open. */
+  readonly hasOpenExecutions: boolean;
+  /** The next timer is due: the input that calls it. */
+  timer(): Input;
+  /** Nothing runs, and nothing waits but for the client or the clock. */
+  onStill(): void;
+}
+
+interface Hold {
+  readonly owner: number;
+  readonly image: SessionImage;
+  readonly nextTimerAt: number;
+  readonly dropped: readonly number[];
+}
+
+interface Posted {
+  readonly input: Input;
+  turn?: Turn;
+}
+
+/** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+export class EventLoop {
+  readonly #engine: Engine;
+  readonly #memory: SessionMemory;
+  readonly #host: EventLoopHost;
+  #waiting: Input[] = [];
+  #posted: Posted[] = [];
+  #isScheduled = false;
+  /** When the next timer of the session is due, in milliseconds since the epoch. */
+  #nextTimerAt = Number.POSITIVE_INFINITY;
+  #timer: NodeJS.Timeout | undefined;
+  #isTimerWaiting = false;
+  /** Executions that were ended here and that the kernel still takes for open. */
+  #dropped: number[] = [];
+  /** Executions whose first turn was posted and that have not ended. */
+  readonly #begun = new Set<number>();
+  /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
+  #hold: Hold | undefined;
+
+  constructor(engine: Engine, memory: SessionMemory, host: EventLoopHost) {
+    this.#engine = engine;
+    this.#memory = memory;
+    this.#host = host;
+  }
+
+  /** True when no input waits or runs. */
+  get isStill(): boolean {
+    return this.#waiting.length === 0 && this.#posted.length === 0;
+  }
+
+  /** Gives an input its turn when those before it had theirs. */
+  add(input: Input): void {
+    if (this.isStill) this.#addTimerIfDue();
+    this.#waiting.push(input);
+    this.#schedule();
+  }
+
+  /** Gives an input its turn before all that wait: it had begun before, and was undone. */
+  addAgain(input: Input): void {
+    this.#waiting.unshift(input);
+    this.#schedule();
+  }
+
+  /** Takes an input back that waits. False: it is on its way, or was never here. */
+  remove(input: Input): boolean {
+    const index = this.#waiting.indexOf(input);
+    if (index >= 0) this.#waiting.splice(index, 1);
+    return index >= 0;
+  }
+
+  /** Takes all back that wait. */
+  removeAll(): Input[] {
+    clearTimeout(this.#timer);
+    this.#isTimerWaiting = false;
+    return this.#waiting.splice(0);
+  }
+
+  /** Asks the turns of these inputs to end. */
+  stop(isMeant: (input: Input) => boolean): boolean {
+    const meant = this.#posted.filter(({ input }) => isMeant(input));
+    for (const { turn } of meant) turn?.stop();
+    return meant.length > 0;
+  }
+
+  /** Nothing of this execution runs in turns that are posted from now on. */
+  drop(execution: number): void {
+    this.#dropped.push(execution);
+    // Without a turn nobody would see that what is still open can never settle.
+    if (this.isStill && this.#host.hasOpenExecutions) this.add(LOOK);
+  }
+
+  /** An execution has its outcome. */
+  ended(execution: number): void {
+    this.#begun.delete(execution);
+    if (this.#hold?.owner === execution) this.#hold = undefined;
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** True while a turn of the session is on its way. */
+  get isRunning(): boolean {
+    return this.#posted.length > 0;
+  }
+
+  /**
+   * Puts the session back to where it was before the atomic execution that holds it began. No turn may be on its way.
+   *
+   * @returns numbers of the other executions that had begun meanwhile: the session does not know them any more
+   */
+  rollBack(): number[] {
+    const hold = this.#hold;
+    if (hold === undefined) return [];
+    this.#engine.restoreImage(this.#memory, hold.image);
+    this.#nextTimerAt = hold.nextTimerAt;
+    this.#dropped = [...hold.dropped, ...this.#dropped];
+    return [...this.#begun].filter((number) => number !== hold.owner);
+  }
+
+  #schedule(): void {
+    if (this.#posted.length > 0 || this.#isScheduled) return;
+    // After all that came in this tick, so that it goes to the engine together.
+    this.#isScheduled = true;
+    this.#engine.atEndOfTick(() => {
+      this.#isScheduled = false;
+      this.#post();
+    });
+  }
+
+  #post(): void {
+    if (this.#posted.length > 0) return;
+    const inputs = this.#take();
+    if (inputs.length === 0) return this.#host.onStill();
+    const dropped = this.#dropped;
+    const posted: Posted[] = inputs.map((input) => ({ input }));
+    this.#posted = [...posted];
+    const turns = this.#engine.run(
+      this.#memory,
+      posted.map((each, i) => ({
+        ...each.input.begin(),
+        header: { isMoreToCome: i < posted.length - 1 || this.#waiting.length > 0, dropped },
+        done: (result) => this.#finish(each, result, dropped.length),
+      })),
+    );
+    for (const [i, each] of posted.entries()) each.turn = turns[i] as Turn;
+  }
+
+  /** Takes what may run now, in the order it came. */
+  #take(): Input[] {
+    const taken: Input[] = [];
+    let mayStart = true;
+    const rest: Input[] = [];
+    for (const input of this.#waiting) {
+      const isFull = taken.length >= (this.#hold === undefined ? MAXIMUM_TURNS : 1);
+      if (!isFull && this.#mayRun(input, mayStart, taken.length)) taken.push(input);
+      else {
+        rest.push(input);
+        // Who waits to have the session alone is not overtaken.
+        if (input.start?.isAtomic === true && this.#hold === undefined) mayStart = false;
+      }
+    }
+    this.#waiting = rest;
+    return taken;
+  }
+
+  #mayRun({ owner, start }: Input, mayStart: boolean, taken: number): boolean {
+    if (start === undefined) return true;
+    if (this.#hold !== undefined) {
+      if (start.root !== this.#hold.owner) return false;
+    } else if (start.isAtomic) {
+      if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
+      const image = this.#engine.saveImage(this.#memory);
+      this.#hold = { owner, image, nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+    } else if (!mayStart) return false;
+    this.#begun.add(owner);
+    return true;
+  }
+
+  /** @param dropped how many executions the turn's header named */
+  #finish(posted: Posted, result: TurnResult, dropped: number): void {
+    this.#posted.splice(this.#posted.indexOf(posted), 1);
+    if (result.kind === "committed") {
+      // The turns of a group name the same ones.
+      if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped);
+      this.#nextTimerAt = result.nextTimer < 0 ? Number.POSITIVE_INFINITY : Date.now() + result.nextTimer;
+    }
+    posted.input.done(result);
+    if (this.#posted.length > 0) return;
+    this.#addTimerIfDue();
+    this.#post();
+  }
+
+  /** Called when the loop may have gone still, or a timer fell due. */
+  #addTimerIfDue(): void {
+    clearTimeout(this.#timer);
+    if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
+    const left = this.#nextTimerAt - Date.now();
+    if (left === Number.POSITIVE_INFINITY) return;
+    if (left > 0) {
+      this.#timer = setTimeout(() => this.#wake(), Math.min(left, LONGEST_TIMER));
+      return;
+    }
+    this.#isTimerWaiting = true;
+    const timer = this.#host.timer();
+    this.#waiting.push({
+      ...timer,
+      begin: () => {
+        this.#isTimerWaiting = false;
+        return timer.begin();
+      },
+    });
+  }
+
+  #wake(): void {
+    this.#addTimerIfDue();
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+}
+
+/** Milliseconds that a turn of the kernel's own may take. */
+export const KERNEL_TURN_BUDGET = 1_000;
+
+/** Runs no guest code, but what has become hopeless meanwhile is told. */
+const LOOK: Input = {
+  owner: 0,
+  begin: () => ({ input: { kind: "look" }, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
+  done: () => undefined,
+};

@@ -1,0 +1,87 @@
+/** The console of one execution: its entries, at most so many bytes of them, told as they come and kept for the outcome. */
+import type { ConsoleText } from "../engine/engine.js";
+import type { ConsoleEntry } from "./outcome.js";
+
+export class LiveConsole {
+  readonly #tell: (entry: ConsoleEntry) => void;
+  readonly #isKept: boolean;
+  readonly #entries: ConsoleEntry[] = [];
+  /** Told while their turn runs; whether that stands is not known yet. */
+  readonly #ofRunningTurn: ConsoleEntry[] = [];
+  #bytesLeft: number;
+  #isTruncated = false;
+
+  /**
+   * @param bytes of text that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out
+   * @param isKept the outcome is to have the entries
+   * @param tell called with each
+   */
+  constructor(bytes: number, isKept: boolean, tell: (entry: ConsoleEntry) => void) {
+    this.#bytesLeft = bytes;
+    this.#isKept = isKept;
+    this.#tell = tell;
+  }
+
+  /** Those for the outcome. */
+  get entries(): readonly ConsoleEntry[] {
+    return this.#entries;
+  }
+
+  get isTruncated(): boolean {
+    return this.#isTruncated;
+  }
+
+  /** Takes an entry of a turn that runs. */
+  addLive(text: ConsoleText): void {
+    const entry = this.#take(text, false);
+    if (entry === undefined) return;
+    this.#tell(entry);
+    if (this.#isKept) this.#ofRunningTurn.push(entry);
+  }
+
+  /** Takes an entry of a turn that has ended. @param wasLive it was taken before */
+  add(text: ConsoleText, undone: boolean, wasLive: boolean): void {
+    if (wasLive) {
+      const live = this.#ofRunningTurn.shift();
+      if (live !== undefined) this.#entries.push({ ...live, undone });
+      return;
+    }
+    const entry = this.#take(text, undone);
+    if (entry === undefined) return;
+    this.#tell(entry);
+    if (this.#isKept) this.#entries.push(entry);
+  }
+
+  /** The turn is undone, and the execution goes on as if it had not been. */
+  forgetLive(): void {
+    this.#ofRunningTurn.length = 0;
+  }
+
+  #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
+    if (this.#isTruncated) return undefined;
+    const { text: line, ...rest } = consoleEntryOf(text);
+    this.#bytesLeft -= Buffer.byteLength(line);
+    this.#isTruncated = last || this.#bytesLeft < 0;
+    const shown = this.#isTruncated ? `${withoutBytes(line, Math.max(0, -this.#bytesLeft))}…` : line;
+    return { ...rest, text: shown, undone };
+  }
+}
+
+/** An entry as the kernel wrote it. Of a session that broke its engine it could be anything: then it is shown as it came. */
+export function consoleEntryOf(text: string): Omit<ConsoleEntry, "undone"> {
+  try {
+    const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
+    return { level, time, text: line };
+  } catch {
+    return { level: "error", time: Date.now(), text };
+  }
+}
+
+/** Cuts so many bytes off the end of a text, and what is left of a character that they were a part of. */
+function withoutBytes(text: string, count: number): string {
+  const bytes = Buffer.from(text);
+  return bytes
+    .subarray(0, bytes.length - count)
+    .toString()
+    .replace(/\ufffd$/, "");
+}

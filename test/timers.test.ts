@@ -1,0 +1,148 @@
+import { GuestError, type Session, StoppedError } from "@livescope/sdk";
+import { beforeEach, describe, expect, test } from "vitest";
+import { withServer } from "./support/server.js";
+
+const served = withServer();
+let session: Session;
+
+beforeEach(async () => {
+  session = await served.client.createSession();
+  await session.execute("const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms)); let log = []");
+  return () => session.delete();
+});
+
+describe("a timer", () => {
+  test("lets an execution wait, whose turns are counted", async () => {
+    const { value, usage } = await session.execute<number>("await sleep(5); await sleep(5); 42").execution();
+    expect(value).toBe(42);
+    expect(usage.turns).toBe(3);
+    expect(usage.wallTime).toBeGreaterThanOrEqual(10);
+  });
+
+  test("runs in the order of its time, then of its start, and gets its arguments", async () => {
+    const order = await session.execute(`
+      for (const [ms, name] of [[20, "c"], [5, "a"], [20, "d"], [6, "b"]]) setTimeout((...args) => log.push(args.join("")), ms, name, ms);
+      await sleep(30);
+      log.join()`);
+    expect(order).toBe("a5,b6,c20,d20");
+  });
+
+  test("can be cleared, also by itself, and repeats until it is", async () => {
+    const answer = await session.execute(`
+      const gone = setTimeout(() => log.push("never"), 1);
+      clearTimeout(gone);
+      clearTimeout(gone); clearTimeout(undefined); clearTimeout({}); clearInterval(12345);
+      let n = 0;
+      await new Promise((resolve) => {
+        const ticking = setInterval(() => {
+          log.push(++n);
+          if (n < 3) return;
+          clearInterval(ticking);
+          setTimeout(resolve, 20);
+        }, 1);
+      });
+      log.join()`);
+    expect(answer).toBe("1,2,3");
+  });
+
+  test("takes what is no delay for the shortest one, and refuses what is no function", async () => {
+    expect(
+      await session.execute(`
+        for (const delay of [undefined, -1, NaN, "x", 2 ** 31, null, {}]) setTimeout(() => log.push(String(delay)), delay);
+        await sleep(5);
+        log.length`),
+    ).toBe(7);
+    await expect(session.execute("setTimeout('code', 1)").execution()).rejects.toMatchObject({
+      guestName: "TypeError",
+    });
+  });
+
+  test("left behind by an execution runs in the next one, and not between", async () => {
+    await session.execute("setTimeout(() => log.push('late'), 1); 0");
+    await new Promise((resolve) => setTimeout(resolve, 30));
+    expect(await session.execute("log.join()")).toBe("late");
+  });
+
+  test("keeps its heap in order whatever is cleared", async () => {
+    const answer = await session.execute(`
+      const ids = [];
+      let seed = 7;
+      const random = (n) => (seed = (seed * 16807) % 2147483647) % n;
+      const due = [];
+      for (let i = 0; i < 300; i++) { const ms = 1 + random(40); ids.push(setTimeout(() => due.push([i, ms]), ms)); }
+      let cleared = 0;
+      for (const id of ids) if (random(3) === 0) { clearTimeout(id); cleared++ }
+      await sleep(60);
+      // Of two timers the one that was started first, with no longer a delay, is called first.
+      const inOrder = due.every(([i, ms], at) => due.slice(at).every(([j, other]) => j >= i || other > ms));
+      [due.length + cleared, inOrder]`);
+    expect(answer).toEqual([300, true]);
+  });
+});
+
+describe("executions of one session", () => {
+  test("overlap at their awaits", async () => {
+    const slow = session.execute("log.push('slow begins'); await sleep(30); log.push('slow ends'); log.join()");
+    const quick = session.execute("log.push('quick'); 0");
+    await quick;
+    expect(await slow).toBe("slow begins,quick,slow ends");
+  });
+
+  test("may wait for each other", async () => {
+    const waiting = session.execute("await new Promise((resolve) => { globalThis.answer = resolve })");
+    const answering = session.execute("answer('from another'); 1");
+    expect(await Promise.all([waiting, answering])).toEqual(["from another", 1]);
+  });
+
+  test("that can never settle say so at once, all of them", async () => {
+    const never = () => session.execute("await new Promise(() => {})");
+    const all = await Promise.allSettled([never(), never()]);
+    expect(all.map((each) => each.status === "rejected" && each.reason.phase)).toEqual(["DEADLOCK", "DEADLOCK"]);
+    const timed = await session
+      .execute("setTimeout(() => 1, 20); new Promise(() => {})")
+      .execution()
+      .catch((error) => error);
+    expect(timed).toBeInstanceOf(GuestError);
+    expect((timed as GuestError).usage.turns).toBe(2);
+  });
+
+  test("that wait when their time is up end there, and nothing of them runs on", async () => {
+    await session.execute("let n = 1");
+    const waits = session.execute("n = 2; try { await sleep(100); n = 3 } finally { n = 4 }", { timeout: 30 });
+    const error = await waits.execution().catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(StoppedError);
+    expect(error).toMatchObject({ reason: "TIMEOUT", undone: false });
+    expect(await session.execute("await sleep(150); n")).toBe(2);
+  });
+
+  test("that loop in a timer are undone to before that timer, and others go on", async () => {
+    await session.execute("let n = 1");
+    const other = session.execute("await sleep(400); n");
+    const loops = session.execute("n = 2; await new Promise(() => setTimeout(() => { n = 3; for (;;); }, 5))", {
+      timeout: 100,
+    });
+    const error = await loops.execution().catch((thrown) => thrown);
+    expect(error).toMatchObject({ reason: "TIMEOUT", undone: true });
+    expect(await other).toBe(2);
+  });
+
+  test("leave a session that is still even if a timer of theirs can never run", async () => {
+    await session.execute("let n = 1; setTimeout(() => { n = 2; for (;;); }, 1); 0", { limits: { cpuTime: 100 } });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    const limited = await served.client.createSession({ limits: { cpuTime: 100 } });
+    await limited.execute("let n = 1; setTimeout(() => { n = 2; for (;;); }, 1); 0");
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    expect(await limited.execute("n")).toBe(1);
+    expect(await limited.execute("n")).toBe(1);
+  });
+
+  test("are cancelled one by one", async () => {
+    const abort = new AbortController();
+    const cancelled = session.execute("await sleep(10_000); 1", { signal: abort.signal });
+    const kept = session.execute("await sleep(50); 2");
+    await session.execute("0");
+    abort.abort(new Error("enough"));
+    await expect(cancelled).rejects.toThrow("enough");
+    expect(await kept).toBe(2);
+  });
+});
