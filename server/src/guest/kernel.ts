@@ -56,7 +56,7 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
+import { dropTimer, dropTimersOf, fireTimer, untilNextTimer } from "./timers.js";
 
 type Inspection = typeof import("./library/inspect-properties.js");
 
@@ -84,7 +84,6 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installProxies();
   installRandom();
   installConsole(runningExecution);
-  installTimers();
   installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");

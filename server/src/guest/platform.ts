@@ -11,5 +11,6 @@ export function installPlatform(): void {
   defineLazyGlobals("text-encoding", ["TextEncoder", "TextDecoder"]);
   defineLazyGlobals("url", ["URL", "URLSearchParams"]);
   defineLazyGlobals("structured-clone", ["structuredClone"]);
+  defineLazyGlobals("timers", ["setTimeout", "setInterval", "clearTimeout", "clearInterval"]);
   defineLazyGlobals("microtask", ["queueMicrotask"]);
 }
