@@ -70,6 +70,7 @@ class OutcomeReader {
       phase: phase(exception.phase),
       thrown: this.#thrown(exception),
       cause: exception.cause && this.guestError(exception.cause),
+      errors: exception.errors.map((error) => this.guestError(error)),
     });
   }
 

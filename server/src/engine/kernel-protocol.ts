@@ -120,7 +120,9 @@ export type Effect =
   /** A client's function is called; the text is JSON of a `HostCallText`. `execution` is 0 where none owns the call. */
   | { readonly kind: "hostCall"; readonly execution: number; readonly text: string }
   /** Guest code holds a function no more that was passed as a value. */
-  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string };
+  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string }
+  /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
+  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string };
 
 /** What the kernel says of a host call. Values are `[arm, text]`. */
 export interface HostCallText {
@@ -294,6 +296,8 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
       return { kind: "hostCall", execution: subject, text };
     case 7:
       return { kind: "hostFunctionReleased", hostFunctionId: text };
+    case 8:
+      return { kind: "warning", execution: subject, more: detail, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

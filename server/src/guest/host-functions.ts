@@ -6,7 +6,7 @@
  * call is sent.
  */
 import { type Context, currentContext, enterContext } from "./contexts.js";
-import { type Encoder, encode, type Execution } from "./executions.js";
+import { type Encoder, type Execution, encode } from "./executions.js";
 import { apply, construct, defineProperty, SafeMap, stringify } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { randomId } from "./random.js";

@@ -7,6 +7,9 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
+const PROMISE_STATE = 6;
+const PROMISE_RESULT = 7;
+const CLASS_OF = 8;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -20,6 +23,7 @@ export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
 const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
+const CONTEXT_OWNER = 15;
 export const INPUT = 16;
 export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
@@ -54,6 +58,21 @@ export function isPromise(value: unknown): boolean {
   return dispatch(IS_PROMISE, value) === true;
 }
 
+/** 0: pending, 1: fulfilled, 2: rejected, -1: no promise of the engine's. Runs no guest code. */
+export function promiseState(value: unknown): number {
+  return dispatch(PROMISE_STATE, value) as number;
+}
+
+/** What a promise that has settled was fulfilled with, or rejected; it does not count as handled by that. */
+export function promiseResult(promise: object): unknown {
+  return dispatch(PROMISE_RESULT, promise);
+}
+
+/** The engine's own class of an object, one of `ClassId` or another; runs no guest code. */
+export function classOf(object: object): number {
+  return dispatch(CLASS_OF, object) as number;
+}
+
 /** Bytes of a text in UTF-8. */
 export function byteLength(text: string): number {
   return dispatch(BYTE_LENGTH, text) as number;
@@ -72,6 +91,11 @@ export function loadLibrary(name: string): unknown {
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */
 export function setCurrentExecution(execution: number): void {
   cells[CURRENT_EXECUTION] = execution;
+}
+
+/** Tells the host whose code runs, even if that has its outcome; 0 for nobody's. */
+export function setContextOwner(execution: number): void {
+  cells[CONTEXT_OWNER] = execution;
 }
 
 /** Changes whenever the host has put new entropy into the cells. */

@@ -22,9 +22,13 @@ export const dateNow = Date.now;
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
 /** Turns a method into a function that takes `this` first. */
-function uncurried<F>(method: AnyFunction): F {
+export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
+
+// The engine compiles `${a} b` to a call of this method: if guest code could replace it, it would read and write what the
+// kernel puts together.
+defineProperty(String.prototype, "concat", { writable: false, configurable: false });
 
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
@@ -39,7 +43,24 @@ export const symbolToString = uncurried<(value: symbol) => string>(Symbol.protot
 export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
 export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
 export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
-export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
+const FLAGS = "dgimsuvy";
+const flagGetters = [
+  "hasIndices",
+  "global",
+  "ignoreCase",
+  "multiline",
+  "dotAll",
+  "unicode",
+  "unicodeSets",
+  "sticky",
+].map((name) => getter(RegExp.prototype, name));
+/** The getter `flags` would ask for each of them by name, and find what guest code put there. */
+export function regexpFlags(value: object): string {
+  let flags = "";
+  for (let i = 0; i < FLAGS.length; i++)
+    if (apply(flagGetters[i] as AnyFunction, value, []) === true) flags += FLAGS[i];
+  return flags;
+}
 export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
 export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
 export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(
@@ -54,6 +75,24 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
+export const { toStringTag } = Symbol;
+const viewPrototype = DataView.prototype;
+/** What the library `inspect` alone needs, as it comes: each is made into a function there. */
+export const natives = {
+  charCodeAt: String.prototype.charCodeAt,
+  functionToString: Function.prototype.toString,
+  numberOf: Number.prototype.valueOf,
+  stringOf: String.prototype.valueOf,
+  booleanOf: Boolean.prototype.valueOf,
+  bigintOf: BigInt.prototype.valueOf,
+  symbolOf: Symbol.prototype.valueOf,
+  viewLength: getter(viewPrototype, "byteLength"),
+  viewOffset: getter(viewPrototype, "byteOffset"),
+  viewBuffer: getter(viewPrototype, "buffer"),
+  parseFloat,
+  Uint8Array,
+} as const;
+
 const reject = Promise.reject;
 /** A promise rejected with this. */
 export function rejectedPromise(error: unknown): Promise<never> {
@@ -65,6 +104,7 @@ export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
+export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
 

@@ -241,6 +241,11 @@ describe("guest code that breaks its own realm", () => {
     ["JSON's functions", "JSON.parse = JSON.stringify = () => { throw 1 }; [1]", "[1]"],
     ["Object.prototype.toJSON", "Object.prototype.toJSON = () => 'hijacked'; ({ a: [1] })", '{"a":[1]}'],
     ["String.prototype", "String.prototype.slice = String.prototype.indexOf = null; 'x'", '"x"'],
+    [
+      "String.prototype.concat, which template literals are made of",
+      "String.prototype.concat = () => 'hijacked'; eval('`$' + '{[1]}`')",
+      '"1"',
+    ],
     ["Array.prototype", "Array.prototype.push = Array.prototype.join = null; [1, 2]", "[1,2]"],
     [
       "index setters",

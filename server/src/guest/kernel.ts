@@ -3,8 +3,9 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
-import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { enterContext, rootContext } from "./contexts.js";
 import { addCredit, installEmit } from "./emissions.js";
+import { describeRejection } from "./errors.js";
 import {
   abandon,
   beginExecution,
@@ -16,6 +17,8 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
+import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -25,8 +28,6 @@ import {
   type PendingCall,
   passedFunction,
 } from "./host-functions.js";
-import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import {
   apply,
   construct,
@@ -58,8 +59,6 @@ import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, untilNextTimer } from "./timers.js";
 
-type Inspection = typeof import("./library/inspect-properties.js");
-
 const NativePromise = Promise;
 
 /** More inputs are waiting: what is pending now may still go on. */
@@ -76,14 +75,14 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole(runningExecution);
+  installConsole();
   installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
@@ -91,7 +90,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare];
+  return [enter, flush, declare, warnOfRejection];
 }
 
 function enter(text: string): void {
@@ -149,6 +148,16 @@ function drop(number: number): void {
   dropTimersOf(execution);
   dropCallsOf(execution);
   abandon(execution);
+}
+
+/**
+ * Called before `flush` for a promise that was rejected and that nobody handles.
+ *
+ * @param execution number of the one that ran when it was rejected; 0: none
+ * @param more how many more there were that are not told
+ */
+function warnOfRejection(reason: unknown, execution: number, more: number): void {
+  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
@@ -303,16 +312,18 @@ function readError(field: string): unknown {
   return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
+/** The exports of library/inspect-properties.ts. */
+interface InspectPropertiesLibrary {
+  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
+}
+
 function inspectValue(): void {
   const handle = readOptionalText();
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const answer = (library("inspect-properties") as Inspection).describeProperties(
-    handle === undefined ? globalObject : valueOfHandle(handle),
-    path,
-    most,
-  );
+  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
+  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);
 }

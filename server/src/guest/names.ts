@@ -11,11 +11,11 @@ import {
   SafeWeakSet,
 } from "./intrinsics.js";
 
-/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
-export const constantGetters = new SafeWeakSet<() => unknown>();
-
 /** The global object, whatever guest code makes of the name `globalThis`. */
 export const globalObject = globalThis as unknown as Record<string, unknown>;
+
+/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
+export const constantGetters = new SafeWeakSet<() => unknown>();
 
 let bindings: object | undefined;
 

@@ -38,6 +38,7 @@ export const EffectKind = {
   EMITTED: 5,
   HOST_CALL: 6,
   HOST_FUNCTION_RELEASED: 7,
+  WARNING: 8,
 } as const;
 
 /** Why an input was refused before any guest code ran. */

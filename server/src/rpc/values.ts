@@ -84,7 +84,7 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
     outcome: outcomeMessage(outcome.result, encoding),
     console: outcome.console.map(consoleMessage),
     consoleTruncated: outcome.consoleTruncated,
-    warnings: [],
+    warnings: outcome.warnings.map(({ message, frame }) => ({ message, frame })),
     usage: {
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),
@@ -129,7 +129,7 @@ const PHASES = {
 } as const;
 
 function exceptionMessage(exception: domain.GuestException): Exception {
-  const { name, message, stack, frames, phase, cause, thrown } = exception;
+  const { name, message, stack, frames, phase, cause, errors, thrown } = exception;
   return {
     name,
     message,
@@ -137,6 +137,7 @@ function exceptionMessage(exception: domain.GuestException): Exception {
     frames: [...frames],
     phase: phase === undefined ? ExceptionPhase.UNSPECIFIED : PHASES[phase],
     cause: cause === undefined ? undefined : exceptionMessage(cause),
+    errors: errors.map(exceptionMessage),
     thrown: thrown === undefined ? undefined : { kind: { $case: "data", value: thrown } },
   };
 }
@@ -155,7 +156,7 @@ export function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
     text: entry.text,
     args: [],
     time: new Date(entry.time),
-    frame: undefined,
+    frame: entry.frame,
     undone: entry.undone,
   };
 }

@@ -1,6 +1,6 @@
 /** The console of one execution: its entries, at most so many bytes of them, told as they come and kept for the outcome. */
 import type { ConsoleText } from "../engine/engine.js";
-import type { ConsoleEntry } from "./outcome.js";
+import { type ConsoleEntry, consoleEntryOf } from "./outcome.js";
 
 export class LiveConsole {
   readonly #tell: (entry: ConsoleEntry) => void;
@@ -59,21 +59,12 @@ export class LiveConsole {
 
   #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
     if (this.#isTruncated) return undefined;
-    const { text: line, ...rest } = consoleEntryOf(text);
+    const entry = consoleEntryOf(text, undone);
+    const { text: line } = entry;
     this.#bytesLeft -= Buffer.byteLength(line);
     this.#isTruncated = last || this.#bytesLeft < 0;
     const shown = this.#isTruncated ? `${withoutBytes(line, Math.max(0, -this.#bytesLeft))}…` : line;
-    return { ...rest, text: shown, undone };
-  }
-}
-
-/** An entry as the kernel wrote it. Of a session that broke its engine it could be anything: then it is shown as it came. */
-export function consoleEntryOf(text: string): Omit<ConsoleEntry, "undone"> {
-  try {
-    const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
-    return { level, time, text: line };
-  } catch {
-    return { level: "error", time: Date.now(), text };
+    return { ...entry, text: shown };
   }
 }
 

@@ -29,6 +29,8 @@ export interface GuestException {
   readonly frames: readonly Frame[];
   readonly phase?: ExceptionPhase;
   readonly cause?: GuestException;
+  /** Of an AggregateError. */
+  readonly errors: readonly GuestException[];
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
 }
@@ -40,8 +42,35 @@ export interface ConsoleEntry {
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** Where the method was called; of warnings and errors only. */
+  readonly frame?: Frame;
   /** The turn that wrote it was undone. */
   readonly undone: boolean;
+}
+
+/** What is no error but is seldom meant. */
+export interface Warning {
+  readonly message: string;
+  readonly frame?: Frame;
+}
+
+/**
+ * @param text of one entry, as the guest's console wrote it. Of a session that broke its engine it could be anything: then it
+ *   is shown as it came
+ */
+export function consoleEntryOf(text: string, undone: boolean): ConsoleEntry {
+  try {
+    return readConsoleEntry(text, undone);
+  } catch {
+    return { level: "error", time: Date.now(), text, undone };
+  }
+}
+
+function readConsoleEntry(text: string, undone: boolean): ConsoleEntry {
+  const entry = JSON.parse(text) as Pick<ConsoleEntry, "level" | "time" | "text"> & { readonly caller?: string };
+  const frame = entry.caller === undefined ? undefined : innermostFrame(entry.caller);
+  const { level, time } = entry;
+  return { level, time, text: entry.text, ...(frame === undefined ? {} : { frame }), undone };
 }
 
 export interface Usage {
@@ -67,6 +96,7 @@ export interface Outcome {
     | { readonly kind: "stopped"; readonly reason: StopReason; readonly message: string };
   readonly console: readonly ConsoleEntry[];
   readonly consoleTruncated: boolean;
+  readonly warnings: readonly Warning[];
   readonly usage: Usage;
   readonly undone: boolean;
 }
@@ -93,6 +123,7 @@ interface ThrownText {
   readonly message: string;
   readonly stack: string;
   readonly cause?: ThrownText;
+  readonly errors?: readonly ThrownText[];
   readonly thrown?: string;
 }
 
@@ -106,11 +137,21 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     name: thrown.name,
     message: thrown.message,
     stack: lines.join("\n"),
-    frames: lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf),
+    frames: framesOf(lines),
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
+    errors: (thrown.errors ?? []).map((error) => describe(error)),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
   };
+}
+
+/** The innermost frame of a guest's stack; undefined where it has none. */
+export function innermostFrame(stack: string): Frame | undefined {
+  return framesOf(guestLines(stack).slice(0, 1))[0];
+}
+
+function framesOf(lines: readonly string[]): Frame[] {
+  return lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf);
 }
 
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */

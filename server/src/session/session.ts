@@ -10,14 +10,16 @@ import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { consoleEntryOf } from "./live-console.js";
-import type { Outcome } from "./outcome.js";
+import { consoleEntryOf, type Outcome } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import { nameOf, warningsOf } from "./warnings.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+/** Executions that can still be named when a promise of theirs is rejected after they ended. */
+const NAMES_KEPT = 100;
 
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
@@ -48,6 +50,8 @@ export class Session implements HostFunctionsHost {
   /** Executions without an outcome, by their number. */
   readonly #open = new Map<number, RunningExecution>();
   readonly #openById = new Map<string, RunningExecution>();
+  /** Ids of the newest executions by their number: the kernel knows numbers only. */
+  readonly #executionNames = new Map<number, string>();
   readonly #asks = new Set<(error: SessionError) => void>();
   readonly #watchers = new Watchers();
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
@@ -211,6 +215,8 @@ export class Session implements HostFunctionsHost {
       );
     }
     this.#open.set(number, execution);
+    this.#executionNames.set(number, execution.executionId);
+    this.#executionNames.delete(number - NAMES_KEPT);
     this.#openById.set(execution.executionId, execution);
     const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
     const first = this.#input(number, () => execution.begin(), start);
@@ -295,6 +301,8 @@ export class Session implements HostFunctionsHost {
     const payer = this.#open.get(owner || result.owner);
     payer?.account(result);
     for (const [i, entry] of result.console.entries()) this.#log(entry, i < result.told);
+    // Those of an execution that ends in this turn belong to it.
+    for (const effect of result.effects) if (effect.kind === "warning") this.#warn(effect);
     for (const effect of result.effects) this.#apply(effect);
     const stopping = this.#stopping;
     this.#stopping = undefined;
@@ -317,7 +325,20 @@ export class Session implements HostFunctionsHost {
 
   /** A timer wrote it that an execution left behind: only who watches the session may see it. */
   #logUnowned(entry: ConsoleText): void {
-    if (!this.#watchers.isEmpty) this.#watchers.console("", { ...consoleEntryOf(entry.text), undone: false });
+    if (!this.#watchers.isEmpty) this.#watchers.console("", consoleEntryOf(entry.text, false));
+  }
+
+  /** Who has ended is named to all that are in flight. */
+  #warn(effect: Effect & { kind: "warning" }): void {
+    const own = this.#open.get(effect.execution);
+    const whose = own === undefined ? nameOf(effect.execution, this.#executionNames) : undefined;
+    try {
+      for (const warning of warningsOf(effect, whose)) {
+        for (const execution of own === undefined ? this.#open.values() : [own]) execution.warn(warning);
+      }
+    } catch {
+      // The text of a session that broke its engine could be anything.
+    }
   }
 
   #apply(effect: Effect): void {
@@ -326,7 +347,7 @@ export class Session implements HostFunctionsHost {
       if (effect.kind === "hostCall") {
         this.hostFunctions.call(execution?.number ?? 0, JSON.parse(effect.text) as HostCallText);
       } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
-      else if (effect.kind === "answer" || execution === undefined) return;
+      else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
       else if (effect.kind === "emitted") execution.emit(effect);
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));

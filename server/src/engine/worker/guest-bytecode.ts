@@ -1,6 +1,6 @@
 /** Compiles the kernel and its libraries, in an instance of the engine that is dropped afterwards. */
-import { KERNEL_FILENAME, NO_HOST } from "./boot.js";
-import { EVAL_COMPILE_ONLY, EVAL_GLOBAL, EngineAbort, Instance } from "./instance.js";
+import { KERNEL_FILENAME } from "./boot.js";
+import { EngineAbort, EVAL_COMPILE_ONLY, EVAL_GLOBAL, IDLE_HOST, Instance } from "./instance.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
 /** `JS_STRIP_SOURCE | JS_STRIP_DEBUG`: functions look like native ones, and no session carries their text or their lines. */
@@ -11,7 +11,7 @@ const RUNTIME_STRUCT_WORDS = 128;
 /** @returns the bytecode of each source, for `Instance.runBytecode` of the same engine build */
 export function compileGuest(modules: EngineModules, sources: ReadonlyMap<string, string>): Map<string, Uint8Array> {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: MAXIMUM_PAGES, shared: true });
-  const instance = Instance.boot(modules, memory, NO_HOST);
+  const instance = Instance.boot(modules, memory, IDLE_HOST);
   const engine = instance.exports;
   const runtime = engine.QTS_NewRuntime();
   const stripFlags = findStripFlags(instance, runtime);

@@ -6,7 +6,8 @@
  * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
  */
 import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
-import type { EngineModules } from "./wasm-module.js";
+import { rejectionCallback } from "./rejection-callback.js";
+import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
 export interface InstanceHost {
@@ -14,6 +15,8 @@ export interface InstanceHost {
   dispatch(argc: number, argv: number): number;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
+  /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
+  readonly onRejection: WebAssembly.ExportValue;
 }
 
 /** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
@@ -30,6 +33,13 @@ const TAG_EXCEPTION = 6n;
 
 const EINVAL = 28;
 const WASI_ERRNO_BADF = 8;
+
+/** For instances that run nothing of guests. */
+export const IDLE_HOST: InstanceHost = {
+  dispatch: () => 0,
+  shouldInterrupt: () => false,
+  onRejection: rejectionCallback(() => undefined),
+};
 
 interface RawExports {
   readonly malloc: (size: number) => number;
@@ -62,6 +72,7 @@ interface RawExports {
   ) => number;
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
+  readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
   readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
   readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
@@ -81,6 +92,8 @@ export class Instance {
   readonly exports: RawExports;
   /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
   outOfMemory = false;
+  /** Where the callback stands in the function table; a session keeps the index, so it is the same in every instance. */
+  readonly rejectionCallbackIndex: number;
   readonly #memory: WebAssembly.Memory;
   #bytes: Buffer;
   #words: Int32Array;
@@ -94,8 +107,12 @@ export class Instance {
     this.#memory = memory;
     this.#bytes = Buffer.from(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
-    const instance = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
-    this.exports = named(instance.exports, names);
+    const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
+    this.exports = named(exports, names);
+    const table = exports[TABLE_EXPORT] as WebAssembly.Table;
+    // The table that an instance begins with is always the same, so in all of them the callback has the same index.
+    this.rejectionCallbackIndex = table.grow(1);
+    table.set(this.rejectionCallbackIndex, host.onRejection);
   }
 
   /** Starts the engine in a fresh memory: the constructor and data segments run. */
@@ -287,7 +304,7 @@ export class OutOfGuestMemory extends Error {
 const CONSTRUCTOR_EXPORT = "u";
 
 function named(exports: WebAssembly.Exports, names: ReadonlyMap<string, string>): RawExports {
-  const byName: Record<string, WebAssembly.ExportValue | undefined> = { constructor_: exports[CONSTRUCTOR_EXPORT] };
+  const byName: WebAssembly.Exports = { constructor_: exports[CONSTRUCTOR_EXPORT] };
   for (const [name, minified] of names) byName[name] = exports[minified];
   return byName as unknown as RawExports;
 }

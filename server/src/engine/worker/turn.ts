@@ -21,10 +21,23 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { classIdOf } from "./object-classes.js";
+import { rejectionCallback } from "./rejection-callback.js";
+import { UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  PROMISE_STATE: 6,
+  PROMISE_RESULT: 7,
+  CLASS_OF: 8,
+} as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -77,6 +90,7 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #rejections: UnhandledRejections;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -96,6 +110,7 @@ export class TurnRunner implements InstanceHost {
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -204,6 +219,7 @@ export class TurnRunner implements InstanceHost {
     this.#sources = request.sources;
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
+    this.#rejections.clear();
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
@@ -238,6 +254,7 @@ export class TurnRunner implements InstanceHost {
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
+    this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
     const effects = readEffects(instance, cells, instance.readString(context, flushed));
     this.#free(instance, flushed);
@@ -260,6 +277,15 @@ export class TurnRunner implements InstanceHost {
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
     return this.#checked(instance, result);
+  }
+
+  #warnOfRejection(instance: Instance, reason: number, execution: number, more: number): void {
+    const engine = instance.exports;
+    const { context, argv, warnOfRejection } = this.#engine.baseImage.layout;
+    const numbers = [engine.QTS_NewFloat64(context, execution), engine.QTS_NewFloat64(context, more)];
+    instance.words.set([reason, ...numbers], argv >> 2);
+    const result = engine.QTS_Call(context, warnOfRejection, engine.QTS_GetUndefined(), 3, argv);
+    for (const value of [...numbers, this.#checked(instance, result)]) this.#free(instance, value);
   }
 
   #drainJobs(instance: Instance): void {
@@ -328,6 +354,10 @@ export class TurnRunner implements InstanceHost {
     return this.#stopped !== undefined;
   }
 
+  readonly onRejection = rejectionCallback((promise, reason, isHandled) => {
+    if (this.#instance !== undefined) this.#rejections.note(this.#instance, promise, reason, isHandled);
+  });
+
   dispatch(argc: number, argv: number): number {
     const instance = this.#instance;
     if (instance === undefined || argc < 1) return 0;
@@ -351,6 +381,12 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.PROMISE_STATE:
+        return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
+      case Ask.PROMISE_RESULT:
+        return engine.QTS_PromiseResult(context, argument(argv, 1));
+      case Ask.CLASS_OF:
+        return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
