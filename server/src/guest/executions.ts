@@ -1,9 +1,9 @@
 /** Executions, from their begin to the one outcome that each of them has. */
 import { type Context, enterContext } from "./contexts.js";
 import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
-import { describeThrown } from "./errors.js";
+import { description } from "./description.js";
 import { asGenerator } from "./generators.js";
-import { describeHandle, handleCount, retain } from "./handles.js";
+import { handleCount, retain } from "./handles.js";
 import { byteLength, isPromise, StopCause, stopTurn } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
@@ -178,7 +178,7 @@ function encodeAsJson(execution: Encoder, value: unknown, give: Give): void {
 function encodeAsHandle(execution: Encoder, value: unknown, give: Give): void {
   const id = execution.group === undefined ? "" : retain(value, execution.group);
   if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
-  give(Arm.HANDLE, describeHandle(value, id));
+  give(Arm.HANDLE, description().describeHandle(value, id));
 }
 
 /** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
@@ -208,5 +208,5 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, description().describeThrown(error));
 }

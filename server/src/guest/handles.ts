@@ -4,7 +4,6 @@
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
 
-import { className, inspect, typeName } from "./inspect.js";
 import { ownValue, SafeMap, stringify } from "./intrinsics.js";
 import { isProxy } from "./proxies.js";
 import { randomId } from "./random.js";
@@ -76,17 +75,4 @@ export function releaseAll(): number {
   byId.clear();
   groups.clear();
   return count;
-}
-
-/** JSON text of a `Handle` message; `id` is empty where no handle can live. */
-export function describeHandle(value: unknown, id: string): string {
-  const type = typeName(value);
-  const isObject = (typeof value === "object" && value !== null) || type === "function";
-  const name = isObject ? className(value as object) : "";
-  const arity = type === "function" && !isProxy(value as object) ? ownValue(value as object, "length") : 0;
-  return (
-    `{"handleId":"${id}","type":"${type}","className":${stringify(name)},` +
-    `"preview":${stringify(inspect(value, PREVIEW_LIMIT, 1))},` +
-    `"arity":${typeof arity === "number" && arity >= 0 && arity < 65_536 ? arity | 0 : 0}}`
-  );
 }

@@ -8,7 +8,6 @@ import { domExceptionText } from "./dom-exceptions.js";
 import { classOf } from "./host.js";
 import {
   ArrayPrototype,
-  bigintToString,
   ErrorPrototype,
   FunctionPrototype,
   getOwnPropertyDescriptor,
@@ -20,10 +19,8 @@ import {
   ownKeys,
   ownValue,
   slice,
-  symbolToString,
-  toLowerCase,
-  typedArrayTag,
 } from "./intrinsics.js";
+import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
 import { library } from "./libraries.js";
 import { isProxy } from "./proxies.js";
 

@@ -2,10 +2,9 @@
  * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
-import { installConsole } from "./console.js";
 import { enterContext, rootContext } from "./contexts.js";
 import { addCredit, installEmit } from "./emissions.js";
-import { describeRejection } from "./errors.js";
+import { description } from "./description.js";
 import {
   abandon,
   beginExecution,
@@ -57,7 +56,7 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { dropTimer, dropTimersOf, fireTimer, untilNextTimer } from "./timers.js";
+import { timers } from "./timers.js";
 
 const NativePromise = Promise;
 
@@ -82,7 +81,6 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole();
   installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
@@ -119,9 +117,9 @@ function run(kind: number, subject: number): void {
     case InputKind.CALL:
       return call(begin(subject));
     case InputKind.TIMER:
-      return fireTimer();
+      return timers()?.fireTimer();
     case InputKind.DROP_TIMER:
-      return dropTimer();
+      return timers()?.dropTimer();
     case InputKind.CREDIT:
       return addCredit(subject, readNumber());
     case InputKind.INSPECT:
@@ -145,7 +143,7 @@ function run(kind: number, subject: number): void {
 function drop(number: number): void {
   const execution = openExecution(number);
   if (execution === undefined) return;
-  dropTimersOf(execution);
+  timers()?.dropTimersOf(execution);
   dropCallsOf(execution);
   abandon(execution);
 }
@@ -157,12 +155,12 @@ function drop(number: number): void {
  * @param more how many more there were that are not told
  */
 function warnOfRejection(reason: unknown, execution: number, more: number): void {
-  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
+  emitEffect(EffectKind.WARNING, execution, more, description().describeRejection(reason));
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
 function flush(): string {
-  const timer = untilNextTimer();
+  const timer = timers()?.untilNextTimer() ?? -1;
   if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
   enterContext(rootContext);
   setNextTimer(timer);

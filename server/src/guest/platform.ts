@@ -1,7 +1,10 @@
 /** The names of the web platform that the realm has beside the language's own. */
 import { defineLazyGlobals } from "./libraries.js";
+// Nothing in the kernel uses it; but what it takes has to be taken now.
+import "./natives.js";
 
 export function installPlatform(): void {
+  defineLazyGlobals("console", ["console"]);
   defineLazyGlobals("base64", ["atob", "btoa"]);
   defineLazyGlobals("dom-exception", ["DOMException"]);
   defineLazyGlobals("events", ["Event", "CustomEvent", "EventTarget", "reportError"]);

@@ -1,6 +1,6 @@
 /** The methods of `console` beyond plain logging, and what they remember. */
 
-import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../../console.js";
+import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../console.js";
 import { runningExecution } from "../../contexts.js";
 import { openExecution } from "../../executions.js";
 import { currentStack } from "../../frames.js";
