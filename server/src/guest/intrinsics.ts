@@ -43,7 +43,7 @@ const reject = Promise.reject;
 export function rejectedPromise(error: unknown): Promise<never> {
   return apply(reject, KernelPromise, [error]) as Promise<never>;
 }
-const KernelPromise = Promise;
+export const KernelPromise = Promise;
 
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;

@@ -3,7 +3,7 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { enterContext, rootContext } from "./contexts.js";
-import { addCredit, installEmit } from "./emissions.js";
+import { loadedEmissions } from "./emissions.js";
 import { description } from "./description.js";
 import {
   abandon,
@@ -81,7 +81,6 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
@@ -121,7 +120,7 @@ function run(kind: number, subject: number): void {
     case InputKind.DROP_TIMER:
       return timers()?.dropTimer();
     case InputKind.CREDIT:
-      return addCredit(subject, readNumber());
+      return loadedEmissions()?.addCredit(subject, readNumber());
     case InputKind.INSPECT:
       return inspectValue();
     case InputKind.RELEASE:

@@ -48,3 +48,10 @@ export const bigintOf = BigInt.prototype.valueOf;
 export const symbolOf = Symbol.prototype.valueOf;
 export const parseFloatOf = parseFloat;
 export const BytesOf = Uint8Array;
+
+const syncPrototype = getPrototypeOf((function* () {})() as object) as object;
+const asyncPrototype = getPrototypeOf((async function* () {})() as object) as object;
+export const SyncGenerator = getPrototypeOf(syncPrototype) as object;
+export const AsyncGenerator = getPrototypeOf(asyncPrototype) as object;
+export const nextOfSync = (SyncGenerator as { next: () => IteratorResult<unknown> }).next;
+export const nextOfAsync = (AsyncGenerator as { next: () => Promise<IteratorResult<unknown>> }).next;

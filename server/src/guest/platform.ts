@@ -5,6 +5,7 @@ import "./natives.js";
 
 export function installPlatform(): void {
   defineLazyGlobals("console", ["console"]);
+  defineLazyGlobals("emissions", ["emit"]);
   defineLazyGlobals("base64", ["atob", "btoa"]);
   defineLazyGlobals("dom-exception", ["DOMException"]);
   defineLazyGlobals("events", ["Event", "CustomEvent", "EventTarget", "reportError"]);
