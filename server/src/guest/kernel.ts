@@ -18,15 +18,7 @@ import {
 } from "./executions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
-import {
-  answerCall,
-  areHostCallsOpen,
-  dropCallsOf,
-  errorOf,
-  exposeFunction,
-  type PendingCall,
-  passedFunction,
-} from "./host-functions.js";
+import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import {
   apply,
   construct,
@@ -40,6 +32,7 @@ import {
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
+import type { PendingCall } from "./library/host-functions.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -128,7 +121,7 @@ function run(kind: number, subject: number): void {
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
     case InputKind.EXPOSE:
-      for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
+      for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
       return undefined;
     case InputKind.HOST_RESULT:
       return takeHostResult();
@@ -143,7 +136,7 @@ function drop(number: number): void {
   const execution = openExecution(number);
   if (execution === undefined) return;
   timers()?.dropTimersOf(execution);
-  dropCallsOf(execution);
+  loadedHostFunctions()?.dropCallsOf(execution);
   abandon(execution);
 }
 
@@ -160,7 +153,7 @@ function warnOfRejection(reason: unknown, execution: number, more: number): void
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
 function flush(): string {
   const timer = timers()?.untilNextTimer() ?? -1;
-  if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
+  if (timer < 0 && !isMoreToCome && loadedHostFunctions()?.areHostCallsOpen() !== true) failOpen();
   enterContext(rootContext);
   setNextTimer(timer);
   setHandleCount(handleCount());
@@ -267,7 +260,7 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HOST_FUNCTION) return passedFunction(text, readText());
+  if (arm === Arm.HOST_FUNCTION) return hostFunctions().passedFunction(text, readText());
   if (arm === Arm.HANDLE) {
     if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
     return valueOfHandle(text);
@@ -297,7 +290,7 @@ function takeHostResult(): void {
       error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
-  answerCall(id, settle);
+  loadedHostFunctions()?.answerCall(id, settle);
 }
 
 /** What a client's function threw: a value, or an error with its cause. */
@@ -306,7 +299,7 @@ function readError(field: string): unknown {
   const name = readText();
   const message = readText();
   const hasCause = readNumber() === 1;
-  return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
+  return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
 /** The exports of library/inspect-properties.ts. */

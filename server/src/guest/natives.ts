@@ -55,3 +55,10 @@ export const SyncGenerator = getPrototypeOf(syncPrototype) as object;
 export const AsyncGenerator = getPrototypeOf(asyncPrototype) as object;
 export const nextOfSync = (SyncGenerator as { next: () => IteratorResult<unknown> }).next;
 export const nextOfAsync = (AsyncGenerator as { next: () => Promise<IteratorResult<unknown>> }).next;
+
+export const KernelWeakRef = WeakRef;
+export const KernelFinalizationRegistry = FinalizationRegistry;
+export const { deref } = WeakRef.prototype;
+export const { register } = FinalizationRegistry.prototype;
+/** In the order of their names in library/host-functions.ts. */
+export const errorClasses = [TypeError, RangeError, SyntaxError, ReferenceError, EvalError, URIError];
