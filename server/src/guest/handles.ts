@@ -4,8 +4,7 @@
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
 
-import { ownValue, SafeMap, stringify } from "./intrinsics.js";
-import { isProxy } from "./proxies.js";
+import { SafeMap, } from "./intrinsics.js";
 import { randomId } from "./random.js";
 
 interface Entry {
@@ -14,7 +13,7 @@ interface Entry {
   readonly group: string;
 }
 
-const PREVIEW_LIMIT = 120;
+const _PREVIEW_LIMIT = 120;
 
 const byId = new SafeMap<string, Entry>();
 const groups = new SafeMap<string, SafeMap<unknown, Entry>>();

@@ -53,7 +53,7 @@ export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
 
-function getter(proto: object, key: PropertyKey): AnyFunction {
+function _getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
 }
 
