@@ -12,7 +12,9 @@ import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "nod
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "acorn";
+import { simple } from "acorn-walk";
 import { build } from "esbuild";
+import MagicString from "magic-string";
 import { minify } from "terser";
 
 const source = fileURLToPath(new URL("./src/guest", import.meta.url));

@@ -19,7 +19,7 @@ const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: re
   session: { layers: ["engine"], packages: [] },
   engine: { layers: ["engine/worker"], packages: [] },
   "engine/worker": { layers: ["compile"], packages: [] },
-  compile: { layers: [], packages: ["acorn", "acorn-walk", "magic-string"] },
+  compile: { layers: [], packages: ["acorn", "acorn-walk", "amaro", "magic-string"] },
   // What is bundled into libraries; `#shared` is made by the build.
   guest: { layers: [], packages: ["#shared", "tr46", /^whatwg-url\/lib\//, /^@exodus\/bytes\//] },
 };

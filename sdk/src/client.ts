@@ -33,6 +33,10 @@ export interface CreateSessionOptions extends RequestOptions {
   readonly idleTtl?: number | undefined;
   /** Values to write to the global object, before the setup runs: JSON data, Uint8Arrays and undefined. */
   readonly globals?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Texts of modules by the name that `import` gives, also to the setup. Those whose name ends in `.ts` are TypeScript.
+   */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
   /** JavaScript to run before the session is handed out. If it throws there is no session. */
   readonly setup?: string | undefined;
   /**
@@ -123,6 +127,7 @@ export class Livescope implements AsyncDisposable {
       limits: options.limits && writeLimits(options.limits),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
       globals: encodeValues(options.globals, "globals"),
+      modules: new Map(Object.entries(options.modules ?? {})),
       setup: options.setup ?? "",
       requestId: options.requestId ?? randomUUID(),
     });

@@ -3,7 +3,9 @@ import {
   CallRequest,
   Encoding,
   ExecuteRequest,
+  Language,
   SandboxServiceService,
+  SourceType,
   type Execution as WireExecution,
 } from "@livescope/proto";
 import { LivescopeError, traceToCaller } from "./errors.js";
@@ -55,7 +57,10 @@ export class Executor {
         sessionId: this.#session?.id,
         code,
         filename: options.filename ?? "",
+        language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
+        sourceType: options.sourceType === "module" ? SourceType.MODULE : SourceType.UNSPECIFIED,
         bindings: encodeValues(options.bindings, "bindings"),
+        modules: new Map(Object.entries(options.modules ?? {})),
         encoding,
       }),
     );

@@ -46,6 +46,21 @@ export interface ExecuteOptions extends CallOptions {
   readonly bindings?: Readonly<Record<string, unknown>> | undefined;
   /** What stack traces call the source. Left out: a name that the server makes. */
   readonly filename?: string | undefined;
+  /**
+   * What the source is written in. Of TypeScript the types are taken out and positions stay; they are not checked, and what
+   * would have to become code, such as an enum, does not parse. Left out: JavaScript.
+   */
+  readonly language?: "javascript" | "typescript" | undefined;
+  /**
+   * How the source is evaluated. A module's name is `filename`, which later imports lead to; what comes out is its namespace.
+   * Bindings are for scripts alone. Left out: a script, as at a console.
+   */
+  readonly sourceType?: "script" | "module" | undefined;
+  /**
+   * Texts of modules by the name that `import` gives; they are added to the session first and stay. Those whose name ends in
+   * `.ts` are TypeScript. A name that the session has already for another text is an {@link InvalidRequestError}.
+   */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of looking at a value without running guest code. */

@@ -3,11 +3,14 @@
  * the texts that they measure in UTF-16 units. Value texts are passed through, never parsed.
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
+import { moduleName } from "./worker/specifiers.js";
 
-/** How a value travels into a session. `json` must hold no NUL. */
+/** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handleId: string }
   | { readonly kind: "hostFunction"; readonly hostFunctionId: string; readonly name: string };
 
@@ -20,7 +23,13 @@ export type Command =
       readonly kind: "execute";
       readonly code: string;
       readonly filename: string;
+      /** Left out: JavaScript. */
+      readonly isTypeScript?: boolean;
+      /** Left out: as a script. Neither a module nor its name holds NUL. */
+      readonly isModule?: boolean;
       readonly bindings: ReadonlyMap<string, InputValue>;
+      /** Texts of modules to add first, by name. Neither holds NUL. */
+      readonly modules?: ReadonlyMap<string, string>;
     }
   | {
       readonly kind: "call";
@@ -61,6 +70,7 @@ export type TurnInput =
       readonly handleIds: readonly string[];
     }
   | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> }
+  | { readonly kind: "addModules"; readonly modules: ReadonlyMap<string, string> }
   /** The timer that is due next is called. */
   | { readonly kind: "timer" }
   /** The timer that is due next is taken away. */
@@ -98,39 +108,34 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "moduleExists";
+
+/** A value on its way out of a session. */
+export type EncodedValue =
+  | { readonly arm: "undefined" | "json" | "handle" | "graph"; readonly text: string }
+  | { readonly arm: "bytes"; readonly bytes: Uint8Array };
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
-  | {
-      readonly kind: "value";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
+  | ({ readonly kind: "value"; readonly execution: number } & EncodedValue)
+  | ({ readonly kind: "emitted"; readonly execution: number } & EncodedValue)
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
-  | {
-      readonly kind: "emitted";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
   | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string }
-  /** A client's function is called; the text is JSON of a `HostCallText`. `execution` is 0 where none owns the call. */
-  | { readonly kind: "hostCall"; readonly execution: number; readonly text: string }
+  /** A client's function is called. `execution` is 0 where none owns the call. */
+  | { readonly kind: "hostCall"; readonly execution: number; readonly call: HostCallText }
   /** Guest code holds a function no more that was passed as a value. */
   | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string }
   /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
   | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string };
 
-/** What the kernel says of a host call. Values are `[arm, text]`. */
+/** What the kernel says of a host call. */
 export interface HostCallText {
   readonly call: string;
   readonly name: string;
   /** Of a function passed as a value. */
   readonly id?: string;
-  readonly args: readonly (readonly [arm: number, text: string])[];
+  readonly args: readonly EncodedValue[];
 }
 
 const INPUT_KIND = {
@@ -145,13 +150,14 @@ const INPUT_KIND = {
   look: 9,
   expose: 10,
   hostResult: 11,
+  addModules: 12,
 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2, hostFunction: 5 } as const;
-const ARMS = ["undefined", "json", "handle"] as const;
+const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
+const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
+const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph", "moduleExists"] as const;
 
-/** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
+/** The input as the kernel reads it. A script does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
@@ -176,6 +182,9 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
       break;
     case "defineGlobals":
       writer.values(input.globals);
+      break;
+    case "addModules":
+      writer.modules(input.modules);
       break;
     case "credit":
       writer.number(input.credit);
@@ -207,6 +216,13 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
+    writer.modules(command.modules ?? new Map());
+    writer.number(command.isModule === true ? 1 : 0);
+    if (command.isModule === true) {
+      writer.number(command.isTypeScript === true ? 1 : 0);
+      writer.optionalText(moduleName(command.filename));
+      writer.optionalText(command.code);
+    }
     return;
   }
   writer.optionalText(command.handleId);
@@ -229,6 +245,7 @@ function writeException(writer: InputWriter, { thrown, name, message, cause }: H
 
 class InputWriter {
   readonly #numbers: number[] = [];
+  readonly #bytes: Uint8Array[] = [];
   #text = "";
 
   number(value: number): void {
@@ -242,11 +259,19 @@ class InputWriter {
 
   value(value: InputValue): void {
     this.number(ARM[value.kind]);
-    if (value.kind === "json") this.optionalText(value.text);
-    else if (value.kind === "handle") this.optionalText(value.handleId);
-    else if (value.kind === "hostFunction") {
-      this.optionalText(value.hostFunctionId);
-      this.optionalText(value.name);
+    switch (value.kind) {
+      case "json":
+      case "graph":
+        return this.optionalText(value.text);
+      case "handle":
+        return this.optionalText(value.handleId);
+      case "hostFunction":
+        this.optionalText(value.hostFunctionId);
+        return this.optionalText(value.name);
+      case "bytes":
+        this.optionalText(String(this.#bytes.length));
+        // Posting a part of a buffer posts all of it.
+        this.#bytes.push(new Uint8Array(value.bytes));
     }
   }
 
@@ -258,32 +283,50 @@ class InputWriter {
     }
   }
 
+  modules(texts: ReadonlyMap<string, string>): void {
+    this.number(texts.size);
+    for (const [name, text] of texts) {
+      this.optionalText(moduleName(name));
+      this.optionalText(text);
+    }
+  }
+
   finish(): EncodedInput {
-    return { numbers: this.#numbers, text: this.#text };
+    return { numbers: this.#numbers, text: this.#text, bytes: this.#bytes };
   }
 }
 
-/** The arm of a value by the kernel's number. */
-export function armOf(number: number): (typeof ARMS)[number] {
-  return ARMS[number] ?? "undefined";
+/**
+ * @param arm as the kernel numbers it
+ * @param text of the value; of bytes, their place
+ */
+export function encodedValue(arm: number, text: string, bytes: readonly Uint8Array[] = []): EncodedValue {
+  if (arm === ARM.bytes) return { arm: "bytes", bytes: bytes[Number(text)] ?? new Uint8Array() };
+  return { arm: ARMS[arm] ?? "undefined", text };
+}
+
+/** Values stand in the text as `[arm, text]`. */
+function hostCall(text: string, bytes: readonly Uint8Array[]): HostCallText {
+  const call = JSON.parse(text) as Omit<HostCallText, "args"> & { readonly args: readonly [number, string][] };
+  return { ...call, args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)) };
 }
 
 /** Effects in the order the kernel gave them. */
-export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
+export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[] {
   const effects: Effect[] = [];
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
     const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
-    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length)));
+    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length), bytes));
     at += length;
   }
   return effects;
 }
 
-function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
+function effectOf(kind: number, subject: number, detail: number, text: string, bytes: readonly Uint8Array[]): Effect {
   switch (kind) {
     case 1:
-      return { kind: "value", execution: subject, arm: armOf(detail), text };
+      return { kind: "value", execution: subject, ...encodedValue(detail, text, bytes) };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
@@ -291,9 +334,9 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
     case 4:
       return { kind: "answer", count: subject, text };
     case 5:
-      return { kind: "emitted", execution: subject, arm: armOf(detail), text };
+      return { kind: "emitted", execution: subject, ...encodedValue(detail, text, bytes) };
     case 6:
-      return { kind: "hostCall", execution: subject, text };
+      return { kind: "hostCall", execution: subject, call: hostCall(text, bytes) };
     case 7:
       return { kind: "hostFunctionReleased", hostFunctionId: text };
     case 8:

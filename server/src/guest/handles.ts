@@ -4,7 +4,7 @@
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
 
-import { SafeMap, } from "./intrinsics.js";
+import { SafeMap } from "./intrinsics.js";
 import { randomId } from "./random.js";
 
 interface Entry {

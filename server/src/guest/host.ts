@@ -10,6 +10,10 @@ const LOAD_LIBRARY = 5;
 const PROMISE_STATE = 6;
 const PROMISE_RESULT = 7;
 const CLASS_OF = 8;
+const TAKE_BYTES = 10;
+const KEEP_BYTES = 11;
+const TO_BASE64 = 12;
+const FROM_BASE64 = 13;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -28,8 +32,10 @@ export const INPUT = 16;
 export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
 const KEY = 144;
+const ANSWER = 152;
+const HAS_CONSTANTS = 153;
 
-type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
+type Dispatch = (ask: number, argument: unknown, detail?: unknown) => unknown;
 
 let dispatch: Dispatch;
 /** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
@@ -40,9 +46,20 @@ export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   cells = new Int32Array(buffer);
 }
 
-/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
-export function evaluateSource(index: number): Promise<{ value: unknown }> {
-  return dispatch(EVALUATE, index) as Promise<{ value: unknown }>;
+/** What an answer for a source is. Mirrored in engine/worker/source-evaluator.ts. */
+export const SourceAnswer = { PROMISE: 0, VALUE: 1, PREPARE: 2, THROWN: 3, UNPARSED: 4 } as const;
+
+/**
+ * Compiles and runs a source that came with the input; `sourceAnswer` then tells what came of it.
+ *
+ * @param mark of its file name; undefined until what it needs is prepared
+ */
+export function runSource(index: number, mark: string | undefined): unknown {
+  return mark === undefined ? dispatch(EVALUATE, index) : dispatch(EVALUATE, index, mark);
+}
+
+export function sourceAnswer(): number {
+  return cells[ANSWER] as number;
 }
 
 /**
@@ -88,6 +105,25 @@ export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
 }
 
+/** The bytes of this number that came with the input. */
+export function takeBytes(index: number): ArrayBuffer {
+  return dispatch(TAKE_BYTES, index) as ArrayBuffer;
+}
+
+/** Copies bytes out, to leave with the effects of the turn; gives their number among them. */
+export function keepBytes(buffer: ArrayBuffer): number {
+  return dispatch(KEEP_BYTES, buffer) as number;
+}
+
+export function toBase64(buffer: ArrayBuffer): string {
+  return dispatch(TO_BASE64, buffer) as string;
+}
+
+/** Undefined where the text is not base64. */
+export function fromBase64(text: string): ArrayBuffer | undefined {
+  return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
+}
+
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */
 export function setCurrentExecution(execution: number): void {
   cells[CURRENT_EXECUTION] = execution;
@@ -128,4 +164,9 @@ export function setTurnOwner(execution: number): void {
 
 export function setEffectCount(count: number): void {
   cells[EFFECT_COUNT] = count;
+}
+
+/** Tells the host that the session has constants; it compiles sources with `var` for them. */
+export function meetConstants(): void {
+  cells[HAS_CONSTANTS] = 1;
 }

@@ -20,8 +20,8 @@ import {
   ownValue,
   slice,
 } from "./intrinsics.js";
-import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
 import { library } from "./libraries.js";
+import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

@@ -10,9 +10,17 @@
 // biome-ignore lint/complexity/noBannedTypes: any guest function
 type AnyFunction = Function;
 
-export const { apply, construct, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } =
-  Reflect;
-export const { freeze, create } = Object;
+export const {
+  apply,
+  construct,
+  defineProperty,
+  deleteProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  ownKeys,
+  setPrototypeOf,
+} = Reflect;
+export const { freeze, create, keys: objectKeys } = Object;
 export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
@@ -26,10 +34,6 @@ export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
 
-// The engine compiles `${a} b` to a call of this method: if guest code could replace it, it would read and write what the
-// kernel puts together.
-defineProperty(String.prototype, "concat", { writable: false, configurable: false });
-
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
 export const isWellFormed = uncurried<(text: string) => boolean>(
@@ -38,6 +42,7 @@ export const isWellFormed = uncurried<(text: string) => boolean>(
 export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
 export const { toStringTag } = Symbol;
+
 const reject = Promise.reject;
 /** A promise rejected with this. */
 export function rejectedPromise(error: unknown): Promise<never> {
@@ -48,10 +53,12 @@ export const KernelPromise = Promise;
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
+export const SyntaxErrorPrototype = SyntaxError.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelSyntaxError = SyntaxError;
 
 function _getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
@@ -78,6 +85,11 @@ export function ownValue(object: object, key: PropertyKey): unknown {
   const descriptor = getOwnPropertyDescriptor(object, key);
   return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
 }
+
+/** The getter that reading a property would run, own or inherited; undefined where it would run none. */
+export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unknown>(
+  (Object.prototype as unknown as { __lookupGetter__: AnyFunction }).__lookupGetter__,
+);
 
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
 

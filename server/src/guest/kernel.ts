@@ -3,8 +3,8 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { enterContext, rootContext } from "./contexts.js";
-import { loadedEmissions } from "./emissions.js";
 import { description } from "./description.js";
+import { loadedEmissions } from "./emissions.js";
 import {
   abandon,
   beginExecution,
@@ -16,8 +16,9 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
+import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
+import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import {
   apply,
@@ -33,7 +34,9 @@ import {
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import type { PendingCall } from "./library/host-functions.js";
-import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { addModules, executeModule, serveModules } from "./modules.js";
+import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { BytesOf } from "./natives.js";
 import { installPlatform } from "./platform.js";
 import {
   Arm,
@@ -49,9 +52,8 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
 import { timers } from "./timers.js";
-
-const NativePromise = Promise;
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
@@ -67,11 +69,17 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @param importModule imports in the kernel's name, which only a function that is not stripped has
+ * @returns `[enter, flush, serveModules, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
-export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
+export function install(
+  dispatch: (ask: number, argument: unknown, detail?: unknown) => unknown,
+  cells: ArrayBuffer,
+  importModule: (name: string) => Promise<unknown>,
+): unknown[] {
   connectHost(dispatch, cells);
+  connectImports(importModule);
   installProxies();
   installRandom();
   installPlatform();
@@ -80,7 +88,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare, warnOfRejection];
+  return [enter, flush, serveModules, warnOfRejection];
 }
 
 function enter(text: string): void {
@@ -120,6 +128,8 @@ function run(kind: number, subject: number): void {
       return releaseHandles();
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
+    case InputKind.ADD_MODULES:
+      return addInputModules();
     case InputKind.EXPOSE:
       for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
       return undefined;
@@ -179,7 +189,9 @@ function execute(execution: Execution): void {
     }
     offerBindings(scope);
   }
-  let evaluation: Promise<{ value: unknown }>;
+  addInputModules();
+  if (executeModule(execution)) return;
+  let evaluation: Evaluation;
   try {
     evaluation = evaluateSource(source);
   } catch (error) {
@@ -187,10 +199,12 @@ function execute(execution: Execution): void {
   } finally {
     offerBindings(undefined);
   }
-  // Of this promise guest code never gets hold, and with a constructor of its own not even a broken
-  // Promise.prototype stands between its settling and the kernel.
-  defineProperty(evaluation, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
   void followEvaluation(execution, evaluation);
+}
+
+function addInputModules(): void {
+  const refused = addModules();
+  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
 }
 
 function call(execution: Execution): void {
@@ -260,15 +274,36 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HOST_FUNCTION) return hostFunctions().passedFunction(text, readText());
-  if (arm === Arm.HANDLE) {
-    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOfHandle(text);
+  switch (arm) {
+    case Arm.HANDLE:
+      return heldValue(text);
+    case Arm.HOST_FUNCTION:
+      return hostFunctions().passedFunction(text, readText());
+    case Arm.GRAPH:
+      return readGraph(text, field);
+    case Arm.BYTES:
+      return construct(BytesOf, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
+  }
+}
+
+function heldValue(handle: string): unknown {
+  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  return valueOfHandle(handle);
+}
+
+function readGraph(text: string, field: string): unknown {
+  const graph = graphCodec();
+  try {
+    return graph.decodeGraph(text);
+  } catch (error) {
+    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
+    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
+    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
   }
 }
 
@@ -286,8 +321,7 @@ function takeHostResult(): void {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     // The guest did nothing wrong, and waits.
-    const what =
-      error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
+    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
   loadedHostFunctions()?.answerCall(id, settle);

@@ -1,9 +1,11 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import { armOf, type Effect, type ExceptionPhase } from "../engine/kernel-protocol.js";
+import { type Effect, type EncodedValue, type ExceptionPhase, encodedValue } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handle: HandleDescription };
 
 export interface HandleDescription {
@@ -33,6 +35,8 @@ export interface GuestException {
   readonly errors: readonly GuestException[];
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
+  /** What was thrown, when it was no error and the caller asked for an encoding. */
+  readonly value?: Value;
 }
 
 export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
@@ -101,21 +105,20 @@ export interface Outcome {
   readonly undone: boolean;
 }
 
-/** The value of an effect. */
-export function encodedValue({ arm, text }: Effect & { kind: "value" | "emitted" }): Value {
-  switch (arm) {
+/** The value that left a session. */
+export function valueFrom(value: EncodedValue): Value {
+  switch (value.arm) {
     case "json":
-      return { kind: "json", text };
+      return { kind: "json", text: value.text };
+    case "graph":
+      return { kind: "graph", text: value.text };
+    case "bytes":
+      return { kind: "bytes", bytes: value.bytes };
     case "handle":
-      return { kind: "handle", handle: JSON.parse(text) as HandleDescription };
+      return { kind: "handle", handle: JSON.parse(value.text) as HandleDescription };
     default:
       return { kind: "undefined" };
   }
-}
-
-/** A value inside of a text of the kernel. @param arm as the kernel numbers them */
-export function decodedValue(arm: number, text: string): Value {
-  return encodedValue({ kind: "value", execution: 0, arm: armOf(arm), text });
 }
 
 interface ThrownText {
@@ -125,6 +128,7 @@ interface ThrownText {
   readonly cause?: ThrownText;
   readonly errors?: readonly ThrownText[];
   readonly thrown?: string;
+  readonly value?: readonly [arm: number, text: string];
 }
 
 export function exceptionOf(effect: Effect & { kind: "exception" }): GuestException {
@@ -142,6 +146,7 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
     errors: (thrown.errors ?? []).map((error) => describe(error)),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
+    ...(thrown.value === undefined ? {} : { value: valueFrom(encodedValue(...thrown.value)) }),
   };
 }
 

@@ -5,14 +5,7 @@ import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
 import { LiveConsole } from "./live-console.js";
-import {
-  type ConsoleEntry,
-  encodedValue,
-  exceptionOf,
-  type Outcome,
-  type StopReason,
-  type Warning,
-} from "./outcome.js";
+import { type ConsoleEntry, exceptionOf, type Outcome, type StopReason, valueFrom, type Warning } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
@@ -218,12 +211,12 @@ export class RunningExecution implements Execution {
   }
 
   emit(effect: Effect & { kind: "emitted" }): void {
-    this.#options.listener?.emitted?.(encodedValue(effect));
+    this.#options.listener?.emitted?.(valueFrom(effect));
   }
 
   /** The outcome that the kernel gave it. */
   outcomeOf(effect: Effect & { kind: "value" | "exception" }, memoryBytes: number): Outcome {
-    if (effect.kind === "value") return this.#ended({ kind: "value", value: encodedValue(effect) }, memoryBytes, false);
+    if (effect.kind === "value") return this.#ended({ kind: "value", value: valueFrom(effect) }, memoryBytes, false);
     return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, this.isAtomic);
   }
 

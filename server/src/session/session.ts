@@ -3,14 +3,14 @@
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
 import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
-import type { Effect, HostCallText, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import type { Effect, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { SessionError } from "./errors.js";
+import { invalid, SessionError } from "./errors.js";
 import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { consoleEntryOf, type Outcome } from "./outcome.js";
+import { consoleEntryOf, type Outcome, type Value } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
 import { nameOf, warningsOf } from "./warnings.js";
@@ -132,6 +132,11 @@ export class Session implements HostFunctionsHost {
   /** @throws SessionError INVALID_REQUEST when a text is not JSON */
   async defineGlobals(globals: ReadonlyMap<string, InputValue>): Promise<void> {
     await this.#ask({ kind: "defineGlobals", globals });
+  }
+
+  /** @throws SessionError INVALID_REQUEST when two texts have one name */
+  async addModules(modules: ReadonlyMap<string, string>): Promise<void> {
+    await this.#ask({ kind: "addModules", modules });
   }
 
   /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */
@@ -345,7 +350,7 @@ export class Session implements HostFunctionsHost {
     const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
     try {
       if (effect.kind === "hostCall") {
-        this.hostFunctions.call(execution?.number ?? 0, JSON.parse(effect.text) as HostCallText);
+        this.hostFunctions.call(execution?.number ?? 0, effect.call);
       } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
       else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
       else if (effect.kind === "emitted") execution.emit(effect);
@@ -461,8 +466,16 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         "the session holds no such handle: it was released, or is of another session",
         { ids: { session_id: sessionId, handle_id: effect.what } },
       );
+    case "moduleExists": {
+      const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;
+      return new SessionError("INVALID_REQUEST", message, { field: `modules[${field}]` });
+    }
     case "invalidJson":
-      return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
+      return invalid(field, "is not valid JSON text");
+    case "invalidGraph": {
+      const [graphField = "", why = ""] = field.split("\n");
+      return invalid(graphField, `is not a valid graph: ${why}`);
+    }
     default:
       return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
         field: "path",
@@ -473,7 +486,19 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
 /** What keeping an outcome for a repeat costs in bytes, roughly. */
 function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
-  const text = result.kind === "value" && result.value.kind === "json" ? result.value.text.length : 0;
+  const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
   return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
+}
+
+function sizeOfValue(value: Value): number {
+  switch (value.kind) {
+    case "json":
+    case "graph":
+      return value.text.length;
+    case "bytes":
+      return value.bytes.length;
+    default:
+      return 0;
+  }
 }

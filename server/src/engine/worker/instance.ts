@@ -13,6 +13,10 @@ import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 export interface InstanceHost {
   /** The guest kernel called its dispatcher; the result is an owned `JSValue*`, or 0 for undefined. */
   dispatch(argc: number, argv: number): number;
+  /** The name of the module that a specifier leads to. Never fails: for what is not there `loadModule` gives the reason. */
+  resolveModule(importer: string, specifier: string): string;
+  /** The text of a module; undefined when it has thrown instead. */
+  loadModule(name: string): string | undefined;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
   /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
@@ -37,6 +41,8 @@ const WASI_ERRNO_BADF = 8;
 /** For instances that run nothing of guests. */
 export const IDLE_HOST: InstanceHost = {
   dispatch: () => 0,
+  resolveModule: (_importer, specifier) => specifier,
+  loadModule: () => "",
   shouldInterrupt: () => false,
   onRejection: rejectionCallback(() => undefined),
 };
@@ -49,8 +55,11 @@ interface RawExports {
   readonly QTS_NewContext: (runtime: number, intrinsics: number) => number;
   readonly QTS_RuntimeSetMaxStackSize: (runtime: number, bytes: number) => void;
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
+  readonly QTS_RuntimeEnableModuleLoader: (runtime: number, useHostNames: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
   readonly QTS_NewString: (context: number, text: number) => number;
   readonly QTS_GetString: (context: number, value: number) => number;
   readonly QTS_GetFloat64: (context: number, value: number) => number;
@@ -74,8 +83,6 @@ interface RawExports {
   readonly QTS_PromiseState: (context: number, value: number) => number;
   readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
-  readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
-  readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
   readonly QTS_bjson_encode: (context: number, value: number) => number;
   readonly QTS_bjson_decode: (context: number, buffer: number) => number;
   /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
@@ -173,6 +180,35 @@ export class Instance {
     return text;
   }
 
+  /** A new ArrayBuffer of the guest with these bytes; an owned `JSValue*`. */
+  newArrayBuffer(context: number, bytes: Uint8Array): number {
+    const pointer = this.exports.malloc(Math.max(1, bytes.length));
+    if (pointer === 0) throw new OutOfGuestMemory();
+    this.bytes.set(bytes, pointer);
+    return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
+  }
+
+  /** A copy of the bytes of an ArrayBuffer of the guest. */
+  readArrayBuffer(context: number, value: number): Uint8Array {
+    const length = this.exports.QTS_GetArrayBufferLength(context, value);
+    if (length <= 0) return new Uint8Array();
+    // The engine makes a copy of its own, which is this side's to free.
+    const pointer = this.exports.QTS_GetArrayBuffer(context, value);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(pointer, pointer + length));
+    this.exports.free(pointer);
+    return copy;
+  }
+
+  /** A new string of the guest; an owned `JSValue*`. The text must hold no NUL. */
+  newString(context: number, text: string): number {
+    const written = this.writeText(text);
+    const value = this.exports.QTS_NewString(context, written.pointer);
+    this.exports.free(written.pointer);
+    return value;
+  }
+
   /** Evaluates a source; gives an owned `JSValue*`, an exception included. */
   evaluate(context: number, source: string, filename: string, flags: number): number {
     const code = this.writeText(source);
@@ -198,10 +234,7 @@ export class Instance {
   /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
   runBytecode(context: number, code: Uint8Array): number {
     const engine = this.exports;
-    const start = engine.malloc(code.length);
-    if (start === 0) throw new OutOfGuestMemory();
-    this.bytes.set(code, start);
-    const buffer = engine.QTS_NewArrayBuffer(context, start, code.length);
+    const buffer = this.newArrayBuffer(context, code);
     const value = engine.QTS_bjson_decode(context, buffer);
     engine.QTS_FreeValuePointer(context, buffer);
     const compiled = this.bytes.readBigInt64LE(value);
@@ -231,8 +264,12 @@ export class Instance {
         this.words[size >> 2] = 0;
         return 0;
       },
-      g: (_runtime: number, _context: number, base: number, name: number) => this.#normalize(base, name),
-      h: () => 0,
+      g: (_runtime: number, _context: number, importer: number, specifier: number) =>
+        this.writeText(host.resolveModule(this.readText(importer), this.readText(specifier))).pointer,
+      h: (_runtime: number, _context: number, name: number) => {
+        const text = host.loadModule(this.readText(name));
+        return text === undefined ? 0 : this.writeText(text).pointer;
+      },
       i: () => (host.shouldInterrupt() ? 1 : 0),
       j: () => -EINVAL,
       k: (size: number) => (this.#grow(size >>> 0) ? 1 : 0),
@@ -267,11 +304,6 @@ export class Instance {
     }
     this.outOfMemory = true;
     return false;
-  }
-
-  #normalize(base: number, name: number): number {
-    void base;
-    return this.writeText(this.readText(name)).pointer;
   }
 
   /** `struct tm` in UTC, as `localtime_r` would fill it. */

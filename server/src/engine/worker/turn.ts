@@ -2,10 +2,11 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
+import { loadTypeScript } from "../../compile/typescript.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { readEffects, writeNumbers } from "./crossing.js";
+import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
@@ -21,6 +22,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { ModuleLoader, type ModuleTable } from "./module-loader.js";
 import { classIdOf } from "./object-classes.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { UnhandledRejections } from "./rejections.js";
@@ -37,6 +39,10 @@ const Ask = {
   PROMISE_STATE: 6,
   PROMISE_RESULT: 7,
   CLASS_OF: 8,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -91,6 +97,7 @@ export class TurnRunner implements InstanceHost {
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
   readonly #rejections: UnhandledRejections;
+  readonly #modules = new ModuleLoader();
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -103,13 +110,15 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
-    this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
     this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
@@ -137,6 +146,8 @@ export class TurnRunner implements InstanceHost {
     const { memoryKey, sequence, maximumPages, turns } = request;
     const isHot = this.#group.memoryKey === memoryKey;
     this.#instance = this.#instanceFor(request);
+    // Loading the compiler is not on the clock of whoever comes first.
+    if (turns.some(({ sources }) => sources.some(({ isTypeScript }) => isTypeScript))) loadTypeScript();
     this.#group = { memoryKey, maximumPages };
     if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
     if (!this.#runTurns(turns, word, answer)) return false;
@@ -217,6 +228,8 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
+    this.#bytesIn = request.input.bytes;
+    this.#bytesOut = [];
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
     this.#rejections.clear();
@@ -256,7 +269,7 @@ export class TurnRunner implements InstanceHost {
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -270,9 +283,7 @@ export class TurnRunner implements InstanceHost {
   #callKernel(instance: Instance, entry: number, argument: string): number {
     const engine = instance.exports;
     const { context, argv } = this.#engine.baseImage.layout;
-    const text = instance.writeText(argument);
-    const value = engine.QTS_NewString(context, text.pointer);
-    engine.free(text.pointer);
+    const value = instance.newString(context, argument);
     instance.words[argv >> 2] = value;
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
@@ -366,7 +377,11 @@ export class TurnRunner implements InstanceHost {
     const ask = engine.QTS_GetFloat64(context, argument(argv, 0));
     switch (ask) {
       case Ask.EVALUATE:
-        return this.#evaluate(instance, engine.QTS_GetFloat64(context, argument(argv, 1)));
+        return this.#evaluate(
+          instance,
+          engine.QTS_GetFloat64(context, argument(argv, 1)),
+          argc < 3 ? undefined : instance.readString(context, argument(argv, 2)),
+        );
       case Ask.LOG:
         this.#log(engine.QTS_GetFloat64(context, argument(argv, 2)), instance.readString(context, argument(argv, 1)));
         return 0;
@@ -387,9 +402,47 @@ export class TurnRunner implements InstanceHost {
         return engine.QTS_PromiseResult(context, argument(argv, 1));
       case Ask.CLASS_OF:
         return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  resolveModule(importer: string, specifier: string): string {
+    return this.#modules.resolve(this.#moduleTable(), importer, specifier);
+  }
+
+  loadModule(name: string): string | undefined {
+    return this.#modules.load(this.#moduleTable(), name);
+  }
+
+  /** The session's modules, which the kernel keeps. */
+  #moduleTable(): ModuleTable {
+    const instance = this.#instance as Instance;
+    const { context, serveModules } = this.#engine.baseImage.layout;
+    return {
+      ask: (request) => {
+        const answer = this.#callKernel(instance, serveModules, request);
+        const text = instance.readString(context, answer);
+        this.#free(instance, answer);
+        return text;
+      },
+      throw: (request) => {
+        const error = this.#callKernel(instance, serveModules, request);
+        this.#free(instance, instance.exports.QTS_Throw(context, error));
+        this.#free(instance, error);
+      },
+    };
   }
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
@@ -408,11 +461,9 @@ export class TurnRunner implements InstanceHost {
     this.#report.console(this.#turn, { execution, text, last: left < 0 });
   }
 
-  #evaluate(instance: Instance, index: number): number {
+  #evaluate(instance: Instance, index: number, mark: string | undefined): number {
     const source = this.#sources[index];
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
-    return this.#evaluator.evaluate(instance, source, (names) =>
-      this.#free(instance, this.#callKernel(instance, this.#engine.baseImage.layout.declare, names)),
-    );
+    return this.#evaluator.evaluate(instance, source, mark);
   }
 }

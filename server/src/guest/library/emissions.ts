@@ -7,14 +7,14 @@
  * client's pace.
  */
 import { currentContext, enterContext } from "../contexts.js";
-import { type Execution, encode, fail, Phase, settle } from "../executions.js";
+import { type Execution, fail, Phase, settle } from "../executions.js";
 import { asGenerator } from "../generators.js";
 import { KernelPromise, SafeMap } from "../intrinsics.js";
-import { EffectKind, emitEffect } from "../protocol.js";
+import { EffectKind } from "../protocol.js";
+import { type EncodedResult, emitResult, encodeResult } from "../result.js";
 
 interface Emission {
-  readonly arm: number;
-  readonly text: string;
+  readonly value: EncodedResult;
   readonly leave: () => void;
 }
 
@@ -80,10 +80,10 @@ export function send(execution: Execution | undefined, value: unknown): Promise<
   const outlet = execution === undefined ? undefined : outlets.get(execution.number);
   return new KernelPromise<void>((resolve) => {
     if (outlet === undefined || execution === undefined) return resolve();
-    encode(execution, value, (arm, text) => {
-      outlet.waiting.set(outlet.next++, { arm, text, leave: resolve });
-      waiting++;
-    });
+    const encoded = encodeResult(value, execution);
+    if (encoded === undefined) return;
+    outlet.waiting.set(outlet.next++, { value: encoded, leave: resolve });
+    waiting++;
     release(outlet);
   });
 }
@@ -114,7 +114,7 @@ function release(outlet: Outlet): void {
     outlet.waiting.delete(outlet.first++);
     outlet.credit--;
     waiting--;
-    emitEffect(EffectKind.EMITTED, outlet.execution.number, emission.arm, emission.text);
+    emitResult(EffectKind.EMITTED, outlet.execution.number, emission.value);
     emission.leave();
   }
   if (outlet.first < outlet.next || outlet.whenEmpty === undefined) return;

@@ -52,7 +52,7 @@ function describeProperty(object: object, key: string | symbol): string {
   const accessor = isAccessor(descriptor);
   const value: unknown = accessor ? undefined : valueOfData(descriptor);
   const isShort = typeof value !== "string" || value.length <= VALUE_LIMIT;
-  const json = isObject(value) || accessor || !isShort ? undefined : plainJson(value, true);
+  const json = isObject(value) || accessor || !isShort ? undefined : plainJson(value, true, VALUE_LIMIT * 6);
   const name = typeof key === "symbol" ? symbolToString(key) : key;
   return (
     `{"name":${stringify(slice(name, 0, NAME_LIMIT))},` +

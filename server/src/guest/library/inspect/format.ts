@@ -104,5 +104,5 @@ function parsed(value: unknown): number {
 
 function asJson(value: unknown, limit: number): string {
   if (value === undefined || typeof value === "function" || typeof value === "symbol") return "undefined";
-  return plainJson(value, false) ?? inspect(value, 2, limit);
+  return plainJson(value, false, limit) ?? inspect(value, 2, limit);
 }
