@@ -39,7 +39,7 @@ async function bundle(entry, options) {
     mainFields: ["module", "main"],
     ...options,
   });
-  const text = outputFiles[0].text.trimEnd();
+  const text = concatenating(outputFiles[0].text.trimEnd());
   // No helper of the bundler's own stands between a library and who loads it: such helpers use what guest code may have broken.
   const [, body, exported] = /^([\s\S]*)export\{([^}]*)\};?$/.exec(text) ?? [];
   if (body === undefined) throw new Error(`${entry} exports nothing`);
@@ -49,6 +49,26 @@ async function bundle(entry, options) {
   });
   const inputs = Object.keys(metafile.inputs).map((path) => resolve(source, path));
   return { body, exports: Object.fromEntries(names), inputs };
+}
+
+/**
+ * Template literals as sums. The engine compiles them to calls of `concat` on the string, a method that guest code can
+ * replace, and through which it would read and write what the kernel says.
+ */
+function concatenating(code) {
+  const edited = new MagicString(code);
+  simple(parse(code, { ecmaVersion: "latest", sourceType: "module" }), {
+    TemplateLiteral({ start, end, expressions, quasis }) {
+      const texts = quasis.map(({ value }) => JSON.stringify(value.cooked));
+      let from = start;
+      for (const [i, expression] of expressions.entries()) {
+        edited.overwrite(from, expression.start, `${i === 0 ? "(" : ")+"}${texts[i]}+(`);
+        from = expression.end;
+      }
+      edited.overwrite(from, end, expressions.length === 0 ? texts[0] : `)+${texts.at(-1)})`);
+    },
+  });
+  return edited.toString();
 }
 
 /** Resolves `#shared` to a module with these contents. */

@@ -42,6 +42,10 @@ export const isWellFormed = uncurried<(text: string) => boolean>(
 export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
 export const { toStringTag } = Symbol;
+/** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
+export const typedArrayTag = uncurried<(value: object) => string | undefined>(
+  getter(getPrototypeOf(Uint8Array.prototype) as object, toStringTag),
+);
 
 const reject = Promise.reject;
 /** A promise rejected with this. */
@@ -60,7 +64,7 @@ export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
 export const KernelSyntaxError = SyntaxError;
 
-function _getter(proto: object, key: PropertyKey): AnyFunction {
+function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
 }
 

@@ -2,6 +2,7 @@
 import { apply, uncurried } from "./intrinsics.js";
 import * as native from "./natives.js";
 
+export { typedArrayTag } from "./intrinsics.js";
 export { BytesOf, parseFloatOf } from "./natives.js";
 
 export const charCodeAt = uncurried<(text: string, index: number) => number>(native.charCodeAt);
@@ -17,8 +18,6 @@ export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: u
   native.mapForEach,
 );
 export const setForEach = uncurried<(set: object, visit: (value: unknown) => void) => void>(native.setForEach);
-/** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
-export const typedArrayTag = uncurried<(value: object) => string | undefined>(native.typedArrayTag);
 export const typedArrayLength = uncurried<(value: object) => number>(native.typedArrayLength);
 export const arrayBufferLength = uncurried<(value: object) => number>(native.arrayBufferLength);
 export const viewLength = uncurried<(view: object) => number>(native.viewLength);

@@ -34,7 +34,6 @@ export const mapSize = getter(Map.prototype, "size");
 export const setSize = getter(Set.prototype, "size");
 export const mapForEach = Map.prototype.forEach;
 export const setForEach = Set.prototype.forEach;
-export const typedArrayTag = getter(typedArray, Symbol.toStringTag);
 export const typedArrayLength = getter(typedArray, "length");
 export const arrayBufferLength = getter(ArrayBuffer.prototype, "byteLength");
 export const viewLength = getter(DataView.prototype, "byteLength");

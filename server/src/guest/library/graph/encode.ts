@@ -5,29 +5,31 @@ import { domExceptionText } from "../../dom-exceptions.js";
 import { toBase64 } from "../../host.js";
 import {
   apply,
-  arrayBufferLength,
-  bigintToString,
-  dateToIso,
-  dateValue,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
   hasOwnValue,
   indexOf,
   isFiniteNumber,
-  mapForEach,
   numberToString,
   objectKeys,
   ownValue,
-  regexpFlags,
-  regexpSource,
   SafeMap,
-  setForEach,
   slice,
   stringify,
+} from "../../intrinsics.js";
+import {
+  arrayBufferLength,
+  bigintToString,
+  dateToIso,
+  dateValue,
+  mapForEach,
+  regexpFlags,
+  regexpSource,
+  setForEach,
   typedArrayLength,
   typedArrayTag,
-} from "../../intrinsics.js";
+} from "../../methods.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
 import { isProxy } from "../../proxies.js";
