@@ -1,3 +1,4 @@
+import type { ConsoleEntry } from "./execution.js";
 import type { ExecutionLimits } from "./limits.js";
 
 /** How long a request may take and what ends it early. */
@@ -22,6 +23,11 @@ export interface CallOptions {
   readonly timeout?: number | undefined;
   /** Ends the execution when aborted: the promise rejects at once with the signal's reason, and the server is told. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with what the guest writes to its console as it comes, while the code runs. The entries are with the execution as
+   * well.
+   */
+  readonly onConsole?: ((entry: ConsoleEntry) => void) | undefined;
   /** What the execution may use, where that is less than what the session may. */
   readonly limits?: ExecutionLimits | undefined;
   /**
@@ -32,7 +38,8 @@ export interface CallOptions {
   readonly atomic?: boolean | undefined;
   /**
    * A UUID that makes a repeat of the same request safe, also from another process: it gives the outcome of the first one
-   * instead of running again. Left out: one is made, which makes the SDK's own retries safe.
+   * instead of running again. With one a call whose connection breaks is sent again; without one it fails with
+   * {@link ConnectionLostError} then. Left out: none, or over the transport "unary" one that is made for each call.
    */
   readonly requestId?: string | undefined;
 }

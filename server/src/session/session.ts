@@ -312,7 +312,10 @@ export class Session implements HostFunctionsHost {
     const stopping = this.#stopping;
     this.#stopping = undefined;
     if (stopping !== undefined && this.#open.has(stopping.number)) this.#endBetweenTurns(stopping);
-    if (payer !== undefined && this.#open.has(payer.number)) payer.goesOn();
+    if (payer === undefined || !this.#open.has(payer.number)) return;
+    payer.goesOn();
+    // It was asked to stop in this turn, which was faster.
+    if (payer.isStopping) this.#endBetweenTurns(payer);
   }
 
   #logLive(entry: ConsoleText): void {
