@@ -6,7 +6,7 @@
  */
 import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
-import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
