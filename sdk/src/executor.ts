@@ -10,8 +10,9 @@ import { LivescopeError, traceToCaller } from "./errors.js";
 import { type Execution, ExecutionPromise } from "./execution.js";
 import type { Handle } from "./handle.js";
 import { writeLimits } from "./limits.js";
-import type { CallOptions, ExecuteOptions } from "./options.js";
+import type { CallOptions, ExecuteOptions, RenderOptions } from "./options.js";
 import { readOutcome } from "./outcome.js";
+import { type RenderContext, renderRequest, type Template } from "./render.js";
 import type { SessionHandles } from "./session-handles.js";
 import type { UnaryMethod, UnaryTransport } from "./transport/unary.js";
 import { encodeHandle, encodeValue, encodeValues } from "./values.js";
@@ -80,6 +81,21 @@ export class Executor {
     );
   }
 
+  render(template: Template, context: RenderContext, options: RenderOptions): ExecutionPromise<string> {
+    const write = () => ({
+      ...renderRequest(this.#session?.id ?? "", template, context, options),
+      ...this.#id(options),
+    });
+    return this.#start(SandboxServiceService.render, options, write, ({ text, execution }) => ({
+      ...readOutcome(execution, this.#session?.handles),
+      value: text,
+    }));
+  }
+
+  #id({ requestId }: CallOptions) {
+    return { requestId: requestId ?? randomUUID() };
+  }
+
   /** The fields that both requests have. */
   #shared({ timeout, limits, requestId }: CallOptions) {
     return {
@@ -89,18 +105,20 @@ export class Executor {
     };
   }
 
-  #start<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
+  #start<T, Request extends { requestId: string }, Response extends { execution?: WireExecution | undefined }>(
+    method: UnaryMethod<Request, Response>,
     options: CallOptions,
     write: () => Request,
+    read = ({ execution }: Response): Execution<T> => readOutcome<T>(execution, this.#session?.handles),
   ): ExecutionPromise<T> {
-    return new ExecutionPromise(this.#run<T, Request>(method, options, write, new Error("called here")));
+    return new ExecutionPromise(this.#run(method, options, write, read, new Error("called here")));
   }
 
-  async #run<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
+  async #run<T, Request extends { requestId: string }, Response>(
+    method: UnaryMethod<Request, Response>,
     options: CallOptions,
     write: () => Request,
+    read: (response: Response) => Execution<T>,
     caller: Error,
   ): Promise<Execution<T>> {
     const handles = this.#session?.handles;
@@ -109,7 +127,7 @@ export class Executor {
       options.signal?.throwIfAborted();
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const request = write();
-      const send = () => this.#send<T, Request>(method, options, request);
+      const send = () => this.#send(method, options, request, read);
       return await (handles ? handles.track(send) : send());
     } catch (error) {
       if (error instanceof LivescopeError) traceToCaller(error, caller);
@@ -117,15 +135,15 @@ export class Executor {
     }
   }
 
-  async #send<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
+  async #send<T, Request extends { requestId: string }, Response>(
+    method: UnaryMethod<Request, Response>,
     { signal, timeout }: CallOptions,
     request: Request,
+    read: (response: Response) => Execution<T>,
   ): Promise<Execution<T>> {
     const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
     try {
-      const { execution } = await this.#transport.send(method, request, { signal, timeout: answerTimeout });
-      return readOutcome<T>(execution, this.#session?.handles);
+      return read(await this.#transport.send(method, request, { signal, timeout: answerTimeout }));
     } catch (error) {
       // A call with a request id that is cancelled leaves its execution running.
       if (signal?.aborted) this.#cancel(request.requestId);

@@ -44,5 +44,6 @@ export type {
 } from "./execution.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
-export type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
+export type { CallOptions, ExecuteOptions, InspectOptions, RenderOptions, RequestOptions } from "./options.js";
+export type { RenderContext, Template } from "./render.js";
 export type { SessionInfo, SessionState } from "./session-info.js";

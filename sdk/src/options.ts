@@ -42,6 +42,16 @@ export interface ExecuteOptions extends CallOptions {
   readonly filename?: string | undefined;
 }
 
+/** Options of rendering a template. */
+export interface RenderOptions extends CallOptions {
+  /** Templates that are added to the session first, by name; those of the same name are replaced. */
+  readonly templates?: Readonly<Record<string, string>> | undefined;
+  /** What errors call a template given as text. Names in it are relative to its folder. Left out: a name that the server makes. */
+  readonly filename?: string | undefined;
+  /** Says whether `{{ }}` escapes for HTML, where a template does not say so itself. Left out: true. */
+  readonly autoescape?: boolean | undefined;
+}
+
 /** Options of looking at a value without running guest code. */
 export interface InspectOptions extends RequestOptions {
   /** The most properties to list, at most 1,000. Left out: 100. */

@@ -1,23 +1,32 @@
-import { type ChannelCredentials, type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+} from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
 import { LivescopeError } from "../errors.js";
 import type { RequestOptions } from "../options.js";
 import { errorFrom } from "./status.js";
 
-/** One unary method of a generated service definition. */
+/** One method of a generated service definition. */
 export interface UnaryMethod<Request, Response> {
   readonly path: string;
   requestSerialize(request: Request): Buffer;
   responseDeserialize(response: Buffer): Response;
 }
 
-// Every call that this package sends may be repeated: those that change something carry a request id, or are such that a
+// Every unary call that this package sends may be repeated: those that change something carry a request id, or are such that a
 // second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
 const serviceConfig = {
   loadBalancingConfig: [],
   methodConfig: [
     // The question by which `connect` finds out whether there is a server has to fail at once.
     { name: [methodName(SandboxServiceService.getServerInfo)] },
+    // What was heard of a stream is not heard again.
+    { name: [methodName(SandboxServiceService.run)] },
     {
       name: [{}],
       retryPolicy: {
@@ -42,7 +51,7 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
-/** One channel to one server, over which every call is a unary RPC. Whoever makes it closes it. */
+/** One channel to one server. Whoever makes it closes it. */
 export class UnaryTransport {
   readonly #client: Client;
   #closed = false;
@@ -91,6 +100,26 @@ export class UnaryTransport {
     } finally {
       if (onAbort) signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /**
+   * Opens a stream of answers; its errors are those of gRPC.
+   * @throws {LivescopeError} if the transport is closed
+   */
+  readable<Request, Response>(
+    method: UnaryMethod<Request, Response>,
+    request: Request,
+    timeout: number | undefined,
+  ): ClientReadableStream<Response> {
+    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
+    return this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      new Metadata(),
+      timeout === undefined ? {} : { deadline: Date.now() + timeout },
+    );
   }
 
   /** Closes the channel. Calls under way end as they would have; a new one is refused. */

@@ -28,6 +28,20 @@ export type Command =
       readonly construct: boolean;
       readonly thisValue: InputValue | undefined;
       readonly args: readonly InputValue[];
+    }
+  | {
+      readonly kind: "render";
+      /** Undefined for a template that the session knows by its name. */
+      readonly source: string | undefined;
+      /** Of the template, in errors and where it is looked up. */
+      readonly name: string;
+      /** Texts that are added to the session first. */
+      readonly templates: ReadonlyMap<string, string>;
+      readonly context: ReadonlyMap<string, InputValue>;
+      /** `{{ }}` escapes for HTML, unless a template says otherwise. */
+      readonly autoescape: boolean;
+      /** The text is emitted in pieces. */
+      readonly stream: boolean;
     };
 
 /** How the kernel is to run a command and to answer. */
@@ -78,7 +92,7 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "templateNotFound";
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
@@ -96,7 +110,9 @@ export type Effect =
       readonly text: string;
     }
   | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
-  | { readonly kind: "answer"; readonly count: number; readonly text: string };
+  | { readonly kind: "answer"; readonly count: number; readonly text: string }
+  /** `text` is JSON of a message and a stack. */
+  | { readonly kind: "templateWarning"; readonly execution: number; readonly text: string };
 
 const INPUT_KIND = {
   execute: 1,
@@ -108,11 +124,17 @@ const INPUT_KIND = {
   dropTimer: 7,
   credit: 8,
   look: 9,
+  render: 20,
 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2 } as const;
 const ARMS = ["undefined", "json", "handle"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
+const REFUSALS: Readonly<Record<number, Refusal>> = {
+  1: "handleNotFound",
+  2: "invalidJson",
+  3: "notAnObject",
+  20: "templateNotFound",
+};
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput {
@@ -158,6 +180,7 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
     writer.values(command.bindings);
     return;
   }
+  if (command.kind === "render") return writeRender(writer, command);
   writer.optionalText(command.handleId);
   writer.optionalText(command.path);
   writer.number(command.construct ? 1 : 0);
@@ -165,6 +188,19 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.thisValue !== undefined) writer.value(command.thisValue);
   writer.number(command.args.length);
   for (const value of command.args) writer.value(value);
+}
+
+/** Texts of templates go as JSON: they may hold what does not survive the crossing. */
+function writeRender(writer: InputWriter, command: Command & { kind: "render" }): void {
+  writer.number((command.autoescape ? 1 : 0) | (command.stream ? 2 : 0));
+  writer.optionalText(command.source === undefined ? undefined : JSON.stringify(command.source));
+  writer.optionalText(command.name);
+  writer.number(command.templates.size);
+  for (const [name, text] of command.templates) {
+    writer.optionalText(name);
+    writer.optionalText(JSON.stringify(text));
+  }
+  writer.values(command.context);
 }
 
 class InputWriter {
@@ -223,6 +259,8 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
       return { kind: "answer", count: subject, text };
     case 5:
       return { kind: "emitted", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+    case 7:
+      return { kind: "templateWarning", execution: subject, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

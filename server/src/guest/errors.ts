@@ -2,6 +2,7 @@
 import { dataProperty, inspect, isError } from "./inspect.js";
 import { slice, stringify } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
+import { withTemplatePlaces } from "./templates.js";
 
 const NAME_LIMIT = 256;
 const MESSAGE_LIMIT = 32_768;
@@ -19,9 +20,14 @@ export function describeThrown(thrown: unknown, depth = CAUSE_DEPTH): string {
   const cause = depth > 0 ? dataProperty(thrown, "cause") : undefined;
   return (
     `{"name":${text(thrown, "name", NAME_LIMIT)},"message":${text(thrown, "message", MESSAGE_LIMIT)},` +
-    `"stack":${text(thrown, "stack", STACK_LIMIT)}` +
+    `"stack":${stackText(thrown)}` +
     `${cause === undefined ? "" : `,"cause":${describeThrown(cause, depth - 1)}`}}`
   );
+}
+
+function stackText(error: object): string {
+  const value = dataProperty(error, "stack");
+  return typeof value === "string" ? stringify(withTemplatePlaces(slice(value, 0, STACK_LIMIT))) : '""';
 }
 
 function text(error: object, key: string, limit: number): string {

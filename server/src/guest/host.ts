@@ -7,6 +7,7 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
+const COMPILE_TEMPLATE = 20;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -24,7 +25,7 @@ const INPUT = 16;
 const EFFECTS = 80;
 const CELLS_FOR_NUMBERS = 64;
 
-type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
+type Dispatch = (ask: number, argument: unknown, detail?: number) => unknown;
 
 let dispatch: Dispatch;
 let cells: Int32Array;
@@ -65,6 +66,15 @@ export function stopTurn(cause: number): void {
 /** Runs the library of this name in the realm; gives what it exports. */
 export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
+}
+
+/**
+ * @param request JSON text; see engine/worker/template-evaluator.ts
+ * @param number that the file name of the compiled template carries; 0 to be told about it first
+ * @returns JSON text, or with a number the function that renders the template
+ */
+export function compileTemplate(request: string, number: number): unknown {
+  return dispatch(COMPILE_TEMPLATE, request, number);
 }
 
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */

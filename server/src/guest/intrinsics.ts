@@ -31,6 +31,9 @@ export const indexOf = uncurried<(text: string, wanted: string, from?: number) =
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
+export const toWellFormed = uncurried<(text: string) => string>(
+  (String.prototype as unknown as { toWellFormed: () => string }).toWellFormed,
+);
 export const toLowerCase = uncurried<(text: string) => string>(String.prototype.toLowerCase);
 export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
@@ -38,6 +41,7 @@ export const bigintToString = uncurried<(value: bigint) => string>(BigInt.protot
 export const symbolToString = uncurried<(value: symbol) => string>(Symbol.prototype.toString);
 export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
 export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
+export const regexpExec = RegExp.prototype.exec;
 export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
 export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
 export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
@@ -67,6 +71,8 @@ export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelSyntaxError = SyntaxError;
+export const KernelString = String;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;

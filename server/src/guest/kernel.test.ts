@@ -177,7 +177,9 @@ describe("the kernel", () => {
   });
 
   test("needs no method of strings that guest code can replace", async () => {
-    await execute("for (const name of Object.getOwnPropertyNames(String.prototype)) String.prototype[name] = () => 'x'");
+    await execute(
+      "for (const name of Object.getOwnPropertyNames(String.prototype)) String.prototype[name] = () => 'x'",
+    );
     expect(await execute("({ a: [1, 'b'] })")).toMatchObject(valueText('{"a":[1,"b"]}'));
     const thrown = await execute("throw new Error('hi')");
     expect(thrown.kind === "exception" && JSON.parse(thrown.text)).toMatchObject({ name: "Error", message: "hi" });

@@ -46,6 +46,7 @@ import {
 } from "./protocol.js";
 import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
+import { prepareTemplate, readRenderRequest } from "./templates.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
 
@@ -109,6 +110,8 @@ function run(kind: number, subject: number): void {
       return execute(begin(subject));
     case InputKind.CALL:
       return call(begin(subject));
+    case InputKind.RENDER:
+      return render(begin(subject));
     case InputKind.TIMER:
       return fireTimer();
     case InputKind.DROP_TIMER:
@@ -195,6 +198,25 @@ function call(execution: Execution): void {
       throw new KernelTypeError(`${path ?? "the value of the handle"} is not a function`);
     }
     result = asConstructor ? construct(callee, args) : apply(callee, self, args);
+  } catch (error) {
+    return fail(execution, Phase.EVALUATE, error);
+  }
+  finish(execution, result);
+}
+
+function render(execution: Execution): void {
+  const request = readRenderRequest(execution, readValue, (name) => {
+    throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
+  });
+  let run: () => unknown;
+  try {
+    run = prepareTemplate(execution, request);
+  } catch (error) {
+    return fail(execution, Phase.PARSE, error);
+  }
+  let result: unknown;
+  try {
+    result = run();
   } catch (error) {
     return fail(execution, Phase.EVALUATE, error);
   }

@@ -19,6 +19,7 @@ export const InputKind = {
   DROP_TIMER: 7,
   CREDIT: 8,
   LOOK: 9,
+  RENDER: 20,
 } as const;
 
 /** How a value in an input is written. */
@@ -28,10 +29,10 @@ export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
 
 /** First number of an effect's header entry. */
-export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4, EMITTED: 5 } as const;
+export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4, EMITTED: 5, TEMPLATE_WARNING: 7 } as const;
 
 /** Why an input was refused before any guest code ran. */
-export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;
+export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3, TEMPLATE_NOT_FOUND: 20 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
 let text = "";

@@ -140,7 +140,8 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
+/** @throws SessionError UNIMPLEMENTED */
+export function refuseUnbuilt(request: Pick<ExecuteRequest, "locals" | "atomic" | "parentExecutionId">): void {
   if (request.locals.size > 0) throw unimplemented("locals");
   if (request.atomic) throw unimplemented("atomic");
   if (request.parentExecutionId !== "") throw unimplemented("parent_execution_id");

@@ -9,11 +9,12 @@ import type {
   SandboxServiceServer,
 } from "@livescope/proto";
 import type { Logger } from "pino";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
 import { checkedPath, checkedText } from "./commands.js";
+import { render } from "./render.js";
 import { run } from "./run.js";
 import { submit } from "./submit.js";
 import { durationOf } from "./time.js";
@@ -41,9 +42,7 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
   return {
     execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),
-    render: handle(() => {
-      throw unimplemented("Render");
-    }),
+    render: handle((request, context) => render(sessions, request, context)),
     run: (stream) => void run(sessions, stream, logger),
     connect: (stream) => refuseStream(stream, "Connect", logger),
     cancelExecution: handle((request) => {

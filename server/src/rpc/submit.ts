@@ -1,9 +1,10 @@
 /** The one way of a command from the contract into its session. */
 import type { Command as CommandMessage } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
+import { renderCommand } from "./render.js";
 import type { CallContext } from "./unary.js";
 
 export interface Submitted {
@@ -52,8 +53,10 @@ async function start(
       const { command, options } = callCommand(message.value, context);
       return { execution: sessions.get(message.value.sessionId).submit(command, heard(options)), options };
     }
-    case "render":
-      throw unimplemented("Render");
+    case "render": {
+      const { command, options } = renderCommand(message.value, context);
+      return { execution: sessions.get(message.value.sessionId).submit(command, heard(options)), options };
+    }
     default:
       throw invalid("command", "must be set: say what to run");
   }

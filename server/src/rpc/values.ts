@@ -84,7 +84,7 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
     outcome: outcomeMessage(outcome.result, encoding),
     console: outcome.console.map(consoleMessage),
     consoleTruncated: outcome.consoleTruncated,
-    warnings: [],
+    warnings: outcome.warnings.map(({ message, frame }) => ({ message, frame })),
     usage: {
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),

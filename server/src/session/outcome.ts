@@ -44,6 +44,12 @@ export interface ConsoleEntry {
   readonly undone: boolean;
 }
 
+/** What is no error but is seldom meant. */
+export interface Warning {
+  readonly message: string;
+  readonly frame?: Frame;
+}
+
 export interface Usage {
   /** Milliseconds from the first turn to the outcome. */
   readonly wallTime: number;
@@ -64,6 +70,7 @@ export interface Outcome {
     | { readonly kind: "stopped"; readonly reason: StopReason; readonly message: string };
   readonly console: readonly ConsoleEntry[];
   readonly consoleTruncated: boolean;
+  readonly warnings: readonly Warning[];
   readonly usage: Usage;
   readonly undone: boolean;
 }
@@ -97,11 +104,27 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     name: thrown.name,
     message: thrown.message,
     stack: lines.join("\n"),
-    frames: lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf),
+    frames: framesOf(lines),
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
   };
+}
+
+/** The innermost frame of a guest's stack; undefined where it has none. */
+export function innermostFrame(stack: string): Frame | undefined {
+  return framesOf(guestLines(stack).slice(0, 1))[0];
+}
+
+function framesOf(lines: readonly string[]): Frame[] {
+  return lines.flatMap(frameOf).slice(0, MAXIMUM_FRAMES);
+}
+
+/** A warning out of the text of an effect. */
+export function templateWarning({ text }: Effect & { kind: "templateWarning" }): Warning {
+  const { message, stack } = JSON.parse(text) as { message: string; stack: string };
+  const frame = innermostFrame(stack);
+  return frame === undefined ? { message } : { message, frame };
 }
 
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */

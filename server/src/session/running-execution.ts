@@ -5,7 +5,7 @@ import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { LiveConsole } from "./live-console.js";
 import type { Limits } from "./limits.js";
-import { exceptionOf, type Outcome, type StopReason, encodedValue } from "./outcome.js";
+import { encodedValue, exceptionOf, type Outcome, type StopReason, type Warning } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
@@ -13,6 +13,8 @@ const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 const MAXIMUM_TIMER = 2 ** 31 - 1;
 /** Emitted values that may be on their way to a client that has not said that it takes more. */
 const FIRST_CREDIT = 16;
+/** Warnings that an execution carries; later ones are left out. */
+const MAXIMUM_WARNINGS = 100;
 
 export class RunningExecution implements Execution {
   readonly executionId: string;
@@ -29,6 +31,7 @@ export class RunningExecution implements Execution {
   readonly #canHoldHandles: boolean;
   readonly #arrivedAt = now();
   readonly #console: LiveConsole;
+  readonly #warnings: Warning[] = [];
   #timer: NodeJS.Timeout | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
@@ -148,6 +151,10 @@ export class RunningExecution implements Execution {
     this.#console.addLive(entry);
   }
 
+  warn(warning: Warning): void {
+    if (this.#warnings.length < MAXIMUM_WARNINGS) this.#warnings.push(warning);
+  }
+
   emit(effect: Effect & { kind: "emitted" }): void {
     this.#options.listener?.emitted(encodedValue(effect));
   }
@@ -178,6 +185,7 @@ export class RunningExecution implements Execution {
       result,
       console: this.#console.entries,
       consoleTruncated: this.#console.isTruncated,
+      warnings: this.#warnings,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,

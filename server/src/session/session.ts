@@ -9,7 +9,7 @@ import { SessionError } from "./errors.js";
 import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { executionLimits, type Limits } from "./limits.js";
-import type { Outcome } from "./outcome.js";
+import { type Outcome, templateWarning } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
 
@@ -251,6 +251,7 @@ export class Session {
     if (execution === undefined) return;
     try {
       if (effect.kind === "emitted") execution.emit(effect);
+      else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
     } catch (error) {
@@ -340,6 +341,14 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         "HANDLE_NOT_FOUND",
         "the session holds no such handle: it was released, or is of another session",
         { ids: { session_id: sessionId, handle_id: effect.what } },
+      );
+    case "templateNotFound":
+      return new SessionError(
+        "INVALID_REQUEST",
+        "name: the session has no template of this name; send it in templates",
+        {
+          field: "name",
+        },
       );
     case "invalidJson":
       return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });

@@ -2,6 +2,7 @@
 import { type CompiledScript, compileScript } from "../../compile/script.js";
 import { EVAL_COMPILE_ONLY, EVAL_GLOBAL, EVAL_GLOBAL_ASYNC, type Instance } from "./instance.js";
 import type { Source } from "./messages.js";
+import { TemplateEvaluator } from "./template-evaluator.js";
 
 /** Compiled scripts a worker keeps; when there are more it begins anew. */
 const COMPILED_SCRIPTS = 1000;
@@ -10,10 +11,12 @@ const LONGEST_KEPT_SOURCE = 65_536;
 export class SourceEvaluator {
   readonly #context: number;
   readonly #scripts = new Map<string, CompiledScript>();
+  readonly #templates: TemplateEvaluator;
 
   /** @param context `JSContext*` */
   constructor(context: number) {
     this.#context = context;
+    this.#templates = new TemplateEvaluator(context);
   }
 
   /**
@@ -29,6 +32,11 @@ export class SourceEvaluator {
     }
     if (script.isUnparsed) return this.#syntaxErrorOf(instance, source);
     return this.#run(instance, script.source, source.filename, EVAL_GLOBAL_ASYNC);
+  }
+
+  /** @returns an owned `JSValue*`; see `TemplateEvaluator.evaluate` */
+  evaluateTemplate(instance: Instance, request: string, number: number): number {
+    return this.#templates.evaluate(instance, request, number);
   }
 
   #compiled(source: Source): CompiledScript {

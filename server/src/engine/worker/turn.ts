@@ -24,7 +24,15 @@ import { NEVER_BEGAN } from "./messages.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  COMPILE_TEMPLATE: 20,
+} as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -351,6 +359,12 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.COMPILE_TEMPLATE:
+        return this.#evaluator.evaluateTemplate(
+          instance,
+          instance.readString(context, argument(argv, 1)),
+          engine.QTS_GetFloat64(context, argument(argv, 2)),
+        );
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
