@@ -45,7 +45,7 @@ export function readUntil<T>(text: string, from: number, mark: string, read: Rea
       return { read: read(text.slice(from, end), from), end };
     } catch (error) {
       const syntax = syntaxErrorOf(error, from);
-      first ??= syntax;
+      first ??= syntax.offset > end ? new TemplateSyntaxError(syntax.message, end) : syntax;
       const isBeginning = syntax.offset >= end || /^Unterminated /.test(syntax.message);
       if (!isBeginning) throw first;
     }

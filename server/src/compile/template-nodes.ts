@@ -136,3 +136,21 @@ function bodiesOf(node: TemplateNode): (readonly TemplateNode[])[] {
       return [];
   }
 }
+
+/** A place of the node's, to point at. */
+export function offsetOf(node: TemplateNode): number {
+  switch (node.kind) {
+    case "print":
+      return node.value.offset;
+    case "if":
+      return node.branches[0]?.condition?.offset ?? 0;
+    case "while":
+      return node.condition.offset;
+    case "apply":
+      return node.callee.offset;
+    case "try":
+      return node.body[0] === undefined ? 0 : offsetOf(node.body[0]);
+    default:
+      return node.offset;
+  }
+}

@@ -2,15 +2,7 @@
  * Reads the text of a template: Tornado's language with JavaScript in it; docs/templates.md has it whole. A pure function; what
  * belongs together over several templates is seen later, in template-generator.ts.
  */
-import {
-  NAME,
-  readAssignments,
-  readCallee,
-  readExpression,
-  readForHead,
-  readList,
-  readUntil,
-} from "./template-expression.js";
+import { readAssignments, readCallee, readExpression, readForHead } from "./template-expression.js";
 import {
   type Branch,
   type Code,
@@ -21,6 +13,7 @@ import {
   type TemplateNode,
   TemplateSyntaxError,
 } from "./template-nodes.js";
+import { readExceptHead, type Tag, TagReader, unknownTag } from "./template-tags.js";
 import { squeezed, WHITESPACE_MODES, type WhitespaceMode } from "./template-whitespace.js";
 
 /** Blocks inside each other; the engine's own stack bounds how deep code may be nested. */
@@ -29,13 +22,6 @@ const DEEPEST = 100;
 /** @throws TemplateSyntaxError */
 export function parseTemplate(text: string): ParsedTemplate {
   return new TemplateParser(text).parse();
-}
-
-/** A `{% %}`, of which what stands behind its first word is still to be read. */
-interface Tag {
-  readonly word: string;
-  /** Of its `{%`. */
-  readonly offset: number;
 }
 
 /** Which tags go on with a block, beside `end`. */
@@ -56,8 +42,7 @@ interface Modes {
 }
 
 class TemplateParser {
-  readonly #text: string;
-  #at = 0;
+  readonly #tags: TagReader;
   #modes: Modes = { escaping: "default", whitespace: "all" };
   #depth = 0;
   /** Inside a loop that a `{% break %}` here would leave. */
@@ -65,7 +50,7 @@ class TemplateParser {
   #extended: IncludeNode | undefined;
 
   constructor(text: string) {
-    this.#text = text;
+    this.#tags = new TagReader(text);
   }
 
   parse(): ParsedTemplate {
@@ -74,7 +59,7 @@ class TemplateParser {
     if (next !== undefined) {
       throw new TemplateSyntaxError(`{% ${next.word} %} stands outside of what it could belong to`, next.offset);
     }
-    return { text: this.#text, body, extended: this.#extended };
+    return { text: this.#tags.text, body, extended: this.#extended };
   }
 
   /** @returns what stands before the next tag that ends or continues the block, and that tag */
@@ -84,8 +69,8 @@ class TemplateParser {
     const body: TemplateNode[] = [];
     let next: Tag | undefined;
     for (;;) {
-      const start = this.#findTag();
-      this.#addText(body, this.#at, start ?? this.#text.length);
+      const start = this.#tags.findTag();
+      this.#addText(body, this.#tags.at, start ?? this.#tags.text.length);
       if (start === undefined) break;
       next = this.#readTag(body, start);
       if (next !== undefined) break;
@@ -94,41 +79,37 @@ class TemplateParser {
     return { body, next };
   }
 
-  /** Where the next `{{`, `{%` or `{#` stands; of more than two braces in a row the innermost count. */
-  #findTag(): number | undefined {
-    const text = this.#text;
-    for (let at = text.indexOf("{", this.#at); at >= 0; at = text.indexOf("{", at + 1)) {
-      const follows = text[at + 1];
-      if (follows !== "{" && follows !== "%" && follows !== "#") continue;
-      if (follows === "{" && text[at + 2] === "{") continue;
-      return at;
-    }
-    return undefined;
-  }
-
   #addText(body: TemplateNode[], start: number, end: number): void {
     if (start >= end) return;
-    body.push({ kind: "text", text: squeezed(this.#text.slice(start, end), this.#modes.whitespace), offset: start });
+    body.push({
+      kind: "text",
+      text: squeezed(this.#tags.text.slice(start, end), this.#modes.whitespace),
+      offset: start,
+    });
   }
 
   /** Reads one tag. @returns one that ends or continues the block, of which only the word was read */
   #readTag(body: TemplateNode[], offset: number): Tag | undefined {
-    const text = this.#text;
+    const text = this.#tags.text;
     const from = offset + 2;
     if (text[from] === "!") {
       body.push({ kind: "text", text: text.slice(offset, from), offset });
-      this.#at = from + 1;
+      this.#tags.at = from + 1;
       return undefined;
     }
     switch (text[offset + 1]) {
       case "#":
-        this.#skipTo("#}", from, "Missing end of comment #}", offset);
+        this.#tags.skipTo("#}", from, "Missing end of comment #}", offset);
         return undefined;
       case "{":
-        body.push({ kind: "print", value: this.#read("}}", from, readExpression), escaping: this.#modes.escaping });
+        body.push({
+          kind: "print",
+          value: this.#tags.read("}}", from, readExpression),
+          escaping: this.#modes.escaping,
+        });
         return undefined;
       default: {
-        const tag = this.#tagAt(offset);
+        const tag = this.#tags.tagAt(offset);
         if (tag.word === "end" || CONTINUING.has(tag.word)) return tag;
         this.#readStatement(body, tag);
         return undefined;
@@ -136,29 +117,21 @@ class TemplateParser {
     }
   }
 
-  #tagAt(offset: number): Tag {
-    TAG_WORD.lastIndex = offset + 2;
-    const [head, word] = TAG_WORD.exec(this.#text) ?? [];
-    if (head === undefined || word === undefined) throw new TemplateSyntaxError("Tag without a word", offset);
-    this.#at = offset + 2 + head.length;
-    return { word, offset };
-  }
-
   #readStatement(body: TemplateNode[], tag: Tag): void {
     const { word, offset } = tag;
     switch (word) {
       case "comment":
-        return this.#skipTo("%}", this.#at, "Missing %}", offset);
+        return this.#tags.skipTo("%}", this.#tags.at, "Missing %}", offset);
       case "raw":
-        return void body.push({ kind: "print", value: this.#code(readExpression), escaping: "none" });
+        return void body.push({ kind: "print", value: this.#tags.code(readExpression), escaping: "none" });
       case "set":
-        return void body.push({ kind: "set", assignments: this.#code(readAssignments), offset });
+        return void body.push({ kind: "set", assignments: this.#tags.code(readAssignments), offset });
       case "include":
-        return void body.push(this.#reference(tag));
+        return void body.push(this.#tags.reference(tag));
       case "extends":
         if (this.#extended !== undefined) throw new TemplateSyntaxError("A template extends one other at most", offset);
         if (this.#depth > 0) throw new TemplateSyntaxError("{% extends %} stands inside a block", offset);
-        this.#extended = this.#reference(tag);
+        this.#extended = this.#tags.reference(tag);
         return;
       case "autoescape":
         return this.#setEscaping();
@@ -167,7 +140,7 @@ class TemplateParser {
       case "break":
       case "continue":
         if (!this.#isInLoop) throw new TemplateSyntaxError(`{% ${word} %} stands outside of for and while`, offset);
-        this.#nothingMore(word);
+        this.#tags.nothingMore(word);
         return void body.push({ kind: word, offset });
       default:
         if (!Object.hasOwn(CONTINUED, word)) throw new TemplateSyntaxError(unknownTag(word), offset);
@@ -193,15 +166,15 @@ class TemplateParser {
       case "if":
         return this.#readIf(tag);
       case "for": {
-        const head = this.#code(readForHead);
+        const head = this.#tags.code(readForHead);
         return { kind: "for", offset, ...head, ...this.#readLoop(tag, isInLoop) };
       }
       case "while":
-        return { kind: "while", condition: this.#code(readExpression), ...this.#readLoop(tag, isInLoop) };
+        return { kind: "while", condition: this.#tags.code(readExpression), ...this.#readLoop(tag, isInLoop) };
       case "try":
         return this.#readTry(tag);
       case "apply": {
-        const callee = this.#code(readCallee);
+        const callee = this.#tags.code(readCallee);
         return { kind: "apply", ...callee, body: this.#last(tag) };
       }
       default: {
@@ -213,7 +186,7 @@ class TemplateParser {
 
   #readIf(tag: Tag): TemplateNode {
     const branches: Branch[] = [];
-    let condition: Code | undefined = this.#code(readExpression);
+    let condition: Code | undefined = this.#tags.code(readExpression);
     for (;;) {
       const { body, next } = this.#part(tag);
       branches.push({ condition, body });
@@ -221,20 +194,22 @@ class TemplateParser {
       if (condition === undefined)
         throw new TemplateSyntaxError(`{% ${next.word} %} stands behind {% else %}`, next.offset);
       condition =
-        next.word === "elif" ? this.#code(readExpression) : this.#nothingMore("else", " if", "write {% elif %}");
+        next.word === "elif"
+          ? this.#tags.code(readExpression)
+          : this.#tags.nothingMore("else", " if", "write {% elif %}");
     }
   }
 
   #readLoop(tag: Tag, isInLoop: boolean): { body: TemplateNode[]; otherwise: TemplateNode[] | undefined } {
     const { body, next } = this.#part(tag);
     if (next.word === "end") return { body, otherwise: undefined };
-    this.#nothingMore("else");
+    this.#tags.nothingMore("else");
     this.#isInLoop = isInLoop;
     return { body, otherwise: this.#last(tag) };
   }
 
   #readTry(tag: Tag): TemplateNode {
-    this.#nothingMore("try");
+    this.#tags.nothingMore("try");
     let { body: part, next } = this.#part(tag);
     const body = part;
     const handlers: Handler[] = [];
@@ -246,7 +221,7 @@ class TemplateParser {
       if (isLate || (word === "else" && handlers.length === 0)) {
         throw new TemplateSyntaxError(`{% ${word} %} stands at the wrong place of {% try %}`, offset);
       }
-      const head = word === "except" ? this.#code(readExceptHead) : this.#nothingMore(word);
+      const head = word === "except" ? this.#tags.code(readExceptHead) : this.#tags.nothingMore(word);
       if (head !== undefined && handlers.at(-1)?.classes.length === 0) {
         throw new TemplateSyntaxError("The {% except %} before this one takes all", offset);
       }
@@ -281,19 +256,19 @@ class TemplateParser {
 
   /** `{% end %}` may say what it ends, and must then be right. */
   #endOf(tag: Tag, end: Tag, name: string): void {
-    const said = this.#restOfTag("end").text;
+    const said = this.#tags.restOfTag("end").text;
     if (said === "" || said === tag.word || (name !== "" && (said === name || said === `${tag.word} ${name}`))) return;
     throw new TemplateSyntaxError(`{% end ${said} %} stands where {% ${tag.word} %} ends`, end.offset);
   }
 
   #setEscaping(): void {
-    const { text, offset } = this.#restOfTag("autoescape");
+    const { text, offset } = this.#tags.restOfTag("autoescape");
     if (text === "") throw new TemplateSyntaxError("{% autoescape %} needs a function, or None", offset);
     this.#modes.escaping = /^(?:None|none|null|false)$/.test(text) ? "none" : readExpression(text, offset);
   }
 
   #setWhitespace(offset: number): void {
-    const { text } = this.#restOfTag("whitespace");
+    const { text } = this.#tags.restOfTag("whitespace");
     const mode = WHITESPACE_MODES.find((known) => known === text);
     if (mode === undefined) {
       throw new TemplateSyntaxError(`{% whitespace %} needs one of ${WHITESPACE_MODES.join(", ")}`, offset);
@@ -301,78 +276,10 @@ class TemplateParser {
     this.#modes.whitespace = mode;
   }
 
-  /** The name of another template, in quotes or without. */
-  #reference({ word, offset }: Tag): IncludeNode {
-    const { text } = this.#restOfTag(word);
-    const name = /^(["'])(.*)\1$/s.exec(text)?.[2] ?? text;
-    if (name === "") throw new TemplateSyntaxError(`{% ${word} %} needs the name of a template`, offset);
-    return { kind: "include", name, offset };
-  }
-
   #word(missing: string, offset: number): string {
-    const { text } = this.#restOfTag("block");
+    const { text } = this.#tags.restOfTag("block");
     if (text === "") throw new TemplateSyntaxError(missing, offset);
     if (/\s/.test(text)) throw new TemplateSyntaxError("The name of a block has no white space", offset);
     return text;
   }
-
-  /** @param after what people write here, and `hint` what they should */
-  #nothingMore(word: string, after = "", hint = ""): undefined {
-    const { text, offset } = this.#restOfTag(word);
-    if (text === "") return undefined;
-    const advice = after !== "" && ` ${text}`.startsWith(`${after} `) ? `; ${hint}` : "";
-    throw new TemplateSyntaxError(`{% ${word} %} takes nothing more${advice}`, offset);
-  }
-
-  #code<T>(read: (text: string, offset: number) => T): T {
-    return this.#read("%}", this.#at, read);
-  }
-
-  #read<T>(mark: string, from: number, read: (text: string, offset: number) => T): T {
-    const result = readUntil(this.#text, from, mark, read);
-    this.#at = result.end + mark.length;
-    return result.read;
-  }
-
-  /** What stands between the word of a tag and its `%}`, without white space around it. */
-  #restOfTag(word: string): Code {
-    const start = this.#at;
-    this.#skipTo("%}", start, `Missing %} of this {% ${word}`, start);
-    const text = this.#text.slice(start, this.#at - 2);
-    return { text: text.trim(), offset: start + text.length - text.trimStart().length };
-  }
-
-  #skipTo(mark: string, from: number, missing: string, offset: number): void {
-    const end = this.#text.indexOf(mark, from);
-    if (end < 0) throw new TemplateSyntaxError(missing, offset);
-    this.#at = end + mark.length;
-  }
-}
-
-const TAG_WORD = /\s*([A-Za-z]+)(?![\w$])/y;
-const AS_NAME = new RegExp(`(?:^|\\s)as\\s+(${NAME})\\s*$`, "u");
-
-/** Nothing, `as NAME`, `CLASS`, `CLASS, CLASS as NAME`. */
-function readExceptHead(text: string, offset: number): Pick<Handler, "classes" | "name"> {
-  const [as, name] = AS_NAME.exec(text) ?? [""];
-  const classes = text.slice(0, text.length - as.length);
-  if (name !== undefined) readAssignments(`${name} = 0`, offset);
-  return { classes: classes.trim() === "" ? [] : readList(classes, offset), name };
-}
-
-/** Words of other template languages, and of Tornado what needs Python. */
-const ADVICE: Readonly<Record<string, string>> = {
-  elseif: "write {% elif %}",
-  import: "a template uses the names of its session",
-  from: "a template uses the names of its session",
-  module: "call a function of the session with {% raw f() %}",
-  let: "write {% set NAME = VALUE %}",
-  const: "write {% set NAME = VALUE %}",
-  catch: "write {% except as NAME %}",
-  super: "a block replaces the one of the template that it extends",
-};
-
-function unknownTag(word: string): string {
-  const advice = /^end./.test(word) ? "write {% end %}" : Object.hasOwn(ADVICE, word) ? ADVICE[word] : undefined;
-  return `Unknown tag {% ${word} %}${advice === undefined ? "" : `; ${advice}`}`;
 }

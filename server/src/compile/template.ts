@@ -3,13 +3,8 @@
  * renders it. A pure function of its arguments: the texts of templates lie in the session, so what is missing is asked for.
  */
 import { posix } from "node:path";
-import {
-  type Note,
-  type SiteEntry,
-  type TemplateFile,
-  TemplateGenerator,
-  TemplateLinkError,
-} from "./template-generator.js";
+import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
+import { TemplateGenerator } from "./template-generator.js";
 import { type IncludeNode, nodesWithin, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
 import { Lines, type Place } from "./template-writer.js";
@@ -65,11 +60,15 @@ export function compileTemplate(request: TemplateRequest, parse = parseTemplate)
     });
     try {
       const files = linker.files.map(({ name }) => name);
-      const { sites, warnings, declared } = generator;
-      return { kind: "compiled", ...generator.generate(), sites, files, warnings, declared };
+      const { sites, warnings } = generator.composition;
+      return { kind: "compiled", ...generator.generate(), sites, files, warnings, declared: generator.declared };
     } catch (error) {
       if (!(error instanceof TemplateLinkError)) throw error;
-      return { kind: "refused", message: error.message, places: placesOf(error, generator.sites, linker.files) };
+      return {
+        kind: "refused",
+        message: error.message,
+        places: placesOf(error, generator.composition.sites, linker.files),
+      };
     }
   } catch (error) {
     if (error instanceof RangeError) {
