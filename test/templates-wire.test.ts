@@ -1,5 +1,5 @@
 import type { ServiceError } from "@grpc/grpc-js";
-import { type Event, Limits, RenderRequest, type RenderResponse, Value } from "@livescope/proto";
+import { Command, type Event, Limits, RenderRequest, type RenderResponse, Value } from "@livescope/proto";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients, send } from "./support/unary-client.js";
@@ -29,7 +29,7 @@ function render(fields: Fields): Promise<RenderResponse> {
 async function run(fields: Fields): Promise<Event["event"][]> {
   const value = requestOf(fields);
   const events: Event["event"][] = [];
-  const stream = clients.sandbox.run({ command: { command: { $case: "render", value } } });
+  const stream = clients.sandbox.run({ command: { ...Command.create(), command: { $case: "render", value } } });
   for await (const { event } of stream) events.push(event?.event);
   return events;
 }

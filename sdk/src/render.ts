@@ -1,4 +1,4 @@
-import { RenderRequest, SandboxServiceService } from "@livescope/proto";
+import { Command, RenderRequest, SandboxServiceService } from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
 import { writeLimits } from "./limits.js";
 import type { RenderOptions } from "./options.js";
@@ -46,7 +46,7 @@ export async function* renderPieces(
   const { signal, timeout } = options;
   signal?.throwIfAborted();
   const value = { ...renderRequest(sessionId, template, context, options), stream: true };
-  const request = { command: { command: { $case: "render", value } as const } };
+  const request = { command: Command.create({ command: { $case: "render", value }, consoleAtEnd: true }) };
   const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
   const stream = transport.readable(SandboxServiceService.run, request, answerTimeout);
   const onAbort = (): void => stream.cancel();

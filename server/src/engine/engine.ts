@@ -7,10 +7,12 @@
  */
 import { encodeInput } from "./kernel-protocol.js";
 import {
+  addConsole,
   clearConsole,
   type Ending,
   endingOf,
   type Group,
+  goLive,
   neverBegan,
   type PendingTurn,
   sourcesOf,
@@ -18,6 +20,7 @@ import {
   type TurnSpec,
   undone,
 } from "./pending-turn.js";
+import { restoreImage, type SessionImage, saveImage } from "./session-image.js";
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
@@ -45,6 +48,11 @@ const GRACE = 100;
 const WATCH_EVERY = 20;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
 const TAKE_BACK_AFTER = 5;
+/**
+ * How long a turn runs before its console entries are told as they come, in milliseconds. It then ends its slice, however it
+ * ends itself (turn.ts, HOLD_EFFECTS): no turn behind it can make it run again.
+ */
+const LIVE_AFTER = 10;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -96,7 +104,7 @@ export class Engine {
 
   /** Names the engine build: wasm and kernel. */
   get digest(): string {
-    return this.#shared.baseImage.digest;
+    return this.#shared.digest;
   }
 
   /** Bytes every session starts with. */
@@ -152,6 +160,17 @@ export class Engine {
     return false;
   }
 
+  /** Sets a session aside as it is now, to be put back later. No turn of it may be on its way. */
+  saveImage(memory: SessionMemory): SessionImage {
+    return saveImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** Puts a session back to where an image was made of it. No turn of it may be on its way. */
+  restoreImage(memory: SessionMemory, image: SessionImage): void {
+    const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
+    if (restored !== memory.memory) this.#move(memory, restored);
+  }
+
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */
   atEndOfTick(callback: () => void): void {
     this.#endOfTick.push(callback);
@@ -187,6 +206,8 @@ export class Engine {
       budget,
       consoleBytes,
       console: [],
+      isLive: false,
+      told: 0,
       onConsole,
       done,
     };
@@ -291,7 +312,11 @@ export class Engine {
     for (const worker of [...this.#workers]) {
       const turn = worker.overdue(now, GRACE);
       if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
-      else this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      else {
+        const slow = worker.runningSince(now - LIVE_AFTER);
+        if (slow !== undefined) goLive(slow as PendingTurn);
+        this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      }
     }
     this.#distribute();
     if (this.#idle.size === this.#workers.length) {
@@ -388,13 +413,12 @@ export class Engine {
 
   #onConsole(number: number, entry: ConsoleText): void {
     const turn = this.#turns.get(number);
-    turn?.console.push(entry);
-    turn?.onConsole?.(entry);
+    if (turn !== undefined) addConsole(turn, entry);
   }
 
   #settle(turn: PendingTurn, ending: Ending): void {
     this.#turns.delete(turn.turn);
-    turn.done({ ...ending, console: turn.console });
+    turn.done({ ...ending, console: turn.console, told: turn.told });
   }
 }
 

@@ -4,11 +4,14 @@
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 
-/** How a value travels into a session. `json` must hold no NUL. */
+/** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
-  | { readonly kind: "handle"; readonly handleId: string };
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+  | { readonly kind: "handle"; readonly handleId: string }
+  | { readonly kind: "hostFunction"; readonly hostFunctionId: string; readonly name: string };
 
 /** How a caller wants its result; numbers as in the contract and in the kernel. */
 export const ResultEncoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
@@ -55,8 +58,8 @@ export interface ExecutionInput {
   readonly valueBytes: number;
   /** The most handles the session may hold afterwards. */
   readonly handles: number;
-  /** Emitted values that may leave before the caller says that it takes more; undefined when it takes none at all. */
-  readonly credit: number | undefined;
+  /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
+  readonly credit?: number | undefined;
 }
 
 export type TurnInput =
@@ -80,8 +83,27 @@ export type TurnInput =
   | { readonly kind: "dropTimer" }
   /** The caller of an execution takes more of its emitted values. */
   | { readonly kind: "credit"; readonly execution: number; readonly credit: number }
+  /** The session gets global functions of these names that call a client. */
+  | { readonly kind: "expose"; readonly names: readonly string[] }
+  /** A client answered a call. */
+  | { readonly kind: "hostResult"; readonly callId: string; readonly result: HostResult }
   /** Nothing is run; what can not go on any more says so. */
   | { readonly kind: "look" };
+
+const NO_MORE: InputHeader = { isMoreToCome: false, dropped: [] };
+
+/** How a client's function ended. */
+export type HostResult =
+  | { readonly kind: "value"; readonly value: InputValue }
+  | { readonly kind: "exception"; readonly exception: HostException };
+
+/** What a client's function threw: `thrown` if that is set, else an error. */
+export interface HostException {
+  readonly thrown?: InputValue | undefined;
+  readonly name: string;
+  readonly message: string;
+  readonly cause?: HostException | undefined;
+}
 
 /** What every input says beside what is to be run. */
 export interface InputHeader {
@@ -92,27 +114,37 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "templateNotFound";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "templateNotFound";
+
+/** A value on its way out of a session. */
+export type EncodedValue =
+  | { readonly arm: "undefined" | "json" | "handle" | "graph"; readonly text: string }
+  | { readonly arm: "bytes"; readonly bytes: Uint8Array };
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
-  | {
-      readonly kind: "value";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
+  | ({ readonly kind: "value"; readonly execution: number } & EncodedValue)
+  | ({ readonly kind: "emitted"; readonly execution: number } & EncodedValue)
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
-  | {
-      readonly kind: "emitted";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
   | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string }
+  /** A client's function is called. `execution` is 0 where none owns the call. */
+  | { readonly kind: "hostCall"; readonly execution: number; readonly call: HostCallText }
+  /** Guest code holds a function no more that was passed as a value. */
+  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string }
+  /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
+  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string }
   /** `text` is JSON of a message and a stack. */
   | { readonly kind: "templateWarning"; readonly execution: number; readonly text: string };
+
+/** What the kernel says of a host call. */
+export interface HostCallText {
+  readonly call: string;
+  readonly name: string;
+  /** Of a function passed as a value. */
+  readonly id?: string;
+  readonly args: readonly EncodedValue[];
+}
 
 const INPUT_KIND = {
   execute: 1,
@@ -124,20 +156,23 @@ const INPUT_KIND = {
   dropTimer: 7,
   credit: 8,
   look: 9,
+  expose: 10,
+  hostResult: 11,
   render: 20,
 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2 } as const;
-const ARMS = ["undefined", "json", "handle"] as const;
+const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
+const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
 const REFUSALS: Readonly<Record<number, Refusal>> = {
   1: "handleNotFound",
   2: "invalidJson",
   3: "notAnObject",
+  4: "invalidGraph",
   20: "templateNotFound",
 };
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput {
+export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
   writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);
@@ -164,6 +199,20 @@ export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput
       break;
     case "credit":
       writer.number(input.credit);
+      break;
+    case "expose":
+      writer.number(input.names.length);
+      for (const name of input.names) writer.optionalText(name);
+      break;
+    case "hostResult":
+      writer.optionalText(input.callId);
+      if (input.result.kind === "value") {
+        writer.number(0);
+        writer.value(input.result.value);
+      } else {
+        writer.number(1);
+        writeException(writer, input.result.exception);
+      }
       break;
   }
   return writer.finish();
@@ -203,8 +252,18 @@ function writeRender(writer: InputWriter, command: Command & { kind: "render" })
   writer.values(command.context);
 }
 
+function writeException(writer: InputWriter, { thrown, name, message, cause }: HostException): void {
+  writer.number(thrown === undefined ? 0 : 1);
+  if (thrown !== undefined) return writer.value(thrown);
+  writer.optionalText(name);
+  writer.optionalText(message);
+  writer.number(cause === undefined ? 0 : 1);
+  if (cause !== undefined) writeException(writer, cause);
+}
+
 class InputWriter {
   readonly #numbers: number[] = [];
+  readonly #bytes: Uint8Array[] = [];
   #text = "";
 
   number(value: number): void {
@@ -218,8 +277,20 @@ class InputWriter {
 
   value(value: InputValue): void {
     this.number(ARM[value.kind]);
-    if (value.kind === "json") this.optionalText(value.text);
-    else if (value.kind === "handle") this.optionalText(value.handleId);
+    switch (value.kind) {
+      case "json":
+      case "graph":
+        return this.optionalText(value.text);
+      case "handle":
+        return this.optionalText(value.handleId);
+      case "hostFunction":
+        this.optionalText(value.hostFunctionId);
+        return this.optionalText(value.name);
+      case "bytes":
+        this.optionalText(String(this.#bytes.length));
+        // Posting a part of a buffer posts all of it.
+        this.#bytes.push(new Uint8Array(value.bytes));
+    }
   }
 
   values(values: ReadonlyMap<string, InputValue>): void {
@@ -231,26 +302,41 @@ class InputWriter {
   }
 
   finish(): EncodedInput {
-    return { numbers: this.#numbers, text: this.#text };
+    return { numbers: this.#numbers, text: this.#text, bytes: this.#bytes };
   }
 }
 
+/**
+ * @param arm as the kernel numbers it
+ * @param text of the value; of bytes, their place
+ */
+export function encodedValue(arm: number, text: string, bytes: readonly Uint8Array[] = []): EncodedValue {
+  if (arm === ARM.bytes) return { arm: "bytes", bytes: bytes[Number(text)] ?? new Uint8Array() };
+  return { arm: ARMS[arm] ?? "undefined", text };
+}
+
+/** Values stand in the text as `[arm, text]`. */
+function hostCall(text: string, bytes: readonly Uint8Array[]): HostCallText {
+  const call = JSON.parse(text) as Omit<HostCallText, "args"> & { readonly args: readonly [number, string][] };
+  return { ...call, args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)) };
+}
+
 /** Effects in the order the kernel gave them. */
-export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
+export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[] {
   const effects: Effect[] = [];
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
     const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
-    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length)));
+    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length), bytes));
     at += length;
   }
   return effects;
 }
 
-function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
+function effectOf(kind: number, subject: number, detail: number, text: string, bytes: readonly Uint8Array[]): Effect {
   switch (kind) {
     case 1:
-      return { kind: "value", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+      return { kind: "value", execution: subject, ...encodedValue(detail, text, bytes) };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
@@ -258,8 +344,14 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
     case 4:
       return { kind: "answer", count: subject, text };
     case 5:
-      return { kind: "emitted", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+      return { kind: "emitted", execution: subject, ...encodedValue(detail, text, bytes) };
+    case 6:
+      return { kind: "hostCall", execution: subject, call: hostCall(text, bytes) };
     case 7:
+      return { kind: "hostFunctionReleased", hostFunctionId: text };
+    case 8:
+      return { kind: "warning", execution: subject, more: detail, text };
+    case 20:
       return { kind: "templateWarning", execution: subject, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);

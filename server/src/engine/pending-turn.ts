@@ -8,12 +8,13 @@ import type { PostedTurn } from "./worker-thread.js";
 /** One turn that is to be run. */
 export interface TurnSpec {
   readonly input: TurnInput;
-  readonly header: InputHeader;
+  /** Absent: nothing more comes, and nothing was dropped. */
+  readonly header?: InputHeader;
   /** Milliseconds it may hold a worker. */
   readonly budget: number;
   /** UTF-8 bytes of console entries that may leave for each execution. */
   readonly consoleBytes: number;
-  /** Called with each console entry at once, while the turn runs. Of a turn that is run again entries come again. */
+  /** Called with console entries while the turn runs, once it has run so long that it is never run again. */
   readonly onConsole?: ((entry: ConsoleText) => void) | undefined;
   /** Called once, with how it ended. */
   readonly done: (result: TurnResult) => void;
@@ -22,6 +23,8 @@ export interface TurnSpec {
 export type TurnResult = Ending & {
   /** Console entries, in order; also those of an undone turn. */
   readonly console: readonly ConsoleText[];
+  /** How many of them `onConsole` was called with. */
+  readonly told: number;
 };
 
 /** How a turn ended, without its console. */
@@ -60,6 +63,10 @@ export interface Turn {
 export interface PendingTurn extends PostedTurn {
   readonly memory: SessionMemory;
   console: ConsoleText[];
+  /** Its entries are told at once: it is never run again. */
+  isLive: boolean;
+  /** How many entries were told. */
+  told: number;
   readonly onConsole: TurnSpec["onConsole"];
   readonly done: (result: TurnResult) => void;
 }
@@ -102,4 +109,22 @@ export function neverBegan(): Ending {
 export function clearConsole(turn: PendingTurn | undefined): void {
   if (turn === undefined) return;
   turn.console = [];
+  turn.isLive = false;
+  turn.told = 0;
+}
+
+export function addConsole(turn: PendingTurn, entry: ConsoleText): void {
+  turn.console.push(entry);
+  if (turn.isLive) tellConsole(turn);
+}
+
+/** From now on its console entries are told as they come. */
+export function goLive(turn: PendingTurn): void {
+  if (turn.isLive || turn.onConsole === undefined) return;
+  turn.isLive = true;
+  tellConsole(turn);
+}
+
+function tellConsole(turn: PendingTurn): void {
+  while (turn.told < turn.console.length) turn.onConsole?.(turn.console[turn.told++] as ConsoleText);
 }

@@ -3,7 +3,7 @@
  * of the timer that fell due, or the root's, which nobody owns.
  */
 import type { Execution } from "./executions.js";
-import { setCurrentExecution } from "./host.js";
+import { setContextOwner, setCurrentExecution } from "./host.js";
 
 export interface Context {
   /** The execution that this runs for; undefined for the root. */
@@ -23,6 +23,7 @@ export function currentContext(): Context {
 export function enterContext(context: Context): void {
   current = context;
   setCurrentExecution(runningExecution());
+  setContextOwner(context.execution?.number ?? 0);
 }
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */

@@ -3,8 +3,9 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
-import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { enterContext, rootContext } from "./contexts.js";
 import { addCredit, installEmit } from "./emissions.js";
+import { describeRejection } from "./errors.js";
 import {
   abandon,
   beginExecution,
@@ -16,9 +17,18 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
+import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
+import {
+  answerCall,
+  areHostCallsOpen,
+  dropCallsOf,
+  errorOf,
+  exposeFunction,
+  type PendingCall,
+  passedFunction,
+} from "./host-functions.js";
 import {
   apply,
   construct,
@@ -29,9 +39,12 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  KernelUint8Array,
   slice,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { installPlatform } from "./platform.js";
 import {
   Arm,
   beginInput,
@@ -44,10 +57,9 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
-import { prepareTemplate, readRenderRequest } from "./templates.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { templateRuntime } from "./templates.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
 
 const NativePromise = Promise;
@@ -66,23 +78,23 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole(runningExecution);
+  installConsole();
   installTimers();
   installEmit();
-  defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
+  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare];
+  return [enter, flush, declare, warnOfRejection];
 }
 
 function enter(text: string): void {
@@ -124,6 +136,11 @@ function run(kind: number, subject: number): void {
       return releaseHandles();
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
+    case InputKind.EXPOSE:
+      for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
+      return undefined;
+    case InputKind.HOST_RESULT:
+      return takeHostResult();
     default:
       // Only to see what is left: whether anything can go on.
       return undefined;
@@ -135,13 +152,24 @@ function drop(number: number): void {
   const execution = openExecution(number);
   if (execution === undefined) return;
   dropTimersOf(execution);
+  dropCallsOf(execution);
   abandon(execution);
+}
+
+/**
+ * Called before `flush` for a promise that was rejected and that nobody handles.
+ *
+ * @param execution number of the one that ran when it was rejected; 0: none
+ * @param more how many more there were that are not told
+ */
+function warnOfRejection(reason: unknown, execution: number, more: number): void {
+  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
 function flush(): string {
   const timer = untilNextTimer();
-  if (timer < 0 && !isMoreToCome) failOpen();
+  if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
   enterContext(rootContext);
   setNextTimer(timer);
   setHandleCount(handleCount());
@@ -205,12 +233,13 @@ function call(execution: Execution): void {
 }
 
 function render(execution: Execution): void {
-  const request = readRenderRequest(execution, readValue, (name) => {
+  const { readRenderRequest, prepareTemplate } = templateRuntime();
+  const request = readRenderRequest(execution.valueBytes, readValue, (name) => {
     throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
   });
   let run: () => unknown;
   try {
-    run = prepareTemplate(execution, request);
+    run = prepareTemplate(execution.number, request);
   } catch (error) {
     return fail(execution, Phase.PARSE, error);
   }
@@ -267,9 +296,15 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HANDLE) {
-    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOfHandle(text);
+  switch (arm) {
+    case Arm.HANDLE:
+      return heldValue(text);
+    case Arm.HOST_FUNCTION:
+      return passedFunction(text, readText());
+    case Arm.GRAPH:
+      return readGraph(text, field);
+    case Arm.BYTES:
+      return construct(KernelUint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
@@ -278,11 +313,62 @@ function readValue(field: string): unknown {
   }
 }
 
+function heldValue(handle: string): unknown {
+  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  return valueOfHandle(handle);
+}
+
+function readGraph(text: string, field: string): unknown {
+  const graph = graphCodec();
+  try {
+    return graph.decodeGraph(text);
+  } catch (error) {
+    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
+    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
+    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
+  }
+}
+
+function takeHostResult(): void {
+  const id = readText();
+  let settle: (call: PendingCall) => void;
+  try {
+    if (readNumber() === 0) {
+      const value = readValue("value");
+      settle = (call) => call.resolve(value);
+    } else {
+      const error = readError("exception");
+      settle = (call) => call.reject(error);
+    }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    // The guest did nothing wrong, and waits.
+    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
+    settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
+  }
+  answerCall(id, settle);
+}
+
+/** What a client's function threw: a value, or an error with its cause. */
+function readError(field: string): unknown {
+  if (readNumber() === 1) return readValue(`${field}.thrown`);
+  const name = readText();
+  const message = readText();
+  const hasCause = readNumber() === 1;
+  return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
+}
+
+/** The exports of library/inspect-properties.ts. */
+interface InspectPropertiesLibrary {
+  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
+}
+
 function inspectValue(): void {
   const handle = readOptionalText();
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
   const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);

@@ -24,7 +24,7 @@ export interface CheckedCommand {
 }
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function executeCommand(request: ExecuteRequest, context: CallContext): CheckedCommand {
+export function executeCommand(request: ExecuteRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   if (!(request.language in Language) || request.language === Language.UNRECOGNIZED)
     throw invalid("language", "is not known");
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
@@ -54,7 +54,7 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
 }
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function callCommand(request: CallRequest, context: CallContext): CheckedCommand {
+export function callCommand(request: CallRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
@@ -141,18 +141,23 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 }
 
 /** @throws SessionError UNIMPLEMENTED */
-export function refuseUnbuilt(request: Pick<ExecuteRequest, "locals" | "atomic" | "parentExecutionId">): void {
+export function refuseUnbuilt(request: Pick<ExecuteRequest, "locals">): void {
   if (request.locals.size > 0) throw unimplemented("locals");
-  if (request.atomic) throw unimplemented("atomic");
-  if (request.parentExecutionId !== "") throw unimplemented("parent_execution_id");
 }
 
-function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, digest: () => string): CommandOptions {
+/** @throws SessionError INVALID_REQUEST */
+export function optionsOf(
+  request: Pick<CallRequest, "limits" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId">,
+  context: Pick<CallContext, "deadline">,
+  digest: () => string,
+): CommandOptions {
   const requestId = checkedRequestId(request.requestId);
   return {
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
+    atomic: request.atomic,
+    parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),
     requestId,
     digest: requestId === "" ? "" : digest(),
     deadline: context.deadline,

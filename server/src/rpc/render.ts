@@ -3,16 +3,8 @@ import { Encoding, RenderRequest, type RenderResponse } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Command } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
-import {
-  canonicalValues,
-  type CheckedCommand,
-  checkedRequestId,
-  checkedText,
-  digestOf,
-  refuseUnbuilt,
-  requestedLimits,
-} from "./commands.js";
-import { submit } from "./submit.js";
+import { type CheckedCommand, canonicalValues, checkedText, digestOf, optionsOf, refuseUnbuilt } from "./commands.js";
+import { abandon, submit } from "./submit.js";
 import type { CallContext } from "./unary.js";
 import { executionMessage, inputValues } from "./values.js";
 
@@ -21,7 +13,7 @@ const TEMPLATES = 1_000;
 const UNNAMED = "<template>";
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function renderCommand(request: RenderRequest, context: CallContext): CheckedCommand {
+export function renderCommand(request: RenderRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   refuseUnbuilt(request);
   const { template, templates, autoescape, stream } = request;
   if (template === undefined) throw invalid("template", "say what to render: a source, or the name of a template");
@@ -42,19 +34,9 @@ export function renderCommand(request: RenderRequest, context: CallContext): Che
     autoescape: autoescape ?? true,
     stream,
   };
-  const requestId = checkedRequestId(request.requestId);
-  return {
-    command,
-    options: {
-      limits: requestedLimits(request.limits),
-      // A text is never a handle.
-      encoding: Encoding.JSON,
-      handleGroup: "",
-      requestId,
-      digest: requestId === "" ? "" : digest(request),
-      deadline: context.deadline,
-    },
-  };
+  // A text is never a handle.
+  const asked = { ...request, encoding: Encoding.JSON, handleGroup: "" };
+  return { command, options: optionsOf(asked, context, () => digest(request)) };
 }
 
 function digest(request: RenderRequest): string {
@@ -82,7 +64,9 @@ export async function render(
   context: CallContext,
 ): Promise<RenderResponse> {
   if (request.stream) throw invalid("stream", "is for Run and Connect: Render gives the text as a whole");
-  const { execution, options } = await submit(sessions, { command: { $case: "render", value: request } }, context);
+  const submitted = submit(sessions, { command: { $case: "render", value: request } }, context);
+  context.onCancelled(() => abandon(submitted));
+  const { execution, options } = submitted;
   const message = executionMessage(await execution.outcome, options.encoding);
   const { outcome } = message;
   if (outcome?.$case !== "value" || outcome.value.kind?.$case !== "json") return { text: "", execution: message };

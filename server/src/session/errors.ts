@@ -9,7 +9,10 @@ export type ErrorReason =
   | "REQUEST_ID_REUSED"
   | "OUTCOME_EXPIRED"
   | "QUEUE_FULL"
+  | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
+  /** The client does not read what it is told; what is kept for it is bounded. */
+  | "READER_TOO_SLOW"
   | "DRAINING"
   | "INVALID_REQUEST"
   | "UNIMPLEMENTED"

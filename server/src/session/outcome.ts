@@ -1,9 +1,11 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import type { Effect, ExceptionPhase } from "../engine/kernel-protocol.js";
+import { type Effect, type EncodedValue, type ExceptionPhase, encodedValue } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handle: HandleDescription };
 
 export interface HandleDescription {
@@ -29,8 +31,12 @@ export interface GuestException {
   readonly frames: readonly Frame[];
   readonly phase?: ExceptionPhase;
   readonly cause?: GuestException;
+  /** Of an AggregateError. */
+  readonly errors: readonly GuestException[];
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
+  /** What was thrown, when it was no error and the caller asked for an encoding. */
+  readonly value?: Value;
 }
 
 export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
@@ -40,6 +46,8 @@ export interface ConsoleEntry {
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** Where the method was called; of warnings and errors only. */
+  readonly frame?: Frame;
   /** The turn that wrote it was undone. */
   readonly undone: boolean;
 }
@@ -48,6 +56,25 @@ export interface ConsoleEntry {
 export interface Warning {
   readonly message: string;
   readonly frame?: Frame;
+}
+
+/**
+ * @param text of one entry, as the guest's console wrote it. Of a session that broke its engine it could be anything: then it
+ *   is shown as it came
+ */
+export function consoleEntryOf(text: string, undone: boolean): ConsoleEntry {
+  try {
+    return readConsoleEntry(text, undone);
+  } catch {
+    return { level: "error", time: Date.now(), text, undone };
+  }
+}
+
+function readConsoleEntry(text: string, undone: boolean): ConsoleEntry {
+  const entry = JSON.parse(text) as Pick<ConsoleEntry, "level" | "time" | "text"> & { readonly caller?: string };
+  const frame = entry.caller === undefined ? undefined : innermostFrame(entry.caller);
+  const { level, time } = entry;
+  return { level, time, text: entry.text, ...(frame === undefined ? {} : { frame }), undone };
 }
 
 export interface Usage {
@@ -60,6 +87,9 @@ export interface Usage {
   /** Heap of the session afterwards, in bytes. */
   readonly memoryBytes: number;
   readonly turns: number;
+  /** Milliseconds during which at least one of its host calls was under way. */
+  readonly hostTime: number;
+  readonly hostCalls: number;
 }
 
 export interface Outcome {
@@ -75,12 +105,17 @@ export interface Outcome {
   readonly undone: boolean;
 }
 
-export function encodedValue(effect: Effect & { kind: "value" | "emitted" }): Value {
-  switch (effect.arm) {
+/** The value that left a session. */
+export function valueFrom(value: EncodedValue): Value {
+  switch (value.arm) {
     case "json":
-      return { kind: "json", text: effect.text };
+      return { kind: "json", text: value.text };
+    case "graph":
+      return { kind: "graph", text: value.text };
+    case "bytes":
+      return { kind: "bytes", bytes: value.bytes };
     case "handle":
-      return { kind: "handle", handle: JSON.parse(effect.text) as HandleDescription };
+      return { kind: "handle", handle: JSON.parse(value.text) as HandleDescription };
     default:
       return { kind: "undefined" };
   }
@@ -91,7 +126,9 @@ interface ThrownText {
   readonly message: string;
   readonly stack: string;
   readonly cause?: ThrownText;
+  readonly errors?: readonly ThrownText[];
   readonly thrown?: string;
+  readonly value?: readonly [arm: number, text: string];
 }
 
 export function exceptionOf(effect: Effect & { kind: "exception" }): GuestException {
@@ -107,7 +144,9 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     frames: framesOf(lines),
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
+    errors: (thrown.errors ?? []).map((error) => describe(error)),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
+    ...(thrown.value === undefined ? {} : { value: valueFrom(encodedValue(...thrown.value)) }),
   };
 }
 
@@ -117,7 +156,7 @@ export function innermostFrame(stack: string): Frame | undefined {
 }
 
 function framesOf(lines: readonly string[]): Frame[] {
-  return lines.flatMap(frameOf).slice(0, MAXIMUM_FRAMES);
+  return lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf);
 }
 
 /** A warning out of the text of an effect. */
@@ -130,12 +169,15 @@ export function templateWarning({ text }: Effect & { kind: "templateWarning" }):
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
 function guestLines(stack: string): string[] {
   const lines = stack.split("\n").filter((line) => line !== "");
-  while (/\(native\)$/.test(lines.at(-1) ?? "") || lines.at(-1)?.includes(KERNEL_FILENAME)) lines.pop();
-  return lines.filter((line) => !line.includes(KERNEL_FILENAME));
+  while (lines.at(-1)?.endsWith("(native)") || isOfKernel(lines.at(-1) ?? "")) lines.pop();
+  return lines.filter((line) => !isOfKernel(line));
 }
 
-/** The kernel's own frames are of no use to anybody. Its file name is set in engine/worker/boot.ts. */
-const KERNEL_FILENAME = "livescope:kernel";
+/** Frames of the kernel, which are of no use to anybody, tell no place: it is compiled without (engine/worker/guest-bytecode.ts). */
+function isOfKernel(line: string): boolean {
+  return line.startsWith("    at ") && !line.endsWith(")") && !/:\d+$/.test(line);
+}
+
 const MAXIMUM_FRAMES = 100;
 
 /** What the engine calls code at top level, and functions without a name. */

@@ -3,16 +3,16 @@ import { randomUUID } from "node:crypto";
 import type { ConsoleText, TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import { LiveConsole } from "./live-console.js";
 import type { Limits } from "./limits.js";
-import { encodedValue, exceptionOf, type Outcome, type StopReason, type Warning } from "./outcome.js";
+import { LiveConsole } from "./live-console.js";
+import { type ConsoleEntry, exceptionOf, type Outcome, type StopReason, valueFrom, type Warning } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
 const MAXIMUM_TIMER = 2 ** 31 - 1;
 /** Emitted values that may be on their way to a client that has not said that it takes more. */
-const FIRST_CREDIT = 16;
+export const FIRST_CREDIT = 16;
 /** Warnings that an execution carries; later ones are left out. */
 const MAXIMUM_WARNINGS = 100;
 
@@ -25,10 +25,14 @@ export class RunningExecution implements Execution {
   onStop: (cause: StopReason) => void = () => undefined;
   /** Its caller takes more emitted values; set by the session that runs it. */
   onCredit: (credit: number) => void = () => undefined;
+  /** It wrote to its console; set by the session that runs it. */
+  onConsole: (entry: ConsoleEntry) => void = () => undefined;
   readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
   readonly #canHoldHandles: boolean;
+  /** The execution on whose behalf this one runs, as long as that is in flight. */
+  readonly #parent: RunningExecution | undefined;
   readonly #arrivedAt = now();
   readonly #console: LiveConsole;
   readonly #warnings: Warning[] = [];
@@ -41,17 +45,33 @@ export class RunningExecution implements Execution {
   #overrun: StopReason = "CPU_TIME";
   #startedAt: number | undefined;
   #goesOn = false;
+  #hostCalls = 0;
+  #openHostCalls = 0;
+  #waitsSince = 0;
+  #hostTime = 0;
   #cpuTime = 0;
   #turns = 0;
 
   /** @param number its number within the session, from 1 */
-  constructor(command: Command, options: CommandOptions, limits: Limits, number: number, canHoldHandles: boolean) {
+  constructor(
+    command: Command,
+    options: CommandOptions,
+    limits: Limits,
+    number: number,
+    canHoldHandles: boolean,
+    parent?: RunningExecution,
+  ) {
+    this.#parent = parent;
     this.#command = command;
     this.#options = options;
     this.#limits = limits;
     this.number = number;
     this.#canHoldHandles = canHoldHandles;
-    this.#console = new LiveConsole(limits.consoleBytes, options.listener);
+    const tell = options.listener?.console;
+    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, (entry) => {
+      tell?.(entry);
+      this.onConsole(entry);
+    });
     this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -66,9 +86,23 @@ export class RunningExecution implements Execution {
     return this.#goesOn;
   }
 
-  /** True when its caller takes console entries and emitted values while it runs. */
-  get isObserved(): boolean {
-    return this.#options.listener !== undefined;
+  /** Of its values, as in the contract. */
+  get encoding(): number {
+    return this.#options.encoding;
+  }
+
+  get isAtomic(): boolean {
+    return this.#options.atomic;
+  }
+
+  /** How many executions up it runs on behalf of others. */
+  get depth(): number {
+    return this.#parent === undefined ? 0 : this.#parent.depth + 1;
+  }
+
+  /** Number of the first execution in that chain; its own without one. */
+  get root(): number {
+    return this.#parent?.root ?? this.number;
   }
 
   cancel(): void {
@@ -85,15 +119,31 @@ export class RunningExecution implements Execution {
   }
 
   /** Milliseconds since the epoch by which it has to be answered. */
-  get #answerBy(): number {
+  get answerBy(): number {
     const { deadline } = this.#options;
     const answerBy = deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
-    return this.#startedAt === undefined ? answerBy : Math.min(answerBy, this.#startedAt + this.#limits.timeout);
+    const parents = this.#parent?.answerBy ?? Number.POSITIVE_INFINITY;
+    const own = this.#startedAt === undefined ? Number.POSITIVE_INFINITY : this.#startedAt + this.#limits.timeout;
+    return Math.min(answerBy, parents, own);
+  }
+
+  /** Milliseconds until it has to end. */
+  timeLeft(): number {
+    return Math.max(0, this.answerBy - now());
+  }
+
+  hostCallBegan(): void {
+    this.#hostCalls++;
+    if (this.#openHostCalls++ === 0) this.#waitsSince = now();
+  }
+
+  hostCallEnded(): void {
+    if (--this.#openHostCalls === 0) this.#hostTime += now() - this.#waitsSince;
   }
 
   #armTimer(): void {
     clearTimeout(this.#timer);
-    const left = this.#answerBy - now();
+    const left = this.answerBy - now();
     if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
   }
 
@@ -107,18 +157,18 @@ export class RunningExecution implements Execution {
       handleGroup,
       valueBytes,
       handles,
-      credit: this.isObserved ? FIRST_CREDIT : undefined,
+      credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
     };
     return {
       input: { kind: "run", command: this.#command, execution },
-      budget: this.#budget(Math.min(timeout, this.#answerBy - now())),
+      budget: this.#budget(Math.min(timeout, this.answerBy - now())),
       consoleBytes,
     };
   }
 
   /** Milliseconds that a later turn of it, to be run now, may take. */
   nextBudget(): number {
-    return this.#budget(this.#answerBy - now());
+    return this.#budget(this.answerBy - now());
   }
 
   #budget(left: number): number {
@@ -141,9 +191,9 @@ export class RunningExecution implements Execution {
     this.#armTimer();
   }
 
-  /** Takes a console entry of it from a turn that has ended. */
-  log(entry: ConsoleText, undone: boolean): void {
-    this.#console.add(entry, undone);
+  /** Takes a console entry of it from a turn that has ended. @param wasLive it was taken when the turn ran */
+  log(entry: ConsoleText, undone: boolean, wasLive: boolean): void {
+    this.#console.add(entry, undone, wasLive);
   }
 
   /** Takes a console entry of it from a turn that runs. */
@@ -151,18 +201,23 @@ export class RunningExecution implements Execution {
     this.#console.addLive(entry);
   }
 
+  /** The turn that runs is undone, and it is not the one that answers for it. */
+  forgetLive(): void {
+    this.#console.forgetLive();
+  }
+
   warn(warning: Warning): void {
     if (this.#warnings.length < MAXIMUM_WARNINGS) this.#warnings.push(warning);
   }
 
   emit(effect: Effect & { kind: "emitted" }): void {
-    this.#options.listener?.emitted(encodedValue(effect));
+    this.#options.listener?.emitted?.(valueFrom(effect));
   }
 
   /** The outcome that the kernel gave it. */
   outcomeOf(effect: Effect & { kind: "value" | "exception" }, memoryBytes: number): Outcome {
-    if (effect.kind === "value") return this.#ended({ kind: "value", value: encodedValue(effect) }, memoryBytes, false);
-    return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, false);
+    if (effect.kind === "value") return this.#ended({ kind: "value", value: valueFrom(effect) }, memoryBytes, false);
+    return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, this.isAtomic);
   }
 
   /** The outcome when a turn had to be undone that it answers for. @param isOwner the turn was its own */
@@ -174,7 +229,7 @@ export class RunningExecution implements Execution {
 
   /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
   stoppedBetweenTurns(memoryBytes: number): Outcome {
-    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, false);
+    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, this.isAtomic && this.hasCommitted);
   }
 
   #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
@@ -183,15 +238,18 @@ export class RunningExecution implements Execution {
     return {
       executionId: this.executionId,
       result,
-      console: this.#console.entries,
+      console:
+        undone && this.isAtomic ? this.#console.entries.map((entry) => ({ ...entry, undone })) : this.#console.entries,
       consoleTruncated: this.#console.isTruncated,
       warnings: this.#warnings,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,
         queueTime: Math.max(0, startedAt - this.#arrivedAt),
+        hostTime: this.#hostTime + (this.#openHostCalls > 0 ? time - this.#waitsSince : 0),
         memoryBytes,
         turns: this.#turns,
+        hostCalls: this.#hostCalls,
       },
       undone,
     };

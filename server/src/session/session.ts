@@ -3,18 +3,26 @@
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
 import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
-import type { Effect, InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import type { Effect, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { SessionError } from "./errors.js";
+import { invalid, SessionError } from "./errors.js";
 import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { type Outcome, templateWarning } from "./outcome.js";
+import { consoleEntryOf, type Outcome, templateWarning, type Value } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import { nameOf, warningsOf } from "./warnings.js";
+import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+/** Executions that can still be named when a promise of theirs is rejected after they ended. */
+const NAMES_KEPT = 100;
+
+/** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
+const DEEPEST_CALLS = 16;
 
 export interface SessionInit {
   /** Empty for a session that lives for one execution; no handle can live in it. */
@@ -25,7 +33,7 @@ export interface SessionInit {
   readonly idleTtl: number;
 }
 
-export class Session {
+export class Session implements HostFunctionsHost {
   readonly sessionId: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly limits: Limits;
@@ -36,12 +44,16 @@ export class Session {
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #loop: EventLoop;
+  /** Functions that clients lend to this session. */
+  readonly hostFunctions = new HostFunctions(this);
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
   /** Executions without an outcome, by their number. */
   readonly #open = new Map<number, RunningExecution>();
   readonly #openById = new Map<string, RunningExecution>();
+  /** Ids of the newest executions by their number: the kernel knows numbers only. */
+  readonly #executionNames = new Map<number, string>();
   readonly #asks = new Set<(error: SessionError) => void>();
-  #observed = 0;
+  readonly #watchers = new Watchers();
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
   #whenIdle: (() => void)[] = [];
@@ -89,7 +101,17 @@ export class Session {
       started = this.#begin(command, options);
       return started.outcome;
     });
-    return started ?? { executionId: requestId, outcome, cancel: () => undefined, allow: () => undefined };
+    if (started !== undefined) return started;
+    return { executionId: requestId, outcome, cancel: () => this.cancel(requestId), allow: () => undefined };
+  }
+
+  /**
+   * Tells what happens here from now on. It is no use of the session, and keeps it no longer.
+   *
+   * @returns ends it
+   */
+  watch(watcher: Watcher): () => void {
+    return this.#watchers.add(watcher);
   }
 
   /** Ends an execution by its id; one that has ended or is not known is no error. */
@@ -118,6 +140,8 @@ export class Session {
     this.#ended = error;
     this.#loop.removeAll();
     this.#loop.stop(() => true);
+    this.hostFunctions.end();
+    this.#watchers.ended(error);
     for (const execution of [...this.#open.values()]) this.#reject(execution, error);
     for (const reject of this.#asks) reject(error);
     await this.settled();
@@ -129,14 +153,34 @@ export class Session {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
   }
 
+  /**
+   * A client provides functions, which guest code finds as global ones.
+   *
+   * @returns all names that it provides now
+   * @throws SessionError HOST_FUNCTION_TAKEN
+   */
+  async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const names = this.hostFunctions.expose(options, link);
+    await this.#ask({ kind: "expose", names: options.names });
+    return names;
+  }
+
+  // What the host functions ask.
+
+  reply(callId: string, execution: number, result: HostResult): void {
+    if (this.#ended !== undefined) return;
+    this.#loop.add(this.#input(this.#open.has(execution) ? execution : 0, { kind: "hostResult", callId, result }));
+  }
+
+  callerOf(execution: number): RunningExecution | undefined {
+    return this.#open.get(execution);
+  }
+
   // What the event loop asks.
 
   get hasOpenExecutions(): boolean {
     return this.#open.size > 0;
-  }
-
-  get isObserved(): boolean {
-    return this.#observed > 0;
   }
 
   timer(): Input {
@@ -160,13 +204,25 @@ export class Session {
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const execution = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId !== "");
-    this.#open.set(execution.number, execution);
+    const parent = this.#openById.get(options.parentExecutionId);
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
+    if (execution.depth > DEEPEST_CALLS) {
+      throw new SessionError(
+        "QUOTA_EXCEEDED",
+        `guest code and host functions call each other more than ${DEEPEST_CALLS} levels deep`,
+        { ids: { session_id: this.sessionId }, field: "parent_execution_id" },
+      );
+    }
+    this.#open.set(number, execution);
+    this.#executionNames.set(number, execution.executionId);
+    this.#executionNames.delete(number - NAMES_KEPT);
     this.#openById.set(execution.executionId, execution);
-    if (execution.isObserved) this.#observed++;
-    const first = this.#input(execution.number, () => execution.begin());
+    const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
+    const first = this.#input(number, () => execution.begin(), start);
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
+    execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
     this.#loop.add(first);
     return execution;
   }
@@ -183,6 +239,12 @@ export class Session {
     const { number } = execution;
     if (!this.#open.has(number)) return;
     if (this.#loop.remove(first)) return this.#endBetweenTurns(execution);
+    if (execution.isAtomic && this.#loop.isRunning) {
+      // What runs in its hold ends with it; then the session is put back.
+      this.#stopping = execution;
+      this.#loop.stop(() => true);
+      return;
+    }
     if (this.#loop.stop(({ owner }) => owner === number)) return;
     if (this.#engine.runningExecution(this.#memory) === number && this.#engine.stopRunning(this.#memory)) {
       // Its timer, or a continuation of it in the turn of another: who has to answer is known when that turn has ended.
@@ -203,20 +265,21 @@ export class Session {
    *
    * @param owner number of the execution that it is for; 0 for none
    * @param run what is to be run, or says so when it is
+   * @param start of the first turn of an execution
    */
-  #input(owner: number, run: TurnInput | (() => ReturnType<RunningExecution["begin"]>)): Input {
+  #input(
+    owner: number,
+    run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
+    start?: NonNullable<Input["start"]>,
+  ): Input {
     let isRetry = false;
     const input: Input = {
       owner,
+      ...(start === undefined ? {} : { start }),
       begin: () => {
-        const onConsole = this.isObserved
-          ? (entry: ConsoleText) => this.#open.get(entry.execution)?.logLive(entry)
-          : undefined;
-        const spec =
-          typeof run === "function"
-            ? run()
-            : { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes };
-        return { ...spec, onConsole };
+        const onConsole = (entry: ConsoleText): void => this.#logLive(entry);
+        if (typeof run === "function") return { ...run(), onConsole };
+        return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
       },
       done: (result) => {
         if (this.#ended !== undefined) return;
@@ -237,7 +300,9 @@ export class Session {
   #committed(owner: number, result: TurnResult & { kind: "committed" }): void {
     const payer = this.#open.get(owner || result.owner);
     payer?.account(result);
-    for (const entry of result.console) this.#open.get(entry.execution)?.log(entry, false);
+    for (const [i, entry] of result.console.entries()) this.#log(entry, i < result.told);
+    // Those of an execution that ends in this turn belong to it.
+    for (const effect of result.effects) if (effect.kind === "warning") this.#warn(effect);
     for (const effect of result.effects) this.#apply(effect);
     const stopping = this.#stopping;
     this.#stopping = undefined;
@@ -245,18 +310,51 @@ export class Session {
     if (payer !== undefined && this.#open.has(payer.number)) payer.goesOn();
   }
 
-  #apply(effect: Effect): void {
-    if (!("execution" in effect)) return;
-    const execution = this.#open.get(effect.execution);
-    if (execution === undefined) return;
+  #logLive(entry: ConsoleText): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.logLive(entry);
+    else this.#logUnowned(entry);
+  }
+
+  /** @param wasLive it was told while the turn ran */
+  #log(entry: ConsoleText, wasLive: boolean): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.log(entry, false, wasLive);
+    else if (!wasLive) this.#logUnowned(entry);
+  }
+
+  /** A timer wrote it that an execution left behind: only who watches the session may see it. */
+  #logUnowned(entry: ConsoleText): void {
+    if (!this.#watchers.isEmpty) this.#watchers.console("", consoleEntryOf(entry.text, false));
+  }
+
+  /** Who has ended is named to all that are in flight. */
+  #warn(effect: Effect & { kind: "warning" }): void {
+    const own = this.#open.get(effect.execution);
+    const whose = own === undefined ? nameOf(effect.execution, this.#executionNames) : undefined;
     try {
-      if (effect.kind === "emitted") execution.emit(effect);
+      for (const warning of warningsOf(effect, whose)) {
+        for (const execution of own === undefined ? this.#open.values() : [own]) execution.warn(warning);
+      }
+    } catch {
+      // The text of a session that broke its engine could be anything.
+    }
+  }
+
+  #apply(effect: Effect): void {
+    const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
+    try {
+      if (effect.kind === "hostCall") {
+        this.hostFunctions.call(execution?.number ?? 0, effect.call);
+      } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
+      else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
+      else if (effect.kind === "emitted") execution.emit(effect);
       else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
     } catch (error) {
       // Texts of a session that broke its engine could be anything.
-      this.#reject(execution, error instanceof Error ? error : new Error(String(error)));
+      if (execution !== undefined) this.#reject(execution, error instanceof Error ? error : new Error(String(error)));
     }
   }
 
@@ -268,23 +366,32 @@ export class Session {
    */
   #undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean): boolean {
     const own = this.#open.get(owner);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
     if (!result.began) {
-      if (own !== undefined) this.#endBetweenTurns(own);
+      for (const each of [own, stopping])
+        if (each !== undefined && this.#open.has(each.number)) this.#endBetweenTurns(each);
       return false;
     }
-    const culprit = this.#stopping ?? this.#open.get(result.culprit);
-    this.#stopping = undefined;
+    const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own;
     const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
     if (answers === undefined) return false;
     answers.account(result);
-    for (const entry of result.console) if (entry.execution === answers.number) answers.log(entry, true);
+    for (const [i, entry] of result.console.entries()) {
+      if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
+      else this.#open.get(entry.execution)?.forgetLive();
+    }
     this.#settle(answers, answers.undone(result, answers === own, this.memoryBytes));
     if (answers.hasCommitted) this.#loop.drop(answers.number);
     return isForeign && !isRetry;
   }
 
   #settle(execution: RunningExecution, outcome: Outcome): void {
+    if (outcome.result.kind !== "value") {
+      this.#rollBack(execution);
+      if (outcome.result.kind === "stopped") this.hostFunctions.cancelOf(execution.number);
+    }
     const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
     this.usage.wallTime += wallTime;
     this.usage.cpuTime += cpuTime;
@@ -292,6 +399,7 @@ export class Session {
     this.usage.turns += turns;
     this.#close(execution);
     execution.settle(outcome);
+    this.#watchers.finished(outcome, execution.encoding);
   }
 
   #reject(execution: RunningExecution, error: Error): void {
@@ -302,7 +410,19 @@ export class Session {
   #close(execution: RunningExecution): void {
     this.#open.delete(execution.number);
     this.#openById.delete(execution.executionId);
-    if (execution.isObserved) this.#observed--;
+    this.#loop.ended(execution.number);
+  }
+
+  /** Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended. */
+  #rollBack(execution: RunningExecution): void {
+    if (!execution.isAtomic) return;
+    for (const number of this.#loop.rollBack()) {
+      const child = this.#open.get(number);
+      if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
+    }
+    const { names } = this.hostFunctions;
+    // What was provided meanwhile is unknown to the session as it was before.
+    if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
   }
 
   /** A turn of the kernel's own. */
@@ -351,7 +471,11 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         },
       );
     case "invalidJson":
-      return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
+      return invalid(field, "is not valid JSON text");
+    case "invalidGraph": {
+      const [graphField = "", why = ""] = field.split("\n");
+      return invalid(graphField, `is not a valid graph: ${why}`);
+    }
     default:
       return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
         field: "path",
@@ -362,7 +486,19 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
 /** What keeping an outcome for a repeat costs in bytes, roughly. */
 function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
-  const text = result.kind === "value" && result.value.kind === "json" ? result.value.text.length : 0;
+  const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
   return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
+}
+
+function sizeOfValue(value: Value): number {
+  switch (value.kind) {
+    case "json":
+    case "graph":
+      return value.text.length;
+    case "bytes":
+      return value.bytes.length;
+    default:
+      return 0;
+  }
 }

@@ -4,9 +4,8 @@
  * Every session begins as a copy of it, so runtime, context and kernel entry points have the same addresses in all of
  * them. The addresses that the engine does not tell are found here by experiment.
  */
-import { createHash } from "node:crypto";
 import { SCOPE_NAME } from "../../compile/script.js";
-import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
@@ -17,6 +16,8 @@ import {
   PAGE_BYTES,
   STATIC_END,
 } from "./layout.js";
+import { checkObjectClasses } from "./object-classes.js";
+import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
 /** Every deep recursion becomes an error of the guest well before the 16 MiB stack of the thread is used up. */
@@ -25,30 +26,24 @@ const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
-/** `JS_STRIP_SOURCE`. */
-export const STRIP_SOURCE = 1;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
-/** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
+/** The file name of the kernel's own sources. Bytecode carries none, so frames of the kernel tell no place. */
 export const KERNEL_FILENAME = "livescope:kernel";
 
-const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
-
-/** @param libraries sources that sessions load later, by name; part of the digest, since snapshots hold what was loaded */
-export function buildBaseImage(
-  modules: EngineModules,
-  kernelSource: string,
-  libraries: ReadonlyMap<string, string>,
-): BaseImage {
+/** @param kernel its bytecode */
+export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
-  const instance = Instance.boot(modules, memory, NO_HOST);
+  const instance = Instance.boot(modules, memory, IDLE_HOST);
   const engine = instance.exports;
 
   const runtime = engine.QTS_NewRuntime();
   const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
   engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
-  engine.QTS_RuntimeEnableInterruptHandler(runtime);
+  const rejectionTracker = findRejectionTracker(instance, runtime, () =>
+    engine.QTS_RuntimeEnableInterruptHandler(runtime),
+  );
   const context = engine.QTS_NewContext(runtime, 0);
 
   const cells = engine.malloc(CELL_COUNT * 4);
@@ -58,12 +53,8 @@ export function buildBaseImage(
   const dispatcher = engine.QTS_NewFunction(context, name.pointer, 0, 0, DISPATCHER_ID);
   engine.free(name.pointer);
 
-  // The kernel's own source text would be kept, once for each level of nesting; so its functions look like native ones.
-  const stripFlags = findStripFlags(instance, runtime);
-  instance.bytes[stripFlags] = STRIP_SOURCE;
-  const install = evaluate(instance, context, kernelSource, KERNEL_FILENAME);
+  const install = must(instance, context, instance.runBytecode(context, kernel), "running the kernel");
   instance.words.set([dispatcher, engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4)], argv >> 2);
-  instance.bytes[stripFlags] = 0;
   const entries = must(
     instance,
     context,
@@ -73,10 +64,15 @@ export function buildBaseImage(
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
   const declare = engine.QTS_GetPropNumber(context, entries, 2);
+  const warnOfRejection = engine.QTS_GetPropNumber(context, entries, 3);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
 
+  instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
+  checkRejectionTracker(modules, instance, context);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+  checkObjectClasses(probe, context, (source) => evaluate(probe, context, source, KERNEL_FILENAME));
   const sbrkWord = findSbrkWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
@@ -87,21 +83,14 @@ export function buildBaseImage(
     enter,
     flush,
     declare,
+    warnOfRejection,
     argv,
     cells,
     sbrkWord,
     gcThresholdWord,
-    stripFlags,
   };
   const runs = nonZeroRuns(instance, layout);
-  const digest = createHash("sha256").update(modules.engineDigest).update(kernelSource);
-  for (const [name, source] of libraries) digest.update(name).update(source);
-  return {
-    layout,
-    runs,
-    size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0),
-    digest: digest.digest("hex"),
-  };
+  return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
 }
 
 function evaluate(instance: Instance, context: number, source: string, filename: string): number {
@@ -121,19 +110,34 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
   return (from + index) * 4;
 }
 
-/** `rt->strip_flags` stands right before the shape table, whose fresh state (4 bits, 16 entries) gives it away. */
-function findStripFlags(instance: Instance, runtime: number): number {
-  const words = instance.words.subarray(runtime >> 2, (runtime >> 2) + RUNTIME_STRUCT_WORDS);
-  const found = words.findIndex(
-    (word, i) => word === 0 && 1 << (words[i + 1] ?? 0) === words[i + 2] && (words[i + 2] ?? 0) >= 16,
-  );
-  if (found < 0) throw new EngineAbort("calibration failed: the flags for stripping sources were not found");
-  return runtime + found * 4;
+/**
+ * `rt->host_promise_rejection_tracker` and its opaque follow the interrupt handler and its opaque; behind them stands the
+ * list of jobs, whose head points to itself while it is empty.
+ */
+function findRejectionTracker(instance: Instance, runtime: number, setInterruptHandler: () => void): number {
+  const start = runtime >> 2;
+  const before = instance.words.slice(start, start + RUNTIME_STRUCT_WORDS);
+  setInterruptHandler();
+  const handler = before.findIndex((word, i) => word === 0 && instance.words[start + i] !== 0);
+  const tracker = runtime + (handler + 2) * 4;
+  const jobs = tracker + 8;
+  const found = handler >= 0 && instance.words[tracker >> 2] === 0 && instance.words[jobs >> 2] === jobs;
+  if (!found) throw new EngineAbort("calibration failed: the callback for rejections was not found");
+  return tracker;
+}
+
+/** Tries on a copy of the memory whether the engine tells of a rejection and of its handling. */
+function checkRejectionTracker(modules: EngineModules, instance: Instance, context: number): void {
+  const told: boolean[] = [];
+  const onRejection = rejectionCallback((_promise, _reason, isHandled) => told.push(isHandled));
+  const probe = Instance.resume(modules, copyOf(instance), { ...IDLE_HOST, onRejection });
+  evaluate(probe, context, "Promise.reject(1).then(0, () => 0), 0", KERNEL_FILENAME);
+  if (told.join() !== "false,true") throw new EngineAbort("calibration failed: the engine does not tell of rejections");
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
 function findSbrkWord(modules: EngineModules, instance: Instance): number {
-  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   const before = probe.words.slice(0, STATIC_END >> 2);
   probe.exports.malloc(PROBE_BYTES);
   const after = probe.words;
@@ -164,7 +168,7 @@ function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: num
 }
 
 function countFreeChunks(modules: EngineModules, instance: Instance, sbrkWord: number, size: number): number {
-  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   const top = probe.words[sbrkWord >> 2] ?? 0;
   let count = 0;
   while (probe.exports.malloc(size) !== 0 && probe.words[sbrkWord >> 2] === top) count++;

@@ -5,7 +5,9 @@
  * no guest frame is on its stack, and must be dropped after a trap (the stack pointer, its only mutable global, is then
  * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
  */
-import type { EngineModules } from "./wasm-module.js";
+import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
+import { rejectionCallback } from "./rejection-callback.js";
+import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
 export interface InstanceHost {
@@ -13,6 +15,8 @@ export interface InstanceHost {
   dispatch(argc: number, argv: number): number;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
+  /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
+  readonly onRejection: WebAssembly.ExportValue;
 }
 
 /** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
@@ -24,9 +28,18 @@ export const EVAL_GLOBAL = 0;
 
 /** Size of a `JSValue` of this build. */
 export const JS_VALUE_BYTES = 8;
+/** `JS_TAG_EXCEPTION`, the upper half of a `JSValue`. */
+const TAG_EXCEPTION = 6n;
 
 const EINVAL = 28;
 const WASI_ERRNO_BADF = 8;
+
+/** For instances that run nothing of guests. */
+export const IDLE_HOST: InstanceHost = {
+  dispatch: () => 0,
+  shouldInterrupt: () => false,
+  onRejection: rejectionCallback(() => undefined),
+};
 
 interface RawExports {
   readonly malloc: (size: number) => number;
@@ -38,6 +51,8 @@ interface RawExports {
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
   readonly QTS_NewString: (context: number, text: number) => number;
   readonly QTS_GetString: (context: number, value: number) => number;
   readonly QTS_GetFloat64: (context: number, value: number) => number;
@@ -59,7 +74,12 @@ interface RawExports {
   ) => number;
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
+  readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
+  readonly QTS_bjson_encode: (context: number, value: number) => number;
+  readonly QTS_bjson_decode: (context: number, buffer: number) => number;
+  /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
+  readonly [EVAL_FUNCTION_EXPORT]: (context: number, compiled: bigint) => bigint;
   readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
 }
 
@@ -72,6 +92,8 @@ export class Instance {
   readonly exports: RawExports;
   /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
   outOfMemory = false;
+  /** Where the callback stands in the function table; a session keeps the index, so it is the same in every instance. */
+  readonly rejectionCallbackIndex: number;
   readonly #memory: WebAssembly.Memory;
   #bytes: Buffer;
   #words: Int32Array;
@@ -85,8 +107,12 @@ export class Instance {
     this.#memory = memory;
     this.#bytes = Buffer.from(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
-    const instance = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
-    this.exports = named(instance.exports, names);
+    const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
+    this.exports = named(exports, names);
+    const table = exports[TABLE_EXPORT] as WebAssembly.Table;
+    // The table that an instance begins with is always the same, so in all of them the callback has the same index.
+    this.rejectionCallbackIndex = table.grow(1);
+    table.set(this.rejectionCallbackIndex, host.onRejection);
   }
 
   /** Starts the engine in a fresh memory: the constructor and data segments run. */
@@ -147,6 +173,35 @@ export class Instance {
     return text;
   }
 
+  /** A new ArrayBuffer of the guest with these bytes; an owned `JSValue*`. */
+  newArrayBuffer(context: number, bytes: Uint8Array): number {
+    const pointer = this.exports.malloc(Math.max(1, bytes.length));
+    if (pointer === 0) throw new OutOfGuestMemory();
+    this.bytes.set(bytes, pointer);
+    return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
+  }
+
+  /** A copy of the bytes of an ArrayBuffer of the guest. */
+  readArrayBuffer(context: number, value: number): Uint8Array {
+    const length = this.exports.QTS_GetArrayBufferLength(context, value);
+    if (length <= 0) return new Uint8Array();
+    // The engine makes a copy of its own, which is this side's to free.
+    const pointer = this.exports.QTS_GetArrayBuffer(context, value);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(pointer, pointer + length));
+    this.exports.free(pointer);
+    return copy;
+  }
+
+  /** A new string of the guest; an owned `JSValue*`. The text must hold no NUL. */
+  newString(context: number, text: string): number {
+    const written = this.writeText(text);
+    const value = this.exports.QTS_NewString(context, written.pointer);
+    this.exports.free(written.pointer);
+    return value;
+  }
+
   /** Evaluates a source; gives an owned `JSValue*`, an exception included. */
   evaluate(context: number, source: string, filename: string, flags: number): number {
     const code = this.writeText(source);
@@ -155,6 +210,31 @@ export class Instance {
     this.exports.free(code.pointer);
     this.exports.free(name.pointer);
     return result;
+  }
+
+  /** The bytecode of what was compiled with `EVAL_COMPILE_ONLY`. */
+  writeBytecode(context: number, compiled: number): Uint8Array {
+    const engine = this.exports;
+    const buffer = engine.QTS_bjson_encode(context, compiled);
+    const start = engine.QTS_GetArrayBuffer(context, buffer);
+    const bytes = this.bytes.subarray(start, start + engine.QTS_GetArrayBufferLength(context, buffer));
+    const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    copy.set(bytes);
+    engine.QTS_FreeValuePointer(context, buffer);
+    return copy;
+  }
+
+  /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
+  runBytecode(context: number, code: Uint8Array): number {
+    const engine = this.exports;
+    const buffer = this.newArrayBuffer(context, code);
+    const value = engine.QTS_bjson_decode(context, buffer);
+    engine.QTS_FreeValuePointer(context, buffer);
+    const compiled = this.bytes.readBigInt64LE(value);
+    if (compiled >> 32n === TAG_EXCEPTION) return value;
+    const result = engine[EVAL_FUNCTION_EXPORT](context, compiled);
+    this.bytes.writeBigInt64LE(result, value);
+    return value;
   }
 
   #refresh(): void {
@@ -250,7 +330,7 @@ export class OutOfGuestMemory extends Error {
 const CONSTRUCTOR_EXPORT = "u";
 
 function named(exports: WebAssembly.Exports, names: ReadonlyMap<string, string>): RawExports {
-  const byName: Record<string, WebAssembly.ExportValue | undefined> = { constructor_: exports[CONSTRUCTOR_EXPORT] };
+  const byName: WebAssembly.Exports = { constructor_: exports[CONSTRUCTOR_EXPORT] };
   for (const [name, minified] of names) byName[name] = exports[minified];
   return byName as unknown as RawExports;
 }

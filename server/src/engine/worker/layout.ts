@@ -26,6 +26,8 @@ export interface Layout {
   readonly flush: number;
   /** `JSValue*` of the kernel's `declare(namesText)`. */
   readonly declare: number;
+  /** `JSValue*` of the kernel's `warnOfRejection(reason, execution, more)`. */
+  readonly warnOfRejection: number;
   /** A block of four words for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */
@@ -34,18 +36,16 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
-  /** The byte of the runtime that says what compiling strips. */
-  readonly stripFlags: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 144;
+export const CELL_COUNT = 152;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
   /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
   SEED_GENERATION: 1,
-  /** Eight words of entropy. */
+  /** Eight words of entropy, for handle ids and `Math.random`. */
   SEED: 2,
   /** Handles the session holds. */
   HANDLE_COUNT: 10,
@@ -57,8 +57,12 @@ export const Cell = {
   NEXT_TIMER: 13,
   /** Number of the execution that a timer was called for; 0 for none. */
   TURN_OWNER: 14,
+  /** As CURRENT_EXECUTION, but also of one that has its outcome. */
+  CONTEXT_OWNER: 15,
   INPUT: 16,
   EFFECTS: 80,
+  /** Eight words of entropy that only the guest's `crypto` draws on. */
+  KEY: 144,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
@@ -70,8 +74,6 @@ export interface BaseImage {
   readonly runs: readonly (readonly [address: number, bytes: Uint8Array])[];
   /** Sum of the runs, in bytes. */
   readonly size: number;
-  /** SHA-256 over engine and kernel, hexadecimal: names the engine build that a snapshot needs. */
-  readonly digest: string;
 }
 
 /** End of the heap in use, rounded up to a page. */

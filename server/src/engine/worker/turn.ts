@@ -2,11 +2,11 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
-import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
+import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { readEffects, writeNumbers } from "./crossing.js";
-import { EVAL_GLOBAL, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
+import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
   BatchRequest,
@@ -21,6 +21,9 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { classIdOf } from "./object-classes.js";
+import { rejectionCallback } from "./rejection-callback.js";
+import { UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
@@ -31,6 +34,13 @@ const Ask = {
   BYTE_LENGTH: 3,
   STOP: 4,
   LOAD_LIBRARY: 5,
+  PROMISE_STATE: 6,
+  PROMISE_RESULT: 7,
+  CLASS_OF: 8,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
   COMPILE_TEMPLATE: 20,
 } as const;
 
@@ -85,6 +95,7 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #rejections: UnhandledRejections;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -97,6 +108,8 @@ export class TurnRunner implements InstanceHost {
   #deadline = 0;
   #stopped: UndoReason | undefined;
   #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -104,6 +117,7 @@ export class TurnRunner implements InstanceHost {
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -210,8 +224,11 @@ export class TurnRunner implements InstanceHost {
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
     this.#sources = request.sources;
+    this.#bytesIn = request.input.bytes;
+    this.#bytesOut = [];
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
+    this.#rejections.clear();
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
@@ -246,8 +263,9 @@ export class TurnRunner implements InstanceHost {
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
+    this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -261,13 +279,20 @@ export class TurnRunner implements InstanceHost {
   #callKernel(instance: Instance, entry: number, argument: string): number {
     const engine = instance.exports;
     const { context, argv } = this.#engine.baseImage.layout;
-    const text = instance.writeText(argument);
-    const value = engine.QTS_NewString(context, text.pointer);
-    engine.free(text.pointer);
+    const value = instance.newString(context, argument);
     instance.words[argv >> 2] = value;
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
     return this.#checked(instance, result);
+  }
+
+  #warnOfRejection(instance: Instance, reason: number, execution: number, more: number): void {
+    const engine = instance.exports;
+    const { context, argv, warnOfRejection } = this.#engine.baseImage.layout;
+    const numbers = [engine.QTS_NewFloat64(context, execution), engine.QTS_NewFloat64(context, more)];
+    instance.words.set([reason, ...numbers], argv >> 2);
+    const result = engine.QTS_Call(context, warnOfRejection, engine.QTS_GetUndefined(), 3, argv);
+    for (const value of [...numbers, this.#checked(instance, result)]) this.#free(instance, value);
   }
 
   #drainJobs(instance: Instance): void {
@@ -336,6 +361,10 @@ export class TurnRunner implements InstanceHost {
     return this.#stopped !== undefined;
   }
 
+  readonly onRejection = rejectionCallback((promise, reason, isHandled) => {
+    if (this.#instance !== undefined) this.#rejections.note(this.#instance, promise, reason, isHandled);
+  });
+
   dispatch(argc: number, argv: number): number {
     const instance = this.#instance;
     if (instance === undefined || argc < 1) return 0;
@@ -359,6 +388,23 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.PROMISE_STATE:
+        return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
+      case Ask.PROMISE_RESULT:
+        return engine.QTS_PromiseResult(context, argument(argv, 1));
+      case Ask.CLASS_OF:
+        return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       case Ask.COMPILE_TEMPLATE:
         return this.#evaluator.evaluateTemplate(
           instance,
@@ -372,14 +418,9 @@ export class TurnRunner implements InstanceHost {
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
   #loadLibrary(instance: Instance, name: string): number {
-    const source = this.#engine.libraries.get(name);
-    if (source === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
-    const { context, stripFlags } = this.#engine.baseImage.layout;
-    // As of the kernel, its functions look like native ones.
-    instance.bytes[stripFlags] = STRIP_SOURCE;
-    const exports = instance.evaluate(context, source, KERNEL_FILENAME, EVAL_GLOBAL);
-    instance.bytes[stripFlags] = 0;
-    return exports;
+    const code = this.#engine.libraries.get(name);
+    if (code === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
+    return instance.runBytecode(this.#engine.baseImage.layout.context, code);
   }
 
   #log(execution: number, text: string): void {

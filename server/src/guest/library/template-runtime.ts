@@ -5,25 +5,30 @@
  * It runs after guest code may have broken whatever it could reach, so it uses what the kernel captured, by the rules of
  * ../intrinsics.ts.
  */
-import type { Captured, RenderRequest } from "../templates.js";
-import { capture, captured, list } from "./template-runtime/captured.js";
+import { compileTemplate, StopCause, stopTurn } from "../host.js";
+import {
+  apply,
+  defineProperty,
+  getOwnPropertyDescriptor,
+  jsonParse,
+  KernelSyntaxError,
+  SafeMap,
+  stringify,
+} from "../intrinsics.js";
+import { EffectKind, emitEffect } from "../protocol.js";
 import { custom, escapeHtml, text, wellFormed } from "./template-runtime/escaping.js";
-import { forget, keep, type Kept, placesText, stackOf, type SiteEntry } from "./template-runtime/places.js";
+import { list } from "./template-runtime/list.js";
+import { forget, type Kept, keep, placesText, type SiteEntry, stackOf } from "./template-runtime/places.js";
+import { type RenderRequest, templates } from "./template-runtime/request.js";
 
 export { withTemplatePlaces } from "./template-runtime/places.js";
-
-export function connect(given: Captured): void {
-  capture(given);
-  templates = new given.SafeMap();
-  compiled = new given.SafeMap();
-}
-
-/** Texts of named templates. */
-let templates: Map<string, string>;
+export { readRenderRequest } from "./template-runtime/request.js";
 
 /** Compiled templates that a session keeps, and UTF-16 units of their texts and maps; beyond, the oldest are forgotten. */
 const MOST_COMPILED = 200;
 const MOST_TEXT = 1_048_576;
+/** As many as an execution carries. */
+const MOST_WARNINGS = 100;
 
 /** Text, site, line and column of what is no error, or of a name that is declared. */
 type Note = readonly [text: string, site: number, line: number, column: number];
@@ -39,43 +44,38 @@ interface Compiled extends Kept {
   readonly size: number;
 }
 
-let compiled: Map<string, Compiled>;
+const compiled = new SafeMap<string, Compiled>();
 let size = 0;
 /** Numbers of compiled templates, which their file names carry. */
 let oldest = 1;
 let next = 1;
 
-/** True if the session has a template of this name, or is about to have it. */
-export function hasTemplate(name: string): boolean {
-  return templates.has(name);
-}
-
-export function addTemplate(name: string, source: string): void {
-  templates.set(name, source);
-}
-
 /**
  * Compiles the template if it is not compiled already, and tells of its warnings.
  *
- * @param warn takes each warning, and the text of a stack that says where it is
+ * @param execution number of the one that is warned
  * @returns what renders it
  * @throws SyntaxError with the place in the template as its stack
  */
-export function prepareTemplate(request: RenderRequest, warn: (message: string, stack: string) => void): () => unknown {
+export function prepareTemplate(execution: number, request: RenderRequest): () => unknown {
   const template = compiledTemplate(request);
+  const warn = (message: string, stack: string): void => {
+    const text = `{"message":${stringify(message)},"stack":${stringify(stack)}}`;
+    emitEffect(EffectKind.TEMPLATE_WARNING, execution, 0, text);
+  };
   const { warnings, declared } = template;
-  for (let i = 0; i < warnings.length; i++) {
+  for (let i = 0; i < warnings.length && i < MOST_WARNINGS; i++) {
     const warning = warnings[i] as Note;
     warn(warning[0], placesText(template, warning[1], warning[2], warning[3]));
   }
   for (let i = 0; i < declared.length; i++) {
     const name = declared[i] as Note;
-    const known = captured.getOwnPropertyDescriptor(globalThis, name[0]);
+    const known = getOwnPropertyDescriptor(globalThis, name[0]);
     if (known === undefined || known.enumerable !== true) continue;
     const message = `shadowed name ${name[0]}: the template declares it, and hides the one of the session`;
     warn(message, placesText(template, name[1], name[2], name[3]));
   }
-  return () => captured.apply(template.render, globalThis, parameters(request));
+  return () => apply(template.render, globalThis, parameters(request));
 }
 
 /** In the order of compile/template-generator.ts. */
@@ -84,11 +84,15 @@ function parameters({ most, values }: RenderRequest): unknown[] {
   given[0] = escapeHtml;
   given[1] = text;
   given[2] = custom;
-  given[3] = captured.tooLarge;
+  given[3] = tooLarge;
   given[4] = wellFormed;
   given[5] = most;
   for (let i = 0; i < values.length; i++) given[6 + i] = values[i];
   return given;
+}
+
+function tooLarge(): void {
+  stopTurn(StopCause.VALUE_SIZE);
 }
 
 function compiledTemplate(request: RenderRequest): Compiled {
@@ -143,7 +147,6 @@ type Answer =
 type Place = readonly [file: string, line: number, column: number];
 
 function compile(key: string, request: RenderRequest): Compiled {
-  const { stringify, jsonParse, compileTemplate } = captured;
   const { source, name } = request;
   const names = list<string>();
   const texts = list<string>();
@@ -190,13 +193,13 @@ function compile(key: string, request: RenderRequest): Compiled {
 
 function namesText(names: readonly string[]): string {
   let json = "";
-  for (let i = 0; i < names.length; i++) json += (i === 0 ? "" : ",") + captured.stringify(names[i] as string);
+  for (let i = 0; i < names.length; i++) json += (i === 0 ? "" : ",") + stringify(names[i] as string);
   return `[${json}]`;
 }
 
 function refusal(message: string, places: readonly Place[], textOf: (file: string) => string | undefined): unknown {
-  const error = new captured.KernelSyntaxError(message);
-  captured.defineProperty(error, "stack", {
+  const error = new KernelSyntaxError(message);
+  defineProperty(error, "stack", {
     __proto__: null,
     value: stackOf(places, textOf),
     writable: true,

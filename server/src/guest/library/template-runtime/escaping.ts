@@ -1,5 +1,14 @@
 /** How values become text. */
-import { captured } from "./captured.js";
+import { isPromise } from "../../host.js";
+import {
+  defineProperty,
+  isWellFormed,
+  KernelString,
+  KernelTypeError,
+  regexpExec,
+  slice,
+  toWellFormed,
+} from "../../intrinsics.js";
 
 const SPECIAL = /[&<>"']/g;
 let find: { run(text: string): { readonly 0: string; readonly index: number } | null; lastIndex: number } | undefined;
@@ -7,7 +16,7 @@ let find: { run(text: string): { readonly 0: string; readonly index: number } | 
 /** The expression with the engine's own method as its own: whatever guest code made of the prototype. */
 function finder(): NonNullable<typeof find> {
   if (find === undefined) {
-    captured.defineProperty(SPECIAL, "run", { __proto__: null, value: captured.regexpExec } as PropertyDescriptor);
+    defineProperty(SPECIAL, "run", { __proto__: null, value: regexpExec } as PropertyDescriptor);
     find = SPECIAL as unknown as NonNullable<typeof find>;
   }
   return find;
@@ -24,11 +33,11 @@ export function escapeHtml(value: unknown): string {
   let escaped = "";
   let from = 0;
   while (found !== null) {
-    escaped += captured.slice(plain, from, found.index) + entity(found[0]);
+    escaped += slice(plain, from, found.index) + entity(found[0]);
     from = found.index + 1;
     found = special.run(plain);
   }
-  return escaped + captured.slice(plain, from);
+  return escaped + slice(plain, from);
 }
 
 function entity(character: string): string {
@@ -50,21 +59,20 @@ function entity(character: string): string {
 export function text(value: unknown): string {
   if (typeof value === "string") return value;
   if (value === null || value === undefined) return "";
-  if (typeof value === "object" && captured.isPromise(value)) {
-    throw new captured.KernelTypeError("a promise cannot be printed: write `await` before what gives it");
+  if (typeof value === "object" && isPromise(value)) {
+    throw new KernelTypeError("a promise cannot be printed: write `await` before what gives it");
   }
-  return captured.KernelString(value);
+  return KernelString(value);
 }
 
 /** What `{{ }}` prints under `{% autoescape escaper %}`. */
 export function custom(value: unknown, escaper: unknown): string {
   if (value === null || value === undefined) return "";
-  if (typeof escaper !== "function")
-    throw new captured.KernelTypeError("what {% autoescape %} names is not a function");
+  if (typeof escaper !== "function") throw new KernelTypeError("what {% autoescape %} names is not a function");
   return text(escaper(text(value)));
 }
 
 /** Text leaves as UTF-8, which has no lone surrogates. */
 export function wellFormed(value: string): string {
-  return captured.isWellFormed(value) ? value : captured.toWellFormed(value);
+  return isWellFormed(value) ? value : toWellFormed(value);
 }

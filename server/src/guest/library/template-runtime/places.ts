@@ -1,5 +1,5 @@
 /** Leads positions in compiled templates back to the templates, and shows the line that is meant. */
-import { captured } from "./captured.js";
+import { indexOf, jsonParse, SafeMap, slice } from "../../intrinsics.js";
 
 /** What a template is put in by: see compile/template-generator.ts. */
 export type SiteEntry = readonly [file: number, parent: number, line: number, column: number];
@@ -21,7 +21,7 @@ const WIDEST = 120;
 let kept: Map<number, Kept> | undefined;
 
 export function keep(number: number, template: Kept): void {
-  kept ??= new captured.SafeMap();
+  kept ??= new SafeMap();
   kept.set(number, template);
 }
 
@@ -36,10 +36,10 @@ export function withTemplatePlaces(stack: string): string {
   let result = "";
   let isShown = false;
   for (let from = 0; from < stack.length; ) {
-    const end = captured.indexOf(stack, "\n", from);
-    const line = captured.slice(stack, from, end < 0 ? stack.length : end);
+    const end = indexOf(stack, "\n", from);
+    const line = slice(stack, from, end < 0 ? stack.length : end);
     from = end < 0 ? stack.length : end + 1;
-    const at = captured.indexOf(line, MARK);
+    const at = indexOf(line, MARK);
     if (at < 0) {
       result += `${line}\n`;
       continue;
@@ -56,10 +56,10 @@ function templateLines(line: string, at: number, isShown: boolean): string {
   const row = readNumber(line, ended + 1);
   const column = readNumber(line, ended + 1);
   const template = kept?.get(number);
-  const head = captured.slice(line, 0, at);
-  const tail = captured.slice(line, ended);
+  const head = slice(line, 0, at);
+  const tail = slice(line, ended);
   if (template === undefined) return `${head}template${tail}\n`;
-  const group = groupAt(captured.jsonParse(template.map) as number[], row, column);
+  const group = groupAt(jsonParse(template.map) as number[], row, column);
   if (group === undefined) return `${head + (template.files[0] as string) + tail}\n`;
   let lines = "";
   let { site, line: templateLine, column: templateColumn } = group;
@@ -112,7 +112,7 @@ function readNumber(text: string, from: number): number {
   ended = from;
   // Guest code writes what it likes into a stack; a longer number is none of ours.
   while (ended < text.length && ended - from < 9) {
-    const digit = captured.indexOf("0123456789", text[ended] as string);
+    const digit = indexOf("0123456789", text[ended] as string);
     if (digit < 0) break;
     number = number * 10 + digit;
     ended++;
@@ -158,15 +158,15 @@ export function stackOf(
 function shown(source: string, line: number, column: number): string {
   let from = 0;
   for (let at = 1; at < line; at++) {
-    const end = captured.indexOf(source, "\n", from);
+    const end = indexOf(source, "\n", from);
     if (end < 0) return "";
     from = end + 1;
   }
-  const end = captured.indexOf(source, "\n", from);
+  const end = indexOf(source, "\n", from);
   const before = column > WIDEST / 2 ? column - WIDEST / 2 : 1;
   const start = from + before - 1;
   const stop = end < 0 ? source.length : end;
-  const text = captured.slice(source, start, stop < start + WIDEST ? stop : start + WIDEST);
+  const text = slice(source, start, stop < start + WIDEST ? stop : start + WIDEST);
   const number = `      ${line} | `;
   let mark = "";
   for (let i = 0; i < number.length - 2; i++) mark += " ";
