@@ -12,8 +12,8 @@ import {
   stringify,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
+import { withCallersPositions } from "./positions.js";
 import { isProxy } from "./proxies.js";
-import { withTemplatePlaces } from "./templates.js";
 
 const NAME_LIMIT = 256;
 const MESSAGE_LIMIT = 32_768;
@@ -53,7 +53,7 @@ function describe(description: Description, thrown: unknown, depth: number): str
 function describeError(description: Description, error: object, depth: number): string {
   const text =
     `{"name":${stringify(errorName(error))},"message":${textOf(error, "message", MESSAGE_LIMIT)},` +
-    `"stack":${stackText(error)}`;
+    `"stack":${stackOf(error)}`;
   const cause = depth > 0 ? dataProperty(error, "cause") : undefined;
   const errors = depth > 0 ? errorsOf(error) : undefined;
   if (cause === undefined && errors === undefined) return `${text}}`;
@@ -100,7 +100,7 @@ export function describeRejection(reason: unknown): string {
   const given = dataProperty(reason, "message");
   const message = typeof given === "string" ? slice(given, 0, WARNING_LIMIT) : "";
   const summary = name === "" || message === "" ? name + message : `${name}: ${message}`;
-  return `{"message":${stringify(summary)},"stack":${stackText(reason)}}`;
+  return `{"message":${stringify(summary)},"stack":${stackOf(reason)}}`;
 }
 
 /** What is no error has no name or stack; it is shown, and carried where it is plain data. */
@@ -133,9 +133,9 @@ function errorName(error: object): string {
   return "";
 }
 
-function stackText(error: object): string {
+function stackOf(error: object): string {
   const value = dataProperty(error, "stack");
-  return typeof value === "string" ? stringify(withTemplatePlaces(slice(value, 0, STACK_LIMIT))) : '""';
+  return typeof value === "string" ? stringify(withCallersPositions(slice(value, 0, STACK_LIMIT))) : '""';
 }
 
 function textOf(error: object, key: string, limit: number): string {

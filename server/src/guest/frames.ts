@@ -1,6 +1,5 @@
 /** Lines of a stack: which are the kernel's, and who called it. */
 import { indexOf, KernelError, ownValue, slice } from "./intrinsics.js";
-import { withTemplatePlaces } from "./templates.js";
 
 const LINE_LIMIT = 500;
 
@@ -22,7 +21,7 @@ export function callerFrame(): string {
   let from = 0;
   for (let end = indexOf(stack, "\n"); end >= 0; end = indexOf(stack, "\n", from)) {
     const line = slice(stack, from, end);
-    if (!isKernelFrame(line)) return withTemplatePlaces(slice(line, 0, LINE_LIMIT));
+    if (!isKernelFrame(line)) return slice(line, 0, LINE_LIMIT);
     from = end + 1;
   }
   return "";

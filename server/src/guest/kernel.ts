@@ -19,7 +19,7 @@ import {
 } from "./executions.js";
 import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
+import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -39,11 +39,12 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  KernelUint8Array,
+  natives,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { addModules, executeModule, serveModules } from "./modules.js";
+import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
   Arm,
@@ -59,10 +60,9 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
 import { templateRuntime } from "./templates.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
-
-const NativePromise = Promise;
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
@@ -78,11 +78,17 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @param importModule imports in the kernel's name, which only a function that is not stripped has
+ * @returns `[enter, flush, serveModules, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
-export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
+export function install(
+  dispatch: (ask: number, argument: unknown, detail?: unknown) => unknown,
+  cells: ArrayBuffer,
+  importModule: (name: string) => Promise<unknown>,
+): unknown[] {
   connectHost(dispatch, cells);
+  connectImports(importModule);
   installProxies();
   installRandom();
   installConsole();
@@ -94,7 +100,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare, warnOfRejection];
+  return [enter, flush, serveModules, warnOfRejection];
 }
 
 function enter(text: string): void {
@@ -136,6 +142,8 @@ function run(kind: number, subject: number): void {
       return releaseHandles();
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
+    case InputKind.ADD_MODULES:
+      return addInputModules();
     case InputKind.EXPOSE:
       for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
       return undefined;
@@ -195,7 +203,9 @@ function execute(execution: Execution): void {
     }
     offerBindings(scope);
   }
-  let evaluation: Promise<{ value: unknown }>;
+  addInputModules();
+  if (executeModule(execution)) return;
+  let evaluation: Evaluation;
   try {
     evaluation = evaluateSource(source);
   } catch (error) {
@@ -203,10 +213,12 @@ function execute(execution: Execution): void {
   } finally {
     offerBindings(undefined);
   }
-  // Of this promise guest code never gets hold, and with a constructor of its own not even a broken
-  // Promise.prototype stands between its settling and the kernel.
-  defineProperty(evaluation, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
   void followEvaluation(execution, evaluation);
+}
+
+function addInputModules(): void {
+  const refused = addModules();
+  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
 }
 
 function call(execution: Execution): void {
@@ -304,7 +316,7 @@ function readValue(field: string): unknown {
     case Arm.GRAPH:
       return readGraph(text, field);
     case Arm.BYTES:
-      return construct(KernelUint8Array, [takeBytes(+text)]);
+      return construct(natives.Uint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);

@@ -21,6 +21,7 @@ export const InputKind = {
   LOOK: 9,
   EXPOSE: 10,
   HOST_RESULT: 11,
+  ADD_MODULES: 12,
   RENDER: 20,
 } as const;
 
@@ -49,6 +50,7 @@ export const Refusal = {
   INVALID_JSON: 2,
   NOT_AN_OBJECT: 3,
   INVALID_GRAPH: 4,
+  MODULE_EXISTS: 5,
   TEMPLATE_NOT_FOUND: 20,
 } as const;
 

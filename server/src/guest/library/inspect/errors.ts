@@ -1,7 +1,5 @@
 /** Errors: `Name: message`, the frames of guest code, and in braces what else they carry. */
-
 import { isKernelFrame } from "../../frames.js";
-import { withTemplatePlaces } from "../../templates.js";
 import { dataProperty, indexOf, list, slice } from "./captured.js";
 import type { Context } from "./context.js";
 import { ownData, prefixOf } from "./names.js";
@@ -41,7 +39,7 @@ function endsInError(name: string): boolean {
 
 /** The frames of a stack, each on a line of its own, without the kernel's and what the kernel calls guest code by. */
 export function guestFrames(stack: string): string {
-  const all = lines(withTemplatePlaces(stack));
+  const all = lines(stack);
   let count = all.length;
   while (count > 0 && isMachinery(all[count - 1] as string)) count--;
   let text = "";

@@ -33,17 +33,20 @@ export function forget(number: number): Kept | undefined {
 
 /** A stack whose lines in compiled templates are lines of templates; under the innermost stands what is written there. */
 export function withTemplatePlaces(stack: string): string {
+  if (indexOf(stack, MARK) < 0) return stack;
   let result = "";
   let isShown = false;
   for (let from = 0; from < stack.length; ) {
     const end = indexOf(stack, "\n", from);
-    const line = slice(stack, from, end < 0 ? stack.length : end);
-    from = end < 0 ? stack.length : end + 1;
-    const at = indexOf(line, MARK);
+    const next = end < 0 ? stack.length : end + 1;
+    const at = indexOf(slice(stack, from, next), MARK);
     if (at < 0) {
-      result += `${line}\n`;
+      result += slice(stack, from, next);
+      from = next;
       continue;
     }
+    const line = slice(stack, from, end < 0 ? stack.length : end);
+    from = next;
     result += templateLines(line, at, !isShown);
     isShown = true;
   }
