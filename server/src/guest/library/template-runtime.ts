@@ -5,6 +5,7 @@
  * It runs after guest code may have broken whatever it could reach, so it uses what the kernel captured, by the rules of
  * ../intrinsics.ts.
  */
+import { type Execution, fail, finish, Phase } from "../executions.js";
 import { compileTemplate, StopCause, stopTurn } from "../host.js";
 import {
   apply,
@@ -19,10 +20,9 @@ import { EffectKind, emitEffect } from "../protocol.js";
 import { custom, escapeHtml, text, wellFormed } from "./template-runtime/escaping.js";
 import { list } from "./template-runtime/list.js";
 import { forget, type Kept, keep, placesText, type SiteEntry, stackOf } from "./template-runtime/places.js";
-import { type RenderRequest, templates } from "./template-runtime/request.js";
+import { type RenderRequest, readRenderRequest, templates } from "./template-runtime/request.js";
 
 export { withTemplatePlaces } from "./template-runtime/places.js";
-export { readRenderRequest } from "./template-runtime/request.js";
 
 /** Compiled templates that a session keeps, and UTF-16 units of their texts and maps; beyond, the oldest are forgotten. */
 const MOST_COMPILED = 200;
@@ -51,13 +51,40 @@ let oldest = 1;
 let next = 1;
 
 /**
+ * Renders the template of an input for an execution.
+ *
+ * @param readValue reads a value of the input
+ * @param refuse throws: the session has no template of this name
+ */
+export function render(
+  execution: Execution,
+  readValue: (field: string) => unknown,
+  refuse: (name: string) => never,
+): void {
+  const request = readRenderRequest(execution.valueBytes, readValue, refuse);
+  let run: () => unknown;
+  try {
+    run = prepare(execution.number, request);
+  } catch (error) {
+    return fail(execution, Phase.PARSE, error);
+  }
+  let result: unknown;
+  try {
+    result = run();
+  } catch (error) {
+    return fail(execution, Phase.EVALUATE, error);
+  }
+  finish(execution, result);
+}
+
+/**
  * Compiles the template if it is not compiled already, and tells of its warnings.
  *
  * @param execution number of the one that is warned
  * @returns what renders it
  * @throws SyntaxError with the place in the template as its stack
  */
-export function prepareTemplate(execution: number, request: RenderRequest): () => unknown {
+function prepare(execution: number, request: RenderRequest): () => unknown {
   const template = compiledTemplate(request);
   const warn = (message: string, stack: string): void => {
     const text = `{"message":${stringify(message)},"stack":${stringify(stack)}}`;

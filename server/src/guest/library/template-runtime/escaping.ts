@@ -1,14 +1,7 @@
 /** How values become text. */
 import { isPromise } from "../../host.js";
-import {
-  defineProperty,
-  isWellFormed,
-  KernelString,
-  KernelTypeError,
-  regexpExec,
-  slice,
-  toWellFormed,
-} from "../../intrinsics.js";
+import { defineProperty, isWellFormed, KernelTypeError, slice } from "../../intrinsics.js";
+import { regexpExec, stringFrom, toWellFormed } from "../../methods.js";
 
 const SPECIAL = /[&<>"']/g;
 let find: { run(text: string): { readonly 0: string; readonly index: number } | null; lastIndex: number } | undefined;
@@ -62,7 +55,7 @@ export function text(value: unknown): string {
   if (typeof value === "object" && isPromise(value)) {
     throw new KernelTypeError("a promise cannot be printed: write `await` before what gives it");
   }
-  return KernelString(value);
+  return stringFrom(value);
 }
 
 /** What `{{ }}` prints under `{% autoescape escaper %}`. */
