@@ -173,12 +173,14 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
+/** @throws SessionError UNIMPLEMENTED */
+export function refuseUnbuilt(request: Pick<ExecuteRequest, "locals">): void {
   if (request.locals.size > 0) throw unimplemented("locals");
 }
 
-function optionsOf(
-  request: ExecuteRequest | CallRequest,
+/** @throws SessionError INVALID_REQUEST */
+export function optionsOf(
+  request: Pick<CallRequest, "limits" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId">,
   context: Pick<CallContext, "deadline">,
   digest: () => string,
 ): CommandOptions {
