@@ -7,6 +7,7 @@
 import { type Program, parse, type Statement, type VariableDeclaration } from "acorn";
 import { recursive } from "acorn-walk";
 import MagicString from "magic-string";
+import { maySuspend, rewriteForLocals, SCOPE_NAME, usesScopeName } from "./locals-transform.js";
 
 export interface CompiledScript {
   readonly source: string;
@@ -16,30 +17,55 @@ export interface CompiledScript {
    */
   readonly variables: readonly string[];
   readonly constants: readonly string[];
-  /** True for a source that must not run as it is, and could not be parsed to be rewritten. */
-  readonly isUnparsed?: boolean;
+  /** Why a source must not run as it is that the engine might accept: it could not be rewritten, or must not be. */
+  readonly refusal?: string;
 }
-
-/** The global lexical constant through which compiled sources reach the kernel's scope functions. */
-export const SCOPE_NAME = "$livescope$";
 
 const NEEDS_PARSING = /\b(?:let|const|class)\b/;
 
 export function compileScript(code: string, bindings: readonly string[]): CompiledScript {
   const unchanged: CompiledScript = { source: code, variables: [], constants: [] };
-  if (bindings.length === 0 && !NEEDS_PARSING.test(code)) return unchanged;
-  let program: Program;
+  if (usesScopeName(code)) return { ...unchanged, refusal: `the name ${SCOPE_NAME} is reserved` };
+  const suspends = maySuspend(code);
+  if (bindings.length === 0 && !suspends && !NEEDS_PARSING.test(code)) return unchanged;
   try {
-    program = parse(code, { ecmaVersion: "latest", sourceType: "script", allowAwaitOutsideFunction: true });
+    const program = parse(code, { ecmaVersion: "latest", sourceType: "script", allowAwaitOutsideFunction: true });
+    const text = new MagicString(code);
+    if (suspends) rewriteForLocals(program, text, "async");
+    const script = new ScriptRewriter(text, new Set(bindings));
+    for (const statement of program.body) script.rewrite(statement as Statement);
+    if (bindings.length > 0) script.rewriteNestedVars(program);
+    return script.result(program);
   } catch {
     // The engine words its own syntax errors, and with them nothing is declared. Should it accept what acorn does not, a
-    // source without bindings runs as it is.
-    return bindings.length === 0 ? unchanged : { ...unchanged, isUnparsed: true };
+    // source that needs none of this runs as it is.
+    if (bindings.length === 0 && !suspends) return unchanged;
+    return { ...unchanged, refusal: "this source cannot be compiled" };
   }
-  const script = new ScriptRewriter(code, new Set(bindings));
-  for (const statement of program.body) script.rewrite(statement as Statement);
-  if (bindings.length > 0) script.rewriteNestedVars(program);
-  return script.result(program);
+}
+
+/**
+ * Turns the text that guest code gave to `eval` or to a constructor of functions into what the engine is given.
+ *
+ * @returns undefined where it is left as it is
+ */
+export function compileEval(code: string): { readonly source: string } | { readonly refusal: string } | undefined {
+  if (usesScopeName(code)) return { refusal: `the name ${SCOPE_NAME} is reserved` };
+  if (!maySuspend(code)) return undefined;
+  try {
+    // Whether `super` and private names are right depends on the code around, which the engine knows.
+    const program = parse(code, {
+      ecmaVersion: "latest",
+      sourceType: "script",
+      allowSuperOutsideMethod: true,
+      checkPrivateFields: false,
+    });
+    const text = new MagicString(code);
+    rewriteForLocals(program, text, "sync");
+    return text.hasChanged() ? { source: text.toString() } : undefined;
+  } catch {
+    return { refusal: "this source cannot be compiled" };
+  }
 }
 
 class ScriptRewriter {
@@ -49,8 +75,8 @@ class ScriptRewriter {
   readonly #constants = new Set<string>();
   readonly #functions: string[] = [];
 
-  constructor(code: string, bound: ReadonlySet<string>) {
-    this.#text = new MagicString(code);
+  constructor(text: MagicString, bound: ReadonlySet<string>) {
+    this.#text = text;
     this.#bound = bound;
   }
 

@@ -43,6 +43,8 @@ export interface ExecutionInput {
   readonly handles: number;
   /** Emitted values that may leave before the caller says that it takes more; undefined when it takes none at all. */
   readonly credit: number | undefined;
+  /** What `locals` are for it. */
+  readonly locals: ReadonlyMap<string, InputValue>;
 }
 
 export type TurnInput =
@@ -153,6 +155,7 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
   writer.number(execution.credit ?? -1);
+  writer.values(execution.locals);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);

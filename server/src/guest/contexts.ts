@@ -1,32 +1,104 @@
 /**
- * What runs at this moment, and for whom. Guest code always runs in a context: that of the execution whose input the turn is,
- * of the timer that fell due, or the root's, which nobody owns.
+ * What runs at this moment, for whom, and with which bindings. Guest code always runs in a context: that of the execution whose
+ * input the turn is, of the timer that fell due, of the code that an await interrupted, or the root's, which nobody owns.
+ *
+ * The host numbers the jobs of a turn. A context holds for the job that entered it; a job that has entered none runs in the
+ * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
-import { setCurrentExecution } from "./host.js";
+import { currentJob, interruptJob, setCurrentExecution } from "./host.js";
+import { KernelTypeError } from "./intrinsics.js";
 
-export interface Context {
-  /** The execution that this runs for; undefined for the root. */
-  readonly execution: Execution | undefined;
+/** One value of a context, in a list; a key is in it once. */
+export interface Binding {
+  readonly key: object;
+  readonly value: unknown;
+  readonly next: Binding | undefined;
+}
+
+/** Immutable. Only the kernel makes them. */
+export class Context {
+  /** What nothing but a context has. */
+  readonly #isContext = true;
+
+  constructor(
+    /** The execution that this runs for; undefined for the root. */
+    readonly execution: Execution | undefined,
+    readonly bindings: Binding | undefined,
+  ) {}
+
+  static isContext(value: object): boolean {
+    return #isContext in value;
+  }
 }
 
 /** What code runs in that no execution owns. */
-export const rootContext: Context = { execution: undefined };
+export const rootContext = new Context(undefined, undefined);
 
 let current = rootContext;
+/** The job that entered it. */
+let enteredIn = -1;
 
 export function currentContext(): Context {
-  return current;
+  return enteredIn === currentJob() ? current : rootContext;
 }
 
-/** What runs from now on runs in this context. The host can tell, even of a worker that it had to kill. */
+/** What runs from now on, in this job, runs in this context. The host can tell, even of a worker that it had to kill. */
 export function enterContext(context: Context): void {
   current = context;
-  setCurrentExecution(runningExecution());
+  enteredIn = currentJob();
+  setCurrentExecution(numberOf(context));
+}
+
+/**
+ * Goes on with what was started in this context. Nothing of an execution that the host has ended goes on: the engine then
+ * unwinds this job, and no `catch` and no `finally` of the guest sees it.
+ */
+export function resumeContext(context: Context): void {
+  if (context.execution?.isDead === true) interruptJob();
+  enterContext(context);
+}
+
+/** Makes the context current if this job has none yet. @throws TypeError if it is none of the kernel's */
+export function restoreContext(context: Context): void {
+  if (enteredIn === currentJob()) return;
+  if (!Context.isContext(context)) throw new KernelTypeError("not a context");
+  resumeContext(context);
+}
+
+/** Runs a function with other bindings, for the execution that runs anyway. */
+export function runWith<T>(bindings: Binding | undefined, run: () => T): T {
+  const before = currentContext();
+  enterContext(new Context(before.execution, bindings));
+  try {
+    return run();
+  } finally {
+    enterContext(before);
+  }
+}
+
+/** The list with this value under the key instead of what it had there. */
+export function bind(bindings: Binding | undefined, key: object, value: unknown): Binding {
+  return { key, value, next: without(bindings, key) };
+}
+
+function without(bindings: Binding | undefined, key: object): Binding | undefined {
+  if (findBinding(bindings, key) === undefined) return bindings;
+  const { next } = bindings as Binding;
+  return bindings?.key === key ? next : { ...(bindings as Binding), next: without(next, key) };
+}
+
+export function findBinding(bindings: Binding | undefined, key: object): Binding | undefined {
+  let at = bindings;
+  while (at !== undefined && at.key !== key) at = at.next;
+  return at;
 }
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
-  const { execution } = current;
+  return numberOf(currentContext());
+}
+
+function numberOf({ execution }: Context): number {
   return execution?.isOpen === true ? execution.number : 0;
 }

@@ -101,7 +101,7 @@ function release(outlet: Outlet): void {
   if (outlet.first < outlet.next || outlet.whenEmpty === undefined) return;
   const then = outlet.whenEmpty;
   outlet.whenEmpty = undefined;
-  enterContext({ execution: outlet.execution });
+  enterContext(outlet.execution.context);
   then();
 }
 

@@ -1,5 +1,5 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Context, enterContext } from "./contexts.js";
+import { type Binding, Context, enterContext, rootContext } from "./contexts.js";
 import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
 import { describeThrown } from "./errors.js";
 import { asGenerator } from "./generators.js";
@@ -12,6 +12,8 @@ import { Arm, EffectKind, Encoding, emitEffect } from "./protocol.js";
 export interface Execution {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
+  /** True once the host has ended it: nothing of it runs any more. */
+  isDead: boolean;
   readonly number: number;
   /** What its own code begins in. */
   readonly context: Context;
@@ -42,16 +44,18 @@ export interface ExecutionOptions {
   readonly handles: number;
   /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
   readonly credit: number;
+  /** What its locals are; undefined for none. */
+  readonly locals: Binding | undefined;
 }
 
 /** A new execution, which runs from now on. */
-export function beginExecution({ credit, ...options }: ExecutionOptions): Execution {
-  const context: { execution: Execution | undefined } = { execution: undefined };
-  const execution: Execution = { ...options, isOpen: true, streams: credit >= 0, context };
-  context.execution = execution;
+export function beginExecution({ credit, locals, ...options }: ExecutionOptions): Execution {
+  const begun = { ...options, isOpen: true, isDead: false, streams: credit >= 0, context: rootContext };
+  begun.context = new Context(begun, locals);
+  const execution: Execution = begun;
   open.set(execution.number, execution);
   if (credit >= 0) openOutlet(execution, credit);
-  enterContext(context);
+  enterContext(execution.context);
   return execution;
 }
 
@@ -66,8 +70,10 @@ export async function followEvaluation(execution: Execution, evaluation: Promise
   try {
     value = (await evaluation).value;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.EVALUATE, error);
   }
+  enterContext(execution.context);
   finish(execution, value);
 }
 
@@ -76,8 +82,9 @@ export function failOpen(): void {
   if (open.size > 0 && !areEmissionsWaiting()) open.forEach(failAsDeadlock);
 }
 
-/** Ends an execution without an outcome: the host has given it one. Nothing of it says anything any more. */
+/** Ends an execution without an outcome: the host has given it one. Nothing of it runs or says anything any more. */
 export function abandon(execution: Execution): void {
+  execution.isDead = true;
   close(execution);
 }
 
@@ -108,6 +115,7 @@ async function drain(execution: Execution, next: () => Promise<IteratorResult<un
       if (!execution.isOpen) return;
       enterContext(execution.context);
       const step = await next();
+      enterContext(execution.context);
       if (step.done === true) return settle(execution, step.value);
       await send(execution, step.value);
     }
@@ -121,8 +129,10 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
   try {
     value = await promise;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.REJECTION, error);
   }
+  enterContext(execution.context);
   conclude(execution, value);
 }
 

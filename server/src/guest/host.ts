@@ -7,6 +7,7 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
+const INTERRUPT = 16;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -22,6 +23,7 @@ const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
 const INPUT = 16;
 const EFFECTS = 80;
+const JOB = 144;
 const CELLS_FOR_NUMBERS = 64;
 
 type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
@@ -65,6 +67,18 @@ export function stopTurn(cause: number): void {
 /** Runs the library of this name in the realm; gives what it exports. */
 export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
+}
+
+/** Changes with each job of the engine's queue, and with each turn. */
+export function currentJob(): number {
+  return cells[JOB] as number;
+}
+
+/** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
+export function interruptJob(): never {
+  dispatch(INTERRUPT, undefined);
+  // The engine looks whether it is to stop every so many branches.
+  for (;;);
 }
 
 /** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */

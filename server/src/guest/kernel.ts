@@ -4,6 +4,7 @@
  */
 import { installConsole } from "./console.js";
 import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { followers, installContinuations } from "./continuations.js";
 import { addCredit, installEmit } from "./emissions.js";
 import {
   abandon,
@@ -16,6 +17,7 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
+import { installFunctionText } from "./function-text.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
@@ -31,6 +33,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
+import { installLocals, localsOf } from "./locals.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import {
   Arm,
@@ -73,6 +76,9 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installProxies();
   installRandom();
   installConsole(runningExecution);
+  installFunctionText();
+  installContinuations();
+  installLocals();
   installTimers();
   installEmit();
   defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
@@ -80,6 +86,9 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
+  defineProperty(scope, "c", { value: followers.c });
+  defineProperty(scope, "r", { value: followers.r });
+  defineProperty(scope, "s", { value: followers.s });
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
   return [enter, flush, declare];
 }
@@ -150,20 +159,27 @@ function begin(number: number): Execution {
   const group = readOptionalText();
   const valueBytes = readNumber();
   const handles = readNumber();
-  return beginExecution({ number, encoding, group, valueBytes, handles, credit: readNumber() });
+  const credit = readNumber();
+  const locals = readNames("locals");
+  const execution = { number, encoding, group, valueBytes, handles, credit };
+  return beginExecution({ ...execution, locals: locals === undefined ? undefined : localsOf(locals) });
+}
+
+/** Names and their values, as properties of an object without prototype; undefined where there are none. */
+function readNames(field: string): Record<string, unknown> | undefined {
+  const count = readNumber();
+  if (count === 0) return undefined;
+  const values = create(null) as Record<string, unknown>;
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    values[name] = readValue(`${field}[${name}]`);
+  }
+  return values;
 }
 
 function execute(execution: Execution): void {
   const source = readNumber();
-  const count = readNumber();
-  if (count > 0) {
-    const scope = create(null) as Record<string, unknown>;
-    for (let i = 0; i < count; i++) {
-      const name = readText();
-      scope[name] = readValue(`bindings[${name}]`);
-    }
-    offerBindings(scope);
-  }
+  offerBindings(readNames("bindings"));
   let evaluation: Promise<{ value: unknown }>;
   try {
     evaluation = evaluateSource(source);

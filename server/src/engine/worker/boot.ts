@@ -5,7 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { createHash } from "node:crypto";
-import { SCOPE_NAME } from "../../compile/script.js";
+import { SCOPE_NAME } from "../../compile/locals-transform.js";
 import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,

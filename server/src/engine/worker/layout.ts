@@ -36,10 +36,12 @@ export interface Layout {
   readonly gcThresholdWord: number;
   /** The byte of the runtime that says what compiling strips. */
   readonly stripFlags: number;
+  /** Where the function that evaluates source text stands in the engine's table. */
+  readonly evalFunction: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 144;
+export const CELL_COUNT = 145;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -59,6 +61,8 @@ export const Cell = {
   TURN_OWNER: 14,
   INPUT: 16,
   EFFECTS: 80,
+  /** Changes with each job of the engine's queue, and with each turn. */
+  JOB: 144,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;

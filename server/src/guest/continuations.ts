@@ -1,0 +1,156 @@
+/**
+ * Follows the running code to where it goes on later: behind an await, in a callback of `then`, in a thenable, in a microtask.
+ * Timers do the same for themselves, and compiled sources call `followers` (compile/locals-transform.ts).
+ *
+ * What is not followed: a thenable given to the `resolve` of a bare `new Promise`, which the engine asks by itself. It is asked
+ * in nobody's context.
+ */
+import { type Context, currentContext, restoreContext, resumeContext, rootContext } from "./contexts.js";
+import { isPromise } from "./host.js";
+import { apply, defineProperty, getPrototypeOf, KernelTypeError, replaceProperty as replace } from "./intrinsics.js";
+import { isProxy } from "./proxies.js";
+
+type Callback = (...args: unknown[]) => unknown;
+type Statics = "resolve" | "withResolvers" | "try";
+
+const PromisePrototype = Promise.prototype;
+const nativeThen = Promise.prototype.then as Callback;
+const nativeFinally = Promise.prototype.finally as Callback;
+const statics = Promise as unknown as Record<Statics, Callback>;
+const nativeResolve = statics.resolve;
+const nativeWithResolvers = statics.withResolvers;
+const nativeTry = statics.try;
+const settled = Promise.resolve();
+
+const { then } = {
+  // biome-ignore lint/suspicious/noThenProperty: it replaces that of promises
+  then(this: unknown, onFulfilled?: unknown, onRejected?: unknown): unknown {
+    const context = currentContext();
+    // A job that enters nothing is in the root's context anyway; so are those of the engine's that adopt a promise.
+    if (context === rootContext) return apply(nativeThen, this, [onFulfilled, onRejected]);
+    return apply(nativeThen, this, [following(context, onFulfilled), following(context, onRejected)]);
+  },
+};
+
+function following(context: Context, callback: unknown): unknown {
+  if (typeof callback !== "function") return callback;
+  const call = callback as Callback;
+  return (value: unknown) => {
+    resumeContext(context);
+    return followed(call(value));
+  };
+}
+
+/**
+ * What to give to the engine where it resolves a promise with a value. A thenable that guest code wrote is asked in a job of its
+ * own; what comes in its place asks it in the context of now.
+ */
+function followed(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  return isPlainPromise(value) ? value : followedThenable(value);
+}
+
+/** What to give to `await`, which asks no promise of its own. */
+function awaited(value: unknown): unknown {
+  if (!isObject(value)) return value;
+  return !isProxy(value) && getPrototypeOf(value) === PromisePrototype ? value : followedThenable(value);
+}
+
+function isObject(value: unknown): value is object {
+  return (typeof value === "object" && value !== null) || typeof value === "function";
+}
+
+function isPlainPromise(value: object): boolean {
+  if (isProxy(value) || getPrototypeOf(value) !== PromisePrototype) return false;
+  return (value as { then?: unknown }).then === then;
+}
+
+function followedThenable(value: object): unknown {
+  let ask: unknown;
+  try {
+    ask = (value as { then?: unknown }).then;
+  } catch (error) {
+    return {
+      __proto__: null,
+      get then(): never {
+        throw error;
+      },
+    };
+  }
+  if (typeof ask !== "function") return value;
+  const context = currentContext();
+  return {
+    __proto__: null,
+    // biome-ignore lint/suspicious/noThenProperty: it stands for a thenable
+    then(resolve: Callback, reject: Callback): unknown {
+      resumeContext(context);
+      return apply(ask, value, [(result: unknown) => resolve(followed(result)), reject]);
+    },
+  };
+}
+
+/** What compiled sources call. */
+export const followers = {
+  c: currentContext,
+  r: awaited,
+  s(context: Context, value: unknown): unknown {
+    restoreContext(context);
+    return value;
+  },
+};
+
+export function installContinuations(): void {
+  const methods = {
+    finally(this: unknown, onFinally?: unknown): unknown {
+      const call = onFinally as Callback;
+      return apply(nativeFinally, this, [typeof onFinally === "function" ? () => followed(call()) : onFinally]);
+    },
+  };
+  replace(PromisePrototype, "then", then);
+  replace(PromisePrototype, "finally", methods.finally);
+  const followingStatics = {
+    resolve(this: unknown, value?: unknown): unknown {
+      const given = followed(value);
+      // A promise of the class that is asked for is given back itself.
+      return apply(nativeResolve, this, [given !== value && isPromise(value) ? value : given]);
+    },
+    withResolvers(this: unknown): unknown {
+      const made = apply(nativeWithResolvers, this, []) as { resolve: Callback };
+      const { resolve } = made;
+      replace(made, "resolve", (value: unknown) => resolve(followed(value)));
+      return made;
+    },
+    try(this: unknown, callback: Callback, ...args: unknown[]): unknown {
+      return apply(nativeTry, this, [() => followed(apply(callback, undefined, args))]);
+    },
+  };
+  const name = (key: Statics): void => {
+    if (typeof statics[key] === "function") replace(Promise, key, followingStatics[key]);
+  };
+  name("resolve");
+  name("withResolvers");
+  name("try");
+  installQueueMicrotask();
+}
+
+function installQueueMicrotask(): void {
+  const { queueMicrotask } = {
+    queueMicrotask(callback: unknown): void {
+      if (typeof callback !== "function") throw new KernelTypeError("queueMicrotask: the callback must be a function");
+      const context = currentContext();
+      const call = callback as Callback;
+      void apply(nativeThen, settled, [
+        () => {
+          resumeContext(context);
+          call();
+        },
+      ]);
+    },
+  };
+  defineProperty(globalThis, "queueMicrotask", {
+    value: queueMicrotask,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  });
+}
