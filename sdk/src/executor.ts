@@ -81,11 +81,12 @@ export class Executor {
   }
 
   /** The fields that both requests have. */
-  #shared({ timeout, limits, requestId }: CallOptions) {
+  #shared({ timeout, limits, requestId, atomic }: CallOptions) {
     return {
       limits: writeLimits({ ...limits, timeout }),
       handleGroup: this.#session?.handles.group ?? "",
       requestId: requestId ?? randomUUID(),
+      atomic: atomic ?? false,
     };
   }
 

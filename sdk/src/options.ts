@@ -25,6 +25,12 @@ export interface CallOptions {
   /** What the execution may use, where that is less than what the session may. */
   readonly limits?: ExecutionLimits | undefined;
   /**
+   * Makes all turns of the execution one: if it throws or is stopped, all that it did is undone. It waits until no other
+   * execution of the session is in flight, and holds the session until it ends. Host calls that it made and values that it
+   * emitted stay made. Left out: false.
+   */
+  readonly atomic?: boolean | undefined;
+  /**
    * A UUID that makes a repeat of the same request safe, also from another process: it gives the outcome of the first one
    * instead of running again. Left out: one is made, which makes the SDK's own retries safe.
    */

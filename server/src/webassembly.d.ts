@@ -6,6 +6,7 @@ declare global {
   namespace WebAssembly {
     class Module {
       constructor(bytes: Uint8Array);
+      static exports(module: Module): { name: string; kind: string }[];
     }
 
     class Instance {
@@ -21,8 +22,17 @@ declare global {
       grow(pages: number): number;
     }
 
+    class Table {
+      readonly length: number;
+      /** Adds empty entries; returns the old length. */
+      grow(count: number): number;
+      /** @param value an exported function of some instance */
+      set(index: number, value: ExportValue): void;
+      get(index: number): ExportValue;
+    }
+
     type ExportValue = (...values: never[]) => unknown;
-    type Exports = Record<string, ExportValue | undefined>;
+    type Exports = Record<string, ExportValue | Table | undefined>;
     type ModuleImports = Record<string, Memory | ((...values: never[]) => unknown)>;
   }
 }

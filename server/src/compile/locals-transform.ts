@@ -66,7 +66,11 @@ type Guarded = acorn.TryStatement | acorn.ForOfStatement;
 
 function suspendingStatements(program: acorn.Program): ReadonlySet<acorn.Node> {
   const found = new Set<acorn.Node>();
-  const inFunction = (node: acorn.Function, _around: readonly Guarded[], visit: WalkerCallback<readonly Guarded[]>): void => {
+  const inFunction = (
+    node: acorn.Function,
+    _around: readonly Guarded[],
+    visit: WalkerCallback<readonly Guarded[]>,
+  ): void => {
     for (const parameter of node.params) visit(parameter, []);
     visit(node.body, []);
   };
@@ -215,7 +219,8 @@ class LocalsRewrite {
     }
     visit(right, kind);
     const value = `${SCOPE_NAME}.s(${CONTEXT},${VALUE})`;
-    const bound = left.type === "VariableDeclaration" ? `${pattern}=${value};` : `const ${RESTORED}=(${pattern}=${value});`;
+    const bound =
+      left.type === "VariableDeclaration" ? `${pattern}=${value};` : `const ${RESTORED}=(${pattern}=${value});`;
     this.#insert(body.start, isName ? `{${restore()}` : `{${bound}`);
     visit(body, kind);
     this.#insert(body.end, "}");

@@ -35,7 +35,6 @@ class Guest {
         input: this.input(code),
         budget,
         consoleBytes: 1_000,
-        header: { isMoreToCome: false, dropped: [] },
         done: (result: TurnResult) => done(result),
       };
     });
@@ -53,7 +52,6 @@ class Guest {
         handleGroup: "",
         valueBytes: 1 << 20,
         handles: 1000,
-        credit: undefined,
       },
     };
   }

@@ -18,6 +18,7 @@ import {
   type TurnSpec,
   undone,
 } from "./pending-turn.js";
+import { restoreImage, type SessionImage, saveImage } from "./session-image.js";
 import { SessionMemories, type SessionMemory } from "./session-memory.js";
 import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
@@ -96,7 +97,7 @@ export class Engine {
 
   /** Names the engine build: wasm and kernel. */
   get digest(): string {
-    return this.#shared.baseImage.digest;
+    return this.#shared.digest;
   }
 
   /** Bytes every session starts with. */
@@ -150,6 +151,17 @@ export class Engine {
       return true;
     }
     return false;
+  }
+
+  /** Sets a session aside as it is now, to be put back later. No turn of it may be on its way. */
+  saveImage(memory: SessionMemory): SessionImage {
+    return saveImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** Puts a session back to where an image was made of it. No turn of it may be on its way. */
+  restoreImage(memory: SessionMemory, image: SessionImage): void {
+    const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
+    if (restored !== memory.memory) this.#move(memory, restored);
   }
 
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */

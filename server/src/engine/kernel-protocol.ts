@@ -8,7 +8,8 @@ import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
-  | { readonly kind: "handle"; readonly handleId: string };
+  | { readonly kind: "handle"; readonly handleId: string }
+  | { readonly kind: "hostFunction"; readonly hostFunctionId: string; readonly name: string };
 
 /** How a caller wants its result; numbers as in the contract and in the kernel. */
 export const ResultEncoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
@@ -41,10 +42,10 @@ export interface ExecutionInput {
   readonly valueBytes: number;
   /** The most handles the session may hold afterwards. */
   readonly handles: number;
-  /** Emitted values that may leave before the caller says that it takes more; undefined when it takes none at all. */
-  readonly credit: number | undefined;
-  /** What `locals` are for it. */
-  readonly locals: ReadonlyMap<string, InputValue>;
+  /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
+  readonly credit?: number | undefined;
+  /** What `locals` are for it; absent for none. */
+  readonly locals?: ReadonlyMap<string, InputValue> | undefined;
 }
 
 export type TurnInput =
@@ -68,8 +69,27 @@ export type TurnInput =
   | { readonly kind: "dropTimer" }
   /** The caller of an execution takes more of its emitted values. */
   | { readonly kind: "credit"; readonly execution: number; readonly credit: number }
+  /** The session gets global functions of these names that call a client. */
+  | { readonly kind: "expose"; readonly names: readonly string[] }
+  /** A client answered a call. */
+  | { readonly kind: "hostResult"; readonly callId: string; readonly result: HostResult }
   /** Nothing is run; what can not go on any more says so. */
   | { readonly kind: "look" };
+
+const NO_MORE: InputHeader = { isMoreToCome: false, dropped: [] };
+
+/** How a client's function ended. */
+export type HostResult =
+  | { readonly kind: "value"; readonly value: InputValue }
+  | { readonly kind: "exception"; readonly exception: HostException };
+
+/** What a client's function threw: `thrown` if that is set, else an error. */
+export interface HostException {
+  readonly thrown?: InputValue | undefined;
+  readonly name: string;
+  readonly message: string;
+  readonly cause?: HostException | undefined;
+}
 
 /** What every input says beside what is to be run. */
 export interface InputHeader {
@@ -98,7 +118,20 @@ export type Effect =
       readonly text: string;
     }
   | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
-  | { readonly kind: "answer"; readonly count: number; readonly text: string };
+  | { readonly kind: "answer"; readonly count: number; readonly text: string }
+  /** A client's function is called; the text is JSON of a `HostCallText`. `execution` is 0 where none owns the call. */
+  | { readonly kind: "hostCall"; readonly execution: number; readonly text: string }
+  /** Guest code holds a function no more that was passed as a value. */
+  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string };
+
+/** What the kernel says of a host call. Values are `[arm, text]`. */
+export interface HostCallText {
+  readonly call: string;
+  readonly name: string;
+  /** Of a function passed as a value. */
+  readonly id?: string;
+  readonly args: readonly (readonly [arm: number, text: string])[];
+}
 
 const INPUT_KIND = {
   execute: 1,
@@ -110,14 +143,16 @@ const INPUT_KIND = {
   dropTimer: 7,
   credit: 8,
   look: 9,
+  expose: 10,
+  hostResult: 11,
 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2 } as const;
+const ARM = { undefined: 0, json: 1, handle: 2, hostFunction: 5 } as const;
 const ARMS = ["undefined", "json", "handle"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
 const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
-export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput {
+export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
   writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);
@@ -145,9 +180,25 @@ export function encodeInput(input: TurnInput, header: InputHeader): EncodedInput
     case "credit":
       writer.number(input.credit);
       break;
+    case "expose":
+      writer.number(input.names.length);
+      for (const name of input.names) writer.optionalText(name);
+      break;
+    case "hostResult":
+      writer.optionalText(input.callId);
+      if (input.result.kind === "value") {
+        writer.number(0);
+        writer.value(input.result.value);
+      } else {
+        writer.number(1);
+        writeException(writer, input.result.exception);
+      }
+      break;
   }
   return writer.finish();
 }
+
+const NO_VALUES: ReadonlyMap<string, InputValue> = new Map();
 
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
   writer.number(execution.encoding);
@@ -155,7 +206,7 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
   writer.number(execution.credit ?? -1);
-  writer.values(execution.locals);
+  writer.values(execution.locals ?? NO_VALUES);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
@@ -168,6 +219,15 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.thisValue !== undefined) writer.value(command.thisValue);
   writer.number(command.args.length);
   for (const value of command.args) writer.value(value);
+}
+
+function writeException(writer: InputWriter, { thrown, name, message, cause }: HostException): void {
+  writer.number(thrown === undefined ? 0 : 1);
+  if (thrown !== undefined) return writer.value(thrown);
+  writer.optionalText(name);
+  writer.optionalText(message);
+  writer.number(cause === undefined ? 0 : 1);
+  if (cause !== undefined) writeException(writer, cause);
 }
 
 class InputWriter {
@@ -187,6 +247,10 @@ class InputWriter {
     this.number(ARM[value.kind]);
     if (value.kind === "json") this.optionalText(value.text);
     else if (value.kind === "handle") this.optionalText(value.handleId);
+    else if (value.kind === "hostFunction") {
+      this.optionalText(value.hostFunctionId);
+      this.optionalText(value.name);
+    }
   }
 
   values(values: ReadonlyMap<string, InputValue>): void {
@@ -200,6 +264,11 @@ class InputWriter {
   finish(): EncodedInput {
     return { numbers: this.#numbers, text: this.#text };
   }
+}
+
+/** The arm of a value by the kernel's number. */
+export function armOf(number: number): (typeof ARMS)[number] {
+  return ARMS[number] ?? "undefined";
 }
 
 /** Effects in the order the kernel gave them. */
@@ -217,7 +286,7 @@ export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
 function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
   switch (kind) {
     case 1:
-      return { kind: "value", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+      return { kind: "value", execution: subject, arm: armOf(detail), text };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
@@ -225,7 +294,11 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
     case 4:
       return { kind: "answer", count: subject, text };
     case 5:
-      return { kind: "emitted", execution: subject, arm: ARMS[detail] ?? "undefined", text };
+      return { kind: "emitted", execution: subject, arm: armOf(detail), text };
+    case 6:
+      return { kind: "hostCall", execution: subject, text };
+    case 7:
+      return { kind: "hostFunctionReleased", hostFunctionId: text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

@@ -8,7 +8,8 @@ import type { PostedTurn } from "./worker-thread.js";
 /** One turn that is to be run. */
 export interface TurnSpec {
   readonly input: TurnInput;
-  readonly header: InputHeader;
+  /** Absent: nothing more comes, and nothing was dropped. */
+  readonly header?: InputHeader;
   /** Milliseconds it may hold a worker. */
   readonly budget: number;
   /** UTF-8 bytes of console entries that may leave for each execution. */

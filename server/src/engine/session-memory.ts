@@ -35,6 +35,7 @@ const KEPT_FOR_REUSE = 64;
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
 const SEED_WORDS = 8;
+const KEY_WORDS = 8;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
 
@@ -46,7 +47,7 @@ function pagesFor(heapBytes: number): number {
 export class SessionMemories {
   readonly #base: BaseImage;
   readonly #free = new Map<number, WebAssembly.Memory[]>();
-  readonly #entropy = new Int32Array(SEED_WORDS);
+  readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
   #dropped = { count: 0, bytes: 0 };
@@ -109,7 +110,8 @@ export class SessionMemories {
     randomFillSync(this.#entropy);
     const cells = this.#base.layout.cells >> 2;
     const words = new Int32Array(memory.buffer);
-    words.set(this.#entropy, cells + Cell.SEED);
+    words.set(this.#entropy.subarray(0, SEED_WORDS), cells + Cell.SEED);
+    words.set(this.#entropy.subarray(SEED_WORDS), cells + Cell.KEY);
     words[cells + Cell.SEED_GENERATION] = ((words[cells + Cell.SEED_GENERATION] ?? 0) + 1) | 0;
   }
 }

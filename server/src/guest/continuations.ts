@@ -7,7 +7,7 @@
  */
 import { type Context, currentContext, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
-import { apply, defineProperty, getPrototypeOf, KernelTypeError, replaceProperty as replace } from "./intrinsics.js";
+import { apply, getPrototypeOf, replaceProperty as replace } from "./intrinsics.js";
 import { isProxy } from "./proxies.js";
 
 type Callback = (...args: unknown[]) => unknown;
@@ -20,7 +20,6 @@ const statics = Promise as unknown as Record<Statics, Callback>;
 const nativeResolve = statics.resolve;
 const nativeWithResolvers = statics.withResolvers;
 const nativeTry = statics.try;
-const settled = Promise.resolve();
 
 const { then } = {
   // biome-ignore lint/suspicious/noThenProperty: it replaces that of promises
@@ -130,27 +129,4 @@ export function installContinuations(): void {
   name("resolve");
   name("withResolvers");
   name("try");
-  installQueueMicrotask();
-}
-
-function installQueueMicrotask(): void {
-  const { queueMicrotask } = {
-    queueMicrotask(callback: unknown): void {
-      if (typeof callback !== "function") throw new KernelTypeError("queueMicrotask: the callback must be a function");
-      const context = currentContext();
-      const call = callback as Callback;
-      void apply(nativeThen, settled, [
-        () => {
-          resumeContext(context);
-          call();
-        },
-      ]);
-    },
-  };
-  defineProperty(globalThis, "queueMicrotask", {
-    value: queueMicrotask,
-    writable: true,
-    enumerable: true,
-    configurable: true,
-  });
 }

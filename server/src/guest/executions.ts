@@ -150,6 +150,9 @@ function settleNow(execution: Execution, value: unknown): void {
   }
 }
 
+/** What of an execution says how its values are encoded. */
+export type Encoder = Pick<Execution, "encoding" | "group" | "valueBytes" | "handles">;
+
 /** Takes an encoded value. */
 type Give = (arm: number, text: string) => void;
 
@@ -158,7 +161,7 @@ type Give = (arm: number, text: string) => void;
  *
  * @throws what guest code that is run by it throws, and where JSON cannot carry the value
  */
-export function encode(execution: Execution, value: unknown, give: Give): void {
+export function encode(execution: Encoder, value: unknown, give: Give): void {
   switch (execution.encoding) {
     case Encoding.NONE:
       return give(Arm.UNDEFINED, "");
@@ -175,21 +178,21 @@ export function encode(execution: Execution, value: unknown, give: Give): void {
   }
 }
 
-function encodeAsJson(execution: Execution, value: unknown, give: Give): void {
+function encodeAsJson(execution: Encoder, value: unknown, give: Give): void {
   const json = nativeStringify(value);
   if (typeof json !== "string") return give(Arm.UNDEFINED, "");
   if (isTooLarge(execution, json)) return stopTurn(StopCause.VALUE_SIZE);
   give(Arm.JSON, json);
 }
 
-function encodeAsHandle(execution: Execution, value: unknown, give: Give): void {
+function encodeAsHandle(execution: Encoder, value: unknown, give: Give): void {
   const id = execution.group === undefined ? "" : retain(value, execution.group);
   if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
   give(Arm.HANDLE, describeHandle(value, id));
 }
 
 /** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
-function isTooLarge(execution: Execution, text: string): boolean {
+function isTooLarge(execution: Encoder, text: string): boolean {
   if (text.length * 3 <= execution.valueBytes) return false;
   return text.length > execution.valueBytes || byteLength(text) > execution.valueBytes;
 }

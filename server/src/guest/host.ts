@@ -23,8 +23,9 @@ const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
 const INPUT = 16;
 const EFFECTS = 80;
-const JOB = 144;
+const JOB = 153;
 const CELLS_FOR_NUMBERS = 64;
+const KEY = 144;
 
 type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
 
@@ -93,6 +94,11 @@ export function seedGeneration(): number {
 
 export function seedWord(index: number): number {
   return cells[SEED + index] as number;
+}
+
+/** One of eight words of entropy that are for `crypto` alone. */
+export function keyWord(index: number): number {
+  return cells[KEY + index] as number;
 }
 
 export function setHandleCount(count: number): void {

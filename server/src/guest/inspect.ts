@@ -4,6 +4,7 @@
  * Only looks: no getter, no proxy trap, no method of the guest runs.
  */
 
+import { domExceptionText } from "./dom-exceptions.js";
 import { isPromise } from "./host.js";
 import {
   ArrayPrototype,
@@ -255,6 +256,10 @@ export function isError(value: unknown): value is object {
 
 /** A property that is plain data, own or inherited; undefined where a getter or a proxy stands in the way. */
 export function dataProperty(value: object, key: PropertyKey): unknown {
+  if (key === "name" || key === "message") {
+    const text = domExceptionText(value);
+    if (text !== undefined) return text[key];
+  }
   let object: object | null = value;
   for (let i = 0; i < CHAIN_LIMIT && object !== null && !isProxy(object); i++) {
     const descriptor = getOwnPropertyDescriptor(object, key);

@@ -17,7 +17,7 @@ export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
 export const { isFinite: isFiniteNumber } = Number;
-export const { now: dateNow } = Date;
+export const dateNow = Date.now;
 
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;

@@ -21,9 +21,7 @@ afterAll(() => engine.close());
 
 async function turn(input: TurnInput): Promise<readonly Effect[]> {
   const result = await new Promise<TurnResult>((done) => {
-    engine.run(memory, [
-      { input, budget: GENEROUS, consoleBytes: 1_000, header: { isMoreToCome: false, dropped: [] }, done },
-    ]);
+    engine.run(memory, [{ input, budget: GENEROUS, consoleBytes: 1_000, done }]);
   });
   if (result.kind === "undone") throw new Error(`undone: ${result.reason} ${result.message}`);
   return result.effects;
@@ -39,7 +37,6 @@ async function run(command: Command, encoding: number): Promise<Effect> {
       handleGroup: "",
       valueBytes: 1 << 20,
       handles: 1000,
-      credit: undefined,
     },
   };
   return settled(await turn(input));

@@ -18,6 +18,15 @@ import {
   Phase,
 } from "./executions.js";
 import { installFunctionText } from "./function-text.js";
+import {
+  answerCall,
+  areHostCallsOpen,
+  dropCallsOf,
+  errorOf,
+  exposeFunction,
+  type PendingCall,
+  passedFunction,
+} from "./host-functions.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { describeProperties } from "./inspect-properties.js";
@@ -35,6 +44,7 @@ import {
 } from "./intrinsics.js";
 import { installLocals, localsOf } from "./locals.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { installPlatform } from "./platform.js";
 import {
   Arm,
   beginInput,
@@ -47,7 +57,6 @@ import {
   readText,
   takeEffects,
 } from "./protocol.js";
-import { defineLazyGlobals, lazy } from "./libraries.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
@@ -81,7 +90,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installLocals();
   installTimers();
   installEmit();
-  defineLazyGlobals(lazy("base64"), ["atob", "btoa"]);
+  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
@@ -130,6 +139,11 @@ function run(kind: number, subject: number): void {
       return releaseHandles();
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
+    case InputKind.EXPOSE:
+      for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
+      return undefined;
+    case InputKind.HOST_RESULT:
+      return takeHostResult();
     default:
       // Only to see what is left: whether anything can go on.
       return undefined;
@@ -141,13 +155,14 @@ function drop(number: number): void {
   const execution = openExecution(number);
   if (execution === undefined) return;
   dropTimersOf(execution);
+  dropCallsOf(execution);
   abandon(execution);
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
 function flush(): string {
   const timer = untilNextTimer();
-  if (timer < 0 && !isMoreToCome) failOpen();
+  if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
   enterContext(rootContext);
   setNextTimer(timer);
   setHandleCount(handleCount());
@@ -261,6 +276,7 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
+  if (arm === Arm.HOST_FUNCTION) return passedFunction(text, readText());
   if (arm === Arm.HANDLE) {
     if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
     return valueOfHandle(text);
@@ -270,6 +286,36 @@ function readValue(field: string): unknown {
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
   }
+}
+
+function takeHostResult(): void {
+  const id = readText();
+  let settle: (call: PendingCall) => void;
+  try {
+    if (readNumber() === 0) {
+      const value = readValue("value");
+      settle = (call) => call.resolve(value);
+    } else {
+      const error = readError("exception");
+      settle = (call) => call.reject(error);
+    }
+  } catch (error) {
+    if (!(error instanceof Refused)) throw error;
+    // The guest did nothing wrong, and waits.
+    const what =
+      error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
+    settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
+  }
+  answerCall(id, settle);
+}
+
+/** What a client's function threw: a value, or an error with its cause. */
+function readError(field: string): unknown {
+  if (readNumber() === 1) return readValue(`${field}.thrown`);
+  const name = readText();
+  const message = readText();
+  const hasCause = readNumber() === 1;
+  return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
 function inspectValue(): void {

@@ -1,44 +1,53 @@
 /**
- * Parts of the realm that are large or rare. Their source is not in the base image, of which every session is a copy; the
- * host supplies it when a session first needs it. Each file of `library/` is one, and is run once in a session.
+ * Parts of the realm, and of the kernel, that are large or rare. They are not in the base image, of which every session is a
+ * copy; the host supplies them when a session first needs them. Each file of `library/` is one, and is run once in a session.
  *
- * A library is run after guest code, which may have broken whatever it could reach. So it is given what it needs of the
- * kernel's captured intrinsics, or imports them from files that capture nothing.
+ * A library is run after guest code, which may have broken whatever it could reach. So one that the kernel itself relies on
+ * follows the rules of intrinsics.ts, whose values it may import like any other of the kernel: it is given the kernel's own. One
+ * that only offers names to guest code may use the realm as it finds it; it imports of the kernel only what guest code may have.
  */
+import { shared } from "#shared";
 import { loadLibrary } from "./host.js";
-import { defineProperty } from "./intrinsics.js";
+import { defineProperty, SafeMap } from "./intrinsics.js";
 
-/** A library that is loaded when it is first asked for. @param name of its file */
-export function lazy<T>(name: string): () => T {
-  let loaded: { readonly library: T } | undefined;
-  return () => {
-    loaded ??= { library: loadLibrary(name) as T };
-    return loaded.library;
-  };
+type Library = Readonly<Record<string, unknown>>;
+
+const loaded = new SafeMap<string, Library>();
+
+/** What the library exports, an object without prototype; it is loaded when it is first asked for. @param name of its file */
+export function library(name: string): Library {
+  let exports = loaded.get(name);
+  if (exports === undefined) {
+    exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(shared());
+    loaded.set(name, exports);
+  }
+  return exports;
 }
 
-/** Defines names of the global object whose values, properties of the library with these names, come at first use. */
-export function defineLazyGlobals(library: () => Record<string, unknown>, names: readonly string[]): void {
-  for (let i = 0; i < names.length; i++) defineLazyGlobal(library, names[i] as string);
-}
-
-/** Until it is used it is an accessor; reading or writing makes it the data property that it is everywhere else. */
-function defineLazyGlobal(library: () => Record<string, unknown>, name: string): void {
-  const become = (value: unknown): unknown => {
+/** Defines names of the global object whose values, exports of the library with these names, come at first use. */
+export function defineLazyGlobals(from: string, names: readonly string[]): void {
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    // One function as getter and as setter: each session carries a copy of each.
+    const access = (...given: [unknown?]): unknown => become(name, given.length === 0 ? library(from)[name] : given[0]);
     defineProperty(globalThis, name, {
       __proto__: null,
-      value,
-      writable: true,
+      get: access,
+      set: access,
       enumerable: false,
       configurable: true,
     } as PropertyDescriptor);
-    return value;
-  };
+  }
+}
+
+/** Once it was read or written it is the data property that it is everywhere else. */
+function become(name: string, value: unknown): unknown {
   defineProperty(globalThis, name, {
     __proto__: null,
-    get: () => become(library()[name]),
-    set: become,
+    value,
+    writable: true,
     enumerable: false,
     configurable: true,
   } as PropertyDescriptor);
+  return value;
 }

@@ -51,29 +51,32 @@ function isAsked(name: PropertyKey): boolean {
 
 /** The object that guest code reads a set of locals through. Its traps are the kernel's and run no guest code. */
 function view(key: object, prototype: object): object {
-  const proxy = new NativeProxy(create(prototype) as object, {
-    __proto__: null,
-    get(_target: object, name: PropertyKey): unknown {
-      const values = valuesOf(key);
-      if (values !== undefined && hasOwn(values, name)) return values[name as string];
-      if (name === WITH) return withValues;
-      if (name === Symbol.toStringTag) return "Locals";
-      if (isAsked(name)) return undefined;
-      throw new KernelReferenceError(`${text(name)} is not bound in these locals`);
-    },
-    has: (_target: object, name: PropertyKey) => isBound(key, name),
-    set: (_target: object, name: PropertyKey) => refuse(name),
-    defineProperty: (_target: object, name: PropertyKey) => refuse(name),
-    deleteProperty: (_target: object, name: PropertyKey) => refuse(name),
-    setPrototypeOf: () => refuse("a prototype"),
-    preventExtensions: () => false,
-    ownKeys: () => ownKeys(valuesOf(key) ?? {}),
-    getOwnPropertyDescriptor(_target: object, name: PropertyKey): PropertyDescriptor | undefined {
-      const values = valuesOf(key);
-      if (values === undefined || !hasOwn(values, name)) return undefined;
-      return { value: values[name as string], writable: false, enumerable: true, configurable: true };
-    },
-  } as ProxyHandler<object>);
+  const proxy = new NativeProxy(
+    create(prototype) as object,
+    {
+      __proto__: null,
+      get(_target: object, name: PropertyKey): unknown {
+        const values = valuesOf(key);
+        if (values !== undefined && hasOwn(values, name)) return values[name as string];
+        if (name === WITH) return withValues;
+        if (name === Symbol.toStringTag) return "Locals";
+        if (isAsked(name)) return undefined;
+        throw new KernelReferenceError(`${text(name)} is not bound in these locals`);
+      },
+      has: (_target: object, name: PropertyKey) => isBound(key, name),
+      set: (_target: object, name: PropertyKey) => refuse(name),
+      defineProperty: (_target: object, name: PropertyKey) => refuse(name),
+      deleteProperty: (_target: object, name: PropertyKey) => refuse(name),
+      setPrototypeOf: () => refuse("a prototype"),
+      preventExtensions: () => false,
+      ownKeys: () => ownKeys(valuesOf(key) ?? {}),
+      getOwnPropertyDescriptor(_target: object, name: PropertyKey): PropertyDescriptor | undefined {
+        const values = valuesOf(key);
+        if (values === undefined || !hasOwn(values, name)) return undefined;
+        return { value: values[name as string], writable: false, enumerable: true, configurable: true };
+      },
+    } as ProxyHandler<object>,
+  );
   keys.set(proxy, key);
   return proxy;
 }
@@ -83,7 +86,8 @@ const withValues = {
   with(this: object, values: object, callback: Callback): unknown {
     const key = typeof this === "object" && this !== null ? keys.get(this) : undefined;
     if (key === undefined) throw new KernelTypeError("with: this is no set of locals");
-    if (typeof values !== "object" || values === null) throw new KernelTypeError("with: the bindings must be an object");
+    if (typeof values !== "object" || values === null)
+      throw new KernelTypeError("with: the bindings must be an object");
     if (typeof callback !== "function") throw new KernelTypeError("with: what to run must be a function");
     const { bindings } = currentContext();
     const all = create(null) as Record<PropertyKey, unknown>;

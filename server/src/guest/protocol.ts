@@ -19,16 +19,26 @@ export const InputKind = {
   DROP_TIMER: 7,
   CREDIT: 8,
   LOOK: 9,
+  EXPOSE: 10,
+  HOST_RESULT: 11,
 } as const;
 
 /** How a value in an input is written. */
-export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2 } as const;
+export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, HOST_FUNCTION: 5 } as const;
 
 /** How a caller wants its result. */
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
 
 /** First number of an effect's header entry. */
-export const EffectKind = { VALUE: 1, EXCEPTION: 2, REFUSED: 3, ANSWER: 4, EMITTED: 5 } as const;
+export const EffectKind = {
+  VALUE: 1,
+  EXCEPTION: 2,
+  REFUSED: 3,
+  ANSWER: 4,
+  EMITTED: 5,
+  HOST_CALL: 6,
+  HOST_FUNCTION_RELEASED: 7,
+} as const;
 
 /** Why an input was refused before any guest code ran. */
 export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;

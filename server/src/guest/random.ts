@@ -4,6 +4,7 @@
  */
 import { seedGeneration, seedWord } from "./host.js";
 import { defineProperty, numberToString, padStart } from "./intrinsics.js";
+import { beginTime } from "./time-origin.js";
 
 class Generator {
   #a = 0;
@@ -39,6 +40,7 @@ export function reseedIfAsked(): void {
   const generation = seedGeneration();
   if (generation === seen) return;
   seen = generation;
+  beginTime();
   ids.seed(seedWord(0), seedWord(1), seedWord(2));
   numbers.seed(seedWord(3), seedWord(4), seedWord(5));
 }

@@ -142,8 +142,6 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
 
 function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
   if (request.locals.size > 0) throw unimplemented("locals");
-  if (request.atomic) throw unimplemented("atomic");
-  if (request.parentExecutionId !== "") throw unimplemented("parent_execution_id");
 }
 
 function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, digest: () => string): CommandOptions {
@@ -152,6 +150,8 @@ function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, 
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
+    atomic: request.atomic,
+    parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),
     requestId,
     digest: requestId === "" ? "" : digest(),
     deadline: context.deadline,

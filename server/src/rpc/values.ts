@@ -89,10 +89,10 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),
       queueTime: durationOf(usage.queueTime),
-      hostTime: undefined,
+      hostTime: durationOf(usage.hostTime),
       memoryBytes: BigInt(usage.memoryBytes),
       turns: BigInt(usage.turns),
-      hostCalls: 0n,
+      hostCalls: BigInt(usage.hostCalls),
     },
     undone: outcome.undone,
   };

@@ -9,6 +9,7 @@ export type ErrorReason =
   | "REQUEST_ID_REUSED"
   | "OUTCOME_EXPIRED"
   | "QUEUE_FULL"
+  | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
   | "DRAINING"
   | "INVALID_REQUEST"

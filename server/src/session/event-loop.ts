@@ -5,12 +5,20 @@
  * Guest code runs only while an execution is open: a timer that falls due in a still session waits for the next one.
  */
 import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 
 /** What is to be run, and what becomes of it. */
 export interface Input {
   /** Number of the execution that this is for; 0 for none. */
   readonly owner: number;
+  /** Set for the first turn of an execution. */
+  readonly start?: {
+    /** It waits until no other execution is in flight, and holds the session until it ends. */
+    readonly isAtomic: boolean;
+    /** Number of the execution on whose behalf it runs, directly or not; its own without one. It runs inside that one's hold. */
+    readonly root: number;
+  };
   /** What is to be run now. */
   begin(): Pick<TurnSpec, "input" | "budget" | "consoleBytes" | "onConsole">;
   /** Its turn ended. */
@@ -27,6 +35,13 @@ export interface EventLoopHost {
   timer(): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
+}
+
+interface Hold {
+  readonly owner: number;
+  readonly image: SessionImage;
+  readonly nextTimerAt: number;
+  readonly dropped: readonly number[];
 }
 
 interface Posted {
@@ -50,6 +65,10 @@ export class EventLoop {
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
+  /** Executions whose first turn was posted and that have not ended. */
+  readonly #begun = new Set<number>();
+  /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
+  #hold: Hold | undefined;
 
   constructor(engine: Engine, memory: SessionMemory, host: EventLoopHost) {
     this.#engine = engine;
@@ -103,6 +122,32 @@ export class EventLoop {
     if (this.isStill && this.#host.hasOpenExecutions) this.add(LOOK);
   }
 
+  /** An execution has its outcome. */
+  ended(execution: number): void {
+    this.#begun.delete(execution);
+    if (this.#hold?.owner === execution) this.#hold = undefined;
+    if (this.#waiting.length > 0) this.#schedule();
+  }
+
+  /** True while a turn of the session is on its way. */
+  get isRunning(): boolean {
+    return this.#posted.length > 0;
+  }
+
+  /**
+   * Puts the session back to where it was before the atomic execution that holds it began. No turn may be on its way.
+   *
+   * @returns numbers of the other executions that had begun meanwhile: the session does not know them any more
+   */
+  rollBack(): number[] {
+    const hold = this.#hold;
+    if (hold === undefined) return [];
+    this.#engine.restoreImage(this.#memory, hold.image);
+    this.#nextTimerAt = hold.nextTimerAt;
+    this.#dropped = [...hold.dropped, ...this.#dropped];
+    return [...this.#begun].filter((number) => number !== hold.owner);
+  }
+
   #schedule(): void {
     if (this.#posted.length > 0 || this.#isScheduled) return;
     // After all that came in this tick, so that it goes to the engine together.
@@ -115,7 +160,7 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0) return;
-    const inputs = this.#waiting.splice(0, this.#host.isObserved ? 1 : MAXIMUM_TURNS);
+    const inputs = this.#take();
     if (inputs.length === 0) return this.#host.onStill();
     const dropped = this.#dropped;
     const posted: Posted[] = inputs.map((input) => ({ input }));
@@ -129,6 +174,38 @@ export class EventLoop {
       })),
     );
     for (const [i, each] of posted.entries()) each.turn = turns[i] as Turn;
+  }
+
+  /** Takes what may run now, in the order it came. */
+  #take(): Input[] {
+    const taken: Input[] = [];
+    let mayStart = true;
+    const most = this.#host.isObserved ? 1 : MAXIMUM_TURNS;
+    const rest: Input[] = [];
+    for (const input of this.#waiting) {
+      const isFull = taken.length >= (this.#hold === undefined ? most : 1);
+      if (!isFull && this.#mayRun(input, mayStart, taken.length)) taken.push(input);
+      else {
+        rest.push(input);
+        // Who waits to have the session alone is not overtaken.
+        if (input.start?.isAtomic === true && this.#hold === undefined) mayStart = false;
+      }
+    }
+    this.#waiting = rest;
+    return taken;
+  }
+
+  #mayRun({ owner, start }: Input, mayStart: boolean, taken: number): boolean {
+    if (start === undefined) return true;
+    if (this.#hold !== undefined) {
+      if (start.root !== this.#hold.owner) return false;
+    } else if (start.isAtomic) {
+      if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
+      const image = this.#engine.saveImage(this.#memory);
+      this.#hold = { owner, image, nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+    } else if (!mayStart) return false;
+    this.#begun.add(owner);
+    return true;
   }
 
   /** @param dropped how many executions the turn's header named */

@@ -22,6 +22,10 @@ export interface CommandOptions {
   readonly requestId: string;
   /** Names the request for `requestId`; unused without one. */
   readonly digest: string;
+  /** All its turns stand together or are undone together; it holds the session alone. */
+  readonly atomic: boolean;
+  /** Id of the execution on whose behalf it runs; empty for none. */
+  readonly parentExecutionId: string;
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
   /** Absent: console entries come with the outcome, and emitted values are dropped. */

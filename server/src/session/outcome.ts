@@ -1,5 +1,5 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import type { Effect, ExceptionPhase } from "../engine/kernel-protocol.js";
+import { armOf, type Effect, type ExceptionPhase } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
@@ -54,6 +54,9 @@ export interface Usage {
   /** Heap of the session afterwards, in bytes. */
   readonly memoryBytes: number;
   readonly turns: number;
+  /** Milliseconds during which at least one of its host calls was under way. */
+  readonly hostTime: number;
+  readonly hostCalls: number;
 }
 
 export interface Outcome {
@@ -68,15 +71,21 @@ export interface Outcome {
   readonly undone: boolean;
 }
 
-export function encodedValue(effect: Effect & { kind: "value" | "emitted" }): Value {
-  switch (effect.arm) {
+/** The value of an effect. */
+export function encodedValue({ arm, text }: Effect & { kind: "value" | "emitted" }): Value {
+  switch (arm) {
     case "json":
-      return { kind: "json", text: effect.text };
+      return { kind: "json", text };
     case "handle":
-      return { kind: "handle", handle: JSON.parse(effect.text) as HandleDescription };
+      return { kind: "handle", handle: JSON.parse(text) as HandleDescription };
     default:
       return { kind: "undefined" };
   }
+}
+
+/** A value inside of a text of the kernel. @param arm as the kernel numbers them */
+export function decodedValue(arm: number, text: string): Value {
+  return encodedValue({ kind: "value", execution: 0, arm: armOf(arm), text });
 }
 
 interface ThrownText {
@@ -107,12 +116,15 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
 function guestLines(stack: string): string[] {
   const lines = stack.split("\n").filter((line) => line !== "");
-  while (/\(native\)$/.test(lines.at(-1) ?? "") || lines.at(-1)?.includes(KERNEL_FILENAME)) lines.pop();
-  return lines.filter((line) => !line.includes(KERNEL_FILENAME));
+  while (lines.at(-1)?.endsWith("(native)") || isOfKernel(lines.at(-1) ?? "")) lines.pop();
+  return lines.filter((line) => !isOfKernel(line));
 }
 
-/** The kernel's own frames are of no use to anybody. Its file name is set in engine/worker/boot.ts. */
-const KERNEL_FILENAME = "livescope:kernel";
+/** Frames of the kernel, which are of no use to anybody, tell no place: it is compiled without (engine/worker/guest-bytecode.ts). */
+function isOfKernel(line: string): boolean {
+  return line.startsWith("    at ") && !line.endsWith(")") && !/:\d+$/.test(line);
+}
+
 const MAXIMUM_FRAMES = 100;
 
 /** What the engine calls code at top level, and functions without a name. */

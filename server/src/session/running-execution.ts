@@ -27,6 +27,8 @@ export class RunningExecution implements Execution {
   readonly #options: CommandOptions;
   readonly #limits: Limits;
   readonly #canHoldHandles: boolean;
+  /** The execution on whose behalf this one runs, as long as that is in flight. */
+  readonly #parent: RunningExecution | undefined;
   readonly #arrivedAt = now();
   readonly #console: LiveConsole;
   #timer: NodeJS.Timeout | undefined;
@@ -38,11 +40,23 @@ export class RunningExecution implements Execution {
   #overrun: StopReason = "CPU_TIME";
   #startedAt: number | undefined;
   #goesOn = false;
+  #hostCalls = 0;
+  #openHostCalls = 0;
+  #waitsSince = 0;
+  #hostTime = 0;
   #cpuTime = 0;
   #turns = 0;
 
   /** @param number its number within the session, from 1 */
-  constructor(command: Command, options: CommandOptions, limits: Limits, number: number, canHoldHandles: boolean) {
+  constructor(
+    command: Command,
+    options: CommandOptions,
+    limits: Limits,
+    number: number,
+    canHoldHandles: boolean,
+    parent?: RunningExecution,
+  ) {
+    this.#parent = parent;
     this.#command = command;
     this.#options = options;
     this.#limits = limits;
@@ -68,6 +82,20 @@ export class RunningExecution implements Execution {
     return this.#options.listener !== undefined;
   }
 
+  get isAtomic(): boolean {
+    return this.#options.atomic;
+  }
+
+  /** How many executions up it runs on behalf of others. */
+  get depth(): number {
+    return this.#parent === undefined ? 0 : this.#parent.depth + 1;
+  }
+
+  /** Number of the first execution in that chain; its own without one. */
+  get root(): number {
+    return this.#parent?.root ?? this.number;
+  }
+
   cancel(): void {
     this.#stop("CANCELLED");
   }
@@ -82,15 +110,31 @@ export class RunningExecution implements Execution {
   }
 
   /** Milliseconds since the epoch by which it has to be answered. */
-  get #answerBy(): number {
+  get answerBy(): number {
     const { deadline } = this.#options;
     const answerBy = deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
-    return this.#startedAt === undefined ? answerBy : Math.min(answerBy, this.#startedAt + this.#limits.timeout);
+    const parents = this.#parent?.answerBy ?? Number.POSITIVE_INFINITY;
+    const own = this.#startedAt === undefined ? Number.POSITIVE_INFINITY : this.#startedAt + this.#limits.timeout;
+    return Math.min(answerBy, parents, own);
+  }
+
+  /** Milliseconds until it has to end. */
+  timeLeft(): number {
+    return Math.max(0, this.answerBy - now());
+  }
+
+  hostCallBegan(): void {
+    this.#hostCalls++;
+    if (this.#openHostCalls++ === 0) this.#waitsSince = now();
+  }
+
+  hostCallEnded(): void {
+    if (--this.#openHostCalls === 0) this.#hostTime += now() - this.#waitsSince;
   }
 
   #armTimer(): void {
     clearTimeout(this.#timer);
-    const left = this.#answerBy - now();
+    const left = this.answerBy - now();
     if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
   }
 
@@ -108,14 +152,14 @@ export class RunningExecution implements Execution {
     };
     return {
       input: { kind: "run", command: this.#command, execution },
-      budget: this.#budget(Math.min(timeout, this.#answerBy - now())),
+      budget: this.#budget(Math.min(timeout, this.answerBy - now())),
       consoleBytes,
     };
   }
 
   /** Milliseconds that a later turn of it, to be run now, may take. */
   nextBudget(): number {
-    return this.#budget(this.#answerBy - now());
+    return this.#budget(this.answerBy - now());
   }
 
   #budget(left: number): number {
@@ -155,7 +199,7 @@ export class RunningExecution implements Execution {
   /** The outcome that the kernel gave it. */
   outcomeOf(effect: Effect & { kind: "value" | "exception" }, memoryBytes: number): Outcome {
     if (effect.kind === "value") return this.#ended({ kind: "value", value: encodedValue(effect) }, memoryBytes, false);
-    return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, false);
+    return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, this.isAtomic);
   }
 
   /** The outcome when a turn had to be undone that it answers for. @param isOwner the turn was its own */
@@ -167,7 +211,7 @@ export class RunningExecution implements Execution {
 
   /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
   stoppedBetweenTurns(memoryBytes: number): Outcome {
-    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, false);
+    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, this.isAtomic && this.hasCommitted);
   }
 
   #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
@@ -176,14 +220,17 @@ export class RunningExecution implements Execution {
     return {
       executionId: this.executionId,
       result,
-      console: this.#console.entries,
+      console:
+        undone && this.isAtomic ? this.#console.entries.map((entry) => ({ ...entry, undone })) : this.#console.entries,
       consoleTruncated: this.#console.isTruncated,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,
         queueTime: Math.max(0, startedAt - this.#arrivedAt),
+        hostTime: this.#hostTime + (this.#openHostCalls > 0 ? time - this.#waitsSince : 0),
         memoryBytes,
         turns: this.#turns,
+        hostCalls: this.#hostCalls,
       },
       undone,
     };

@@ -3,11 +3,12 @@
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
 import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
-import type { Effect, InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import type { Effect, HostCallText, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { SessionError } from "./errors.js";
 import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
@@ -15,6 +16,9 @@ import { RunningExecution } from "./running-execution.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+
+/** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
+const DEEPEST_CALLS = 16;
 
 export interface SessionInit {
   /** Empty for a session that lives for one execution; no handle can live in it. */
@@ -25,7 +29,7 @@ export interface SessionInit {
   readonly idleTtl: number;
 }
 
-export class Session {
+export class Session implements HostFunctionsHost {
   readonly sessionId: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly limits: Limits;
@@ -36,6 +40,8 @@ export class Session {
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #loop: EventLoop;
+  /** Functions that clients lend to this session. */
+  readonly hostFunctions = new HostFunctions(this);
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
   /** Executions without an outcome, by their number. */
   readonly #open = new Map<number, RunningExecution>();
@@ -118,6 +124,7 @@ export class Session {
     this.#ended = error;
     this.#loop.removeAll();
     this.#loop.stop(() => true);
+    this.hostFunctions.end();
     for (const execution of [...this.#open.values()]) this.#reject(execution, error);
     for (const reject of this.#asks) reject(error);
     await this.settled();
@@ -127,6 +134,30 @@ export class Session {
   /** Resolves when nothing runs or waits any more. */
   settled(): Promise<void> {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /**
+   * A client provides functions, which guest code finds as global ones.
+   *
+   * @returns all names that it provides now
+   * @throws SessionError HOST_FUNCTION_TAKEN
+   */
+  async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const names = this.hostFunctions.expose(options, link);
+    await this.#ask({ kind: "expose", names: options.names });
+    return names;
+  }
+
+  // What the host functions ask.
+
+  reply(callId: string, execution: number, result: HostResult): void {
+    if (this.#ended !== undefined) return;
+    this.#loop.add(this.#input(this.#open.has(execution) ? execution : 0, { kind: "hostResult", callId, result }));
+  }
+
+  callerOf(execution: number): RunningExecution | undefined {
+    return this.#open.get(execution);
   }
 
   // What the event loop asks.
@@ -160,11 +191,21 @@ export class Session {
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const execution = new RunningExecution(command, options, limits, this.#nextExecution++, this.sessionId !== "");
-    this.#open.set(execution.number, execution);
+    const parent = this.#openById.get(options.parentExecutionId);
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
+    if (execution.depth > DEEPEST_CALLS) {
+      throw new SessionError(
+        "QUOTA_EXCEEDED",
+        `guest code and host functions call each other more than ${DEEPEST_CALLS} levels deep`,
+        { ids: { session_id: this.sessionId }, field: "parent_execution_id" },
+      );
+    }
+    this.#open.set(number, execution);
     this.#openById.set(execution.executionId, execution);
     if (execution.isObserved) this.#observed++;
-    const first = this.#input(execution.number, () => execution.begin());
+    const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
+    const first = this.#input(number, () => execution.begin(), start);
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
     this.#loop.add(first);
@@ -183,6 +224,12 @@ export class Session {
     const { number } = execution;
     if (!this.#open.has(number)) return;
     if (this.#loop.remove(first)) return this.#endBetweenTurns(execution);
+    if (execution.isAtomic && this.#loop.isRunning) {
+      // What runs in its hold ends with it; then the session is put back.
+      this.#stopping = execution;
+      this.#loop.stop(() => true);
+      return;
+    }
     if (this.#loop.stop(({ owner }) => owner === number)) return;
     if (this.#engine.runningExecution(this.#memory) === number && this.#engine.stopRunning(this.#memory)) {
       // Its timer, or a continuation of it in the turn of another: who has to answer is known when that turn has ended.
@@ -203,11 +250,17 @@ export class Session {
    *
    * @param owner number of the execution that it is for; 0 for none
    * @param run what is to be run, or says so when it is
+   * @param start of the first turn of an execution
    */
-  #input(owner: number, run: TurnInput | (() => ReturnType<RunningExecution["begin"]>)): Input {
+  #input(
+    owner: number,
+    run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
+    start?: NonNullable<Input["start"]>,
+  ): Input {
     let isRetry = false;
     const input: Input = {
       owner,
+      ...(start === undefined ? {} : { start }),
       begin: () => {
         const onConsole = this.isObserved
           ? (entry: ConsoleText) => this.#open.get(entry.execution)?.logLive(entry)
@@ -246,16 +299,18 @@ export class Session {
   }
 
   #apply(effect: Effect): void {
-    if (!("execution" in effect)) return;
-    const execution = this.#open.get(effect.execution);
-    if (execution === undefined) return;
+    const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
     try {
-      if (effect.kind === "emitted") execution.emit(effect);
+      if (effect.kind === "hostCall") {
+        this.hostFunctions.call(execution?.number ?? 0, JSON.parse(effect.text) as HostCallText);
+      } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
+      else if (effect.kind === "answer" || execution === undefined) return;
+      else if (effect.kind === "emitted") execution.emit(effect);
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
     } catch (error) {
       // Texts of a session that broke its engine could be anything.
-      this.#reject(execution, error instanceof Error ? error : new Error(String(error)));
+      if (execution !== undefined) this.#reject(execution, error instanceof Error ? error : new Error(String(error)));
     }
   }
 
@@ -267,12 +322,14 @@ export class Session {
    */
   #undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean): boolean {
     const own = this.#open.get(owner);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
     if (!result.began) {
-      if (own !== undefined) this.#endBetweenTurns(own);
+      for (const each of [own, stopping])
+        if (each !== undefined && this.#open.has(each.number)) this.#endBetweenTurns(each);
       return false;
     }
-    const culprit = this.#stopping ?? this.#open.get(result.culprit);
-    this.#stopping = undefined;
+    const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own;
     const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
     if (answers === undefined) return false;
@@ -284,6 +341,10 @@ export class Session {
   }
 
   #settle(execution: RunningExecution, outcome: Outcome): void {
+    if (outcome.result.kind !== "value") {
+      this.#rollBack(execution);
+      if (outcome.result.kind === "stopped") this.hostFunctions.cancelOf(execution.number);
+    }
     const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
     this.usage.wallTime += wallTime;
     this.usage.cpuTime += cpuTime;
@@ -302,6 +363,19 @@ export class Session {
     this.#open.delete(execution.number);
     this.#openById.delete(execution.executionId);
     if (execution.isObserved) this.#observed--;
+    this.#loop.ended(execution.number);
+  }
+
+  /** Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended. */
+  #rollBack(execution: RunningExecution): void {
+    if (!execution.isAtomic) return;
+    for (const number of this.#loop.rollBack()) {
+      const child = this.#open.get(number);
+      if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
+    }
+    const { names } = this.hostFunctions;
+    // What was provided meanwhile is unknown to the session as it was before.
+    if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
   }
 
   /** A turn of the kernel's own. */

@@ -206,7 +206,15 @@ export class Sessions {
     if (options.setup === "") return;
     const { outcome } = session.submit(
       { kind: "execute", code: options.setup, filename: "setup.js", bindings: new Map() },
-      { encoding: 4, handleGroup: "", requestId: "", digest: "", deadline: options.deadline },
+      {
+        encoding: 4,
+        handleGroup: "",
+        atomic: false,
+        parentExecutionId: "",
+        requestId: "",
+        digest: "",
+        deadline: options.deadline,
+      },
     );
     const { result } = await outcome;
     if (result.kind === "exception") throw invalid("setup", `threw ${describe(result.exception)}`);

@@ -4,9 +4,9 @@
  * Every session begins as a copy of it, so runtime, context and kernel entry points have the same addresses in all of
  * them. The addresses that the engine does not tell are found here by experiment.
  */
-import { createHash } from "node:crypto";
 import { SCOPE_NAME } from "../../compile/locals-transform.js";
-import { EngineAbort, EVAL_GLOBAL, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
+import { KERNEL_FILENAME } from "./guest-bytecode.js";
+import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
@@ -23,26 +23,19 @@ import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 const GUEST_STACK_BYTES = 256 * 1024;
 const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;
+const CONTEXT_STRUCT_WORDS = 96;
+/** The package's bits for what a context has. */
+const ALL_INTRINSICS = 0x1ff;
+const INTRINSIC_EVAL = 4;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
-/** `JS_STRIP_SOURCE`. */
-export const STRIP_SOURCE = 1;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
-/** The file name that frames of the kernel carry; frames with it are not shown to anybody. */
-export const KERNEL_FILENAME = "livescope:kernel";
-
-const NO_HOST: InstanceHost = { dispatch: () => 0, shouldInterrupt: () => false };
-
-/** @param libraries sources that sessions load later, by name; part of the digest, since snapshots hold what was loaded */
-export function buildBaseImage(
-  modules: EngineModules,
-  kernelSource: string,
-  libraries: ReadonlyMap<string, string>,
-): BaseImage {
+/** @param kernel its bytecode */
+export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
-  const instance = Instance.boot(modules, memory, NO_HOST);
+  const instance = Instance.boot(modules, memory, IDLE_HOST);
   const engine = instance.exports;
 
   const runtime = engine.QTS_NewRuntime();
@@ -58,12 +51,8 @@ export function buildBaseImage(
   const dispatcher = engine.QTS_NewFunction(context, name.pointer, 0, 0, DISPATCHER_ID);
   engine.free(name.pointer);
 
-  // The kernel's own source text would be kept, once for each level of nesting; so its functions look like native ones.
-  const stripFlags = findStripFlags(instance, runtime);
-  instance.bytes[stripFlags] = STRIP_SOURCE;
-  const install = evaluate(instance, context, kernelSource, KERNEL_FILENAME);
+  const install = must(instance, context, instance.runBytecode(context, kernel), "running the kernel");
   instance.words.set([dispatcher, engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4)], argv >> 2);
-  instance.bytes[stripFlags] = 0;
   const entries = must(
     instance,
     context,
@@ -81,6 +70,9 @@ export function buildBaseImage(
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
   clearFreeHeap(modules, instance, sbrkWord);
+  const evalPointer = findEvalPointer(modules);
+  const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
+  instance.words[(context + evalPointer) >> 2] = instance.onEvalIndex;
   const layout: Layout = {
     runtime,
     context,
@@ -91,17 +83,10 @@ export function buildBaseImage(
     cells,
     sbrkWord,
     gcThresholdWord,
-    stripFlags,
+    evalFunction,
   };
   const runs = nonZeroRuns(instance, layout);
-  const digest = createHash("sha256").update(modules.engineDigest).update(kernelSource);
-  for (const [name, source] of libraries) digest.update(name).update(source);
-  return {
-    layout,
-    runs,
-    size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0),
-    digest: digest.digest("hex"),
-  };
+  return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
 }
 
 function evaluate(instance: Instance, context: number, source: string, filename: string): number {
@@ -121,19 +106,30 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
   return (from + index) * 4;
 }
 
-/** `rt->strip_flags` stands right before the shape table, whose fresh state (4 bits, 16 entries) gives it away. */
-function findStripFlags(instance: Instance, runtime: number): number {
-  const words = instance.words.subarray(runtime >> 2, (runtime >> 2) + RUNTIME_STRUCT_WORDS);
-  const found = words.findIndex(
-    (word, i) => word === 0 && 1 << (words[i + 1] ?? 0) === words[i + 2] && (words[i + 2] ?? 0) >= 16,
-  );
-  if (found < 0) throw new EngineAbort("calibration failed: the flags for stripping sources were not found");
-  return runtime + found * 4;
+/**
+ * `ctx->eval_internal`, as an offset within the context: of all words that hold the index of a function, the one that a
+ * context made without `eval` leaves empty.
+ */
+function findEvalPointer(modules: EngineModules): number {
+  const contextWith = (intrinsics: number): { words: Int32Array; functionCount: number } => {
+    const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
+    const { exports, words, functionCount } = Instance.boot(modules, memory, IDLE_HOST);
+    const start = exports.QTS_NewContext(exports.QTS_NewRuntime(), intrinsics) >> 2;
+    return { words: words.slice(start, start + CONTEXT_STRUCT_WORDS), functionCount };
+  };
+  const { words, functionCount } = contextWith(ALL_INTRINSICS);
+  const without = contextWith(ALL_INTRINSICS & ~INTRINSIC_EVAL).words;
+  const found = [...words.keys()].filter((i) => {
+    const word = words[i] ?? 0;
+    return word > 0 && word < functionCount && without[i] === 0;
+  });
+  if (found.length !== 1) throw new EngineAbort("calibration failed: the function that evaluates was not found");
+  return (found[0] ?? 0) * 4;
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
 function findSbrkWord(modules: EngineModules, instance: Instance): number {
-  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   const before = probe.words.slice(0, STATIC_END >> 2);
   probe.exports.malloc(PROBE_BYTES);
   const after = probe.words;
@@ -164,7 +160,7 @@ function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: num
 }
 
 function countFreeChunks(modules: EngineModules, instance: Instance, sbrkWord: number, size: number): number {
-  const probe = Instance.resume(modules, copyOf(instance), NO_HOST);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   const top = probe.words[sbrkWord >> 2] ?? 0;
   let count = 0;
   while (probe.exports.malloc(size) !== 0 && probe.words[sbrkWord >> 2] === top) count++;

@@ -5,7 +5,9 @@
  * no guest frame is on its stack, and must be dropped after a trap (the stack pointer, its only mutable global, is then
  * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
  */
-import type { EngineModules } from "./wasm-module.js";
+import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
+import { evalCallback } from "./guest-eval.js";
+import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
 export interface InstanceHost {
@@ -13,6 +15,8 @@ export interface InstanceHost {
   dispatch(argc: number, argv: number): number;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
+  /** Made by `evalCallback`: evaluates the source texts of guest code, and all others. */
+  readonly onEval: WebAssembly.ExportValue;
 }
 
 /** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
@@ -24,9 +28,18 @@ export const EVAL_GLOBAL = 0;
 
 /** Size of a `JSValue` of this build. */
 export const JS_VALUE_BYTES = 8;
+/** `JS_TAG_EXCEPTION`, the upper half of a `JSValue`. */
+const TAG_EXCEPTION = 6n;
 
 const EINVAL = 28;
 const WASI_ERRNO_BADF = 8;
+
+/** For instances that run nothing of guests. */
+export const IDLE_HOST: InstanceHost = {
+  dispatch: () => 0,
+  shouldInterrupt: () => false,
+  onEval: evalCallback(() => 0n),
+};
 
 interface RawExports {
   readonly malloc: (size: number) => number;
@@ -60,6 +73,12 @@ interface RawExports {
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
+  readonly QTS_bjson_encode: (context: number, value: number) => number;
+  readonly QTS_bjson_decode: (context: number, buffer: number) => number;
+  /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
+  readonly [EVAL_FUNCTION_EXPORT]: (context: number, compiled: bigint) => bigint;
   readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
 }
 
@@ -72,6 +91,9 @@ export class Instance {
   readonly exports: RawExports;
   /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
   outOfMemory = false;
+  /** Where `onEval` stands in the function table; a session keeps the index, so it is the same in every instance. */
+  readonly onEvalIndex: number;
+  readonly #table: WebAssembly.Table;
   readonly #memory: WebAssembly.Memory;
   #bytes: Buffer;
   #words: Int32Array;
@@ -85,8 +107,12 @@ export class Instance {
     this.#memory = memory;
     this.#bytes = Buffer.from(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
-    const instance = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
-    this.exports = named(instance.exports, names);
+    const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
+    this.exports = named(exports, names);
+    this.#table = exports[TABLE_EXPORT] as WebAssembly.Table;
+    // The table that an instance begins with is always the same.
+    this.onEvalIndex = this.#table.grow(1);
+    this.#table.set(this.onEvalIndex, host.onEval);
   }
 
   /** Starts the engine in a fresh memory: the constructor and data segments run. */
@@ -103,6 +129,16 @@ export class Instance {
     host: InstanceHost,
   ): Instance {
     return new Instance(modules.resume, modules.exportNames, memory, host);
+  }
+
+  /** A function of the engine's, by its place in the table. */
+  functionAt(index: number): WebAssembly.ExportValue {
+    return this.#table.get(index);
+  }
+
+  /** How many functions the engine has in its table. */
+  get functionCount(): number {
+    return this.onEvalIndex;
   }
 
   get memory(): WebAssembly.Memory {
@@ -155,6 +191,34 @@ export class Instance {
     this.exports.free(code.pointer);
     this.exports.free(name.pointer);
     return result;
+  }
+
+  /** The bytecode of what was compiled with `EVAL_COMPILE_ONLY`. */
+  writeBytecode(context: number, compiled: number): Uint8Array {
+    const engine = this.exports;
+    const buffer = engine.QTS_bjson_encode(context, compiled);
+    const start = engine.QTS_GetArrayBuffer(context, buffer);
+    const bytes = this.bytes.subarray(start, start + engine.QTS_GetArrayBufferLength(context, buffer));
+    const copy = new Uint8Array(new SharedArrayBuffer(bytes.length));
+    copy.set(bytes);
+    engine.QTS_FreeValuePointer(context, buffer);
+    return copy;
+  }
+
+  /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
+  runBytecode(context: number, code: Uint8Array): number {
+    const engine = this.exports;
+    const start = engine.malloc(code.length);
+    if (start === 0) throw new OutOfGuestMemory();
+    this.bytes.set(code, start);
+    const buffer = engine.QTS_NewArrayBuffer(context, start, code.length);
+    const value = engine.QTS_bjson_decode(context, buffer);
+    engine.QTS_FreeValuePointer(context, buffer);
+    const compiled = this.bytes.readBigInt64LE(value);
+    if (compiled >> 32n === TAG_EXCEPTION) return value;
+    const result = engine[EVAL_FUNCTION_EXPORT](context, compiled);
+    this.bytes.writeBigInt64LE(result, value);
+    return value;
   }
 
   #refresh(): void {
@@ -250,7 +314,7 @@ export class OutOfGuestMemory extends Error {
 const CONSTRUCTOR_EXPORT = "u";
 
 function named(exports: WebAssembly.Exports, names: ReadonlyMap<string, string>): RawExports {
-  const byName: Record<string, WebAssembly.ExportValue | undefined> = { constructor_: exports[CONSTRUCTOR_EXPORT] };
+  const byName: WebAssembly.Exports = { constructor_: exports[CONSTRUCTOR_EXPORT] };
   for (const [name, minified] of names) byName[name] = exports[minified];
   return byName as unknown as RawExports;
 }

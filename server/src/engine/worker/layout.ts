@@ -34,20 +34,18 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
-  /** The byte of the runtime that says what compiling strips. */
-  readonly stripFlags: number;
-  /** Where the function that evaluates source text stands in the engine's table. */
+  /** Where the engine's own function for evaluating source text stands in its table; sessions have one of ours instead. */
   readonly evalFunction: number;
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 145;
+export const CELL_COUNT = 154;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
   /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
   SEED_GENERATION: 1,
-  /** Eight words of entropy. */
+  /** Eight words of entropy, for handle ids and `Math.random`. */
   SEED: 2,
   /** Handles the session holds. */
   HANDLE_COUNT: 10,
@@ -61,8 +59,10 @@ export const Cell = {
   TURN_OWNER: 14,
   INPUT: 16,
   EFFECTS: 80,
+  /** Eight words of entropy that only the guest's `crypto` draws on. */
+  KEY: 144,
   /** Changes with each job of the engine's queue, and with each turn. */
-  JOB: 144,
+  JOB: 153,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
@@ -74,8 +74,6 @@ export interface BaseImage {
   readonly runs: readonly (readonly [address: number, bytes: Uint8Array])[];
   /** Sum of the runs, in bytes. */
   readonly size: number;
-  /** SHA-256 over engine and kernel, hexadecimal: names the engine build that a snapshot needs. */
-  readonly digest: string;
 }
 
 /** End of the heap in use, rounded up to a page. */

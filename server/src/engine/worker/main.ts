@@ -1,13 +1,18 @@
 /** The entry of a worker thread: builds or takes over the engine, then runs one turn per message. */
+import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { basename } from "node:path";
 import { parentPort, workerData } from "node:worker_threads";
 import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
+import { compileGuest } from "./guest-bytecode.js";
 import type { BatchRequest, CollectRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
+
+/** The name of the kernel among the sources of the guest. */
+const KERNEL = "kernel";
 
 const port = parentPort;
 if (port === null) throw new Error("engine: this file is the entry of a worker thread");
@@ -29,22 +34,33 @@ post({ type: "ready" });
 
 function buildEngine(): SharedEngine {
   const modules = loadEngineModules();
-  const guest = new URL("../../guest/", import.meta.url);
-  const kernel = readFileSync(new URL("kernel.js", guest), "utf8");
-  const folder = new URL("library/", guest);
-  const libraries = new Map(
-    readdirSync(folder)
-      .sort()
-      .map((file) => [basename(file, ".js"), readFileSync(new URL(file, folder), "utf8")]),
-  );
+  const sources = guestSources();
+  const digest = createHash("sha256").update(modules.engineDigest);
+  for (const [name, source] of sources) digest.update(name).update(source);
+  const libraries = compileGuest(modules, sources);
+  const kernel = libraries.get(KERNEL);
+  if (kernel === undefined) throw new Error("engine: the kernel is not built");
+  libraries.delete(KERNEL);
   const engine = {
     resume: modules.resume,
     exportNames: modules.exportNames,
-    baseImage: buildBaseImage(modules, kernel, libraries),
+    baseImage: buildBaseImage(modules, kernel),
+    digest: digest.digest("hex"),
     libraries,
   };
   post({ type: "engine", engine });
   return engine;
+}
+
+/** The kernel and its libraries, by name, in an order that is always the same. */
+function guestSources(): Map<string, string> {
+  const folder = new URL("../../guest/", import.meta.url);
+  const sources = new Map([[KERNEL, readFileSync(new URL("kernel.js", folder), "utf8")]]);
+  const libraries = new URL("library/", folder);
+  for (const file of readdirSync(libraries).sort()) {
+    sources.set(basename(file, ".js"), readFileSync(new URL(file, libraries), "utf8"));
+  }
+  return sources;
 }
 
 function post(message: WorkerMessage): void {

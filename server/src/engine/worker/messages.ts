@@ -14,8 +14,10 @@ export interface SharedEngine {
   readonly resume: WebAssembly.Module;
   readonly exportNames: ReadonlyMap<string, string>;
   readonly baseImage: BaseImage;
-  /** Sources of the guest's libraries, by name. */
-  readonly libraries: ReadonlyMap<string, string>;
+  /** SHA-256 over engine, kernel and libraries, hexadecimal: names the engine build that a snapshot needs. */
+  readonly digest: string;
+  /** Bytecode of the guest's libraries, by name. */
+  readonly libraries: ReadonlyMap<string, Uint8Array>;
 }
 
 /** Groups of different sessions that go to a worker together, to be run in order. */

@@ -27,7 +27,7 @@ export class SourceEvaluator {
     if (script.variables.length + script.constants.length > 0) {
       declare(JSON.stringify([script.variables, script.constants]));
     }
-    if (script.isUnparsed) return this.#syntaxErrorOf(instance, source);
+    if (script.refusal !== undefined) return this.#syntaxErrorOf(instance, source, script.refusal);
     return this.#run(instance, script.source, source.filename, EVAL_GLOBAL_ASYNC);
   }
 
@@ -43,14 +43,14 @@ export class SourceEvaluator {
   }
 
   /** The engine words the error of a source that could not be parsed here; it is never run, for it would lack its rewrite. */
-  #syntaxErrorOf(instance: Instance, source: Source): number {
+  #syntaxErrorOf(instance: Instance, source: Source, refusal: string): number {
     const engine = instance.exports;
     const compiled = this.#run(instance, source.code, source.filename, EVAL_GLOBAL_ASYNC | EVAL_COMPILE_ONLY);
     const exception = engine.QTS_ResolveException(this.#context, compiled);
     engine.QTS_FreeValuePointer(this.#context, compiled);
     if (exception !== 0) return engine.QTS_Throw(this.#context, exception);
-    const refusal = 'throw new SyntaxError("this source cannot be run with bindings")';
-    return this.#run(instance, refusal, source.filename, EVAL_GLOBAL);
+    const thrower = `throw new SyntaxError(${JSON.stringify(refusal)})`;
+    return this.#run(instance, thrower, source.filename, EVAL_GLOBAL);
   }
 
   #run(instance: Instance, text: string, filename: string, flags: number): number {

@@ -2,11 +2,12 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
-import { argument, KERNEL_FILENAME, STRIP_SOURCE } from "./boot.js";
+import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
-import { EVAL_GLOBAL, Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
+import { evalCallback, GuestEval } from "./guest-eval.js";
+import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
   BatchRequest,
@@ -24,12 +25,13 @@ import { NEVER_BEGAN } from "./messages.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5 } as const;
+const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5, INTERRUPT: 16 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
 
-const JOBS_AT_ONCE = 512;
+/** Jobs that run before it is looked whether the turn should end. */
+const JOBS_UNWATCHED = 512;
 
 /** Ends a turn that must be undone; never seen by guest code, which runs on another stack. */
 class TurnStopped extends Error {
@@ -77,6 +79,8 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #guestEval: GuestEval;
+  readonly onEval = evalCallback((...source) => this.#guestEval.evaluate(this.#instance as Instance, ...source));
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -88,6 +92,7 @@ export class TurnRunner implements InstanceHost {
   #place = 0;
   #deadline = 0;
   #stopped: UndoReason | undefined;
+  #interruptsJob = false;
   #sources: readonly Source[] = [];
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
@@ -96,6 +101,7 @@ export class TurnRunner implements InstanceHost {
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#guestEval = new GuestEval(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -201,6 +207,7 @@ export class TurnRunner implements InstanceHost {
     this.#place = request.turn - this.#firstTurn;
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
+    this.#interruptsJob = false;
     this.#sources = request.sources;
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
@@ -236,6 +243,7 @@ export class TurnRunner implements InstanceHost {
     const engine = instance.exports;
     const { context, enter, flush, cells, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
+    this.#beginJob(instance);
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
@@ -265,12 +273,20 @@ export class TurnRunner implements InstanceHost {
   #drainJobs(instance: Instance): void {
     const engine = instance.exports;
     const { runtime, argv } = this.#engine.baseImage.layout;
-    while (engine.QTS_IsJobPending(runtime) !== 0) {
-      // A job that throws ends this round; the promise machinery has already taken note of its error.
-      this.#free(instance, engine.QTS_ExecutePendingJob(runtime, JOBS_AT_ONCE, argv));
-      if (this.shouldInterrupt()) break;
+    for (let count = 1; engine.QTS_IsJobPending(runtime) !== 0; count++) {
+      this.#beginJob(instance);
+      // One that throws is no matter: the promise machinery has already taken note of its error.
+      this.#free(instance, engine.QTS_ExecutePendingJob(runtime, 1, argv));
+      if (count % JOBS_UNWATCHED === 0 && this.shouldInterrupt()) break;
     }
     this.#throwIfStopped(instance);
+  }
+
+  /** What runs now runs for nobody, until the kernel says for whom. */
+  #beginJob({ words }: Instance): void {
+    const cells = this.#engine.baseImage.layout.cells >> 2;
+    words[cells + Cell.JOB] = ((words[cells + Cell.JOB] ?? 0) + 1) | 0;
+    words[cells + Cell.CURRENT_EXECUTION] = 0;
   }
 
   /** An exception out of the kernel itself means that it was cut off: stopped, out of memory, or broken. */
@@ -320,8 +336,15 @@ export class TurnRunner implements InstanceHost {
     };
   }
 
-  /** Once true it stays true for the turn: what the guest catches or finishes meanwhile is undone. */
+  /**
+   * Once true for the turn it stays true: what the guest catches or finishes meanwhile is undone. True once for a job that the
+   * kernel wants unwound: the turn goes on with the next.
+   */
   shouldInterrupt(): boolean {
+    if (this.#interruptsJob) {
+      this.#interruptsJob = false;
+      return true;
+    }
     if (this.#stopped !== undefined) return true;
     if (this.#control.stopRequested(this.#place)) this.#stopped = "stopped";
     else if (clock() > this.#deadline) this.#stopped = "budget";
@@ -349,6 +372,9 @@ export class TurnRunner implements InstanceHost {
       case Ask.STOP:
         this.#stopped ??= KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap";
         return 0;
+      case Ask.INTERRUPT:
+        this.#interruptsJob = true;
+        return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
       default:
@@ -358,14 +384,9 @@ export class TurnRunner implements InstanceHost {
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
   #loadLibrary(instance: Instance, name: string): number {
-    const source = this.#engine.libraries.get(name);
-    if (source === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
-    const { context, stripFlags } = this.#engine.baseImage.layout;
-    // As of the kernel, its functions look like native ones.
-    instance.bytes[stripFlags] = STRIP_SOURCE;
-    const exports = instance.evaluate(context, source, KERNEL_FILENAME, EVAL_GLOBAL);
-    instance.bytes[stripFlags] = 0;
-    return exports;
+    const code = this.#engine.libraries.get(name);
+    if (code === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
+    return instance.runBytecode(this.#engine.baseImage.layout.context, code);
   }
 
   #log(execution: number, text: string): void {

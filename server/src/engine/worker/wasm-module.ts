@@ -5,10 +5,13 @@
  * - `boot` is the package's module with its memory import declared shared and smaller.
  * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
  *   instance can stand up over a session that already lives there.
+ *
+ * Both read and write bytecode (see bytecode-access.ts).
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
+import { openBytecode } from "./bytecode-access.js";
 
 /** The engine build that the constants of this folder were measured on. */
 const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
@@ -42,9 +45,10 @@ export function loadEngineModules(): EngineModules {
     fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module")),
     "utf8",
   );
+  const opened = openBytecode(bytes);
   return {
-    boot: new WebAssembly.Module(deriveModule(bytes, "boot")),
-    resume: new WebAssembly.Module(deriveModule(bytes, "resume")),
+    boot: new WebAssembly.Module(deriveModule(opened, "boot")),
+    resume: new WebAssembly.Module(deriveModule(opened, "resume")),
     exportNames: readExportNames(loader),
     engineDigest,
   };
@@ -60,11 +64,15 @@ function readExportNames(loader: string): ReadonlyMap<string, string> {
 }
 
 const SECTION_IMPORT = 2;
+const SECTION_EXPORT = 7;
 const SECTION_START = 8;
 const SECTION_DATA = 11;
 const SECTION_DATA_COUNT = 12;
 const DROPPED_ON_RESUME: ReadonlySet<number> = new Set([SECTION_START, SECTION_DATA, SECTION_DATA_COUNT]);
 
+/** The name that the function table is exported by; those of the package are shorter. */
+export const TABLE_EXPORT = "table";
+const KIND_TABLE = 1;
 const KIND_MEMORY = 2;
 const LIMITS_WITH_MAXIMUM = 1;
 const LIMITS_SHARED_WITH_MAXIMUM = 3;
@@ -79,10 +87,23 @@ export function deriveModule(bytes: Uint8Array, form: "boot" | "resume"): Uint8A
     const id = reader.byte();
     const end = reader.leb() + reader.at;
     if (id === SECTION_IMPORT) shareMemory(reader);
-    if (form === "boot" || !DROPPED_ON_RESUME.has(id)) kept.push(copy.subarray(start, end));
+    if (id === SECTION_EXPORT) kept.push(withTableExport(reader, end));
+    else if (form === "boot" || !DROPPED_ON_RESUME.has(id)) kept.push(copy.subarray(start, end));
     reader.at = end;
   }
   return new Uint8Array(Buffer.concat(kept));
+}
+
+/** The export section, from its header on, with one export more: the only table. */
+function withTableExport(reader: Reader, end: number): Uint8Array {
+  const count = leb(reader.leb() + 1);
+  const name = Buffer.from(TABLE_EXPORT);
+  const content = [...count, ...reader.bytes.subarray(reader.at, end), name.length, ...name, KIND_TABLE, 0];
+  return Uint8Array.from([SECTION_EXPORT, ...leb(content.length), ...content]);
+}
+
+function leb(value: number): number[] {
+  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >>> 7)];
 }
 
 /** Edits the memory import in place: the new minimum is written as long as the old one, so that no offset moves. */

@@ -1,0 +1,153 @@
+/** `AbortController` and `AbortSignal` of the DOM standard. */
+import { asInterface, requireArguments } from "../webidl.js";
+import { DOMException } from "./dom-exception.js";
+import { connectSignals, type Event, EventTarget, fire } from "./events.js";
+
+const BY_PLATFORM = Symbol();
+
+interface State {
+  isAborted: boolean;
+  reason: unknown;
+  /** What the platform does on abort, before listeners hear of it. */
+  algorithms: (() => void)[];
+  /** Signals of which this one is made; null where it is not made of others. */
+  sources: Set<AbortSignal> | null;
+  dependents: Set<AbortSignal>;
+  handler: ((event: Event) => unknown) | null;
+}
+
+let stateOf: (signal: AbortSignal) => State;
+let isSignal: (value: unknown) => value is AbortSignal;
+
+class AbortSignal extends EventTarget {
+  readonly #state: State = {
+    isAborted: false,
+    reason: undefined,
+    algorithms: [],
+    sources: null,
+    dependents: new Set(),
+    handler: null,
+  };
+
+  static {
+    stateOf = (signal) => signal.#state;
+    isSignal = (value): value is AbortSignal => typeof value === "object" && value !== null && #state in value;
+  }
+
+  constructor() {
+    if ((arguments[0] as unknown) !== BY_PLATFORM) throw new TypeError("Illegal constructor");
+    super();
+  }
+
+  static abort(reason: unknown = undefined): AbortSignal {
+    const signal = make();
+    const state = stateOf(signal);
+    state.isAborted = true;
+    state.reason = reason === undefined ? aborted() : reason;
+    return signal;
+  }
+
+  static timeout(milliseconds: number): AbortSignal {
+    requireArguments(arguments.length, 1, "AbortSignal.timeout");
+    const delay = +milliseconds;
+    if (!Number.isFinite(delay) || delay < 0 || delay > Number.MAX_SAFE_INTEGER) {
+      throw new RangeError("AbortSignal.timeout takes a number of milliseconds from 0 to 2 ** 53 - 1");
+    }
+    const signal = make();
+    const timers = globalThis as unknown as { setTimeout(run: () => void, delay: number): unknown };
+    timers.setTimeout(
+      () => abort(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError")),
+      Math.trunc(delay),
+    );
+    return signal;
+  }
+
+  static any(signals: Iterable<AbortSignal>): AbortSignal {
+    requireArguments(arguments.length, 1, "AbortSignal.any");
+    if (typeof signals !== "object" || signals === null) throw new TypeError("AbortSignal.any takes a sequence");
+    const given = [...signals];
+    if (!given.every(isSignal)) throw new TypeError("AbortSignal.any takes a sequence of AbortSignals");
+    const result = make();
+    const state = stateOf(result);
+    const early = given.find((signal) => stateOf(signal).isAborted);
+    if (early !== undefined) {
+      state.isAborted = true;
+      state.reason = stateOf(early).reason;
+      return result;
+    }
+    state.sources = new Set(given.flatMap((signal) => [...(stateOf(signal).sources ?? [signal])]));
+    for (const source of state.sources) stateOf(source).dependents.add(result);
+    return result;
+  }
+
+  get aborted(): boolean {
+    return this.#state.isAborted;
+  }
+
+  get reason(): unknown {
+    return this.#state.reason;
+  }
+
+  throwIfAborted(): void {
+    if (this.#state.isAborted) throw this.#state.reason;
+  }
+
+  get onabort(): unknown {
+    return this.#state.handler;
+  }
+
+  set onabort(value: unknown) {
+    const state = this.#state;
+    if (state.handler === null && typeof value === "function") {
+      // It keeps the place among the listeners that it was given first.
+      this.addEventListener("abort", (event: Event) => state.handler?.call(this, event));
+    }
+    state.handler = typeof value === "function" ? (value as State["handler"]) : null;
+  }
+}
+
+asInterface(AbortSignal, "AbortSignal");
+
+class AbortController {
+  readonly #signal = make();
+
+  get signal(): AbortSignal {
+    return this.#signal;
+  }
+
+  abort(reason: unknown = undefined): void {
+    abort(this.#signal, reason === undefined ? aborted() : reason);
+  }
+}
+
+asInterface(AbortController, "AbortController");
+
+function make(): AbortSignal {
+  return Reflect.construct(AbortSignal, [BY_PLATFORM]) as AbortSignal;
+}
+
+function aborted(): DOMException {
+  return new DOMException("This operation was aborted", "AbortError");
+}
+
+/** All that depend on it have aborted before the first listener hears of it. */
+function abort(signal: AbortSignal, reason: unknown): void {
+  if (stateOf(signal).isAborted) return;
+  const signals = [signal, ...stateOf(signal).dependents].filter((it) => !stateOf(it).isAborted);
+  for (const it of signals) {
+    const state = stateOf(it);
+    state.isAborted = true;
+    state.reason = reason;
+    for (const source of state.sources ?? []) stateOf(source).dependents.delete(it);
+    state.sources = null;
+  }
+  for (const it of signals) {
+    const { algorithms } = stateOf(it);
+    for (const run of algorithms.splice(0)) run();
+    fire(it, "abort");
+  }
+}
+
+connectSignals(isSignal, (signal, algorithm) => stateOf(signal as AbortSignal).algorithms.push(algorithm));
+
+export { AbortController, AbortSignal };

@@ -1,0 +1,323 @@
+/** `Event`, `CustomEvent` and `EventTarget` of the DOM standard, for a world without trees; and `reportError`. */
+import { dateNow } from "../intrinsics.js";
+import { timeOrigin } from "../time-origin.js";
+import { asInterface, defineConstants, requireArguments, toDictionary } from "../webidl.js";
+import { DOMException } from "./dom-exception.js";
+
+/** What an event is doing. Only this file changes it. */
+interface Dispatch {
+  target: EventTarget | null;
+  currentTarget: EventTarget | null;
+  phase: number;
+  isDispatched: boolean;
+  isStopped: boolean;
+  isStoppedAtOnce: boolean;
+  isCanceled: boolean;
+  isPassive: boolean;
+  isTrusted: boolean;
+}
+
+const AT_TARGET = 2;
+
+let dispatchOf: (event: Event) => Dispatch;
+
+// The standard makes it a property of each event, of which every one has the same getter.
+const { isTrusted } = {
+  isTrusted(this: Event): boolean {
+    return dispatchOf(this).isTrusted;
+  },
+};
+
+class Event {
+  #type: string;
+  #bubbles: boolean;
+  #cancelable: boolean;
+  readonly #composed: boolean;
+  readonly #timeStamp = dateNow() - timeOrigin();
+  readonly #dispatch: Dispatch = {
+    target: null,
+    currentTarget: null,
+    phase: 0,
+    isDispatched: false,
+    isStopped: false,
+    isStoppedAtOnce: false,
+    isCanceled: false,
+    isPassive: false,
+    isTrusted: false,
+  };
+
+  static {
+    dispatchOf = (event) => event.#dispatch;
+  }
+
+  constructor(type: string, init: unknown = undefined) {
+    requireArguments(arguments.length, 1, "Event");
+    const { bubbles, cancelable, composed } = toDictionary(init, "The options of an Event");
+    this.#type = `${type}`;
+    this.#bubbles = !!bubbles;
+    this.#cancelable = !!cancelable;
+    this.#composed = !!composed;
+    Object.defineProperty(this, "isTrusted", { get: isTrusted, enumerable: true, configurable: false });
+  }
+
+  get type(): string {
+    return this.#type;
+  }
+
+  get target(): EventTarget | null {
+    return this.#dispatch.target;
+  }
+
+  get srcElement(): EventTarget | null {
+    return this.#dispatch.target;
+  }
+
+  get currentTarget(): EventTarget | null {
+    return this.#dispatch.currentTarget;
+  }
+
+  composedPath(): EventTarget[] {
+    const { currentTarget } = this.#dispatch;
+    return currentTarget === null ? [] : [currentTarget];
+  }
+
+  get eventPhase(): number {
+    return this.#dispatch.phase;
+  }
+
+  stopPropagation(): void {
+    this.#dispatch.isStopped = true;
+  }
+
+  get cancelBubble(): boolean {
+    return this.#dispatch.isStopped;
+  }
+
+  set cancelBubble(value: unknown) {
+    if (value) this.#dispatch.isStopped = true;
+  }
+
+  stopImmediatePropagation(): void {
+    this.#dispatch.isStopped = true;
+    this.#dispatch.isStoppedAtOnce = true;
+  }
+
+  get bubbles(): boolean {
+    return this.#bubbles;
+  }
+
+  get cancelable(): boolean {
+    return this.#cancelable;
+  }
+
+  get returnValue(): boolean {
+    return !this.#dispatch.isCanceled;
+  }
+
+  set returnValue(value: unknown) {
+    if (!value) this.preventDefault();
+  }
+
+  preventDefault(): void {
+    if (this.#cancelable && !this.#dispatch.isPassive) this.#dispatch.isCanceled = true;
+  }
+
+  get defaultPrevented(): boolean {
+    return this.#dispatch.isCanceled;
+  }
+
+  get composed(): boolean {
+    return this.#composed;
+  }
+
+  get timeStamp(): number {
+    return this.#timeStamp;
+  }
+
+  initEvent(type: string, bubbles: unknown = false, cancelable: unknown = false): void {
+    requireArguments(arguments.length, 1, "initEvent");
+    const dispatch = this.#dispatch;
+    if (dispatch.isDispatched) return;
+    dispatch.isStopped = dispatch.isStoppedAtOnce = dispatch.isCanceled = dispatch.isTrusted = false;
+    dispatch.target = null;
+    this.#type = `${type}`;
+    this.#bubbles = !!bubbles;
+    this.#cancelable = !!cancelable;
+  }
+}
+
+asInterface(Event, "Event");
+defineConstants(Event, [
+  ["NONE", 0],
+  ["CAPTURING_PHASE", 1],
+  ["AT_TARGET", AT_TARGET],
+  ["BUBBLING_PHASE", 3],
+]);
+
+class CustomEvent extends Event {
+  readonly #detail: unknown;
+
+  constructor(type: string, init: unknown = undefined) {
+    requireArguments(arguments.length, 1, "CustomEvent");
+    super(type, init);
+    this.#detail = toDictionary(init, "The options of a CustomEvent").detail ?? null;
+  }
+
+  get detail(): unknown {
+    return this.#detail;
+  }
+}
+
+asInterface(CustomEvent, "CustomEvent");
+
+type Callback = ((event: Event) => unknown) | { handleEvent(event: Event): unknown };
+
+interface Listener {
+  readonly type: string;
+  readonly callback: Callback;
+  readonly capture: boolean;
+  readonly once: boolean;
+  readonly passive: boolean;
+  isRemoved: boolean;
+}
+
+let listenersOf: (target: EventTarget) => Listener[];
+
+class EventTarget {
+  #listeners: Listener[] = [];
+
+  static {
+    listenersOf = (target) => target.#listeners;
+  }
+
+  addEventListener(type: string, callback: unknown, options: unknown = undefined): void {
+    requireArguments(arguments.length, 2, "addEventListener");
+    const listeners = this.#listeners;
+    const isBag = typeof options === "object" && options !== null;
+    const bag = isBag ? (options as Record<string, unknown>) : {};
+    const name = `${type}`;
+    const capture = isBag ? !!bag.capture : !!options;
+    const signal = bag.signal as (EventTarget & { readonly aborted: boolean }) | undefined;
+    if (signal !== undefined && !isSignal(signal)) throw new TypeError("signal must be an AbortSignal");
+    checkCallback(callback);
+    if (callback === null || callback === undefined || signal?.aborted === true) return;
+    if (find(listeners, name, callback, capture) !== undefined) return;
+    const { once, passive } = bag;
+    listeners.push({
+      type: name,
+      callback: callback as Callback,
+      capture,
+      once: !!once,
+      passive: !!passive,
+      isRemoved: false,
+    });
+    if (signal !== undefined) onAbort(signal, () => this.removeEventListener(name, callback, capture));
+  }
+
+  removeEventListener(type: string, callback: unknown, options: unknown = undefined): void {
+    requireArguments(arguments.length, 2, "removeEventListener");
+    const listeners = this.#listeners;
+    const isBag = typeof options === "object" && options !== null;
+    const capture = isBag ? !!(options as Record<string, unknown>).capture : !!options;
+    const listener = find(listeners, `${type}`, callback, capture);
+    if (listener !== undefined) remove(listeners, listener);
+  }
+
+  dispatchEvent(event: Event): boolean {
+    requireArguments(arguments.length, 1, "dispatchEvent");
+    void this.#listeners;
+    if (typeof event !== "object" || event === null) throw new TypeError("dispatchEvent takes an Event");
+    const dispatch = dispatchOf(event);
+    if (dispatch.isDispatched) throw new DOMException("The event is already being dispatched", "InvalidStateError");
+    dispatch.isTrusted = false;
+    return deliver(this, event);
+  }
+}
+
+asInterface(EventTarget, "EventTarget");
+
+function checkCallback(callback: unknown): void {
+  if (callback === null || callback === undefined || typeof callback === "function" || typeof callback === "object")
+    return;
+  throw new TypeError("a listener must be a function or an object");
+}
+
+function find(listeners: Listener[], type: string, callback: unknown, capture: boolean): Listener | undefined {
+  return listeners.find((it) => it.type === type && it.callback === callback && it.capture === capture);
+}
+
+function remove(listeners: Listener[], listener: Listener): void {
+  listener.isRemoved = true;
+  const at = listeners.indexOf(listener);
+  if (at >= 0) listeners.splice(at, 1);
+}
+
+/** Capturing listeners first, as the standard has it for the target too. @returns false where one prevented the default */
+function deliver(target: EventTarget, event: Event): boolean {
+  const dispatch = dispatchOf(event);
+  dispatch.isDispatched = true;
+  dispatch.target = dispatch.currentTarget = target;
+  dispatch.phase = AT_TARGET;
+  const listeners = listenersOf(target);
+  for (const capture of [true, false]) {
+    if (dispatch.isStopped) break;
+    for (const listener of [...listeners]) {
+      if (listener.type !== event.type || listener.capture !== capture || listener.isRemoved) continue;
+      if (listener.once) remove(listeners, listener);
+      dispatch.isPassive = listener.passive;
+      invoke(listener.callback, target, event);
+      dispatch.isPassive = false;
+      if (dispatch.isStoppedAtOnce) break;
+    }
+  }
+  dispatch.isDispatched = dispatch.isStopped = dispatch.isStoppedAtOnce = false;
+  dispatch.currentTarget = null;
+  dispatch.phase = 0;
+  return !dispatch.isCanceled;
+}
+
+function invoke(callback: Callback, target: EventTarget, event: Event): void {
+  try {
+    if (typeof callback === "function") {
+      Reflect.apply(callback, target, [event]);
+      return;
+    }
+    const { handleEvent } = callback;
+    if (typeof handleEvent !== "function") throw new TypeError("a listener's handleEvent is not a function");
+    Reflect.apply(handleEvent, callback, [event]);
+  } catch (error) {
+    report(error);
+  }
+}
+
+/** As a rejection that nobody handles: whoever is told of those is told of this. */
+function report(error: unknown): void {
+  void (async () => {
+    throw error;
+  })();
+}
+
+const { reportError } = {
+  reportError(error: unknown): void {
+    requireArguments(arguments.length, 1, "reportError");
+    report(error);
+  },
+};
+
+/** Sends an event of the platform's own, which guest code can tell from its own. */
+export function fire(target: EventTarget, type: string): void {
+  const event = new Event(type);
+  dispatchOf(event).isTrusted = true;
+  deliver(target, event);
+}
+
+let isSignal: (value: unknown) => boolean = () => false;
+let onAbort: (signal: EventTarget, algorithm: () => void) => void;
+
+/** Tells this file what an `AbortSignal` is: it is made of what stands here. */
+export function connectSignals(is: typeof isSignal, on: typeof onAbort): void {
+  isSignal = is;
+  onAbort = on;
+}
+
+export { CustomEvent, Event, EventTarget, reportError };

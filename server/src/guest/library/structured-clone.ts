@@ -1,0 +1,184 @@
+/** `structuredClone` of the HTML standard. */
+import { answers, isClosed, isError, unwrapped } from "../cloneable.js";
+import { domExceptionText } from "../dom-exceptions.js";
+import { typedArrayTag } from "../intrinsics.js";
+import { isProxy } from "../proxies.js";
+import { getterOf, requireArguments, toDictionary } from "../webidl.js";
+import { DOMException } from "./dom-exception.js";
+
+type Resizable = ArrayBuffer & {
+  readonly resizable: boolean;
+  readonly maxByteLength: number;
+  readonly detached: boolean;
+  transfer(): ArrayBuffer;
+};
+type ViewClass = new (buffer: unknown, offset: unknown, length: unknown) => object;
+
+const { apply, defineProperty, getOwnPropertyDescriptor, getPrototypeOf } = Reflect;
+const getTime = Date.prototype.getTime;
+const mapSize = getterOf(Map.prototype, "size");
+const setSize = getterOf(Set.prototype, "size");
+const { forEach: forEachEntry } = Map.prototype;
+const { forEach: forEachItem } = Set.prototype;
+const source = getterOf(RegExp.prototype, "source");
+const flags = getterOf(RegExp.prototype, "flags");
+const bufferLength = getterOf(ArrayBuffer.prototype, "byteLength");
+const typedArray = getPrototypeOf(Uint8Array.prototype) as object;
+const TYPED_ARRAY = ["buffer", "byteOffset", "length"].map((key) => getterOf(typedArray, key));
+const DATA_VIEW = ["buffer", "byteOffset", "byteLength"].map((key) => getterOf(DataView.prototype, key));
+const VIEWS = globalThis as unknown as Readonly<Record<string, ViewClass>>;
+const ERRORS = new Map<unknown, ErrorConstructor>(
+  [EvalError, RangeError, ReferenceError, SyntaxError, TypeError, URIError].map((cls) => [cls.prototype.name, cls]),
+);
+
+function refuse(value: unknown): never {
+  const kind = typeof value;
+  const what = kind === "object" ? "An object that is more than its data" : `A ${kind}`;
+  throw new DOMException(`${what} could not be cloned.`, "DataCloneError");
+}
+
+/** Clones of one call, by what they are clones of. */
+class Cloner {
+  readonly #clones = new Map<object, object>();
+  readonly #transferred: ReadonlySet<unknown>;
+
+  constructor(transferred: ReadonlySet<unknown>) {
+    this.#transferred = transferred;
+  }
+
+  clone(value: unknown): unknown {
+    if (typeof value === "symbol" || typeof value === "function") refuse(value);
+    if (typeof value !== "object" || value === null) return value;
+    return this.#clones.get(value) ?? this.#object(value);
+  }
+
+  #object(value: object): object {
+    if (isProxy(value)) refuse(value);
+    if (Array.isArray(value)) return this.#properties(value, new Array<unknown>(value.length));
+    if (answers(mapSize, value)) return this.#map(value);
+    if (answers(setSize, value)) return this.#set(value);
+    if (answers(bufferLength, value)) return this.#keep(value, this.#buffer(value as Resizable));
+    if (ArrayBuffer.isView(value)) return this.#view(value);
+    if (isError(value)) return this.#error(value);
+    if (answers(getTime, value)) return this.#keep(value, new Date(apply(getTime, value, [])));
+    if (getOwnPropertyDescriptor(value, "lastIndex") !== undefined && answers(source, value)) {
+      return this.#keep(value, new RegExp(apply(source, value, []) as string, apply(flags, value, []) as string));
+    }
+    const exception = domExceptionText(value);
+    if (exception !== undefined) return this.#domException(value, exception.name, exception.message);
+    const primitive = unwrapped(value);
+    if (primitive !== undefined) return this.#keep(value, Object(primitive) as object);
+    if (isClosed(value)) refuse(value);
+    return this.#properties(value, {});
+  }
+
+  #keep<T extends object>(value: object, clone: T): T {
+    this.#clones.set(value, clone);
+    return clone;
+  }
+
+  /** Own enumerable properties with string keys; getters run. */
+  #properties<T extends object>(value: object, clone: T): T {
+    this.#keep(value, clone);
+    for (const key of Object.keys(value)) {
+      if (getOwnPropertyDescriptor(value, key) === undefined) continue;
+      setOwn(clone, key, this.clone((value as Record<string, unknown>)[key]), true);
+    }
+    return clone;
+  }
+
+  #map(value: object): Map<unknown, unknown> {
+    const clone = this.#keep(value, new Map<unknown, unknown>());
+    const entries: [unknown, unknown][] = [];
+    apply(forEachEntry, value, [(item: unknown, key: unknown) => entries.push([key, item])]);
+    for (const [key, item] of entries) clone.set(this.clone(key), this.clone(item));
+    return clone;
+  }
+
+  #set(value: object): Set<unknown> {
+    const clone = this.#keep(value, new Set<unknown>());
+    const items: unknown[] = [];
+    apply(forEachItem, value, [(item: unknown) => items.push(item)]);
+    for (const item of items) clone.add(this.clone(item));
+    return clone;
+  }
+
+  #buffer(value: Resizable): ArrayBuffer {
+    if (value.detached) refuse(value);
+    if (this.#transferred.has(value)) return value.transfer();
+    const options = value.resizable ? { maxByteLength: value.maxByteLength } : undefined;
+    const clone = Reflect.construct(ArrayBuffer, [value.byteLength, options]) as ArrayBuffer;
+    new Uint8Array(clone).set(new Uint8Array(value));
+    return clone;
+  }
+
+  #view(value: object): object {
+    const name = typedArrayTag(value);
+    const [buffer, offset, length] = (name === undefined ? DATA_VIEW : TYPED_ARRAY).map((get) => apply(get, value, []));
+    const cls = VIEWS[name ?? "DataView"] as ViewClass;
+    return this.#keep(value, new cls(this.clone(buffer), offset, length));
+  }
+
+  #error(value: object): Error {
+    const { name } = value as Error;
+    const clone = this.#keep(value, new (ERRORS.get(name) ?? Error)());
+    const message = ownData(value, "message");
+    const stack = ownData(value, "stack");
+    if (message !== undefined) setOwn(clone, "message", `${message as string}`, false);
+    if (typeof stack === "string") setOwn(clone, "stack", stack, false);
+    if (getOwnPropertyDescriptor(value, "cause") !== undefined) {
+      setOwn(clone, "cause", this.clone((value as Error).cause), false);
+    }
+    return clone;
+  }
+
+  #domException(value: object, name: string, message: string): object {
+    const clone = this.#keep(value, new DOMException(message, name));
+    const stack = ownData(value, "stack");
+    if (typeof stack === "string") setOwn(clone, "stack", stack, false);
+    return clone;
+  }
+}
+
+function ownData(object: object, key: string): unknown {
+  return getOwnPropertyDescriptor(object, key)?.value;
+}
+
+function setOwn(object: object, key: string, value: unknown, enumerable: boolean): void {
+  defineProperty(object, key, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable,
+    configurable: true,
+  } as PropertyDescriptor);
+}
+
+function toTransferred(options: unknown): Set<unknown> {
+  const { transfer } = toDictionary(options, "The options of structuredClone");
+  if (transfer === undefined) return new Set();
+  if ((typeof transfer !== "object" && typeof transfer !== "function") || transfer === null) {
+    throw new TypeError("transfer must be a sequence of objects");
+  }
+  const given = [...(transfer as Iterable<unknown>)];
+  const buffers = new Set(given);
+  const isBuffer = (value: unknown): boolean =>
+    typeof value === "object" && value !== null && !isProxy(value) && answers(bufferLength, value);
+  if (buffers.size < given.length || !given.every((value) => isBuffer(value) && !(value as Resizable).detached)) {
+    throw new DOMException("Only buffers can be transferred, each of them once.", "DataCloneError");
+  }
+  return buffers;
+}
+
+export const { structuredClone } = {
+  structuredClone(value: unknown, options: unknown = undefined): unknown {
+    requireArguments(arguments.length, 1, "structuredClone");
+    const transferred = toTransferred(options);
+    if (transferred.size === 0) return new Cloner(transferred).clone(value);
+    // What cannot be cloned must be found before the first buffer changes hands.
+    new Cloner(new Set()).clone(value);
+    const clone = new Cloner(transferred).clone(value);
+    for (const buffer of transferred) if (!(buffer as Resizable).detached) (buffer as Resizable).transfer();
+    return clone;
+  },
+};

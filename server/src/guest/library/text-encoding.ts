@@ -1,0 +1,59 @@
+/** `TextEncoder` and `TextDecoder` of the Encoding standard, over @exodus/bytes: all but the legacy multi-byte encodings. */
+import { TextDecoder as Decoder, TextEncoder as Encoder } from "@exodus/bytes/encoding-lite.js";
+import { asInterface, requireArguments, toDictionary } from "../webidl.js";
+
+class TextEncoder {
+  readonly #encoder = new Encoder();
+
+  get encoding(): string {
+    void this.#encoder;
+    return "utf-8";
+  }
+
+  encode(input: unknown = ""): Uint8Array {
+    return this.#encoder.encode(`${input as string}`);
+  }
+
+  encodeInto(source: unknown, destination: Uint8Array): { read: number; written: number } {
+    requireArguments(arguments.length, 2, "encodeInto");
+    return this.#encoder.encodeInto(`${source as string}`, destination);
+  }
+}
+
+asInterface(TextEncoder, "TextEncoder");
+
+class TextDecoder {
+  readonly #decoder: InstanceType<typeof Decoder>;
+
+  constructor(label: unknown = "utf-8", options: unknown = undefined) {
+    const { fatal, ignoreBOM } = toDictionary(options, "The options of a TextDecoder");
+    const name = `${label as string}`;
+    try {
+      this.#decoder = new Decoder(name, { fatal: !!fatal, ignoreBOM: !!ignoreBOM });
+    } catch {
+      throw new RangeError(`TextDecoder: the encoding ${name.slice(0, 100)} is not known here`);
+    }
+  }
+
+  get encoding(): string {
+    return this.#decoder.encoding;
+  }
+
+  get fatal(): boolean {
+    return this.#decoder.fatal;
+  }
+
+  get ignoreBOM(): boolean {
+    return this.#decoder.ignoreBOM;
+  }
+
+  decode(input: unknown = undefined, options: unknown = undefined): string {
+    const decoder = this.#decoder;
+    const { stream } = toDictionary(options, "The options of decode");
+    return decoder.decode(input as ArrayBuffer | undefined, { stream: !!stream });
+  }
+}
+
+asInterface(TextDecoder, "TextDecoder");
+
+export { TextDecoder, TextEncoder };

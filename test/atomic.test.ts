@@ -1,0 +1,87 @@
+import { GuestError, type Session, StoppedError } from "@livescope/sdk";
+import { beforeEach, describe, expect, test } from "vitest";
+import { withServer } from "./support/server.js";
+
+const served = withServer();
+let session: Session;
+
+beforeEach(async () => {
+  session = await served.client.createSession();
+  await session.execute(`
+    let total = 7;
+    function inc(n) { return total += n }
+    const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms))`);
+  return () => session.delete();
+});
+
+describe("an atomic execution", () => {
+  test("S18: that throws is undone, also what it did before an await", async () => {
+    const error = await session
+      .execute("total = 50; console.log('gone'); await sleep(5); total = 60; throw new Error('x')", { atomic: true })
+      .execution()
+      .catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(GuestError);
+    expect(error).toMatchObject({ message: "x", undone: true });
+    expect(error.console).toMatchObject([{ text: "gone", undone: true }]);
+    expect(await session.execute("total")).toBe(7);
+  });
+
+  test("that ends well stands", async () => {
+    const { value, undone } = await session.execute("total = 50; await sleep(5); inc(1)", { atomic: true }).execution();
+    expect([value, undone]).toEqual([51, false]);
+    expect(await session.execute("total")).toBe(51);
+  });
+
+  test.each([
+    ["in a loop", "total = 50; await sleep(5); for (;;);", "TIMEOUT"],
+    ["while it waits", "total = 50; await sleep(10_000)", "TIMEOUT"],
+    ["for its memory", "total = 50; await sleep(5); const a = []; for (;;) a.push(new Array(1e5).fill(1))", "MEMORY"],
+  ])("that is stopped %s is undone whole", async (_where, code, reason) => {
+    const error = await session
+      .execute(code, { atomic: true, timeout: reason === "MEMORY" ? 20_000 : 300 })
+      .execution()
+      .catch((thrown) => thrown);
+    expect(error).toBeInstanceOf(StoppedError);
+    expect(error).toMatchObject({ reason, undone: true });
+    expect(await session.execute("inc(1)")).toBe(8);
+  });
+
+  test("waits until no other is in flight, and holds the session alone", async () => {
+    await session.execute("var log = []");
+    const before = session.execute("log.push('a1'); await sleep(20); log.push('a2')");
+    const atomic = session.execute("log.push('b1'); await sleep(20); log.push('b2')", { atomic: true });
+    const after = session.execute("log.push('c')");
+    await Promise.all([before, atomic, after]);
+    expect(await session.execute("log.join()")).toBe("a1,a2,b1,b2,c");
+  });
+
+  test("that waits in the queue can be cancelled, and those behind it go on", async () => {
+    const abort = new AbortController();
+    const before = session.execute("await sleep(30); 1");
+    const atomic = session.execute("total = 50", { atomic: true, signal: abort.signal });
+    const after = session.execute("total");
+    await session.inspect("total").catch(() => undefined);
+    abort.abort(new Error("enough"));
+    await expect(atomic).rejects.toThrow("enough");
+    expect(await Promise.all([before, after])).toEqual([1, 7]);
+  });
+
+  test("keeps the session usable however often it fails, on whatever has grown meanwhile", async () => {
+    for (let i = 0; i < 5; i++) {
+      const failing = session.execute("globalThis.big = new Array(5e5).fill(i => i); await sleep(1); throw 1", {
+        atomic: true,
+      });
+      await expect(failing.execution()).rejects.toThrow();
+      expect(await session.execute("inc(1)")).toBe(8 + i);
+      expect(await session.execute("typeof big")).toBe("undefined");
+    }
+  });
+
+  test("brings timers back that ran in it", async () => {
+    await session.execute("var fired = 0; setTimeout(() => { fired++ }, 10); 0");
+    await expect(session.execute("await sleep(30); throw fired", { atomic: true }).execution()).rejects.toMatchObject({
+      thrown: 1,
+    });
+    expect(await session.execute("await sleep(30); fired")).toBe(1);
+  });
+});
