@@ -81,8 +81,9 @@ export class Executor {
   }
 
   /** The fields that both requests have. */
-  #shared({ timeout, limits, requestId, atomic }: CallOptions) {
+  #shared({ timeout, limits, locals, requestId, atomic }: CallOptions) {
     return {
+      locals: encodeValues(locals, "locals"),
       limits: writeLimits({ ...limits, timeout }),
       handleGroup: this.#session?.handles.group ?? "",
       requestId: requestId ?? randomUUID(),

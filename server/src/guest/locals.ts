@@ -178,6 +178,9 @@ class Snapshot {
 }
 
 export function installLocals(): void {
+  named(Locals, "Locals");
+  named(Variable, "Variable");
+  named(Snapshot, "Snapshot");
   defineGlobal("locals", view(executionLocals, Locals.prototype));
   defineMethod(Locals.prototype, WITH, withValues);
   defineGlobal("Locals", Locals);
@@ -188,6 +191,11 @@ export function installLocals(): void {
   defineMethod(AsyncContext, "Snapshot", Snapshot);
   tag(AsyncContext, "AsyncContext");
   defineGlobal("AsyncContext", AsyncContext);
+}
+
+/** The kernel's own names are shortened when it is built. */
+function named(made: object, name: string): void {
+  defineProperty(made, "name", { value: name, configurable: true });
 }
 
 function defineGlobal(name: string, value: unknown): void {

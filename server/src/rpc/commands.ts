@@ -33,7 +33,6 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
   if (request.language === Language.TYPESCRIPT) throw unimplemented("language: TypeScript");
   if (request.sourceType === SourceType.MODULE) throw unimplemented("source_type: a module");
   if (request.modules.size > 0) throw unimplemented("modules");
-  refuseUnbuilt(request);
   const command: Command = {
     kind: "execute",
     code: request.code,
@@ -46,6 +45,7 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
       ExecuteRequest.encode({
         ...request,
         bindings: canonicalValues(request.bindings),
+        locals: canonicalValues(request.locals),
         limits: undefined,
         parentExecutionId: "",
       }).finish(),
@@ -55,7 +55,6 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
 export function callCommand(request: CallRequest, context: CallContext): CheckedCommand {
-  refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
     throw invalid("this_value", "has no meaning with construct; leave it out");
@@ -77,6 +76,7 @@ export function callCommand(request: CallRequest, context: CallContext): Checked
       CallRequest.encode({
         ...request,
         args: args.map(canonicalValue),
+        locals: canonicalValues(request.locals),
         ...(thisValue === undefined ? {} : { thisValue: canonicalValue(thisValue) }),
         limits: undefined,
         parentExecutionId: "",
@@ -140,15 +140,12 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
-  if (request.locals.size > 0) throw unimplemented("locals");
-}
-
 function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, digest: () => string): CommandOptions {
   const requestId = checkedRequestId(request.requestId);
   return {
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
+    locals: inputValues(request.locals, "locals"),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
     atomic: request.atomic,
     parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),

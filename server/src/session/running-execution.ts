@@ -149,6 +149,7 @@ export class RunningExecution implements Execution {
       valueBytes,
       handles,
       credit: this.isObserved ? FIRST_CREDIT : undefined,
+      locals: this.#options.locals,
     };
     return {
       input: { kind: "run", command: this.#command, execution },
