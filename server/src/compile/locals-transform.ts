@@ -1,20 +1,26 @@
 /**
  * The rewrite by which an execution is followed through its awaits. The engine's own `await` asks nobody when it goes on, so
  * sources say it themselves: each expression that suspends notes the context that it runs in and, when it goes on, hands it to
- * the kernel. guest/continuations.ts has the functions that the rewritten source calls:
+ * the kernel. guest/continuations.ts and guest/iterations.ts have the functions that
+ * the rewritten source calls:
  *
  * - `c()` gives the current context;
  * - `s(context, value)` makes it the current one if the job that runs has none yet, and gives the value;
- * - `r(value)` gives what is awaited instead of a value: for a thenable, one that is asked in the current context.
+ * - `y(context, value)` does the same, and gives the context that is then current; `k()` then gives the value;
+ * - `r(value)` gives what is awaited instead of a value: for a thenable, one that is asked in the current context;
+ * - `a(iterable)` gives what is iterated instead, for the thenables that an ordinary iterator gives; `i(iterable)` too, for a
+ *   loop, whose body then begins with `b(context, loop, value)`, and of which `o(loop)` tells whether its iterator has to be waited
+ *   for, and `w(loop)` for what.
  *
  * | source | becomes |
  * |---|---|
  * | `await e` | `s(c(), await r(e))`: `c()` is evaluated before the await |
  * | `return e`, and the expression body of an arrow function | `return r(e)` |
- * | `yield e`, `yield* e` in an async generator | `s(c(), yield r(e))`, `s(c(), yield* e)` |
+ * | `yield e` in an async generator | `k(context = y(c(), yield r(e)))`: as for `await`, and noted for the whole generator |
+ * | `yield* e` in an async generator | `k(context = y(context = a(e), yield* context))` |
  * | `try`, where it suspends | the context is noted before, and restored first thing in `catch` and `finally` |
- * | `for await (p of e) B` | noted before; restored first thing in the body, and whichever way the loop is left |
- * | `for (p of e) B`, where it suspends | restored before an error leaves the body and the iterator is closed |
+ * | `for await (p of e) B` | of `i(e)`; noted before; restored first thing in the body, and whichever way the loop is left, when the iterator is closed |
+ * | `for (p of e) B`, where it suspends | restored whichever way the body is left, before the iterator is closed |
  *
  * What is put in is marked, so that `toString` of a function can give the text that its author wrote: guest/function-text.ts.
  */
@@ -26,6 +32,7 @@ import type MagicString from "magic-string";
 export const SCOPE_NAME = "$livescope$";
 
 const CONTEXT = `${SCOPE_NAME}c`;
+const LOOP = `${SCOPE_NAME}i`;
 const VALUE = `${SCOPE_NAME}v`;
 const RESTORED = `${SCOPE_NAME}x`;
 
@@ -127,13 +134,25 @@ class LocalsRewrite {
     },
     YieldExpression: (node, kind, visit) => {
       const { argument, delegate } = node;
-      const inside = (): void => {
-        if (!argument) return;
-        if (delegate || kind !== "asyncGenerator") visit(argument, kind);
-        else this.#awaited(argument, kind, visit);
-      };
-      if (kind === "asyncGenerator") this.#restoring(node, inside);
-      else inside();
+      if (kind !== "asyncGenerator") {
+        if (argument) visit(argument, kind);
+        return;
+      }
+      // Whoever asks for the next value may run in another context.
+      const open = `${SCOPE_NAME}.k(${CONTEXT}=${SCOPE_NAME}.y(`;
+      if (argument && delegate) {
+        this.#text.overwrite(
+          node.start,
+          argument.start,
+          marked(`${open}${CONTEXT}=`, this.#original(node.start, argument.start)),
+        );
+        this.#given("a", argument, kind, visit);
+        this.#insert(node.end, `,yield*${CONTEXT}))`);
+      } else {
+        this.#insert(node.start, `${open}${SCOPE_NAME}.c(),`);
+        if (argument) this.#given("r", argument, kind, visit);
+        this.#insert(node.end, "))");
+      }
     },
     ReturnStatement: (node, kind, visit) => {
       if (!node.argument) return;
@@ -163,9 +182,17 @@ class LocalsRewrite {
     this.#text.appendLeft(at, marked(code));
   }
 
+  #original(start: number, end: number): string {
+    return this.#text.original.slice(start, end);
+  }
+
   #function(node: acorn.Function, visit: WalkerCallback<Kind>): void {
     const kind = !node.async ? "sync" : node.generator ? "asyncGenerator" : "async";
     for (const parameter of node.params) visit(parameter, "sync");
+    if (kind === "asyncGenerator" && node.body.type === "BlockStatement") {
+      const first = node.body.body.find((statement) => !("directive" in statement));
+      if (first !== undefined) this.#insert(first.start, `let ${CONTEXT}=${SCOPE_NAME}.c();`);
+    }
     if (!node.expression || kind === "sync") visit(node.body, kind);
     else this.#awaited(node.body as acorn.Expression, kind, visit);
   }
@@ -178,10 +205,14 @@ class LocalsRewrite {
 
   /** An expression whose value the engine is going to await. */
   #awaited(node: acorn.Expression, kind: Kind, visit: WalkerCallback<Kind>): void {
-    if (node.type === "Literal") return;
+    if (node.type !== "Literal") this.#given("r", node, kind, visit);
+  }
+
+  /** An expression whose value the engine gets by way of the kernel. */
+  #given(by: "a" | "i" | "r", node: acorn.Expression, kind: Kind, visit: WalkerCallback<Kind>): void {
     const isSequence = node.type === "SequenceExpression";
     // The space: `await[x]` is a token and a bracket, `await$livescope$` would be one token.
-    this.#insert(node.start, isSequence ? ` ${SCOPE_NAME}.r((` : ` ${SCOPE_NAME}.r(`);
+    this.#insert(node.start, ` ${SCOPE_NAME}.${by}(${isSequence ? "(" : ""}`);
     visit(node, kind);
     this.#insert(node.end, isSequence ? "))" : ")");
   }
@@ -189,7 +220,7 @@ class LocalsRewrite {
   #try(node: acorn.TryStatement, kind: Kind, visit: WalkerCallback<Kind>): void {
     const { block, handler, finalizer } = node;
     const suspends = kind !== "sync" && this.#suspending.has(node);
-    if (suspends) this.#insert(node.start, `{const ${CONTEXT}=${SCOPE_NAME}.c();`);
+    if (suspends) this.#insert(node.start, `{${note(kind)}`);
     visit(block, kind);
     if (handler) {
       if (handler.param) visit(handler.param, kind);
@@ -206,7 +237,7 @@ class LocalsRewrite {
   #forAwait(node: acorn.ForOfStatement, labels: readonly acorn.Node[], kind: Kind, visit: WalkerCallback<Kind>): void {
     const { left, right, body } = node;
     const { start } = labels[0] ?? node;
-    this.#insert(start, `{const ${CONTEXT}=${SCOPE_NAME}.c();try{`);
+    this.#insert(start, `{${note(kind)}let ${LOOP};try{`);
     const target = left.type === "VariableDeclaration" ? left.declarations[0]?.id : left;
     visit(left, kind);
     // Binding a name runs nothing; a pattern may, and so goes into the body, behind the restoring.
@@ -214,17 +245,17 @@ class LocalsRewrite {
     const pattern = isName ? "" : this.#text.slice(left.start, left.end);
     if (!isName) {
       const replaced = `const ${VALUE}`;
-      const original = this.#text.original.slice(left.start, left.end);
-      this.#text.overwrite(left.start, left.end, marked(replaced, original));
+      this.#text.overwrite(left.start, left.end, marked(replaced, this.#original(left.start, left.end)));
     }
-    visit(right, kind);
-    const value = `${SCOPE_NAME}.s(${CONTEXT},${VALUE})`;
+    this.#insert(right.start, `${LOOP}=`);
+    this.#given("i", right, kind, visit);
+    const value = `${SCOPE_NAME}.b(${CONTEXT},${LOOP},${VALUE})`;
     const bound =
       left.type === "VariableDeclaration" ? `${pattern}=${value};` : `const ${RESTORED}=(${pattern}=${value});`;
-    this.#insert(body.start, isName ? `{${restore()}` : `{${bound}`);
+    this.#insert(body.start, isName ? `{const ${RESTORED}=${SCOPE_NAME}.b(${CONTEXT},${LOOP});` : `{${bound}`);
     visit(body, kind);
     this.#insert(body.end, "}");
-    this.#insert(node.end, `}finally{${restore()}}}`);
+    this.#insert(node.end, `}catch(${VALUE}){${closed("catch{}")}throw ${VALUE}}finally{${closed("")}}}`);
   }
 
   #forOf(node: acorn.ForOfStatement, kind: Kind, visit: WalkerCallback<Kind>): void {
@@ -232,15 +263,26 @@ class LocalsRewrite {
     const suspends = kind !== "sync" && this.#suspending.has(node);
     visit(left, kind);
     visit(right, kind);
-    if (suspends) this.#insert(body.start, `{const ${CONTEXT}=${SCOPE_NAME}.c();try{`);
+    if (suspends) this.#insert(body.start, `{${note(kind)}try{`);
     visit(body, kind);
-    if (suspends) this.#insert(body.end, `}catch(${VALUE}){${restore()}throw ${VALUE}}}`);
+    if (suspends) this.#insert(body.end, `}finally{${restore()}}}`);
   }
+}
+
+/** Notes the context of a statement; a generator has one for all that it does until the next value is asked for. */
+function note(kind: Kind): string {
+  return kind === "asyncGenerator" ? "" : `const ${CONTEXT}=${SCOPE_NAME}.c();`;
 }
 
 /** A declaration, because it changes no completion value. */
 function restore(): string {
   return `const ${RESTORED}=${SCOPE_NAME}.s(${CONTEXT});`;
+}
+
+/** Restores the context, and waits until a loop's iterator is closed. @param failed what becomes of an error in that */
+function closed(failed: string): string {
+  const wait = `try{if(${SCOPE_NAME}.o(${LOOP}))await ${SCOPE_NAME}.w(${LOOP})}${failed}finally{${restore()}}`;
+  return `${restore()}{${note("async")}${wait}}`;
 }
 
 /**

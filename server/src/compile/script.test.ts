@@ -57,7 +57,12 @@ describe("bindings", () => {
   });
 
   test.each(["x }; leak = 1; {", "foo(", "x +"])("never wrap a source that does not parse: %s", (code) => {
-    expect(compileScript(code, ["x"])).toEqual({ source: code, variables: [], constants: [], refusal: "this source cannot be compiled" });
+    expect(compileScript(code, ["x"])).toEqual({
+      source: code,
+      variables: [],
+      constants: [],
+      refusal: "this source cannot be compiled",
+    });
   });
 
   test("do not change the line of anything", () => {

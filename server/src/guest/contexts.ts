@@ -59,10 +59,23 @@ export function resumeContext(context: Context): void {
   enterContext(context);
 }
 
+/** Something that knows in which context to go on. */
+export abstract class Continuing {
+  readonly #isContinuing = true;
+
+  /** The context to go on in, where it is one of these. */
+  static contextOf(value: object): Context | undefined {
+    return #isContinuing in value ? (value as Continuing).context() : undefined;
+  }
+
+  abstract context(): Context;
+}
+
 /** Makes the context current if this job has none yet. @throws TypeError if it is none of the kernel's */
-export function restoreContext(context: Context): void {
+export function restoreContext(noted: Context | Continuing): void {
   if (enteredIn === currentJob()) return;
-  if (!Context.isContext(context)) throw new KernelTypeError("not a context");
+  const context = Context.isContext(noted) ? (noted as Context) : Continuing.contextOf(noted);
+  if (context === undefined) throw new KernelTypeError("not a context");
   resumeContext(context);
 }
 

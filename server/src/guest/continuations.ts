@@ -5,19 +5,26 @@
  * What is not followed: a thenable given to the `resolve` of a bare `new Promise`, which the engine asks by itself. It is asked
  * in nobody's context.
  */
-import { type Context, currentContext, restoreContext, resumeContext, rootContext } from "./contexts.js";
+import {
+  type Context,
+  type Continuing,
+  currentContext,
+  restoreContext,
+  resumeContext,
+  rootContext,
+} from "./contexts.js";
 import { isPromise } from "./host.js";
 import { apply, getPrototypeOf, replaceProperty as replace } from "./intrinsics.js";
 import { isProxy } from "./proxies.js";
 
-type Callback = (...args: unknown[]) => unknown;
+export type Callback = (...args: unknown[]) => unknown;
 type Statics = "resolve" | "withResolvers" | "try";
 
 const PromisePrototype = Promise.prototype;
-const nativeThen = Promise.prototype.then as Callback;
+export const nativeThen = Promise.prototype.then as Callback;
 const nativeFinally = Promise.prototype.finally as Callback;
 const statics = Promise as unknown as Record<Statics, Callback>;
-const nativeResolve = statics.resolve;
+export const nativeResolve = statics.resolve;
 const nativeWithResolvers = statics.withResolvers;
 const nativeTry = statics.try;
 
@@ -50,12 +57,12 @@ function followed(value: unknown): unknown {
 }
 
 /** What to give to `await`, which asks no promise of its own. */
-function awaited(value: unknown): unknown {
+export function awaited(value: unknown): unknown {
   if (!isObject(value)) return value;
   return !isProxy(value) && getPrototypeOf(value) === PromisePrototype ? value : followedThenable(value);
 }
 
-function isObject(value: unknown): value is object {
+export function isObject(value: unknown): value is object {
   return (typeof value === "object" && value !== null) || typeof value === "function";
 }
 
@@ -88,12 +95,25 @@ function followedThenable(value: object): unknown {
   };
 }
 
-/** What compiled sources call. */
+/** The value of a `yield`, while its context is noted. */
+let yielded: unknown;
+
+/** What compiled sources call; those for loops are in iterations.ts. */
 export const followers = {
   c: currentContext,
   r: awaited,
-  s(context: Context, value: unknown): unknown {
+  s(context: Context | Continuing, value: unknown): unknown {
     restoreContext(context);
+    return value;
+  },
+  y(context: Context | Continuing, value: unknown): Context {
+    restoreContext(context);
+    yielded = value;
+    return currentContext();
+  },
+  k(): unknown {
+    const value = yielded;
+    yielded = undefined;
     return value;
   },
 };

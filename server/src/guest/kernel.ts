@@ -40,8 +40,10 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  ownKeys,
   slice,
 } from "./intrinsics.js";
+import { iterations } from "./iterations.js";
 import { installLocals, localsOf } from "./locals.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
@@ -95,11 +97,18 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
-  defineProperty(scope, "c", { value: followers.c });
-  defineProperty(scope, "r", { value: followers.r });
-  defineProperty(scope, "s", { value: followers.s });
+  defineFields(scope, followers);
+  defineFields(scope, iterations);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
   return [enter, flush, declare];
+}
+
+function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
+  const names = ownKeys(fields);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    defineProperty(object, name, { value: fields[name] });
+  }
 }
 
 function enter(text: string): void {

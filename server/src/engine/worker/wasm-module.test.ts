@@ -14,10 +14,17 @@ describe("the derived engine modules", () => {
     }
   });
 
-  test("leave the package's bytes as they were and move no byte of the boot form", () => {
+  test("leave the package's bytes as they were", () => {
     const before = Buffer.from(bytes);
-    expect(deriveModule(bytes, "boot").length).toBe(bytes.length);
+    deriveModule(bytes, "boot");
     expect(before.equals(bytes)).toBe(true);
+  });
+
+  test("export what the package's module exports, and the table", () => {
+    const exportsOf = (module: Uint8Array) => WebAssembly.Module.exports(new WebAssembly.Module(module));
+    for (const form of ["boot", "resume"] as const) {
+      expect(exportsOf(deriveModule(bytes, form))).toEqual([...exportsOf(bytes), { name: "table", kind: "table" }]);
+    }
   });
 
   test("do not touch a memory when they resume over it", () => {
