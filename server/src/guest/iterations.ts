@@ -2,11 +2,12 @@
  * What `for await` and `yield*` iterate in compiled sources (compile/locals-transform.ts), instead of what their author wrote.
  *
  * The engine makes promises of what an ordinary iterator gives; a thenable among them is asked in the context of the loop. And
- * the engine, unlike the language, does not wait for the iterator to be closed when a loop is left early, and closes it too when the
+ * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
  * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
  */
 import { type Context, Continuing, currentContext, restoreContext } from "./contexts.js";
 import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "./continuations.js";
+import { currentJob } from "./host.js";
 import { apply, defineProperty } from "./intrinsics.js";
 
 const { iterator, asyncIterator } = Symbol;
@@ -18,22 +19,23 @@ type Methods = Partial<Record<PropertyKey, unknown>>;
 class Loop {
   /** True while its body runs: what leaves the loop then leaves it early. */
   isInBody = false;
-  #isClosing = false;
+  /** The job in which the engine closed the iterator. */
+  #closedIn: number | undefined;
   #closing: unknown;
 
-  /** True while it has to be waited until the iterator is closed. */
+  /** True when it has to be waited until the iterator is closed. Where the engine did wait, another job runs by now. */
   static isClosing(given: unknown): boolean {
-    return isObject(given) && #isClosing in given && given.#isClosing;
+    return isObject(given) && #closedIn in given && given.#closedIn === currentJob();
   }
 
   /** What has to be waited for; asked once. */
   static closing(loop: Loop): unknown {
-    loop.#isClosing = false;
+    loop.#closedIn = undefined;
     return loop.#closing;
   }
 
   close(promise: unknown): void {
-    this.#isClosing = true;
+    this.#closedIn = currentJob();
     this.#closing = promise;
   }
 }
