@@ -224,11 +224,11 @@ class LocalsRewrite {
     visit(block, kind);
     if (handler) {
       if (handler.param) visit(handler.param, kind);
-      if (suspends) this.#insert(handler.body.start + 1, restore());
+      if (suspends) this.#insert(handler.body.start + 1, restore(kind));
       visit(handler.body, kind);
     }
     if (finalizer) {
-      if (suspends) this.#insert(finalizer.start + 1, restore());
+      if (suspends) this.#insert(finalizer.start + 1, restore(kind));
       visit(finalizer, kind);
     }
     if (suspends) this.#insert(node.end, "}");
@@ -255,7 +255,7 @@ class LocalsRewrite {
     this.#insert(body.start, isName ? `{const ${RESTORED}=${SCOPE_NAME}.b(${CONTEXT},${LOOP});` : `{${bound}`);
     visit(body, kind);
     this.#insert(body.end, "}");
-    this.#insert(node.end, `}catch(${VALUE}){${closed("catch{}")}throw ${VALUE}}finally{${closed("")}}}`);
+    this.#insert(node.end, `}catch(${VALUE}){${closed("catch{}", kind)}throw ${VALUE}}finally{${closed("", kind)}}}`);
   }
 
   #forOf(node: acorn.ForOfStatement, kind: Kind, visit: WalkerCallback<Kind>): void {
@@ -265,7 +265,7 @@ class LocalsRewrite {
     visit(right, kind);
     if (suspends) this.#insert(body.start, `{${note(kind)}try{`);
     visit(body, kind);
-    if (suspends) this.#insert(body.end, `}finally{${restore()}}}`);
+    if (suspends) this.#insert(body.end, `}finally{${restore(kind)}}}`);
   }
 }
 
@@ -275,14 +275,16 @@ function note(kind: Kind): string {
 }
 
 /** A declaration, because it changes no completion value. */
-function restore(): string {
-  return `const ${RESTORED}=${SCOPE_NAME}.s(${CONTEXT});`;
+function restore(kind: Kind): string {
+  // What a generator goes on in after an error is the context of who threw it in.
+  const restored = kind === "asyncGenerator" ? `${CONTEXT}=${SCOPE_NAME}.y(${CONTEXT})` : `${SCOPE_NAME}.s(${CONTEXT})`;
+  return `const ${RESTORED}=${restored};`;
 }
 
 /** Restores the context, and waits until a loop's iterator is closed. @param failed what becomes of an error in that */
-function closed(failed: string): string {
-  const wait = `try{if(${SCOPE_NAME}.o(${LOOP}))await ${SCOPE_NAME}.w(${LOOP})}${failed}finally{${restore()}}`;
-  return `${restore()}{${note("async")}${wait}}`;
+function closed(failed: string, kind: Kind): string {
+  const wait = `try{if(${SCOPE_NAME}.o(${LOOP}))await ${SCOPE_NAME}.w(${LOOP})}${failed}finally{${restore("async")}}`;
+  return `${restore(kind)}{${note("async")}${wait}}`;
 }
 
 /**

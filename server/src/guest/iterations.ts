@@ -48,11 +48,10 @@ class Delegate extends Continuing {
     return this.#context;
   }
 
-  ask(method: Callback, of: object, args: unknown[]): unknown {
-    // Values that were asked for in advance are asked for in a job of the engine's.
+  /** Notes who asks. Values that were asked for in advance are asked for in a job of the engine's, which has no context. */
+  note(): void {
     restoreContext(this);
     this.#context = currentContext();
-    return apply(method, of, args);
   }
 }
 
@@ -139,14 +138,20 @@ function ordinaryInLoop(of: object, loop: Loop): object {
 
 function delegating(of: object, delegate: Delegate, change: (given: unknown) => unknown): object {
   const { next } = of as { next: Callback };
+  const ask = (method: Callback, args: unknown[]): unknown => {
+    delegate.note();
+    return change(apply(method, of, args));
+  };
   const asked = (name: "return" | "throw"): unknown => {
+    // A method that is missing will not be called.
+    delegate.note();
     const method = (of as Methods)[name];
     if (typeof method !== "function") return method;
-    return (...args: unknown[]) => change(delegate.ask(method as Callback, of, args));
+    return (...args: unknown[]) => ask(method as Callback, args);
   };
   return {
     __proto__: null,
-    next: (...args: unknown[]) => change(delegate.ask(next, of, args)),
+    next: (...args: unknown[]) => ask(next, args),
     get return() {
       return asked("return");
     },
