@@ -244,7 +244,8 @@ class AsyncProgram {
         ...(isEnded ? [() => `await ${name}.return(17).catch(() => 0); ${this.#log()};`] : []),
         ...(isEnded ? [() => `await ${name}.throw(18).catch(() => 0); ${this.#log()};`] : []),
         () => `await ${name}.next().catch(() => 0); ${this.#log()};`,
-        () => `void ${name}.next().catch(() => 0);`,
+        // Of a generator that has ended the engine forgets a `throw` that waits behind a `next`: docs/locals.md.
+        ...(isEnded ? [] : [() => `void ${name}.next().catch(() => 0);`]),
         () => `await bind(${this.#bound()}, () => ${name}.next()).catch(() => 0); ${this.#log()};`,
       ])();
     const generator = isEnded ? this.#generatorToEnd(depth + 1) : this.#generator(depth + 1);
