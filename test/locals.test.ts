@@ -131,7 +131,7 @@ describe("the locals of a request", () => {
   test("are seen by what it calls, through awaits and timers, and by nobody after it", async () => {
     await session.execute("async function who() { await sleep(1); return locals.user }");
     expect(await session.call("who", [], { locals: { user: "ann" } })).toBe("ann");
-    const error = await session.call("who").catch((thrown) => thrown);
+    const error: GuestError = await session.call("who").catch((thrown) => thrown);
     expect(error).toBeInstanceOf(GuestError);
     expect(error.guestName).toBe("ReferenceError");
     expect(error.message).toContain("user is not bound");

@@ -33,7 +33,7 @@ declare global {
 
     type ExportValue = (...values: never[]) => unknown;
     type Exports = Record<string, ExportValue | Table | undefined>;
-    type ModuleImports = Record<string, Memory | ((...values: never[]) => unknown)>;
+    type ModuleImports = Record<string, Memory | number | ((...values: never[]) => unknown)>;
   }
 }
 

@@ -70,6 +70,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
   clearFreeHeap(modules, instance, sbrkWord);
+  const jobFunctions = findJobFunctions(modules, instance, { runtime, context, gcThresholdWord });
   const evalPointer = findEvalPointer(modules);
   const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
   instance.words[(context + evalPointer) >> 2] = instance.onEvalIndex;
@@ -84,6 +85,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     sbrkWord,
     gcThresholdWord,
     evalFunction,
+    jobFunctions,
   };
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
@@ -125,6 +127,45 @@ function findEvalPointer(modules: EngineModules): number {
   });
   if (found.length !== 1) throw new EngineAbort("calibration failed: the function that evaluates was not found");
   return (found[0] ?? 0) * 4;
+}
+
+/** Each makes a job of another kind: a reaction of a promise, a thenable that is asked, a finalizer, an import. */
+const JOB_MAKERS = [
+  "Promise.resolve().then(() => 0), 0",
+  "new Promise((resolve) => resolve({ then() {} })), 0",
+  "globalThis.registry = new FinalizationRegistry(() => 0), registry.register({}, 0), 0",
+  'import("nothing").catch(() => 0), 0',
+];
+
+/**
+ * The functions of jobs, found by making some in copies of the memory. `rt->job_list` is a list head, which points to itself while
+ * it is empty; an entry has its links, its context, and then the index of its function.
+ */
+function findJobFunctions(
+  modules: EngineModules,
+  instance: Instance,
+  { runtime, context, gcThresholdWord }: Pick<Layout, "runtime" | "context" | "gcThresholdWord">,
+): number[] {
+  const found = JOB_MAKERS.map((source) => {
+    const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+    const head = runtime >> 2;
+    const wasEmpty = [...probe.words.subarray(head, head + RUNTIME_STRUCT_WORDS).keys()].filter(
+      (i) => probe.words[head + i] === runtime + i * 4 && probe.words[head + i + 1] === runtime + i * 4,
+    );
+    evaluate(probe, context, source, KERNEL_FILENAME);
+    // A finalizer waits for the garbage collector.
+    probe.words[gcThresholdWord >> 2] = 0;
+    evaluate(probe, context, "({})", KERNEL_FILENAME);
+    const functions = wasEmpty.flatMap((i) => {
+      const entry = probe.words[head + i + 1] ?? 0;
+      const isJob = entry !== runtime + i * 4 && probe.words[(entry + 8) >> 2] === context;
+      const index = probe.words[(entry + 12) >> 2] ?? 0;
+      return isJob && index > 0 && index < probe.functionCount ? [index] : [];
+    });
+    if (functions.length !== 1) throw new EngineAbort(`calibration failed: no job was found of ${source}`);
+    return functions[0] ?? 0;
+  });
+  return [...new Set(found)];
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */

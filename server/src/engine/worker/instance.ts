@@ -7,6 +7,8 @@
  */
 import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
 import { evalCallback } from "./guest-eval.js";
+import { countJobs } from "./job-numbers.js";
+import type { BaseImage } from "./layout.js";
 import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
@@ -129,6 +131,17 @@ export class Instance {
     host: InstanceHost,
   ): Instance {
     return new Instance(modules.resume, modules.exportNames, memory, host);
+  }
+
+  /** As `resume`, over a session made from the base image: jobs are counted. */
+  static resumeSession(
+    { baseImage, ...modules }: Pick<EngineModules, "resume" | "exportNames"> & { readonly baseImage: BaseImage },
+    memory: WebAssembly.Memory,
+    host: InstanceHost,
+  ): Instance {
+    const instance = Instance.resume(modules, memory, host);
+    countJobs(instance.#table, memory, baseImage.layout);
+    return instance;
   }
 
   /** A function of the engine's, by its place in the table. */

@@ -36,6 +36,8 @@ export interface Layout {
   readonly gcThresholdWord: number;
   /** Where the engine's own function for evaluating source text stands in its table; sessions have one of ours instead. */
   readonly evalFunction: number;
+  /** Where the functions by which the engine runs jobs stand in its table. */
+  readonly jobFunctions: readonly number[];
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */

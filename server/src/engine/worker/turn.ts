@@ -30,8 +30,7 @@ const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
 
-/** Jobs that run before it is looked whether the turn should end. */
-const JOBS_UNWATCHED = 512;
+const JOBS_AT_ONCE = 512;
 
 /** Ends a turn that must be undone; never seen by guest code, which runs on another stack. */
 class TurnStopped extends Error {
@@ -234,7 +233,7 @@ export class TurnRunner implements InstanceHost {
     const cached = this.#instances.get(request.memoryKey);
     if (cached !== undefined) return cached;
     if (request.memory === undefined) throw new Error(`engine: no memory came with key ${request.memoryKey}`);
-    const instance = Instance.resume(this.#engine, request.memory, this);
+    const instance = Instance.resumeSession(this.#engine, request.memory, this);
     this.#instances.set(request.memoryKey, instance);
     return instance;
   }
@@ -243,7 +242,8 @@ export class TurnRunner implements InstanceHost {
     const engine = instance.exports;
     const { context, enter, flush, cells, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
-    this.#beginJob(instance);
+    const job = (cells >> 2) + Cell.JOB;
+    instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
@@ -273,20 +273,12 @@ export class TurnRunner implements InstanceHost {
   #drainJobs(instance: Instance): void {
     const engine = instance.exports;
     const { runtime, argv } = this.#engine.baseImage.layout;
-    for (let count = 1; engine.QTS_IsJobPending(runtime) !== 0; count++) {
-      this.#beginJob(instance);
-      // One that throws is no matter: the promise machinery has already taken note of its error.
-      this.#free(instance, engine.QTS_ExecutePendingJob(runtime, 1, argv));
-      if (count % JOBS_UNWATCHED === 0 && this.shouldInterrupt()) break;
+    while (engine.QTS_IsJobPending(runtime) !== 0) {
+      // A job that throws ends this round; the promise machinery has already taken note of its error.
+      this.#free(instance, engine.QTS_ExecutePendingJob(runtime, JOBS_AT_ONCE, argv));
+      if (this.shouldInterrupt()) break;
     }
     this.#throwIfStopped(instance);
-  }
-
-  /** What runs now runs for nobody, until the kernel says for whom. */
-  #beginJob({ words }: Instance): void {
-    const cells = this.#engine.baseImage.layout.cells >> 2;
-    words[cells + Cell.JOB] = ((words[cells + Cell.JOB] ?? 0) + 1) | 0;
-    words[cells + Cell.CURRENT_EXECUTION] = 0;
   }
 
   /** An exception out of the kernel itself means that it was cut off: stopped, out of memory, or broken. */
@@ -321,7 +313,7 @@ export class TurnRunner implements InstanceHost {
     const culprit = runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
-    this.#instance = Instance.resume(this.#engine, memory, this);
+    this.#instance = Instance.resumeSession(this.#engine, memory, this);
     this.#instances.set(memoryKey, this.#instance);
     return {
       kind: "undone",
