@@ -6,7 +6,7 @@
  * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
-import { currentJob, interruptJob, setCurrentExecution } from "./host.js";
+import { CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
 import { KernelTypeError } from "./intrinsics.js";
 
 /** One value of a context, in a list; a key is in it once. */
@@ -16,38 +16,38 @@ export interface Binding {
   readonly next: Binding | undefined;
 }
 
-/** Immutable. Only the kernel makes them. */
-export class Context {
-  /** What nothing but a context has. */
-  readonly #isContext = true;
+/** What a context of the kernel's has, and nothing that guest code could make. */
+const MARK = {};
 
-  constructor(
-    /** The execution that this runs for; undefined for the root. */
-    readonly execution: Execution | undefined,
-    readonly bindings: Binding | undefined,
-  ) {}
+/** Immutable. */
+export interface Context {
+  /** The execution that this runs for; undefined for the root. */
+  readonly execution: Execution | undefined;
+  readonly bindings: Binding | undefined;
+  readonly mark: object;
+}
 
-  static isContext(value: object): boolean {
-    return #isContext in value;
-  }
+export function makeContext(execution: Execution | undefined, bindings: Binding | undefined): Context {
+  return { execution, bindings, mark: MARK };
 }
 
 /** What code runs in that no execution owns. */
-export const rootContext = new Context(undefined, undefined);
+export const rootContext = makeContext(undefined, undefined);
 
 let current = rootContext;
 /** The job that entered it. */
 let enteredIn = -1;
 
 export function currentContext(): Context {
-  return enteredIn === currentJob() ? current : rootContext;
+  return enteredIn === cells[JOB] ? current : rootContext;
 }
 
 /** What runs from now on, in this job, runs in this context. The host can tell, even of a worker that it had to kill. */
 export function enterContext(context: Context): void {
   current = context;
-  enteredIn = currentJob();
-  setCurrentExecution(numberOf(context));
+  enteredIn = cells[JOB] as number;
+  const { execution } = context;
+  cells[CURRENT_EXECUTION] = execution !== undefined && execution.isOpen ? execution.number : 0;
 }
 
 /**
@@ -55,34 +55,31 @@ export function enterContext(context: Context): void {
  * unwinds this job, and no `catch` and no `finally` of the guest sees it.
  */
 export function resumeContext(context: Context): void {
-  if (context.execution?.isDead === true) interruptJob();
-  enterContext(context);
+  const { execution } = context;
+  if (execution !== undefined && execution.isDead) interruptJob();
+  current = context;
+  enteredIn = cells[JOB] as number;
+  cells[CURRENT_EXECUTION] = execution !== undefined && execution.isOpen ? execution.number : 0;
 }
 
-/** Something that knows in which context to go on. */
-export abstract class Continuing {
-  readonly #isContinuing = true;
-
-  /** The context to go on in, where it is one of these. */
-  static contextOf(value: object): Context | undefined {
-    return #isContinuing in value ? (value as Continuing).context() : undefined;
-  }
-
-  abstract context(): Context;
+/** Something that knows in which context to go on; who it belongs to changes. */
+export class Continuing {
+  context = currentContext();
+  readonly mark = MARK;
 }
 
-/** Makes the context current if this job has none yet. @throws TypeError if it is none of the kernel's */
-export function restoreContext(noted: Context | Continuing): void {
-  if (enteredIn === currentJob()) return;
-  const context = Context.isContext(noted) ? (noted as Context) : Continuing.contextOf(noted);
-  if (context === undefined) throw new KernelTypeError("not a context");
-  resumeContext(context);
+/** Makes the context current if this job has none yet, and gives the value. @throws TypeError if it is none of the kernel's */
+export function restoreContext<T>(noted: Context | Continuing, value: T): T {
+  if (enteredIn === cells[JOB]) return value;
+  if (noted.mark !== MARK) throw new KernelTypeError("not a context");
+  resumeContext("context" in noted ? noted.context : noted);
+  return value;
 }
 
 /** Runs a function with other bindings, for the execution that runs anyway. */
 export function runWith<T>(bindings: Binding | undefined, run: () => T): T {
   const before = currentContext();
-  enterContext(new Context(before.execution, bindings));
+  enterContext(makeContext(before.execution, bindings));
   try {
     return run();
   } finally {
@@ -109,9 +106,6 @@ export function findBinding(bindings: Binding | undefined, key: object): Binding
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
-  return numberOf(currentContext());
-}
-
-function numberOf({ execution }: Context): number {
-  return execution?.isOpen === true ? execution.number : 0;
+  const { execution } = currentContext();
+  return execution !== undefined && execution.isOpen ? execution.number : 0;
 }

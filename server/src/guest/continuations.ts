@@ -14,8 +14,7 @@ import {
   rootContext,
 } from "./contexts.js";
 import { isPromise } from "./host.js";
-import { apply, getPrototypeOf, replaceProperty as replace } from "./intrinsics.js";
-import { isProxy } from "./proxies.js";
+import { apply, getPrototypeOf, uncurried, replaceProperty as replace } from "./intrinsics.js";
 
 export type Callback = (...args: unknown[]) => unknown;
 type Statics = "resolve" | "withResolvers" | "try";
@@ -28,22 +27,27 @@ export const nativeResolve = statics.resolve;
 const nativeWithResolvers = statics.withResolvers;
 const nativeTry = statics.try;
 
+const callThen = uncurried<(promise: unknown, onFulfilled: unknown, onRejected: unknown) => unknown>(nativeThen);
+
 const { then } = {
   // biome-ignore lint/suspicious/noThenProperty: it replaces that of promises
   then(this: unknown, onFulfilled?: unknown, onRejected?: unknown): unknown {
     const context = currentContext();
     // A job that enters nothing is in the root's context anyway; so are those of the engine's that adopt a promise.
-    if (context === rootContext) return apply(nativeThen, this, [onFulfilled, onRejected]);
-    return apply(nativeThen, this, [following(context, onFulfilled), following(context, onRejected)]);
+    if (context === rootContext) return callThen(this, onFulfilled, onRejected);
+    return callThen(
+      this,
+      typeof onFulfilled === "function" ? following(context, onFulfilled as Callback) : onFulfilled,
+      typeof onRejected === "function" ? following(context, onRejected as Callback) : onRejected,
+    );
   },
 };
 
-function following(context: Context, callback: unknown): unknown {
-  if (typeof callback !== "function") return callback;
-  const call = callback as Callback;
+function following(context: Context, callback: Callback): Callback {
   return (value: unknown) => {
     resumeContext(context);
-    return followed(call(value));
+    const result = callback(value);
+    return isObject(result) ? followed(result) : result;
   };
 }
 
@@ -52,23 +56,27 @@ function following(context: Context, callback: unknown): unknown {
  * own; what comes in its place asks it in the context of now.
  */
 function followed(value: unknown): unknown {
-  if (!isObject(value)) return value;
-  return isPlainPromise(value) ? value : followedThenable(value);
+  if (!isObject(value) || (isPromiseLike(value) && (value as { then?: unknown }).then === then)) return value;
+  return followedThenable(value);
 }
 
 /** What to give to `await`, which asks no promise of its own. */
 export function awaited(value: unknown): unknown {
-  if (!isObject(value)) return value;
-  return !isProxy(value) && getPrototypeOf(value) === PromisePrototype ? value : followedThenable(value);
+  return !isObject(value) || isPromiseLike(value) ? value : followedThenable(value);
 }
 
 export function isObject(value: unknown): value is object {
-  return (typeof value === "object" && value !== null) || typeof value === "function";
+  return typeof value === "object" ? value !== null : typeof value === "function";
 }
 
-function isPlainPromise(value: object): boolean {
-  if (isProxy(value) || getPrototypeOf(value) !== PromisePrototype) return false;
-  return (value as { then?: unknown }).then === then;
+/** True for all that is made by the guest's own `Promise`, and not by a class derived from it. */
+function isPromiseLike(value: object): boolean {
+  try {
+    return getPrototypeOf(value) === PromisePrototype;
+  } catch {
+    // A proxy of the guest's, which will say more when it is asked for its `then`.
+    return false;
+  }
 }
 
 function followedThenable(value: object): unknown {
@@ -102,13 +110,9 @@ let yielded: unknown;
 export const followers = {
   c: currentContext,
   r: awaited,
-  s(context: Context | Continuing, value: unknown): unknown {
-    restoreContext(context);
-    return value;
-  },
+  s: restoreContext,
   y(context: Context | Continuing, value: unknown): Context {
-    restoreContext(context);
-    yielded = value;
+    yielded = restoreContext(context, value);
     return currentContext();
   },
   k(): unknown {

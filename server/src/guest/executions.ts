@@ -1,5 +1,5 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Binding, Context, enterContext, rootContext } from "./contexts.js";
+import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
 import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
 import { describeThrown } from "./errors.js";
 import { asGenerator } from "./generators.js";
@@ -36,26 +36,32 @@ const nativeStringify = JSON.stringify as (value: unknown) => string | undefined
 /** Executions that have no outcome yet, by number. */
 const open = new SafeMap<number, Execution>();
 
-export interface ExecutionOptions {
-  readonly number: number;
-  readonly encoding: number;
-  readonly group: string | undefined;
-  readonly valueBytes: number;
-  readonly handles: number;
-  /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
-  readonly credit: number;
-  /** What its locals are; undefined for none. */
-  readonly locals: Binding | undefined;
-}
+/** What its caller wants of an execution. */
+export type ExecutionOptions = Pick<Execution, "number" | "encoding" | "group" | "valueBytes" | "handles">;
 
-/** A new execution, which runs from now on. */
-export function beginExecution({ credit, locals, ...options }: ExecutionOptions): Execution {
-  const begun = { ...options, isOpen: true, isDead: false, streams: credit >= 0, context: rootContext };
-  begun.context = new Context(begun, locals);
-  const execution: Execution = begun;
+/**
+ * A new execution, which runs from now on.
+ *
+ * @param credit values that may leave before the caller says that it takes more; negative when it takes none at all
+ * @param locals what its locals are; undefined for none
+ */
+export function beginExecution(options: ExecutionOptions, credit: number, locals: Binding | undefined): Execution {
+  const execution = {
+    number: options.number,
+    encoding: options.encoding,
+    group: options.group,
+    valueBytes: options.valueBytes,
+    handles: options.handles,
+    isOpen: true,
+    isDead: false,
+    streams: credit >= 0,
+    context: rootContext,
+  };
+  const context = makeContext(execution, locals);
+  execution.context = context;
   open.set(execution.number, execution);
   if (credit >= 0) openOutlet(execution, credit);
-  enterContext(execution.context);
+  enterContext(context);
   return execution;
 }
 

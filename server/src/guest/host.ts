@@ -13,7 +13,8 @@ const INTERRUPT = 16;
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 
 /** Mirrored in engine/worker/layout.ts. */
-const CURRENT_EXECUTION = 0;
+/** Number of the execution that runs; the host reads it even after it had to kill this worker. */
+export const CURRENT_EXECUTION = 0;
 const SEED_GENERATION = 1;
 const SEED = 2;
 const HANDLE_COUNT = 10;
@@ -23,14 +24,15 @@ const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
 const INPUT = 16;
 const EFFECTS = 80;
-const JOB = 153;
+/** Changes with each job of the engine's queue, and with each turn. */
+export const JOB = 153;
 const CELLS_FOR_NUMBERS = 64;
 const KEY = 144;
 
 type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
 
 let dispatch: Dispatch;
-let cells: Int32Array;
+export let cells: Int32Array;
 
 export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   dispatch = dispatcher;
@@ -70,21 +72,11 @@ export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
 }
 
-/** Changes with each job of the engine's queue, and with each turn. */
-export function currentJob(): number {
-  return cells[JOB] as number;
-}
-
 /** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
 export function interruptJob(): never {
   dispatch(INTERRUPT, undefined);
   // The engine looks whether it is to stop every so many branches.
   for (;;);
-}
-
-/** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */
-export function setCurrentExecution(execution: number): void {
-  cells[CURRENT_EXECUTION] = execution;
 }
 
 /** Changes whenever the host has put new entropy into the cells. */

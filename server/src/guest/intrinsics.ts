@@ -22,7 +22,7 @@ export const dateNow = Date.now;
 const bind = Function.prototype.bind;
 const callFunction = Function.prototype.call;
 /** Turns a method into a function that takes `this` first. */
-function uncurried<F>(method: AnyFunction): F {
+export function uncurried<F>(method: AnyFunction): F {
   return apply(bind, callFunction, [method]) as F;
 }
 

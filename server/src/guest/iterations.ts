@@ -7,7 +7,7 @@
  */
 import { type Context, Continuing, currentContext, restoreContext } from "./contexts.js";
 import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "./continuations.js";
-import { currentJob } from "./host.js";
+import { cells, JOB } from "./host.js";
 import { apply, defineProperty } from "./intrinsics.js";
 
 const { iterator, asyncIterator } = Symbol;
@@ -25,7 +25,7 @@ class Loop {
 
   /** True when it has to be waited until the iterator is closed. Where the engine did wait, another job runs by now. */
   static isClosing(given: unknown): boolean {
-    return isObject(given) && #closedIn in given && given.#closedIn === currentJob();
+    return isObject(given) && #closedIn in given && given.#closedIn === cells[JOB];
   }
 
   /** What has to be waited for; asked once. */
@@ -35,23 +35,17 @@ class Loop {
   }
 
   close(promise: unknown): void {
-    this.#closedIn = currentJob();
+    this.#closedIn = cells[JOB];
     this.#closing = promise;
   }
 }
 
 /** What a `yield*` iterates. Who asks it for its next value may run in another context than who asked before. */
 class Delegate extends Continuing {
-  #context = currentContext();
-
-  override context(): Context {
-    return this.#context;
-  }
-
   /** Notes who asks. Values that were asked for in advance are asked for in a job of the engine's, which has no context. */
   note(): void {
-    restoreContext(this);
-    this.#context = currentContext();
+    restoreContext(this, undefined);
+    this.context = currentContext();
   }
 }
 
@@ -183,9 +177,8 @@ function closingStep(given: unknown, loop: Loop): unknown {
 
 /** The body of a loop begins, in the loop's context. */
 function beginBody(context: Context, loop: Loop, value: unknown): unknown {
-  restoreContext(context);
   loop.isInBody = true;
-  return value;
+  return restoreContext(context, value);
 }
 
 /** What compiled sources call. */

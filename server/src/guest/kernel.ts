@@ -185,8 +185,8 @@ function begin(number: number): Execution {
   const handles = readNumber();
   const credit = readNumber();
   const locals = readNames("locals");
-  const execution = { number, encoding, group, valueBytes, handles, credit };
-  return beginExecution({ ...execution, locals: locals === undefined ? undefined : localsOf(locals) });
+  const options = { number, encoding, group, valueBytes, handles };
+  return beginExecution(options, credit, locals === undefined ? undefined : localsOf(locals));
 }
 
 /** Names and their values, as properties of an object without prototype; undefined where there are none. */
