@@ -7,13 +7,15 @@
  * what belongs to another library is loaded with it; everything else is bundled into it. For the kernel the import
  * `#shared` has the values that all libraries together import of it, in an array: it costs a session nothing until the first
  * library is loaded.
- *
- * The kernel is what every session's base image is made from, so its names are shortened; of a library guest code sees them.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parse } from "acorn";
+import { simple } from "acorn-walk";
 import { build } from "esbuild";
+import MagicString from "magic-string";
+import { minify } from "terser";
 
 const source = fileURLToPath(new URL("./src/guest", import.meta.url));
 const folder = resolve(source, "library");
@@ -32,13 +34,14 @@ async function bundle(entry, options) {
     target: "es2023",
     minifySyntax: true,
     minifyWhitespace: true,
+    minifyIdentifiers: true,
     platform: "neutral",
     mainFields: ["module", "main"],
     ...options,
   });
-  const text = outputFiles[0].text.trimEnd();
+  const text = concatenating(outputFiles[0].text.trimEnd());
   // No helper of the bundler's own stands between a library and who loads it: such helpers use what guest code may have broken.
-  const [, body, exported] = /^([^]*)export\{([^}]*)\};?$/.exec(text) ?? [];
+  const [, body, exported] = /^([\s\S]*)export\{([^}]*)\};?$/.exec(text) ?? [];
   if (body === undefined) throw new Error(`${entry} exports nothing`);
   const names = exported.split(",").map((part) => {
     const [local, name = local] = part.split(" as ");
@@ -46,6 +49,26 @@ async function bundle(entry, options) {
   });
   const inputs = Object.keys(metafile.inputs).map((path) => resolve(source, path));
   return { body, exports: Object.fromEntries(names), inputs };
+}
+
+/**
+ * Template literals as sums. The engine compiles them to calls of `concat` on the string, a method that guest code can
+ * replace, and through which it would read and write what the kernel says.
+ */
+function concatenating(code) {
+  const edited = new MagicString(code);
+  simple(parse(code, { ecmaVersion: "latest", sourceType: "module" }), {
+    TemplateLiteral({ start, end, expressions, quasis }) {
+      const texts = quasis.map(({ value }) => JSON.stringify(value.cooked));
+      let from = start;
+      for (const [i, expression] of expressions.entries()) {
+        edited.overwrite(from, expression.start, `${i === 0 ? "(" : ")+"}${texts[i]}+(`);
+        from = expression.end;
+      }
+      edited.overwrite(from, end, expressions.length === 0 ? texts[0] : `)+${texts.at(-1)})`);
+    },
+  });
+  return edited.toString();
 }
 
 /** Resolves `#shared` to a module with these contents. */
@@ -147,5 +170,52 @@ const imports = [...places.keys()].map((key, i) => {
 });
 const values = [...places.keys()].map((_, i) => `v${i}`);
 const shared = `${imports.join("\n")}\nexport const shared = () => [${values.join(",")}];`;
-const kernel = await bundle(kernelEntry, { minifyIdentifiers: true, plugins: [sharedModule(shared)] });
-writeFileSync(new URL("kernel.js", target), `(()=>{"use strict";${kernel.body};return ${kernel.exports.install}})()`);
+const kernel = await bundle(kernelEntry, { plugins: [sharedModule(shared)] });
+writeFileSync(
+  new URL("kernel.js", target),
+  await withSmallFunctions(`${kernel.body};return ${kernel.exports.install}`),
+);
+
+/**
+ * A function costs a session some 400 bytes, however short it is: itself, its code, its name, and what it closes over. So what
+ * is called once is put where it is called, and the others lose their names, and with them what constructors need.
+ *
+ * @param body of the function that the script calls and gives
+ */
+async function withSmallFunctions(body) {
+  const { code } = await minify(`give((()=>{"use strict";${body}})())`, {
+    ecma: 2020,
+    toplevel: true,
+    compress: { passes: 4, pure_getters: true, unsafe_methods: true, hoist_props: true },
+  });
+  return withoutNames(code.replace(/^give\(/, "(").replace(/;$/, ""));
+}
+
+/** Top-level function declarations become variables; inside a sequence, a function is not given the variable's name. */
+function withoutNames(script) {
+  const [statement] = parse(script, { ecmaVersion: "latest" }).body;
+  const [directive, ...statements] = statement.expression.callee.body.body;
+  const functions = [];
+  let rest = "";
+  let from = directive.end;
+  for (const node of statements) {
+    if (node.type !== "FunctionDeclaration" || node.generator) continue;
+    rest += script.slice(from, node.start);
+    from = node.end;
+    const async = node.async ? "async " : "";
+    const head = script.slice(script.indexOf("(", node.id.end), node.body.start);
+    const body = script.slice(node.body.start, node.end);
+    const value = isBoundToCaller(node.body) ? `${async}function${head}${body}` : `${async}${head}=>${body}`;
+    functions.push(`${node.id.name}=(0,${value})`);
+  }
+  return `${script.slice(0, directive.end)}var ${functions.join(",")};${rest}${script.slice(from)}`;
+}
+
+/** True where an arrow function would mean something else. */
+function isBoundToCaller(node) {
+  if (Array.isArray(node)) return node.some(isBoundToCaller);
+  if (typeof node !== "object" || node === null) return false;
+  if (node.type === "ThisExpression" || node.type === "MetaProperty") return true;
+  if (node.type === "Identifier" && node.name === "arguments") return true;
+  return Object.values(node).some(isBoundToCaller);
+}

@@ -128,4 +128,16 @@ describe("docs/guest.md", () => {
     );
     expect(listed.sort()).toEqual((names as string[]).sort());
   });
+
+  test("tells which names of the web platform there are", async () => {
+    await using client = await Livescope.connect(server.address);
+    for (const [names = "", here] of rows(section("docs/guest.md", "The web platform"))) {
+      for (const [, path = ""] of names.matchAll(/`([^`]+)`/g)) {
+        const [first = "", rest] = path.split(".");
+        const code = rest === undefined ? `typeof ${first}` : `typeof ${first}.${rest}`;
+        const exists = (await client.execute(code)) !== "undefined";
+        expect([path, exists ? "yes" : "no"]).toEqual([path, here]);
+      }
+    }
+  });
 });

@@ -1,5 +1,5 @@
 import type { ServiceError } from "@grpc/grpc-js";
-import { Encoding, type Event, ExecuteRequest, type Execution } from "@livescope/proto";
+import { Encoding, type Event, ExecuteRequest, type Execution, RunRequest } from "@livescope/proto";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients } from "./support/unary-client.js";
@@ -23,7 +23,9 @@ async function run(request: {
   const value = ExecuteRequest.fromPartial({ code, encoding, ...(sessionId === undefined ? {} : { sessionId }) });
   const events: Event["event"][] = [];
   const ids = new Set<string>();
-  for await (const { event } of clients.sandbox.run({ command: { command: { $case: "execute", value } } })) {
+  for await (const { event } of clients.sandbox.run(
+    RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }),
+  )) {
     events.push(event?.event);
     ids.add(event?.executionId ?? "");
     await onEvent?.(event?.event);
@@ -95,6 +97,24 @@ describe("Run", () => {
     expect((await run({ code })).map(told)).toEqual(["emitted 1", 'emitted "two"', "emitted 3", 'finished "end"']);
   });
 
+  test("emits values of every kind, also those that had to wait for the client", async () => {
+    const events = await run({
+      code: `(function* () {
+        for (let i = 0; i < 40; i++) yield new Uint8Array([i, 255]);
+        yield new Date(7); yield () => 1; yield undefined
+      })()`,
+    });
+    const kinds = events.map((event) => (event?.$case === "emitted" ? event.value.kind : undefined));
+    const bytes = kinds.slice(0, 40).map((kind) => (kind?.$case === "bytes" ? [...kind.value] : kind));
+    expect(bytes).toEqual(Array.from({ length: 40 }, (_, i) => [i, 255]));
+    expect(kinds.slice(40).map((kind) => (kind?.$case === "graph" ? kind.value : kind?.$case))).toEqual([
+      '[["Date","1970-01-01T00:00:00.007Z"]]',
+      "handle",
+      undefined,
+      undefined,
+    ]);
+  });
+
   test("ends with what a generator throws, after what it had yielded", async () => {
     const events = await run({ code: "(function* () { yield 1; throw new TypeError('no') })()" });
     expect(events.map(told)).toEqual(["emitted 1", "finished TypeError"]);
@@ -132,7 +152,7 @@ describe("Run", () => {
       sessionId: session,
       code: "globalThis.n = 0; for (;;) { n++; await emit(n) }",
     });
-    const stream = clients.sandbox.run({ command: { command: { $case: "execute", value } } });
+    const stream = clients.sandbox.run(RunRequest.fromPartial({ command: { command: { $case: "execute", value } } }));
     await new Promise((resolve) => stream.once("data", resolve));
     stream.on("error", () => undefined);
     stream.cancel();

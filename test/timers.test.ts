@@ -33,8 +33,14 @@ describe("a timer", () => {
       clearTimeout(gone);
       clearTimeout(gone); clearTimeout(undefined); clearTimeout({}); clearInterval(12345);
       let n = 0;
-      const ticking = setInterval(() => { log.push(++n); if (n === 3) clearInterval(ticking) }, 1);
-      await sleep(20);
+      await new Promise((resolve) => {
+        const ticking = setInterval(() => {
+          log.push(++n);
+          if (n < 3) return;
+          clearInterval(ticking);
+          setTimeout(resolve, 20);
+        }, 1);
+      });
       log.join()`);
     expect(answer).toBe("1,2,3");
   });

@@ -143,6 +143,7 @@ export interface GuestErrorDetails {
   readonly phase?: GuestErrorPhase | undefined;
   readonly thrown?: unknown;
   readonly cause?: GuestError | undefined;
+  readonly errors?: readonly GuestError[];
 }
 
 /**
@@ -165,6 +166,8 @@ export class GuestError extends ExecutionError {
   readonly thrown: unknown;
   /** The `cause` of the guest's error, if it has one. */
   declare readonly cause: GuestError | undefined;
+  /** The `errors` of the guest's AggregateError, the first of many; empty for all other errors. */
+  readonly errors: readonly GuestError[];
 
   constructor(message: string, execution: ExecutionDetails, details: GuestErrorDetails) {
     super(message, execution, details.cause === undefined ? undefined : { cause: details.cause });
@@ -173,6 +176,7 @@ export class GuestError extends ExecutionError {
     this.frames = details.frames;
     this.phase = details.phase;
     this.thrown = details.thrown;
+    this.errors = details.errors ?? [];
   }
 
   override get name(): string {

@@ -58,6 +58,7 @@ describe("an outcome", () => {
         frames: [{ functionName: "bad", filename: "main.js", line: 1, column: 20 }],
         phase: ExceptionPhase.EVALUATE,
         cause,
+        errors: [{ name: "Error", message: "first" }],
         thrown: { kind: { $case: "graph", value: "[]" } },
       }),
     });
@@ -74,6 +75,7 @@ describe("an outcome", () => {
     expect((error as GuestError).cause).toBeInstanceOf(GuestError);
     expect((error as GuestError).cause).toMatchObject({ guestName: "RangeError", message: "deep", phase: undefined });
     expect((error as GuestError).cause?.cause).toBeUndefined();
+    expect((error as GuestError).errors).toMatchObject([{ guestName: "Error", message: "first", errors: [] }]);
   });
 
   it("that is an exception without an Error has what was thrown", () => {

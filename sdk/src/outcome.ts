@@ -70,16 +70,15 @@ class OutcomeReader {
       phase: phase(exception.phase),
       thrown: this.#thrown(exception),
       cause: exception.cause && this.guestError(exception.cause),
+      errors: exception.errors.map((error) => this.guestError(error)),
     });
   }
 
   /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
   #thrown({ name, thrown }: Exception): unknown {
-    if (name !== "" || thrown?.kind?.$case === "graph") {
-      this.#drop(thrown);
-      return undefined;
-    }
-    return this.value(thrown);
+    if (name === "") return this.value(thrown);
+    this.#drop(thrown);
+    return undefined;
   }
 
   #handle(description: WireHandle): Preview {

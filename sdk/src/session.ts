@@ -20,10 +20,10 @@ import { encodeHandle } from "./values.js";
  *
  * Executions of one session may be asked for at once; they begin in the order they arrive, and overlap at their awaits.
  *
- * Values that go in are JSON data (null, booleans, finite numbers, strings, arrays, plain objects), `undefined`, Uint8Arrays
- * and handles, the last three not inside other values; all else is a TypeError. Values that come out are copies, or a
- * {@link Handle} where the value cannot be copied. A type argument such as `execute<number>` is the caller's promise: nothing
- * checks it.
+ * Values go in and come out as structured cloning would copy them: with undefined, NaN, BigInts, Dates, Maps, Sets, typed
+ * arrays, errors and cycles in them, objects of a class as plain objects. What cannot be copied (functions, symbols, promises)
+ * comes out as a {@link Handle}, also inside other values; handles may be sent, also inside other values. A function of
+ * the client cannot be sent: TypeError. A type argument such as `execute<number>` is the caller's promise: nothing checks it.
  */
 export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */

@@ -1,18 +1,24 @@
 import type { Handle as WireHandle, Value as WireValue } from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
+import { decodeGraph } from "./graph/decode.js";
+import { encodeGraph } from "./graph/encode.js";
 import { Handle, type Preview } from "./handle.js";
 
 /**
- * Gives a value the form in which it is sent: `undefined`, a Uint8Array and a {@link Handle} have arms of their own, all else
- * goes as JSON text. `path` is what errors call the value.
- * @throws {TypeError} if JSON would change the value or cannot carry it
- * @throws {LivescopeError} if it is a handle that was released
+ * Gives a value the form in which it is sent: `undefined`, a Uint8Array and a {@link Handle} have arms of their own, plain data
+ * goes as JSON text, all else as a graph. `path` is what errors call the value.
+ * @throws {TypeError} if something in it cannot be copied: a function, a symbol, a promise
+ * @throws {LivescopeError} if it is, or has in it, a handle that was released
  */
 export function encodeValue(value: unknown, path: string): WireValue {
   if (value === undefined) return {};
   if (value instanceof Handle) return { kind: { $case: "handle", value: encodeHandle(value, path) } };
   if (value instanceof Uint8Array) return { kind: { $case: "bytes", value: asBuffer(value) } };
-  return { kind: { $case: "json", value: new JsonWriter(path).write(value) } };
+  const json = plainJson(value);
+  if (json !== undefined) return { kind: { $case: "json", value: json } };
+  return {
+    kind: { $case: "graph", value: encodeGraph(value, path, (handle, at) => encodeHandle(handle, at).handleId) },
+  };
 }
 
 /** Encodes named values; see {@link encodeValue}. */
@@ -40,11 +46,10 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
       return new Uint8Array(kind.value);
     case "handle":
       return onHandle(kind.value);
+    case "graph":
+      return decodeGraph(kind.value, onHandle);
     default:
-      throw new LivescopeError(
-        `the value came as ${kind?.$case}, which this version of the SDK does not read: ` +
-          "give back JSON data or a Uint8Array, or keep the value in its session with session.handle()",
-      );
+      throw new LivescopeError(`the value came as ${kind?.$case}, which this version of the SDK does not read`);
   }
 }
 
@@ -59,81 +64,48 @@ function asBuffer(bytes: Uint8Array): Buffer {
 }
 
 /**
- * Writes JSON text that gives back an equal value, and refuses what has none. It is written here rather than by JSON.stringify
- * because that one leaves out, rounds or replaces what it has no text for, and writes -0 as 0.
+ * JSON text that gives back an equal value; undefined where there is none, so that it goes as a graph. It is looked through
+ * here because JSON.stringify leaves out, rounds or replaces what it has no text for, and writes twice what stands in two
+ * places.
  */
-class JsonWriter {
-  readonly #root: string;
-  // Where the writer is, for its errors: the containers it is in, and the key in each.
-  readonly #keys: (string | number)[] = [];
-  readonly #containers: object[] = [];
+function plainJson(value: unknown): string | undefined {
+  return isPlain(value, new Set(), 0) ? JSON.stringify(value) : undefined;
+}
 
-  constructor(root: string) {
-    this.#root = root;
-  }
+/** Beyond it JSON.stringify might meet the limit of the stack. */
+const JSON_DEPTH = 200;
 
-  write(value: unknown): string {
-    switch (typeof value) {
-      case "string":
-        return JSON.stringify(value);
-      case "boolean":
-        return String(value);
-      case "number":
-        if (!Number.isFinite(value)) this.#refuse(String(value));
-        return Object.is(value, -0) ? "-0" : String(value);
-      case "object":
-        if (value === null) return "null";
-        return Array.isArray(value) ? this.#array(value) : this.#object(value);
-      default:
-        return this.#refuse(value === undefined ? "undefined" : `a ${typeof value}`);
-    }
-  }
-
-  #array(array: readonly unknown[]): string {
-    if (array.constructor?.name !== "Array") this.#refuse(kindOf(array));
-    if (Object.keys(array).length !== array.length) this.#refuse("an array with holes or with properties of its own");
-    this.#enter(array);
-    let text = "";
-    for (let index = 0; index < array.length; index++) {
-      this.#keys.push(index);
-      text += index === 0 ? this.write(array[index]) : `,${this.write(array[index])}`;
-      this.#keys.pop();
-    }
-    this.#containers.pop();
-    return `[${text}]`;
-  }
-
-  #object(object: object): string {
-    if (!isPlain(object)) this.#refuse(kindOf(object));
-    this.#enter(object);
-    let text = "";
-    for (const key of Object.keys(object)) {
-      this.#keys.push(key);
-      const member = this.write((object as Record<string, unknown>)[key]);
-      text += text === "" ? `${JSON.stringify(key)}:${member}` : `,${JSON.stringify(key)}:${member}`;
-      this.#keys.pop();
-    }
-    this.#containers.pop();
-    return `{${text}}`;
-  }
-
-  #enter(object: object): void {
-    if (this.#containers.includes(object)) this.#refuse("an object that contains itself");
-    if (Object.getOwnPropertySymbols(object).length > 0) this.#refuse("an object with symbols as keys");
-    this.#containers.push(object);
-  }
-
-  #refuse(what: string): never {
-    const path = this.#keys.map((key) => (typeof key === "number" ? `[${key}]` : `.${key}`)).join("");
-    throw new TypeError(
-      `${this.#root}${path} is ${what}, which JSON cannot carry unchanged; this version of the SDK sends null, booleans, ` +
-        "finite numbers, strings, arrays and plain objects, and undefined, Uint8Array and handles as values of their own",
-    );
+function isPlain(value: unknown, met: Set<object>, depth: number): boolean {
+  switch (typeof value) {
+    case "string":
+    case "boolean":
+      return true;
+    case "number":
+      return Number.isFinite(value) && !Object.is(value, -0);
+    case "object":
+      return value === null || isPlainObject(value, met, depth);
+    default:
+      return false;
   }
 }
 
+function isPlainObject(object: object, met: Set<object>, depth: number): boolean {
+  if (depth === JSON_DEPTH || met.has(object)) return false;
+  met.add(object);
+  const isArray = Array.isArray(object);
+  if (isArray ? object.constructor?.name !== "Array" : !hasPlainPrototype(object)) return false;
+  const keys = Object.keys(object);
+  if (isArray && (keys.length !== object.length || (keys.length > 0 && keys.at(-1) !== String(keys.length - 1)))) {
+    return false;
+  }
+  return keys.every((key) => {
+    const property = Object.getOwnPropertyDescriptor(object, key);
+    return property !== undefined && "value" in property && isPlain(property.value, met, depth + 1);
+  });
+}
+
 /** Says whether an object's prototype is an Object.prototype; that of another realm, such as a test runner's, will do. */
-function isPlain(object: object): boolean {
+function hasPlainPrototype(object: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(object);
   return (
     prototype === Object.prototype ||
@@ -142,12 +114,4 @@ function isPlain(object: object): boolean {
       Object.getPrototypeOf(prototype) === null &&
       Object.hasOwn(prototype, "isPrototypeOf"))
   );
-}
-
-function kindOf(object: object): string {
-  if (object instanceof Handle) return "a handle inside another value (a handle can be a value of its own only)";
-  if (object instanceof Uint8Array) return "a Uint8Array inside another value (one can be a value of its own only)";
-  if (Object.getPrototypeOf(object) === null)
-    return "an object without prototype (spread it into a plain one: {...it})";
-  return `an object of class ${object.constructor?.name || "(anonymous)"}`;
 }

@@ -1,14 +1,15 @@
 /** Joins the parts: engine, sessions, and the gRPC services over them. */
 import { readFileSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
-import { SandboxServiceService, SessionServiceService, SnapshotServiceService } from "@livescope/proto";
+import { SnapshotServiceService } from "@livescope/proto";
 import { HealthImplementation } from "grpc-health-check";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
+import { OpenStreams } from "./rpc/open-streams.js";
 import { receiveDeadline } from "./rpc/receive-deadline.js";
 import { addReflection } from "./rpc/reflection.js";
-import { sandboxService } from "./rpc/sandbox-service.js";
-import { sessionService } from "./rpc/session-service.js";
+import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
+import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Sessions } from "./session/sessions.js";
 
@@ -63,8 +64,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     interceptors: [receiveDeadline(options.receiveTimeout ?? 30_000)],
   });
   const facts = { version: version(), engineDigest: engine.digest };
-  server.addService(SandboxServiceService, sandboxService(sessions, facts, logger));
-  server.addService(SessionServiceService, sessionService(sessions, logger));
+  const openStreams = new OpenStreams();
+  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, logger));
+  server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, logger));
   server.addService(SnapshotServiceService, snapshotService(logger));
   health.addToServer(server);
   addReflection(server);
@@ -79,6 +81,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const close = async (): Promise<void> => {
     for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
     await sessions.drain();
+    openStreams.endAll();
     // Answers of the last executions leave in the ticks after their outcomes.
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.forceShutdown();

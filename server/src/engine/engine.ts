@@ -7,10 +7,12 @@
  */
 import { encodeInput } from "./kernel-protocol.js";
 import {
+  addConsole,
   clearConsole,
   type Ending,
   endingOf,
   type Group,
+  goLive,
   neverBegan,
   type PendingTurn,
   sourcesOf,
@@ -46,6 +48,11 @@ const GRACE = 100;
 const WATCH_EVERY = 20;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
 const TAKE_BACK_AFTER = 5;
+/**
+ * How long a turn runs before its console entries are told as they come, in milliseconds. It then ends its slice, however it
+ * ends itself (turn.ts, HOLD_EFFECTS): no turn behind it can make it run again.
+ */
+const LIVE_AFTER = 10;
 
 export class Engine {
   readonly #options: EngineOptions;
@@ -199,6 +206,8 @@ export class Engine {
       budget,
       consoleBytes,
       console: [],
+      isLive: false,
+      told: 0,
       onConsole,
       done,
     };
@@ -303,7 +312,11 @@ export class Engine {
     for (const worker of [...this.#workers]) {
       const turn = worker.overdue(now, GRACE);
       if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
-      else this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      else {
+        const slow = worker.runningSince(now - LIVE_AFTER);
+        if (slow !== undefined) goLive(slow as PendingTurn);
+        this.#requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      }
     }
     this.#distribute();
     if (this.#idle.size === this.#workers.length) {
@@ -400,13 +413,12 @@ export class Engine {
 
   #onConsole(number: number, entry: ConsoleText): void {
     const turn = this.#turns.get(number);
-    turn?.console.push(entry);
-    turn?.onConsole?.(entry);
+    if (turn !== undefined) addConsole(turn, entry);
   }
 
   #settle(turn: PendingTurn, ending: Ending): void {
     this.#turns.delete(turn.turn);
-    turn.done({ ...ending, console: turn.console });
+    turn.done({ ...ending, console: turn.console, told: turn.told });
   }
 }
 

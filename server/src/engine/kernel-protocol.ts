@@ -4,10 +4,12 @@
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 
-/** How a value travels into a session. `json` must hold no NUL. */
+/** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handleId: string }
   | { readonly kind: "hostFunction"; readonly hostFunctionId: string; readonly name: string };
 
@@ -100,37 +102,34 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph";
+
+/** A value on its way out of a session. */
+export type EncodedValue =
+  | { readonly arm: "undefined" | "json" | "handle" | "graph"; readonly text: string }
+  | { readonly arm: "bytes"; readonly bytes: Uint8Array };
 
 /** What a turn brings out. `execution` is the number its input gave. */
 export type Effect =
-  | {
-      readonly kind: "value";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
+  | ({ readonly kind: "value"; readonly execution: number } & EncodedValue)
+  | ({ readonly kind: "emitted"; readonly execution: number } & EncodedValue)
   | { readonly kind: "exception"; readonly execution: number; readonly phase: ExceptionPhase; readonly text: string }
-  | {
-      readonly kind: "emitted";
-      readonly execution: number;
-      readonly arm: "undefined" | "json" | "handle";
-      readonly text: string;
-    }
   | { readonly kind: "refused"; readonly execution: number; readonly reason: Refusal; readonly what: string }
   | { readonly kind: "answer"; readonly count: number; readonly text: string }
-  /** A client's function is called; the text is JSON of a `HostCallText`. `execution` is 0 where none owns the call. */
-  | { readonly kind: "hostCall"; readonly execution: number; readonly text: string }
+  /** A client's function is called. `execution` is 0 where none owns the call. */
+  | { readonly kind: "hostCall"; readonly execution: number; readonly call: HostCallText }
   /** Guest code holds a function no more that was passed as a value. */
-  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string };
+  | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string }
+  /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
+  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string };
 
-/** What the kernel says of a host call. Values are `[arm, text]`. */
+/** What the kernel says of a host call. */
 export interface HostCallText {
   readonly call: string;
   readonly name: string;
   /** Of a function passed as a value. */
   readonly id?: string;
-  readonly args: readonly (readonly [arm: number, text: string])[];
+  readonly args: readonly EncodedValue[];
 }
 
 const INPUT_KIND = {
@@ -146,10 +145,10 @@ const INPUT_KIND = {
   expose: 10,
   hostResult: 11,
 } as const;
-const ARM = { undefined: 0, json: 1, handle: 2, hostFunction: 5 } as const;
-const ARMS = ["undefined", "json", "handle"] as const;
+const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
+const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject"] as const;
+const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph"] as const;
 
 /** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
@@ -232,6 +231,7 @@ function writeException(writer: InputWriter, { thrown, name, message, cause }: H
 
 class InputWriter {
   readonly #numbers: number[] = [];
+  readonly #bytes: Uint8Array[] = [];
   #text = "";
 
   number(value: number): void {
@@ -245,11 +245,19 @@ class InputWriter {
 
   value(value: InputValue): void {
     this.number(ARM[value.kind]);
-    if (value.kind === "json") this.optionalText(value.text);
-    else if (value.kind === "handle") this.optionalText(value.handleId);
-    else if (value.kind === "hostFunction") {
-      this.optionalText(value.hostFunctionId);
-      this.optionalText(value.name);
+    switch (value.kind) {
+      case "json":
+      case "graph":
+        return this.optionalText(value.text);
+      case "handle":
+        return this.optionalText(value.handleId);
+      case "hostFunction":
+        this.optionalText(value.hostFunctionId);
+        return this.optionalText(value.name);
+      case "bytes":
+        this.optionalText(String(this.#bytes.length));
+        // Posting a part of a buffer posts all of it.
+        this.#bytes.push(new Uint8Array(value.bytes));
     }
   }
 
@@ -262,31 +270,41 @@ class InputWriter {
   }
 
   finish(): EncodedInput {
-    return { numbers: this.#numbers, text: this.#text };
+    return { numbers: this.#numbers, text: this.#text, bytes: this.#bytes };
   }
 }
 
-/** The arm of a value by the kernel's number. */
-export function armOf(number: number): (typeof ARMS)[number] {
-  return ARMS[number] ?? "undefined";
+/**
+ * @param arm as the kernel numbers it
+ * @param text of the value; of bytes, their place
+ */
+export function encodedValue(arm: number, text: string, bytes: readonly Uint8Array[] = []): EncodedValue {
+  if (arm === ARM.bytes) return { arm: "bytes", bytes: bytes[Number(text)] ?? new Uint8Array() };
+  return { arm: ARMS[arm] ?? "undefined", text };
+}
+
+/** Values stand in the text as `[arm, text]`. */
+function hostCall(text: string, bytes: readonly Uint8Array[]): HostCallText {
+  const call = JSON.parse(text) as Omit<HostCallText, "args"> & { readonly args: readonly [number, string][] };
+  return { ...call, args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)) };
 }
 
 /** Effects in the order the kernel gave them. */
-export function decodeEffects({ numbers, text }: EncodedEffects): Effect[] {
+export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[] {
   const effects: Effect[] = [];
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
     const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
-    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length)));
+    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length), bytes));
     at += length;
   }
   return effects;
 }
 
-function effectOf(kind: number, subject: number, detail: number, text: string): Effect {
+function effectOf(kind: number, subject: number, detail: number, text: string, bytes: readonly Uint8Array[]): Effect {
   switch (kind) {
     case 1:
-      return { kind: "value", execution: subject, arm: armOf(detail), text };
+      return { kind: "value", execution: subject, ...encodedValue(detail, text, bytes) };
     case 2:
       return { kind: "exception", execution: subject, phase: PHASES[detail] ?? "evaluate", text };
     case 3:
@@ -294,11 +312,13 @@ function effectOf(kind: number, subject: number, detail: number, text: string): 
     case 4:
       return { kind: "answer", count: subject, text };
     case 5:
-      return { kind: "emitted", execution: subject, arm: armOf(detail), text };
+      return { kind: "emitted", execution: subject, ...encodedValue(detail, text, bytes) };
     case 6:
-      return { kind: "hostCall", execution: subject, text };
+      return { kind: "hostCall", execution: subject, call: hostCall(text, bytes) };
     case 7:
       return { kind: "hostFunctionReleased", hostFunctionId: text };
+    case 8:
+      return { kind: "warning", execution: subject, more: detail, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

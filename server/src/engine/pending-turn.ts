@@ -14,7 +14,7 @@ export interface TurnSpec {
   readonly budget: number;
   /** UTF-8 bytes of console entries that may leave for each execution. */
   readonly consoleBytes: number;
-  /** Called with each console entry at once, while the turn runs. Of a turn that is run again entries come again. */
+  /** Called with console entries while the turn runs, once it has run so long that it is never run again. */
   readonly onConsole?: ((entry: ConsoleText) => void) | undefined;
   /** Called once, with how it ended. */
   readonly done: (result: TurnResult) => void;
@@ -23,6 +23,8 @@ export interface TurnSpec {
 export type TurnResult = Ending & {
   /** Console entries, in order; also those of an undone turn. */
   readonly console: readonly ConsoleText[];
+  /** How many of them `onConsole` was called with. */
+  readonly told: number;
 };
 
 /** How a turn ended, without its console. */
@@ -61,6 +63,10 @@ export interface Turn {
 export interface PendingTurn extends PostedTurn {
   readonly memory: SessionMemory;
   console: ConsoleText[];
+  /** Its entries are told at once: it is never run again. */
+  isLive: boolean;
+  /** How many entries were told. */
+  told: number;
   readonly onConsole: TurnSpec["onConsole"];
   readonly done: (result: TurnResult) => void;
 }
@@ -103,4 +109,22 @@ export function neverBegan(): Ending {
 export function clearConsole(turn: PendingTurn | undefined): void {
   if (turn === undefined) return;
   turn.console = [];
+  turn.isLive = false;
+  turn.told = 0;
+}
+
+export function addConsole(turn: PendingTurn, entry: ConsoleText): void {
+  turn.console.push(entry);
+  if (turn.isLive) tellConsole(turn);
+}
+
+/** From now on its console entries are told as they come. */
+export function goLive(turn: PendingTurn): void {
+  if (turn.isLive || turn.onConsole === undefined) return;
+  turn.isLive = true;
+  tellConsole(turn);
+}
+
+function tellConsole(turn: PendingTurn): void {
+  while (turn.told < turn.console.length) turn.onConsole?.(turn.console[turn.told++] as ConsoleText);
 }

@@ -213,6 +213,13 @@ export class WorkerThread {
     return this.isFree ? undefined : this.#turns.find(({ turn }) => turn === number);
   }
 
+  /** The turn that has been running since then or longer. */
+  runningSince(time: number): PostedTurn | undefined {
+    // In this order: should another turn begin meanwhile, its start is later.
+    const { running } = this;
+    return running !== undefined && this.#control.startedAt <= time ? running : undefined;
+  }
+
   /** `clock()` when the running turn began. */
   get startedAt(): number {
     return this.#control.startedAt;

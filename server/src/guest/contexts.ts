@@ -6,8 +6,8 @@
  * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
-import { CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
-import { KernelTypeError } from "./intrinsics.js";
+import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
+import { freeze, KernelTypeError } from "./intrinsics.js";
 
 /** One value of a context, in a list; a key is in it once. */
 export interface Binding {
@@ -47,7 +47,9 @@ export function enterContext(context: Context): void {
   current = context;
   enteredIn = cells[JOB] as number;
   const { execution } = context;
-  cells[CURRENT_EXECUTION] = execution !== undefined && execution.isOpen ? execution.number : 0;
+  const number = execution === undefined ? 0 : execution.number;
+  cells[CONTEXT_OWNER] = number;
+  cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
 }
 
 /**
@@ -59,7 +61,9 @@ export function resumeContext(context: Context): void {
   if (execution !== undefined && execution.isDead) interruptJob();
   current = context;
   enteredIn = cells[JOB] as number;
-  cells[CURRENT_EXECUTION] = execution !== undefined && execution.isOpen ? execution.number : 0;
+  const number = execution === undefined ? 0 : execution.number;
+  cells[CONTEXT_OWNER] = number;
+  cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
 }
 
 /** Something that knows in which context to go on; who it belongs to changes. */
@@ -102,6 +106,14 @@ export function findBinding(bindings: Binding | undefined, key: object): Binding
   let at = bindings;
   while (at !== undefined && at.key !== key) at = at.next;
   return at;
+}
+
+/** Stands for the locals of executions; library/locals.ts reads them. */
+export const executionLocals = {};
+
+/** What an execution's own code finds in `locals`. @param values own properties of an object without prototype */
+export function localsOf(values: object): Binding {
+  return { key: executionLocals, value: freeze(values), next: undefined };
 }
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */

@@ -1,21 +1,12 @@
 /**
- * What the session's DOMExceptions say. Their class is a library; but the kernel has to know them when one is thrown, and their
- * name and message are getters, which it does not run.
+ * What a DOMException says. Their class is a library; but the kernel has to know one that is thrown, and their name and message
+ * are getters, which it does not run.
  */
-import { SafeWeakMap } from "./intrinsics.js";
+import { loadedLibrary } from "./libraries.js";
 
-export interface DomExceptionText {
-  readonly name: string;
-  readonly message: string;
-}
-
-const texts = new SafeWeakMap<object, DomExceptionText>();
-
-export function setDomExceptionText(exception: object, text: DomExceptionText): void {
-  texts.set(exception, text);
-}
+type DomExceptionLibrary = typeof import("./library/dom-exception.js");
 
 /** Undefined for everything that is no DOMException. */
-export function domExceptionText(value: object): DomExceptionText | undefined {
-  return texts.get(value);
+export function domExceptionText(value: object): { readonly name: string; readonly message: string } | undefined {
+  return (loadedLibrary("dom-exception") as DomExceptionLibrary | undefined)?.textOf(value);
 }

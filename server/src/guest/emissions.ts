@@ -7,13 +7,13 @@
  * client's pace.
  */
 import { currentContext, enterContext } from "./contexts.js";
-import { encode, type Execution } from "./executions.js";
+import type { Execution } from "./executions.js";
 import { defineProperty, SafeMap } from "./intrinsics.js";
-import { EffectKind, emitEffect } from "./protocol.js";
+import { EffectKind } from "./protocol.js";
+import { type EncodedResult, emitResult, encodeResult } from "./result.js";
 
 interface Emission {
-  readonly arm: number;
-  readonly text: string;
+  readonly value: EncodedResult;
   readonly leave: () => void;
 }
 
@@ -61,10 +61,10 @@ export function send(execution: Execution | undefined, value: unknown): Promise<
   const outlet = execution === undefined ? undefined : outlets.get(execution.number);
   return new KernelPromise<void>((resolve) => {
     if (outlet === undefined || execution === undefined) return resolve();
-    encode(execution, value, (arm, text) => {
-      outlet.waiting.set(outlet.next++, { arm, text, leave: resolve });
-      waiting++;
-    });
+    const encoded = encodeResult(value, execution);
+    if (encoded === undefined) return;
+    outlet.waiting.set(outlet.next++, { value: encoded, leave: resolve });
+    waiting++;
     release(outlet);
   });
 }
@@ -95,7 +95,7 @@ function release(outlet: Outlet): void {
     outlet.waiting.delete(outlet.first++);
     outlet.credit--;
     waiting--;
-    emitEffect(EffectKind.EMITTED, outlet.execution.number, emission.arm, emission.text);
+    emitResult(EffectKind.EMITTED, outlet.execution.number, emission.value);
     emission.leave();
   }
   if (outlet.first < outlet.next || outlet.whenEmpty === undefined) return;

@@ -3,13 +3,12 @@ import { type Binding, type Context, enterContext, makeContext, rootContext } fr
 import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
 import { describeThrown } from "./errors.js";
 import { asGenerator } from "./generators.js";
-import { describeHandle, handleCount, retain } from "./handles.js";
-import { byteLength, isPromise, StopCause, stopTurn } from "./host.js";
+import { isPromise } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
-import { plainJson } from "./plain-json.js";
-import { Arm, EffectKind, Encoding, emitEffect } from "./protocol.js";
+import { EffectKind, Encoding, emitEffect } from "./protocol.js";
+import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
 
-export interface Execution {
+export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
   /** True once the host has ended it: nothing of it runs any more. */
@@ -19,25 +18,16 @@ export interface Execution {
   readonly context: Context;
   /** True when its caller takes values before it ends; a generator that it gives is then run to its end. */
   readonly streams: boolean;
-  readonly encoding: number;
-  /** Handles of the result live in this group; null where none can live. */
-  readonly group: string | undefined;
-  /** The most bytes an encoded value may have. */
-  readonly valueBytes: number;
-  /** The most handles the session may hold afterwards. */
-  readonly handles: number;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
 export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
 
-const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
-
 /** Executions that have no outcome yet, by number. */
 const open = new SafeMap<number, Execution>();
 
 /** What its caller wants of an execution. */
-export type ExecutionOptions = Pick<Execution, "number" | "encoding" | "group" | "valueBytes" | "handles">;
+export type ExecutionOptions = ResultOptions & Pick<Execution, "number">;
 
 /**
  * A new execution, which runs from now on.
@@ -149,63 +139,15 @@ function settle(execution: Execution, value: unknown): void {
 }
 
 function settleNow(execution: Execution, value: unknown): void {
+  let result: EncodedResult | undefined;
   try {
-    encode(execution, value, (arm, text) => give(execution, arm, text));
+    result = encodeResult(value, execution);
   } catch (error) {
-    fail(execution, Phase.ENCODE, error);
+    return fail(execution, Phase.ENCODE, error);
   }
-}
-
-/** What of an execution says how its values are encoded. */
-export type Encoder = Pick<Execution, "encoding" | "group" | "valueBytes" | "handles">;
-
-/** Takes an encoded value. */
-type Give = (arm: number, text: string) => void;
-
-/**
- * Encodes a value as the caller asked; what may not be stops the turn, and is not given.
- *
- * @throws what guest code that is run by it throws, and where JSON cannot carry the value
- */
-export function encode(execution: Encoder, value: unknown, give: Give): void {
-  switch (execution.encoding) {
-    case Encoding.NONE:
-      return give(Arm.UNDEFINED, "");
-    case Encoding.JSON:
-      return encodeAsJson(execution, value, give);
-    case Encoding.HANDLE:
-      return encodeAsHandle(execution, value, give);
-    default: {
-      if (value === undefined) return give(Arm.UNDEFINED, "");
-      const json = plainJson(value, execution.encoding === Encoding.UNSPECIFIED);
-      if (json === undefined || isTooLarge(execution, json)) return encodeAsHandle(execution, value, give);
-      give(Arm.JSON, json);
-    }
-  }
-}
-
-function encodeAsJson(execution: Encoder, value: unknown, give: Give): void {
-  const json = nativeStringify(value);
-  if (typeof json !== "string") return give(Arm.UNDEFINED, "");
-  if (isTooLarge(execution, json)) return stopTurn(StopCause.VALUE_SIZE);
-  give(Arm.JSON, json);
-}
-
-function encodeAsHandle(execution: Encoder, value: unknown, give: Give): void {
-  const id = execution.group === undefined ? "" : retain(value, execution.group);
-  if (handleCount() > execution.handles) return stopTurn(StopCause.HANDLES);
-  give(Arm.HANDLE, describeHandle(value, id));
-}
-
-/** Text has at least one byte and at most three for each of its UTF-16 units; only between is it worth counting. */
-function isTooLarge(execution: Encoder, text: string): boolean {
-  if (text.length * 3 <= execution.valueBytes) return false;
-  return text.length > execution.valueBytes || byteLength(text) > execution.valueBytes;
-}
-
-function give(execution: Execution, arm: number, text: string): void {
+  if (result === undefined) return;
   close(execution);
-  emitEffect(EffectKind.VALUE, execution.number, arm, text);
+  emitResult(EffectKind.VALUE, execution.number, result);
 }
 
 function close(execution: Execution): void {
@@ -224,5 +166,5 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, describeThrown(error));
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, withThrownValue(describeThrown(error), error, execution));
 }

@@ -6,10 +6,11 @@
  * call is sent.
  */
 import { type Context, currentContext, enterContext } from "./contexts.js";
-import { type Encoder, encode, type Execution } from "./executions.js";
+import type { Execution } from "./executions.js";
 import { apply, construct, defineProperty, SafeMap, stringify } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { randomId } from "./random.js";
+import { encodeResult, type ResultOptions, textOf } from "./result.js";
 
 /** A call whose reply has not come. */
 export interface PendingCall {
@@ -86,15 +87,12 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
 /** JSON text of `[arm, text]`. Where the caller of the execution wants no values, those that a client needs still travel. */
 function encodeForClient({ execution }: Context, value: unknown): string {
   const asked = execution === undefined || execution.encoding === Encoding.NONE ? NOBODY : execution;
-  let text = '[0,""]';
-  encode(asked, value, (arm, given) => {
-    text = `[${arm},${stringify(given)}]`;
-  });
-  return text;
+  const encoded = encodeResult(value, asked);
+  return encoded === undefined ? '[0,""]' : `[${encoded.arm},${stringify(textOf(encoded))}]`;
 }
 
 /** How values are encoded that no execution asked for. */
-const NOBODY: Encoder = {
+const NOBODY: ResultOptions = {
   encoding: Encoding.FULL,
   group: "",
   valueBytes: 1 << 20,

@@ -7,7 +7,14 @@ const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
-const INTERRUPT = 16;
+const PROMISE_STATE = 6;
+const PROMISE_RESULT = 7;
+const CLASS_OF = 8;
+const TAKE_BYTES = 10;
+const KEEP_BYTES = 11;
+const TO_BASE64 = 12;
+const FROM_BASE64 = 13;
+const INTERRUPT = 14;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -18,20 +25,23 @@ export const CURRENT_EXECUTION = 0;
 const SEED_GENERATION = 1;
 const SEED = 2;
 const HANDLE_COUNT = 10;
-const INPUT_LENGTH = 11;
+export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
 const NEXT_TIMER = 13;
 const TURN_OWNER = 14;
-const INPUT = 16;
-const EFFECTS = 80;
+/** Number of the execution whose code runs, even if that has its outcome; 0 for nobody's. */
+export const CONTEXT_OWNER = 15;
+export const INPUT = 16;
+export const EFFECTS = 80;
+export const CELLS_FOR_NUMBERS = 64;
 /** Changes with each job of the engine's queue, and with each turn. */
 export const JOB = 153;
-const CELLS_FOR_NUMBERS = 64;
 const KEY = 144;
 
 type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
 
 let dispatch: Dispatch;
+/** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
 export let cells: Int32Array;
 
 export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
@@ -57,6 +67,21 @@ export function isPromise(value: unknown): boolean {
   return dispatch(IS_PROMISE, value) === true;
 }
 
+/** 0: pending, 1: fulfilled, 2: rejected, -1: no promise of the engine's. Runs no guest code. */
+export function promiseState(value: unknown): number {
+  return dispatch(PROMISE_STATE, value) as number;
+}
+
+/** What a promise that has settled was fulfilled with, or rejected; it does not count as handled by that. */
+export function promiseResult(promise: object): unknown {
+  return dispatch(PROMISE_RESULT, promise);
+}
+
+/** The engine's own class of an object, one of `ClassId` or another; runs no guest code. */
+export function classOf(object: object): number {
+  return dispatch(CLASS_OF, object) as number;
+}
+
 /** Bytes of a text in UTF-8. */
 export function byteLength(text: string): number {
   return dispatch(BYTE_LENGTH, text) as number;
@@ -77,6 +102,25 @@ export function interruptJob(): never {
   dispatch(INTERRUPT, undefined);
   // The engine looks whether it is to stop every so many branches.
   for (;;);
+}
+
+/** The bytes of this number that came with the input. */
+export function takeBytes(index: number): ArrayBuffer {
+  return dispatch(TAKE_BYTES, index) as ArrayBuffer;
+}
+
+/** Copies bytes out, to leave with the effects of the turn; gives their number among them. */
+export function keepBytes(buffer: ArrayBuffer): number {
+  return dispatch(KEEP_BYTES, buffer) as number;
+}
+
+export function toBase64(buffer: ArrayBuffer): string {
+  return dispatch(TO_BASE64, buffer) as string;
+}
+
+/** Undefined where the text is not base64. */
+export function fromBase64(text: string): ArrayBuffer | undefined {
+  return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
 }
 
 /** Changes whenever the host has put new entropy into the cells. */
@@ -105,26 +149,6 @@ export function setNextTimer(milliseconds: number): void {
 /** Tells the host for which execution a timer was called; 0 for none. */
 export function setTurnOwner(execution: number): void {
   cells[TURN_OWNER] = execution;
-}
-
-/** How many numbers of the input stand in the cells; negative when they stand in its text. */
-export function inputLength(): number {
-  return cells[INPUT_LENGTH] as number;
-}
-
-export function inputNumber(index: number): number {
-  return cells[INPUT + index] as number;
-}
-
-/** Writes the numbers of an effect, if there is room for them. */
-export function putEffect(index: number, kind: number, subject: number, detail: number, length: number): boolean {
-  const at = index * 4;
-  if (at + 4 > CELLS_FOR_NUMBERS) return false;
-  cells[EFFECTS + at] = kind;
-  cells[EFFECTS + at + 1] = subject;
-  cells[EFFECTS + at + 2] = detail;
-  cells[EFFECTS + at + 3] = length;
-  return true;
 }
 
 export function setEffectCount(count: number): void {

@@ -1,191 +1,87 @@
 /**
- * Renders a value for people, in the manner of Node's util.inspect, within a bound on depth, items and length.
- *
- * Only looks: no getter, no proxy trap, no method of the guest runs.
+ * What kind of value something is, and how it looks to people. Only looks: no getter, no proxy trap, no method of the
+ * guest runs. What is quickly said is said here; the rest by the library `inspect`.
  */
 
+import { ClassId } from "./classes.js";
 import { domExceptionText } from "./dom-exceptions.js";
-import { isPromise } from "./host.js";
+import { classOf } from "./host.js";
 import {
   ArrayPrototype,
-  arrayBufferLength,
   bigintToString,
-  dateToIso,
-  dateValue,
   ErrorPrototype,
   FunctionPrototype,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwnValue,
   isArray,
-  isFiniteNumber,
-  mapForEach,
-  mapSize,
   numberToString,
   ObjectPrototype,
   ownKeys,
   ownValue,
-  regexpFlags,
-  regexpSource,
-  setForEach,
-  setSize,
   slice,
-  stringify,
   symbolToString,
   toLowerCase,
-  typedArrayLength,
   typedArrayTag,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { isProxy } from "./proxies.js";
 
-const MAXIMUM_ITEMS = 100;
-const MAXIMUM_STRING = 10_000;
-const LARGE_BIGINT = 2n ** 4096n;
 const CHAIN_LIMIT = 100;
+/** Beyond it, turning a number into text takes longer than anybody would wait. */
+const LARGE_BIGINT = 2n ** 64n;
+/** A function that owns more than its length, name and prototype has something to show. */
+const FUNCTION_KEYS = 3;
 
-/** @param limit the most UTF-16 units of the result; what is longer ends in an ellipsis */
+/** The exports of library/inspect.ts. */
+interface InspectLibrary {
+  preview(value: unknown, limit: number, depth: number): string;
+  write(level: string, values: readonly unknown[]): void;
+  callMethod(name: string, values: readonly unknown[]): void;
+}
+
+export function inspectLibrary(): InspectLibrary {
+  return library("inspect") as unknown as InspectLibrary;
+}
+
+/**
+ * A preview, on one line.
+ *
+ * @param limit the most UTF-16 units of the result; what is longer ends in an ellipsis
+ * @param depth levels of nesting that are shown
+ */
 export function inspect(value: unknown, limit: number, depth = 2): string {
-  const text = typeof value === "string" ? quoted(value) : render(value, depth, limit);
+  const text = simpleText(value) ?? inspectLibrary().preview(value, limit, depth);
   return text.length > limit ? `${slice(text, 0, limit - 1)}…` : text;
 }
 
-function quoted(text: string): string {
-  const cut = text.length > MAXIMUM_STRING;
-  const body = stringify(cut ? slice(text, 0, MAXIMUM_STRING) : text);
-  return cut ? `${body}… ${text.length - MAXIMUM_STRING} more characters` : body;
-}
-
-function render(value: unknown, depth: number, limit: number): string {
+/** What needs no library: primitives but strings, and plain functions. */
+export function simpleText(value: unknown): string | undefined {
   switch (typeof value) {
-    case "string":
-      return quoted(value);
-    case "bigint":
-      // Writing out a large one takes the engine longer than anybody would wait.
-      return value < LARGE_BIGINT && value > -LARGE_BIGINT ? `${bigintToString(value)}n` : "[BigInt]";
-    case "symbol":
-      return symbolToString(value);
+    case "undefined":
+      return "undefined";
+    case "boolean":
+      return value ? "true" : "false";
     case "number":
       return value === 0 && 1 / value < 0 ? "-0" : numberToString(value);
+    case "bigint":
+      return value < LARGE_BIGINT && value > -LARGE_BIGINT ? `${bigintToString(value)}n` : undefined;
+    case "symbol":
+      return symbolToString(value);
     case "function":
-      return isProxy(value) ? "[Proxy]" : functionLabel(value);
-    case "object":
-      return value === null ? "null" : isProxy(value) ? "[Proxy]" : renderObject(value, depth, limit);
+      return isProxy(value) ? "[Proxy]" : plainFunctionText(value);
     default:
-      return value === undefined ? "undefined" : value === true ? "true" : "false";
+      return value === null ? "null" : undefined;
   }
 }
 
-function functionLabel(value: object): string {
+/** Not of classes, whose prototype is read-only, nor of async and generator functions, which inherit from others. */
+function plainFunctionText(value: object): string | undefined {
+  if (getPrototypeOf(value) !== FunctionPrototype || ownKeys(value).length > FUNCTION_KEYS) return undefined;
+  const prototype = getOwnPropertyDescriptor(value, "prototype");
+  if (prototype !== undefined && prototype.writable !== true) return undefined;
   const name = ownValue(value, "name");
-  const kind = className(value);
-  const label = kind === "" || kind === "Function" ? "Function" : kind;
-  return typeof name === "string" && name !== "" ? `[${label}: ${slice(name, 0, 100)}]` : `[${label} (anonymous)]`;
-}
-
-function renderObject(value: object, depth: number, limit: number): string {
-  if (isError(value)) return errorText(value);
-  const brand = brandOf(value);
-  if (brand === "Date") {
-    return isFiniteNumber(dateValue(value)) ? dateToIso(value) : "Invalid Date";
-  }
-  if (brand === "RegExp") return `/${regexpSource(value)}/${regexpFlags(value)}`;
-  const name = className(value);
-  const label = name === "" ? "[Object: null prototype]" : name;
-  if (isArray(value)) return renderItems(value, depth, limit, "[", "]", label === "Array" ? "" : `${label} `);
-  if (depth < 0) return `[${label}]`;
-  if (brand === "Map") return renderMap(value, depth, limit, `${label}(${mapSize(value)}) `);
-  if (brand === "Set") return renderSet(value, depth, limit, `${label}(${setSize(value)}) `);
-  if (brand === "Promise") return "Promise {}";
-  if (brand === "ArrayBuffer") return `ArrayBuffer { byteLength: ${arrayBufferLength(value)} }`;
-  if (typedArrayTag(value) !== undefined) {
-    return renderItems(value, depth, limit, "[", "]", `${label}(${typedArrayLength(value)}) `);
-  }
-  return renderItems(value, depth, limit, "{", "}", label === "Object" ? "" : `${label} `);
-}
-
-/** Items of an array or properties of an object, own and enumerable; accessors are named, not run. */
-function renderItems(value: object, depth: number, limit: number, open: string, close: string, label: string): string {
-  const asList = open === "[";
-  if (depth < 0) return asList ? `[${label === "" ? "Array" : slice(label, 0, label.length - 1)}]` : `[Object]`;
-  const keys = ownKeys(value);
-  const parts = new Parts(limit);
-  for (let i = 0; i < keys.length && parts.open; i++) {
-    const key = keys[i] as string | symbol;
-    const descriptor = getOwnPropertyDescriptor(value, key);
-    if (descriptor === undefined || descriptor.enumerable !== true) continue;
-    const shown = hasOwnValue(descriptor) ? render(descriptor.value, depth - 1, limit) : "[Getter]";
-    parts.add(asList && isIndex(key) ? shown : `${keyText(key)}: ${shown}`);
-  }
-  return `${label}${parts.joined(open, close)}`;
-}
-
-function renderMap(value: object, depth: number, limit: number, label: string): string {
-  const parts = new Parts(limit);
-  mapForEach(value, (item, key) => {
-    if (parts.open) parts.add(`${render(key, depth - 1, limit)} => ${render(item, depth - 1, limit)}`);
-  });
-  return `${label}${parts.joined("{", "}")}`;
-}
-
-function renderSet(value: object, depth: number, limit: number, label: string): string {
-  const parts = new Parts(limit);
-  setForEach(value, (item) => {
-    if (parts.open) parts.add(render(item, depth - 1, limit));
-  });
-  return `${label}${parts.joined("{", "}")}`;
-}
-
-/** Collects rendered items until their number or length reaches the bound. */
-class Parts {
-  readonly #limit: number;
-  #inline = "";
-  #count = 0;
-  #more = 0;
-
-  constructor(limit: number) {
-    this.#limit = limit;
-  }
-
-  get open(): boolean {
-    return this.#more === 0;
-  }
-
-  add(text: string): void {
-    if (this.#count >= MAXIMUM_ITEMS || this.#inline.length > this.#limit) {
-      this.#more++;
-      return;
-    }
-    this.#inline += this.#count === 0 ? text : `, ${text}`;
-    this.#count++;
-  }
-
-  joined(open: string, close: string): string {
-    const rest = this.#more > 0 ? `${this.#count > 0 ? ", " : ""}…` : "";
-    const body = this.#inline + rest;
-    if (body === "") return open + close;
-    return `${open} ${body} ${close}`;
-  }
-}
-
-function isIndex(key: string | symbol): boolean {
-  if (typeof key !== "string" || key === "") return false;
-  const number = +key;
-  return number >= 0 && number % 1 === 0 && numberToString(number) === key;
-}
-
-function keyText(key: string | symbol): string {
-  if (typeof key === "symbol") return `[${symbolToString(key)}]`;
-  return isPlainName(key) ? key : stringify(key);
-}
-
-function isPlainName(key: string): boolean {
-  if (key.length === 0 || key.length > 100) return false;
-  for (let i = 0; i < key.length; i++) {
-    const c = key[i] as string;
-    const letter = (c >= "a" && c <= "z") || (c >= "A" && c <= "Z") || c === "_" || c === "$";
-    if (!letter && !(i > 0 && c >= "0" && c <= "9")) return false;
-  }
-  return true;
+  return typeof name === "string" && name !== "" ? `[Function: ${slice(name, 0, 100)}]` : "[Function (anonymous)]";
 }
 
 /** The name of the constructor that made an object, as far as data properties tell; empty for a null prototype. */
@@ -204,17 +100,24 @@ export function className(value: object): string {
   return proto === null ? "" : "Object";
 }
 
-type Brand = "Date" | "RegExp" | "Map" | "Set" | "Promise" | "ArrayBuffer" | "";
-
-/** What the engine itself takes an object for, whatever its prototype says. */
-function brandOf(value: object): Brand {
-  if (answers(dateValue, value)) return "Date";
-  if (answers(mapSize, value)) return "Map";
-  if (answers(setSize, value)) return "Set";
-  if (isPromise(value)) return "Promise";
-  if (answers(arrayBufferLength, value)) return "ArrayBuffer";
-  if (ownKeysIncludeLastIndex(value) && answers(regexpSource, value)) return "RegExp";
-  return "";
+/** Kinds that have names of their own. */
+function brandOf(value: object): string {
+  switch (classOf(value)) {
+    case ClassId.DATE:
+      return "date";
+    case ClassId.REGEXP:
+      return "regexp";
+    case ClassId.MAP:
+      return "map";
+    case ClassId.SET:
+      return "set";
+    case ClassId.PROMISE:
+      return "promise";
+    case ClassId.ARRAY_BUFFER:
+      return "arraybuffer";
+    default:
+      return "object";
+  }
 }
 
 /** What `typeof` says, except that null, arrays and the engine's own kinds of objects have names of their own. */
@@ -224,26 +127,14 @@ export function typeName(value: unknown): string {
   if (isProxy(value)) return "object";
   if (isArray(value)) return "array";
   if (isError(value)) return "error";
-  const brand = typedArrayTag(value) ?? brandOf(value);
-  return brand === "" ? "object" : toLowerCase(brand);
+  const array = typedArrayTag(value);
+  return array === undefined ? brandOf(value) : toLowerCase(array);
 }
 
-function answers(ask: (value: object) => unknown, value: object): boolean {
-  try {
-    ask(value);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-/** RegExp.prototype answers its own `source` too; only real ones own `lastIndex`. */
-function ownKeysIncludeLastIndex(value: object): boolean {
-  return getOwnPropertyDescriptor(value, "lastIndex") !== undefined;
-}
-
+/** An error of the engine's, or whatever inherits from Error. */
 export function isError(value: unknown): value is object {
   if (typeof value !== "object" || value === null) return false;
+  if (classOf(value) === ClassId.ERROR) return true;
   let proto: object | null = value;
   for (let i = 0; i < CHAIN_LIMIT; i++) {
     if (isProxy(proto)) return false;
@@ -267,12 +158,4 @@ export function dataProperty(value: object, key: PropertyKey): unknown {
     object = getPrototypeOf(object);
   }
   return undefined;
-}
-
-/** `Name: message`, as `Error.prototype.toString` would say it. */
-function errorText(value: object): string {
-  const name = dataProperty(value, "name");
-  const message = dataProperty(value, "message");
-  const head = typeof name === "string" && name !== "" ? slice(name, 0, 200) : "Error";
-  return typeof message === "string" && message !== "" ? `${head}: ${slice(message, 0, MAXIMUM_STRING)}` : head;
 }

@@ -4,15 +4,23 @@
  * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
  * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
  * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
- * (Object.prototype would answer).
+ * (Object.prototype would answer). Templates are made sums when the kernel is bundled: the engine would call `concat`.
  */
 
 // biome-ignore lint/complexity/noBannedTypes: any guest function
 type AnyFunction = Function;
 
-export const { apply, construct, defineProperty, getOwnPropertyDescriptor, getPrototypeOf, ownKeys, setPrototypeOf } =
-  Reflect;
-export const { freeze, create } = Object;
+export const {
+  apply,
+  construct,
+  defineProperty,
+  deleteProperty,
+  getOwnPropertyDescriptor,
+  getPrototypeOf,
+  ownKeys,
+  setPrototypeOf,
+} = Reflect;
+export const { freeze, create, keys: objectKeys } = Object;
 export const isArray = Array.isArray;
 export const jsonParse = JSON.parse;
 export const stringify = JSON.stringify as (text: string) => string;
@@ -39,7 +47,24 @@ export const symbolToString = uncurried<(value: symbol) => string>(Symbol.protot
 export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
 export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
 export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
-export const regexpFlags = uncurried<(value: object) => string>(getter(RegExp.prototype, "flags"));
+const FLAGS = "dgimsuvy";
+const flagGetters = [
+  "hasIndices",
+  "global",
+  "ignoreCase",
+  "multiline",
+  "dotAll",
+  "unicode",
+  "unicodeSets",
+  "sticky",
+].map((name) => getter(RegExp.prototype, name));
+/** The getter `flags` would ask for each of them by name, and find what guest code put there. */
+export function regexpFlags(value: object): string {
+  let flags = "";
+  for (let i = 0; i < FLAGS.length; i++)
+    if (apply(flagGetters[i] as AnyFunction, value, []) === true) flags += FLAGS[i];
+  return flags;
+}
 export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
 export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
 export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(
@@ -51,8 +76,29 @@ const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(typedArrayPrototype, Symbol.toStringTag),
 );
+export const typedArrayBytes = uncurried<(value: object) => number>(getter(typedArrayPrototype, "byteLength"));
+export const typedArrayBuffer = uncurried<(value: object) => ArrayBuffer>(getter(typedArrayPrototype, "buffer"));
+/** Copies elements from another typed array. */
+export const typedArraySet = uncurried<(target: object, source: object) => void>(Uint8Array.prototype.set);
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
+
+const viewPrototype = DataView.prototype;
+/** What the library `inspect` alone needs, as it comes: each is made into a function there. */
+export const natives = {
+  charCodeAt: String.prototype.charCodeAt,
+  functionToString: Function.prototype.toString,
+  numberOf: Number.prototype.valueOf,
+  stringOf: String.prototype.valueOf,
+  booleanOf: Boolean.prototype.valueOf,
+  bigintOf: BigInt.prototype.valueOf,
+  symbolOf: Symbol.prototype.valueOf,
+  viewLength: getter(viewPrototype, "byteLength"),
+  viewOffset: getter(viewPrototype, "byteOffset"),
+  viewBuffer: getter(viewPrototype, "buffer"),
+  parseFloat,
+  Uint8Array,
+} as const;
 
 const reject = Promise.reject;
 /** A promise rejected with this. */
@@ -61,12 +107,17 @@ export function rejectedPromise(error: unknown): Promise<never> {
 }
 const KernelPromise = Promise;
 
+export const KernelProxy = Proxy;
+export const { toStringTag } = Symbol;
+
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
 export const FunctionPrototype = Function.prototype;
+export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
+export const KernelUint8Array = Uint8Array;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
@@ -86,7 +137,6 @@ function sealedClass<C extends { prototype: object }>(derived: C, base: { protot
 
 export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
 export type SafeMap<K, V> = Map<K, V>;
-export const SafeWeakMap = sealedClass(class SafeWeakMap<K extends object, V> extends WeakMap<K, V> {}, WeakMap);
 export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
 
 /** Gives a property another value, and leaves its attributes as they are. */
@@ -99,6 +149,11 @@ export function ownValue(object: object, key: PropertyKey): unknown {
   const descriptor = getOwnPropertyDescriptor(object, key);
   return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
 }
+
+/** The getter that reading a property would run, own or inherited; undefined where it would run none. */
+export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unknown>(
+  (Object.prototype as unknown as { __lookupGetter__: AnyFunction }).__lookupGetter__,
+);
 
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
 

@@ -65,7 +65,7 @@ const valueText = (text: string) => ({ kind: "value", arm: "json", text });
 
 async function handleOf(code: string): Promise<string> {
   const effect = await execute(code, ResultEncoding.HANDLE);
-  if (effect.kind !== "value") throw new Error(`no handle of ${code}`);
+  if (effect.kind !== "value" || effect.arm !== "handle") throw new Error(`no handle of ${code}`);
   return (JSON.parse(effect.text) as { handleId: string }).handleId;
 }
 
@@ -140,24 +140,57 @@ describe("the kernel", () => {
   });
 
   test.each([
-    "-0",
-    "NaN",
-    "[undefined]",
-    "[, 1]",
-    "new Date(0)",
-    "({ get a() { return 1 } })",
-    "Object.defineProperty({}, 'a', { value: 1 })",
-    "({ [Symbol('s')]: 1 })",
-    "new (class Point { x = 1 })()",
-    "new Proxy({ a: 1 }, {})",
-    "Object.assign([1], { extra: 1 })",
-    "(() => { const o = {}; o.self = o; return o })()",
-    "(() => { const o = {}; return [o, o] })()",
-    "5n",
+    ["Object.defineProperty({ a: 1 }, 'hidden', { value: 2 })", '{"a":1}'],
+    ["({ [Symbol('s')]: 1, a: 2 })", '{"a":2}'],
+    ["({ toJSON: 1 })", '{"toJSON":1}'],
+  ])("leaves out what no copy has: %s", async (code, text) => {
+    expect(await execute(code)).toMatchObject(valueText(text));
+    expect(await execute(code, ResultEncoding.UNSPECIFIED)).toMatchObject(valueText(text));
+  });
+
+  test.each([
+    ["-0", "-6"],
+    ["NaN", "-3"],
+    ["[undefined]", "[[-1]]"],
+    ["[, 1]", "[[-2,1],1]"],
+    ["new Date(0)", '[["Date","1970-01-01T00:00:00.000Z"]]'],
+    ["({ get a() { return 1 } })", '[{"a":1},1]'],
+    ["new (class Point { x = 1 })()", '[{"x":1},1]'],
+    ["Object.assign([1], { extra: 1 })", '[["Array",1,2],[3],{"extra":4},1,1]'],
+    ["(() => { const o = {}; o.self = o; return o })()", '[{"self":0}]'],
+    ["5n", '[["BigInt","5"]]'],
+  ])("gives a graph where JSON would change the value: %s", async (code, text) => {
+    expect(await execute(code)).toMatchObject({ kind: "value", arm: "graph", text });
+    expect(await execute(code, ResultEncoding.UNSPECIFIED)).toMatchObject({ kind: "value", arm: "handle" });
+  });
+
+  test("keeps that an object stands in two places, but not for people", async () => {
+    const code = "(() => { const o = {}; return [o, o] })()";
+    expect(await execute(code)).toMatchObject({ kind: "value", arm: "graph", text: "[[1,1],{}]" });
+    expect(await execute(code, ResultEncoding.UNSPECIFIED)).toMatchObject(valueText("[{},{}]"));
+  });
+
+  test.each([
     "Symbol('s')",
     "() => 1",
-  ])("gives a handle where JSON would change the value: %s", async (code) => {
+    "new Proxy({ a: 1 }, {})",
+    "globalThis",
+    "[].values()",
+    "(async function* () {})()",
+    "new WeakRef({})",
+    "(() => { const b = new ArrayBuffer(1); b.transfer(); return b })()",
+    "Object(Symbol('s'))",
+  ])("gives a handle for what cannot be copied: %s", async (code) => {
     expect(await execute(code)).toMatchObject({ kind: "value", arm: "handle" });
+  });
+
+  test("gives the bytes of a Uint8Array and no others of its buffer", async () => {
+    expect(await execute("new Uint8Array([9, 1, 2, 9]).subarray(1, 3)")).toMatchObject({
+      kind: "value",
+      arm: "bytes",
+      bytes: new Uint8Array([1, 2]),
+    });
+    expect(await execute("new Uint8Array()")).toMatchObject({ arm: "bytes", bytes: new Uint8Array() });
   });
 
   test("runs no getter, trap or method of a value it only describes", async () => {
@@ -168,9 +201,12 @@ describe("the kernel", () => {
       p: new Proxy({}, { get() { ran.push('get') }, ownKeys() { ran.push('keys'); return [] },
         getPrototypeOf() { ran.push('proto'); return null } }),
     })`;
-    expect(await execute(hostile)).toMatchObject({ kind: "value", arm: "handle" });
-    expect(await execute(`throw ${hostile}`)).toMatchObject({ kind: "exception" });
+    expect(await execute(hostile, ResultEncoding.UNSPECIFIED)).toMatchObject({ kind: "value", arm: "handle" });
+    expect(await execute(`throw ${hostile}`, ResultEncoding.UNSPECIFIED)).toMatchObject({ kind: "exception" });
     expect(await execute("ran.length")).toMatchObject(valueText("0"));
+    // A copy has what the getters of what is copied give, as in structured cloning, and runs nothing else.
+    expect(await execute(hostile)).toMatchObject({ kind: "value", arm: "graph" });
+    expect(await execute("ran.join()")).toMatchObject(valueText('"getter"'));
   });
 
   test("encodes as JSON.stringify does where JSON is asked for", async () => {
@@ -181,11 +217,12 @@ describe("the kernel", () => {
     expect(await execute("(() => 1)", ResultEncoding.JSON)).toMatchObject({ kind: "value", arm: "undefined" });
   });
 
-  test("gives a handle for what is nested too deep to be written", async () => {
+  test("gives a graph for what is nested too deep for JSON", async () => {
     const nested = (levels: number): string => `let deep = []; for (let i = 0; i < ${levels}; i++) deep = [deep]; deep`;
     expect(await execute(nested(100))).toMatchObject({ kind: "value", arm: "json" });
-    for (const levels of [300, 1_000, 100_000]) {
-      expect(await execute(nested(levels))).toMatchObject({ kind: "value", arm: "handle" });
+    for (const levels of [300, 1_000, 20_000]) {
+      expect(await execute(nested(levels))).toMatchObject({ kind: "value", arm: "graph" });
+      expect(await execute(nested(levels), ResultEncoding.UNSPECIFIED)).toMatchObject({ kind: "value", arm: "handle" });
     }
   });
 
@@ -241,6 +278,7 @@ describe("guest code that breaks its own realm", () => {
     ["JSON's functions", "JSON.parse = JSON.stringify = () => { throw 1 }; [1]", "[1]"],
     ["Object.prototype.toJSON", "Object.prototype.toJSON = () => 'hijacked'; ({ a: [1] })", '{"a":[1]}'],
     ["String.prototype", "String.prototype.slice = String.prototype.indexOf = null; 'x'", '"x"'],
+    ["string concatenation", "String.prototype.concat = () => 'forged'; ({ a: 'x' })", '{"a":"x"}'],
     ["Array.prototype", "Array.prototype.push = Array.prototype.join = null; [1, 2]", "[1,2]"],
     [
       "index setters",

@@ -3,9 +3,10 @@
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
 import { installConsole } from "./console.js";
-import { enterContext, rootContext, runningExecution } from "./contexts.js";
+import { enterContext, localsOf, rootContext } from "./contexts.js";
 import { followers, installContinuations } from "./continuations.js";
 import { addCredit, installEmit } from "./emissions.js";
+import { describeRejection } from "./errors.js";
 import {
   abandon,
   beginExecution,
@@ -18,6 +19,9 @@ import {
   Phase,
 } from "./executions.js";
 import { installFunctionText } from "./function-text.js";
+import { graphCodec } from "./graph.js";
+import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
+import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -27,9 +31,6 @@ import {
   type PendingCall,
   passedFunction,
 } from "./host-functions.js";
-import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
-import { describeProperties } from "./inspect-properties.js";
 import {
   apply,
   construct,
@@ -40,11 +41,12 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  KernelUint8Array,
   ownKeys,
   slice,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { iterations } from "./iterations.js";
-import { installLocals, localsOf } from "./locals.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -79,17 +81,16 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
   connectHost(dispatch, cells);
   installProxies();
   installRandom();
-  installConsole(runningExecution);
+  installConsole();
   installFunctionText();
   installContinuations();
-  installLocals();
   installTimers();
   installEmit();
   installPlatform();
@@ -100,7 +101,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineFields(scope, followers);
   defineFields(scope, iterations);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare];
+  return [enter, flush, declare, warnOfRejection];
 }
 
 function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
@@ -166,6 +167,16 @@ function drop(number: number): void {
   dropTimersOf(execution);
   dropCallsOf(execution);
   abandon(execution);
+}
+
+/**
+ * Called before `flush` for a promise that was rejected and that nobody handles.
+ *
+ * @param execution number of the one that ran when it was rejected; 0: none
+ * @param more how many more there were that are not told
+ */
+function warnOfRejection(reason: unknown, execution: number, more: number): void {
+  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
@@ -285,15 +296,36 @@ function readValue(field: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
-  if (arm === Arm.HOST_FUNCTION) return passedFunction(text, readText());
-  if (arm === Arm.HANDLE) {
-    if (!holdsHandle(text)) throw new Refused(Refusal.HANDLE_NOT_FOUND, text);
-    return valueOfHandle(text);
+  switch (arm) {
+    case Arm.HANDLE:
+      return heldValue(text);
+    case Arm.HOST_FUNCTION:
+      return passedFunction(text, readText());
+    case Arm.GRAPH:
+      return readGraph(text, field);
+    case Arm.BYTES:
+      return construct(KernelUint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
   } catch {
     throw new Refused(Refusal.INVALID_JSON, field);
+  }
+}
+
+function heldValue(handle: string): unknown {
+  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  return valueOfHandle(handle);
+}
+
+function readGraph(text: string, field: string): unknown {
+  const graph = graphCodec();
+  try {
+    return graph.decodeGraph(text);
+  } catch (error) {
+    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
+    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
+    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
   }
 }
 
@@ -311,8 +343,7 @@ function takeHostResult(): void {
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
     // The guest did nothing wrong, and waits.
-    const what =
-      error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : `${error.what} is no JSON`;
+    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
   answerCall(id, settle);
@@ -327,11 +358,17 @@ function readError(field: string): unknown {
   return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
+/** The exports of library/inspect-properties.ts. */
+interface InspectPropertiesLibrary {
+  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
+}
+
 function inspectValue(): void {
   const handle = readOptionalText();
   const path = readOptionalText();
   const most = readNumber();
   if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
+  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
   const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
   if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
   emitEffect(EffectKind.ANSWER, 0, 0, answer);

@@ -24,6 +24,16 @@ export function library(name: string): Library {
   return exports;
 }
 
+/** Undefined where the session has not loaded it. */
+export function loadedLibrary(name: string): Library | undefined {
+  return loaded.get(name);
+}
+
+/** As `library`, with the type of what it exports. */
+export function lazy<T>(name: string): () => T {
+  return () => library(name) as T;
+}
+
 /** Defines names of the global object whose values, exports of the library with these names, come at first use. */
 export function defineLazyGlobals(from: string, names: readonly string[]): void {
   for (let i = 0; i < names.length; i++) {

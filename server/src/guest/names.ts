@@ -1,6 +1,5 @@
 /** Names of the session's top level, and of the bindings that one source alone sees. */
 
-import { constantGetters } from "./inspect-properties.js";
 import {
   defineProperty,
   getOwnPropertyDescriptor,
@@ -9,10 +8,14 @@ import {
   KernelReferenceError,
   KernelTypeError,
   ownKeys,
+  SafeWeakSet,
 } from "./intrinsics.js";
 
 /** The global object, whatever guest code makes of the name `globalThis`. */
 export const globalObject = globalThis as unknown as Record<string, unknown>;
+
+/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
+export const constantGetters = new SafeWeakSet<() => unknown>();
 
 let bindings: object | undefined;
 

@@ -3,7 +3,9 @@ import { runInThisContext } from "node:vm";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine, type TurnResult } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
+import { Cell } from "../engine/worker/layout.js";
 import * as cases from "./platform.cases.js";
+import * as urlCases from "./url.cases.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -48,10 +50,153 @@ function telling(expression: string): string {
   })()`;
 }
 
-describe.each(Object.entries(cases))("%s", (_, expressions) => {
+describe.each(Object.entries({ ...cases, ...urlCases }))("%s", (_, expressions) => {
   test.each(expressions.map((expression) => [expression]))("as in Node: %s", async (expression) => {
     const code = telling(expression);
     const expected: unknown = await runInThisContext(code);
     expect(await new Guest().run(code)).toBe(expected);
+  });
+});
+
+describe("the platform in a realm that guest code broke", () => {
+  const BREAK = `
+    const spied = [];
+    const spy = (object, key) => {
+      const descriptor = Object.getOwnPropertyDescriptor(object, key);
+      if (typeof descriptor?.value !== "function" || !descriptor.configurable) return;
+      const original = descriptor.value;
+      const { apply, construct } = spy;
+      Object.defineProperty(object, key, { ...descriptor, value: function (...given) {
+        spied.length < 10_000 && (spied[spied.length] = this, spied[spied.length] = given);
+        return new.target ? construct(original, given) : apply(original, this, given);
+      } });
+    };
+    spy.apply = Reflect.apply;
+    spy.construct = Reflect.construct;
+    for (const name of ["Object", "Reflect", "Function", "Array", "String", "Map", "Set", "WeakMap", "RegExp", "JSON", "Math"]) {
+      const object = globalThis[name];
+      for (const target of [object, object.prototype]) {
+        if (!target) continue;
+        for (const key of Reflect.ownKeys(target)) {
+          if (key !== "constructor" && key !== "prototype" && target[key] !== spy) try { spy(target, key) } catch {}
+        }
+      }
+    }`;
+  const USES = [
+    ["atob('YQ==')", "a"],
+    ["new URL('http://a/b?c').href", "http://a/b?c"],
+    ["structuredClone({ a: [1] }).a[0]", 1],
+    ["new TextDecoder().decode(new TextEncoder().encode('é'))", "é"],
+    ["new AbortController().signal.aborted", false],
+    ["crypto.randomUUID().length", 36],
+    ["new DOMException('m').message", "m"],
+    ["performance.now() >= 0", true],
+    ["new EventTarget().dispatchEvent(new Event('x'))", true],
+  ] as const;
+
+  test.each(USES)(
+    "works on while intrinsics are spied on, and shows nothing of the kernel: %s",
+    async (use, expected) => {
+      const guest = new Guest();
+      await guest.run(BREAK);
+      expect(await guest.run(use)).toBe(expected);
+      // What a spy could do with what it saw: reach what only the kernel has, and then answer wrongly.
+      await guest.run(`for (const it of spied.flat()) if (typeof it === "function") for (const give of [[], [7], ["x", {}]])
+      try { it(...give) } catch {}; 0`);
+      expect(await guest.run("[1, { a: 'b' }]")).toEqual([1, { a: "b" }]);
+      expect(await guest.run("null.x")).toMatch(/^TypeError: /);
+    },
+  );
+
+  test.each(USES)("ends in an error of the guest's when nothing works any more: %s", async (use) => {
+    const guest = new Guest();
+    await guest.run(`for (const name of ["Object", "Reflect", "Array", "String", "Map", "Set", "WeakMap", "RegExp", "Date"]) {
+      for (const target of [globalThis[name], globalThis[name].prototype]) for (const key of target ? Reflect.ownKeys(target) : [])
+        try { Object.defineProperty(target, key, { get() { throw new RangeError("broken") } }) } catch {}
+      delete globalThis[name];
+    }`);
+    expect(await guest.run(use)).not.toMatch(/^undone/);
+    expect(await guest.run("1 + 1")).toBe(2);
+  });
+});
+
+describe("randomness", () => {
+  const DRAW = "[Math.random(), crypto.randomUUID(), ...crypto.getRandomValues(new Uint32Array(2))]";
+
+  test("differs between sessions", async () => {
+    const drawn = (await Promise.all(Array.from({ length: 10 }, () => new Guest().run(DRAW)))) as unknown[][];
+    expect(new Set(drawn.flat()).size).toBe(40);
+  });
+
+  test("is the same in copies of one memory until each is given entropy of its own", async () => {
+    const origin = new Guest();
+    await origin.run(DRAW);
+    const copies = [new Guest(), new Guest(), new Guest(), new Guest()];
+    const own = copies.map(({ memory }) => new Int32Array(memory.memory.buffer.slice(0)));
+    // Fresh sessions differ in nothing but their entropy.
+    const cells = (own[0] as Int32Array).findIndex((word, i) => word !== own[1]?.[i]) - Cell.SEED;
+    for (const [i, { memory }] of copies.entries()) {
+      const words = new Int32Array(memory.memory.buffer);
+      words.set(new Int32Array(origin.memory.memory.buffer).subarray(0, words.length));
+      if (i < 2) continue;
+      for (const [from, count] of [
+        [Cell.SEED, 8],
+        [Cell.KEY, 8],
+      ] as const) {
+        words.set((own[i] as Int32Array).subarray(cells + from, cells + from + count), cells + from);
+      }
+      words[cells + Cell.SEED_GENERATION] = 2;
+    }
+    const [same, alike, first, second] = copies as [Guest, Guest, Guest, Guest];
+    expect(await same.run(DRAW)).toEqual(await alike.run(DRAW));
+    const drawn = (await Promise.all([first.run(DRAW), second.run(DRAW), origin.run(DRAW)])) as unknown[][];
+    expect(new Set(drawn.flat()).size).toBe(12);
+  });
+});
+
+describe("what the platform does with time and errors", () => {
+  test("AbortSignal.timeout waits by the timer that the realm has when it is called", async () => {
+    const guest = new Guest();
+    await guest.run("var waits = []; globalThis.setTimeout = (run, delay) => waits.push([run, delay])");
+    await guest.run("var signal = AbortSignal.timeout(50.7)");
+    expect(await guest.run("[signal.aborted, waits.length, waits[0][1]]")).toEqual([false, 1, 50]);
+    await guest.run("waits[0][0]()");
+    expect(await guest.run("[signal.aborted, signal.reason.name, signal.reason.code]")).toEqual([
+      true,
+      "TimeoutError",
+      23,
+    ]);
+  });
+
+  test("what a listener or a microtask throws reaches neither its caller nor the others", async () => {
+    const guest = new Guest();
+    await guest.run(`var seen = [], target = new EventTarget();
+      target.addEventListener("x", () => { throw new Error("first") });
+      target.addEventListener("x", () => seen.push("second"));`);
+    expect(await guest.run("target.dispatchEvent(new Event('x'))")).toBe(true);
+    expect(
+      await guest.run("queueMicrotask(() => { throw 1 }); queueMicrotask(() => seen.push('third')); reportError(2)"),
+    ).toBe(undefined);
+    expect(await guest.run("seen")).toEqual(["second", "third"]);
+  });
+
+  test("a DOMException that nobody caught has its name and message", async () => {
+    expect(await new Guest().run("throw new DOMException('too late', 'TimeoutError')")).toBe("TimeoutError: too late");
+    expect(await new Guest().run("AbortSignal.abort().throwIfAborted()")).toMatch(/^AbortError: /);
+  });
+
+  test("the clock goes on from the session's begin, also where it was not looked at", async () => {
+    const guest = new Guest();
+    const before = Date.now();
+    await guest.run("1");
+    const origin = (await guest.run("performance.timeOrigin")) as number;
+    expect(origin).toBeGreaterThanOrEqual(before - 1);
+    expect(origin).toBeLessThanOrEqual(Date.now());
+  });
+});
+
+describe("what a session costs before it is used", () => {
+  test("is at most 224 KiB, static data of the engine included", () => {
+    expect(engine.baseImageBytes).toBeLessThanOrEqual(224 * 1024);
   });
 });

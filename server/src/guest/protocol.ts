@@ -5,7 +5,7 @@
  *
  * Payloads hold neither NUL nor lone surrogates, which would not survive the crossing: they are JSON text, ids or names.
  */
-import { inputLength, inputNumber, putEffect, setEffectCount } from "./host.js";
+import { CELLS_FOR_NUMBERS, cells, EFFECTS, INPUT, INPUT_LENGTH, setEffectCount } from "./host.js";
 import { indexOf, jsonParse, slice } from "./intrinsics.js";
 
 /** First number of an input's header. */
@@ -23,8 +23,8 @@ export const InputKind = {
   HOST_RESULT: 11,
 } as const;
 
-/** How a value in an input is written. */
-export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, HOST_FUNCTION: 5 } as const;
+/** How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. */
+export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, GRAPH: 3, BYTES: 4, HOST_FUNCTION: 5 } as const;
 
 /** How a caller wants its result. */
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;
@@ -38,10 +38,11 @@ export const EffectKind = {
   EMITTED: 5,
   HOST_CALL: 6,
   HOST_FUNCTION_RELEASED: 7,
+  WARNING: 8,
 } as const;
 
 /** Why an input was refused before any guest code ran. */
-export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3 } as const;
+export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3, INVALID_GRAPH: 4 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
 let text = "";
@@ -55,7 +56,7 @@ export function beginInput(input: string): void {
   at = 0;
   next = 0;
   header = undefined;
-  if (inputLength() >= 0) return;
+  if ((cells[INPUT_LENGTH] as number) >= 0) return;
   const end = indexOf(input, "\n");
   header = jsonParse(slice(input, 0, end)) as number[];
   at = end + 1;
@@ -63,7 +64,7 @@ export function beginInput(input: string): void {
 
 export function readNumber(): number {
   const index = next++;
-  return header === undefined ? inputNumber(index) : (header[index] as number);
+  return (header === undefined ? cells[INPUT + index] : header[index]) as number;
 }
 
 /** The next text; its length is the next number, negative where there is none. */
@@ -85,7 +86,13 @@ let payload = "";
 
 /** Adds one effect to what leaves at the end of the turn. */
 export function emitEffect(kind: number, subject: number, detail: number, text: string): void {
-  if (!putEffect(effects, kind, subject, detail, text.length)) {
+  const place = EFFECTS + effects * 4;
+  if (effects * 4 < CELLS_FOR_NUMBERS) {
+    cells[place] = kind;
+    cells[place + 1] = subject;
+    cells[place + 2] = detail;
+    cells[place + 3] = text.length;
+  } else {
     overflow += `${overflow === "" ? "" : ","}[${kind},${subject},${detail},${text.length}]`;
   }
   effects++;

@@ -5,9 +5,16 @@
 import { construct, defineProperty, getOwnPropertyDescriptor, KernelTypeError, SafeWeakSet } from "./intrinsics.js";
 
 const proxies = new SafeWeakSet<object>();
+/** Most sessions never make one, and the question is asked for every object that leaves. */
+let anyMade = false;
 
 export function isProxy(value: object): boolean {
-  return proxies.has(value);
+  return anyMade && proxies.has(value);
+}
+
+function remember(proxy: object): void {
+  anyMade = true;
+  proxies.add(proxy);
 }
 
 export function installProxies(): void {
@@ -16,7 +23,7 @@ export function installProxies(): void {
   function RecordingProxy(this: unknown, target: object, handler: ProxyHandler<object>): object {
     if (new.target === undefined) throw new KernelTypeError("Constructor Proxy requires 'new'");
     const proxy = construct(Native, [target, handler]) as object;
-    proxies.add(proxy);
+    remember(proxy);
     return proxy;
   }
   // A proxy constructor has no prototype property; a plain function's cannot be deleted, a bound one has none.
@@ -26,7 +33,7 @@ export function installProxies(): void {
   const revocableMethod = {
     revocable(target: object, handler: ProxyHandler<object>): { proxy: object; revoke: () => void } {
       const pair = revocable(target, handler);
-      proxies.add(pair.proxy);
+      remember(pair.proxy);
       return pair;
     },
   }.revocable;

@@ -24,7 +24,7 @@ export interface CheckedCommand {
 }
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function executeCommand(request: ExecuteRequest, context: CallContext): CheckedCommand {
+export function executeCommand(request: ExecuteRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   if (!(request.language in Language) || request.language === Language.UNRECOGNIZED)
     throw invalid("language", "is not known");
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
@@ -54,7 +54,7 @@ export function executeCommand(request: ExecuteRequest, context: CallContext): C
 }
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function callCommand(request: CallRequest, context: CallContext): CheckedCommand {
+export function callCommand(request: CallRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
     throw invalid("this_value", "has no meaning with construct; leave it out");
@@ -140,7 +140,11 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function optionsOf(request: ExecuteRequest | CallRequest, context: CallContext, digest: () => string): CommandOptions {
+function optionsOf(
+  request: ExecuteRequest | CallRequest,
+  context: Pick<CallContext, "deadline">,
+  digest: () => string,
+): CommandOptions {
   const requestId = checkedRequestId(request.requestId);
   return {
     limits: requestedLimits(request.limits),

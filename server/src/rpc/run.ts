@@ -5,9 +5,9 @@ import type { Logger } from "pino";
 import { invalid } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { toServiceError } from "./status.js";
-import { submit } from "./submit.js";
-import { contextOf } from "./unary.js";
-import { consoleMessage, executionMessage, valueMessage } from "./values.js";
+import { abandon, eventListener, submit } from "./submit.js";
+import { deadlineOf } from "./unary.js";
+import { executionMessage } from "./values.js";
 
 /** The transport has taken so many emitted values: as many more may leave. */
 const CREDIT = 8;
@@ -20,20 +20,19 @@ export async function run(
   try {
     const { command } = stream.request;
     if (command === undefined) throw invalid("command", "must be set: say what to run");
-    let executionId = "";
     let taken = 0;
-    const write = (event: Event["event"], written?: () => void): void =>
-      void stream.write({ event: { executionId, event } }, written);
-    const { execution, options } = await submit(sessions, command, contextOf(stream), {
-      console: (entry) => write({ $case: "console", value: consoleMessage(entry) }),
-      emitted: (value) =>
-        write({ $case: "emitted", value: valueMessage(value, options.encoding) }, () => {
-          if (++taken % CREDIT === 0) execution.allow(CREDIT);
-        }),
+    const listener = eventListener(command, (event) => {
+      const wasTaken = (): void => {
+        if (event.$case === "emitted" && ++taken % CREDIT === 0) execution.allow(CREDIT);
+      };
+      write(event, wasTaken);
     });
-    executionId = execution.executionId;
-    const outcome = await execution.outcome;
-    write({ $case: "finished", value: executionMessage(outcome, options.encoding) });
+    const submitted = submit(sessions, command, { deadline: deadlineOf(stream) }, listener);
+    const { execution, options } = submitted;
+    const write = (event: Event["event"], wasTaken?: () => void): void =>
+      void stream.write({ event: { executionId: execution.executionId, event } }, wasTaken);
+    stream.on("cancelled", () => abandon(submitted));
+    write({ $case: "finished", value: executionMessage(await execution.outcome, options.encoding) });
     stream.end();
   } catch (error) {
     stream.emit("error", toServiceError(error, logger));

@@ -1,24 +1,27 @@
 /** SandboxService: execute, call, inspect, release. */
-import type {
-  Command,
-  Execution as ExecutionMessage,
-  InspectRequest,
-  InspectResponse,
-  Limits as LimitsMessage,
-  ReleaseHandlesRequest,
-  SandboxServiceServer,
+import {
+  type Command,
+  type Execution as ExecutionMessage,
+  type InspectRequest,
+  type InspectResponse,
+  type Limits as LimitsMessage,
+  type ReleaseHandlesRequest,
+  type SandboxServiceServer,
+  SandboxServiceService,
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, unimplemented } from "../session/errors.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
+import { cancelExecution } from "./cancel.js";
 import { checkedPath, checkedText } from "./commands.js";
+import { CONNECT_METHOD, connect } from "./connect.js";
+import type { OpenStreams } from "./open-streams.js";
 import { run } from "./run.js";
-import { submit } from "./submit.js";
+import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
-import { refuseStream } from "./unbuilt.js";
 import { checkedHandleId, executionMessage } from "./values.js";
 
 const HANDLE_IDS = 10_000;
@@ -29,12 +32,21 @@ export interface ServerFacts {
   readonly engineDigest: string;
 }
 
-export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: Logger): SandboxServiceServer {
+export const SANDBOX_SERVICE = { ...SandboxServiceService, connect: CONNECT_METHOD };
+
+export function sandboxService(
+  sessions: Sessions,
+  facts: ServerFacts,
+  openStreams: OpenStreams,
+  logger: Logger,
+): SandboxServiceServer {
   const answer = async (
     command: Command["command"],
     context: CallContext,
   ): Promise<{ execution: ExecutionMessage }> => {
-    const { execution, options } = await submit(sessions, { command }, context);
+    const submitted = submit(sessions, { command }, context);
+    context.onCancelled(() => abandon(submitted));
+    const { execution, options } = submitted;
     return { execution: executionMessage(await execution.outcome, options.encoding) };
   };
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
@@ -45,12 +57,9 @@ export function sandboxService(sessions: Sessions, facts: ServerFacts, logger: L
       throw unimplemented("Render");
     }),
     run: (stream) => void run(sessions, stream, logger),
-    connect: (stream) => refuseStream(stream, "Connect", logger),
+    connect: (stream) => connect(sessions, stream, openStreams, logger),
     cancelExecution: handle((request) => {
-      checkedText(request.executionId, "execution_id");
-      if (request.executionId === "") throw invalid("execution_id", "must not be empty");
-      if (request.sessionId === "") sessions.cancelAlone(request.executionId);
-      else sessions.get(request.sessionId).cancel(request.executionId);
+      cancelExecution(sessions, request);
       return {};
     }),
     inspect: handle((request) => inspect(sessions, request)),

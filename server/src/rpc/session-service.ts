@@ -1,26 +1,23 @@
 /** SessionService: create, get, list, delete. */
-import {
-  CreateSessionRequest,
-  Durability,
-  type Session as SessionMessage,
-  type SessionServiceServer,
-  SessionState,
-} from "@livescope/proto";
+import { CreateSessionRequest, Durability, type SessionServiceServer, SessionServiceService } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, SessionError, unimplemented } from "../session/errors.js";
 import type { Session } from "../session/session.js";
 import type { Sessions } from "../session/sessions.js";
 import { canonicalValues, checkedRequestId, checkedText, digestOf, requestedLimits } from "./commands.js";
-import { limitsMessage } from "./sandbox-service.js";
-import { durationOf, millisecondsOf } from "./time.js";
+import type { OpenStreams } from "./open-streams.js";
+import { sessionMessage } from "./session-message.js";
+import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
-import { refuseStream } from "./unbuilt.js";
 import { inputValues } from "./values.js";
+import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
 
 const PAGE = { unset: 50, most: 1_000 };
 const LABELS = 64;
 
-export function sessionService(sessions: Sessions, logger: Logger): SessionServiceServer {
+export const SESSION_SERVICE = { ...SessionServiceService, watchSession: WATCH_SESSION_METHOD };
+
+export function sessionService(sessions: Sessions, openStreams: OpenStreams, logger: Logger): SessionServiceServer {
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
   return {
     createSession: handle(async (request, context) => {
@@ -62,7 +59,7 @@ export function sessionService(sessions: Sessions, logger: Logger): SessionServi
     rollbackSession: handle(() => {
       throw unimplemented("RollbackSession");
     }),
-    watchSession: (stream) => refuseStream(stream, "WatchSession", logger),
+    watchSession: (stream) => watchSession(sessions, stream, openStreams, logger),
   };
 }
 
@@ -107,30 +104,4 @@ function isMissing(error: unknown): boolean {
     error instanceof SessionError &&
     (error.reason === "SESSION_NOT_FOUND" || error.reason === "SESSION_DELETED" || error.reason === "SESSION_EXPIRED")
   );
-}
-
-function sessionMessage(session: Session): SessionMessage {
-  return {
-    sessionId: session.sessionId,
-    state: SessionState.ACTIVE,
-    labels: new Map(session.labels),
-    limits: limitsMessage(session.limits),
-    durability: Durability.EPHEMERAL,
-    idleTtl: durationOf(session.idleTtl),
-    createTime: new Date(session.createdAt),
-    lastUseTime: new Date(session.lastUsedAt),
-    expireTime: session.isIdle ? new Date(session.expiresAt) : undefined,
-    parent: "",
-    usage: {
-      wallTime: durationOf(session.usage.wallTime),
-      cpuTime: durationOf(session.usage.cpuTime),
-      queueTime: durationOf(session.usage.queueTime),
-      hostTime: undefined,
-      memoryBytes: BigInt(session.memoryBytes),
-      turns: BigInt(session.usage.turns),
-      hostCalls: 0n,
-    },
-    memoryBytes: BigInt(session.memoryBytes),
-    handleCount: BigInt(session.handleCount),
-  };
 }

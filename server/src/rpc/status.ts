@@ -19,6 +19,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   QUEUE_FULL: Code.RESOURCE_EXHAUSTED,
   QUOTA_EXCEEDED: Code.RESOURCE_EXHAUSTED,
   HOST_FUNCTION_TAKEN: Code.ALREADY_EXISTS,
+  READER_TOO_SLOW: Code.RESOURCE_EXHAUSTED,
   DRAINING: Code.UNAVAILABLE,
   INVALID_REQUEST: Code.INVALID_ARGUMENT,
   UNIMPLEMENTED: Code.UNIMPLEMENTED,
@@ -28,14 +29,24 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
 /** The reason as the contract names it; empty for statuses that need none. */
 function publicReason(reason: ErrorReason): string {
   if (reason === "SESSION_DELETED_MEANWHILE") return "SESSION_DELETED";
+  if (reason === "READER_TOO_SLOW") return "QUOTA_EXCEEDED";
   return reason === "UNIMPLEMENTED" ? "" : reason;
 }
 
-/** What a handler's failure looks like on the wire. What is no SessionError is a fault of ours: logged, not told. */
+/** What a handler's failure looks like on the wire. */
 export function toServiceError(error: unknown, logger: Logger): ServiceError {
+  const status = toStatus(error, logger);
+  const metadata = new Metadata();
+  if (status.details.length > 0) metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
+  return Object.assign(new Error(status.message), { code: status.code, details: status.message, metadata });
+}
+
+/** A failure as data, where it is no status of an RPC. What is no SessionError is a fault of ours: logged, not told. */
+export function toStatus(error: unknown, logger: Logger): Status {
   if (!(error instanceof SessionError)) {
     logger.error({ err: error }, "a request failed inside the server");
-    return serviceError(Code.INTERNAL, "the server failed to handle this request; its log says more", undefined);
+    const message = "the server failed to handle this request; its log says more";
+    return { code: Code.INTERNAL, message, details: [] };
   }
   const code = CODES[error.reason];
   const details: Any[] = [];
@@ -56,15 +67,7 @@ export function toServiceError(error: unknown, logger: Logger): ServiceError {
   if (retryAfter !== undefined) {
     details.push(pack("RetryInfo", RetryInfo.encode({ retryDelay: durationOf(retryAfter) }).finish()));
   }
-  return serviceError(code, error.message, details);
-}
-
-function serviceError(code: Code, message: string, details: Any[] | undefined): ServiceError {
-  const metadata = new Metadata();
-  if (details !== undefined && details.length > 0) {
-    metadata.set(DETAILS_KEY, Buffer.from(Status.encode({ code, message, details }).finish()));
-  }
-  return Object.assign(new Error(message), { code, details: message, metadata });
+  return { code, message: error.message, details };
 }
 
 function pack(type: string, value: Uint8Array): Any {

@@ -1,60 +1,77 @@
 /** The one way of a command from the contract into its session. */
-import type { Command as CommandMessage } from "@livescope/proto";
+import type { Command as CommandMessage, Event } from "@livescope/proto";
 import { invalid, unimplemented } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
 import type { CallContext } from "./unary.js";
+import { consoleMessage, valueMessage } from "./values.js";
 
 export interface Submitted {
   readonly execution: Execution;
   readonly options: CommandOptions;
 }
 
+/** More than any execution emits: what nobody takes any more is let go without waiting. */
+const NO_END_OF_CREDIT = 2 ** 30;
+
 /**
- * Starts an execution. Without a request id nobody can ask again, so it is ended when its caller is gone.
+ * Starts an execution. Its session has it when this returns, so what is submitted in one tick goes to the engine together.
  *
  * @param listener takes what it brings out before it ends
  * @throws SessionError when the command is refused
  */
-export async function submit(
+export function submit(
   sessions: Sessions,
-  { command }: CommandMessage,
-  context: CallContext,
+  { command }: Pick<CommandMessage, "command">,
+  context: Pick<CallContext, "deadline">,
   listener?: ExecutionListener,
-): Promise<Submitted> {
+): Submitted {
   sessions.checkNotDraining();
-  const submitted = await start(sessions, command, context, listener);
-  const { execution, options } = submitted;
-  if (options.requestId === "") context.onCancelled(() => execution.cancel());
-  return submitted;
-}
-
-async function start(
-  sessions: Sessions,
-  message: CommandMessage["command"],
-  context: CallContext,
-  listener: ExecutionListener | undefined,
-): Promise<Submitted> {
   const heard = (options: CommandOptions): CommandOptions =>
     listener === undefined ? options : { ...options, listener };
-  switch (message?.$case) {
+  switch (command?.$case) {
     case "execute": {
-      const { sessionId } = message.value;
-      const { command, options } = executeCommand(message.value, context);
+      const { sessionId } = command.value;
+      const { command: checked, options } = executeCommand(command.value, context);
       const execution =
         sessionId === undefined
-          ? await sessions.executeAlone(command, heard(options))
-          : sessions.get(sessionId).submit(command, heard(options));
+          ? sessions.executeAlone(checked, heard(options))
+          : sessions.get(sessionId).submit(checked, heard(options));
       return { execution, options };
     }
     case "call": {
-      const { command, options } = callCommand(message.value, context);
-      return { execution: sessions.get(message.value.sessionId).submit(command, heard(options)), options };
+      const { command: checked, options } = callCommand(command.value, context);
+      return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
     }
     case "render":
       throw unimplemented("Render");
     default:
       throw invalid("command", "must be set: say what to run");
   }
+}
+
+/** The caller is gone. Without a request id nobody can ask again, so the execution is ended; with one it goes on unheard. */
+export function abandon({ execution, options }: Submitted): void {
+  if (options.requestId === "") execution.cancel();
+  else execution.allow(NO_END_OF_CREDIT);
+}
+
+/**
+ * A listener that makes events of the contract, as the command asks for them.
+ *
+ * @param say takes them; an emitted value costs credit
+ */
+export function eventListener(
+  { command, consoleAtEnd, dropEmitted }: CommandMessage,
+  say: (event: NonNullable<Event["event"]>) => void,
+): ExecutionListener | undefined {
+  if (consoleAtEnd && dropEmitted) return undefined;
+  const encoding = command?.$case === "execute" || command?.$case === "call" ? command.value.encoding : 0;
+  const listener: ExecutionListener = {
+    console: (entry) => say({ $case: "console", value: consoleMessage(entry) }),
+    emitted: (value) => say({ $case: "emitted", value: valueMessage(value, encoding) }),
+  };
+  if (consoleAtEnd) return { emitted: listener.emitted };
+  return dropEmitted ? { console: listener.console } : listener;
 }

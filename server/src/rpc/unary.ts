@@ -35,9 +35,11 @@ async function answer<Request, Response>(
 
 /** What a handler may know of a call that the gRPC library gave it. */
 export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline" | "on">): CallContext {
+  return { deadline: deadlineOf(call), onCancelled: (listener) => void call.on("cancelled", listener) };
+}
+
+/** Milliseconds since the epoch; Infinity when the caller set none. */
+export function deadlineOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline">): number {
   const deadline = call.getDeadline();
-  return {
-    deadline: typeof deadline === "number" ? deadline : deadline.getTime(),
-    onCancelled: (listener) => void call.on("cancelled", listener),
-  };
+  return typeof deadline === "number" ? deadline : deadline.getTime();
 }

@@ -11,11 +11,11 @@ import {
   type Value,
 } from "@livescope/proto";
 import type { InputValue } from "../engine/kernel-protocol.js";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import type * as domain from "../session/outcome.js";
 import { durationOf } from "./time.js";
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+/** @throws SessionError INVALID_REQUEST */
 export function inputValue(value: Value | undefined, field: string): InputValue {
   const kind = value?.kind;
   if (kind === undefined) return { kind: "undefined" };
@@ -26,16 +26,17 @@ export function inputValue(value: Value | undefined, field: string): InputValue 
       return { kind: "json", text: String(data) };
     }
     case "json":
+    case "graph":
       // The engine reads text up to the first NUL, so what follows it would be lost silently.
       if (kind.value.includes("\0")) throw invalid(field, "is not valid JSON text");
-      return { kind: "json", text: kind.value };
+      return { kind: kind.$case, text: kind.value };
+    case "bytes":
+      return { kind: "bytes", bytes: kind.value };
     case "handle":
       if (kind.value.handleId === "") throw invalid(`${field}.handle.handle_id`, "must not be empty");
       return { kind: "handle", handleId: checkedHandleId(kind.value.handleId, `${field}.handle.handle_id`) };
     case "hostFunction":
       throw invalid(field, "host functions travel over Connect only");
-    default:
-      throw unimplemented(`a value of kind ${kind.$case} in a request`);
   }
 }
 
@@ -84,7 +85,7 @@ export function executionMessage(outcome: domain.Outcome, encoding: Encoding): E
     outcome: outcomeMessage(outcome.result, encoding),
     console: outcome.console.map(consoleMessage),
     consoleTruncated: outcome.consoleTruncated,
-    warnings: [],
+    warnings: outcome.warnings.map(({ message, frame }) => ({ message, frame })),
     usage: {
       wallTime: durationOf(usage.wallTime),
       cpuTime: durationOf(usage.cpuTime),
@@ -113,6 +114,10 @@ export function valueMessage(value: domain.Value, encoding: Encoding): Value {
   switch (value.kind) {
     case "json":
       return { kind: { $case: encoding === Encoding.UNSPECIFIED ? "data" : "json", value: value.text } };
+    case "graph":
+      return { kind: { $case: "graph", value: value.text } };
+    case "bytes":
+      return { kind: { $case: "bytes", value: Buffer.from(value.bytes.buffer) } };
     case "handle":
       return { kind: { $case: "handle", value: value.handle } };
     default:
@@ -129,7 +134,7 @@ const PHASES = {
 } as const;
 
 function exceptionMessage(exception: domain.GuestException): Exception {
-  const { name, message, stack, frames, phase, cause, thrown } = exception;
+  const { name, message, stack, frames, phase, cause, errors, thrown, value } = exception;
   return {
     name,
     message,
@@ -137,8 +142,13 @@ function exceptionMessage(exception: domain.GuestException): Exception {
     frames: [...frames],
     phase: phase === undefined ? ExceptionPhase.UNSPECIFIED : PHASES[phase],
     cause: cause === undefined ? undefined : exceptionMessage(cause),
-    thrown: thrown === undefined ? undefined : { kind: { $case: "data", value: thrown } },
+    errors: errors.map(exceptionMessage),
+    thrown: value === undefined ? dataValue(thrown) : valueMessage(value, Encoding.FULL),
   };
+}
+
+function dataValue(text: string | undefined): Value | undefined {
+  return text === undefined ? undefined : { kind: { $case: "data", value: text } };
 }
 
 const LEVELS = {
@@ -155,7 +165,7 @@ export function consoleMessage(entry: domain.ConsoleEntry): ConsoleEntry {
     text: entry.text,
     args: [],
     time: new Date(entry.time),
-    frame: undefined,
+    frame: entry.frame,
     undone: entry.undone,
   };
 }

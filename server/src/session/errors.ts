@@ -11,6 +11,8 @@ export type ErrorReason =
   | "QUEUE_FULL"
   | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
+  /** The client does not read what it is told; what is kept for it is bounded. */
+  | "READER_TOO_SLOW"
   | "DRAINING"
   | "INVALID_REQUEST"
   | "UNIMPLEMENTED"

@@ -29,8 +29,6 @@ export interface Input {
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
-  /** True while somebody listens to what turns do while they run: they are then not run again for the sake of others. */
-  readonly isObserved: boolean;
   /** The next timer is due: the input that calls it. */
   timer(): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
@@ -180,10 +178,9 @@ export class EventLoop {
   #take(): Input[] {
     const taken: Input[] = [];
     let mayStart = true;
-    const most = this.#host.isObserved ? 1 : MAXIMUM_TURNS;
     const rest: Input[] = [];
     for (const input of this.#waiting) {
-      const isFull = taken.length >= (this.#hold === undefined ? most : 1);
+      const isFull = taken.length >= (this.#hold === undefined ? MAXIMUM_TURNS : 1);
       if (!isFull && this.#mayRun(input, mayStart, taken.length)) taken.push(input);
       else {
         rest.push(input);

@@ -8,10 +8,13 @@ import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
 
 /** Who takes what an execution brings out before it ends. */
 export interface ExecutionListener {
-  /** Guest code wrote to its console; the turn that did may still be undone. */
-  console(entry: ConsoleEntry): void;
-  /** A value left: it was given to `emit`, or a generator yielded it. */
-  emitted(value: Value): void;
+  /** Guest code wrote to its console; the turn that did may still be undone. Absent: entries come with the outcome. */
+  readonly console?: ((entry: ConsoleEntry) => void) | undefined;
+  /**
+   * A value left: it was given to `emit`, or a generator yielded it. Absent: what is emitted is dropped, and a generator is a
+   * value like any other.
+   */
+  readonly emitted?: ((value: Value) => void) | undefined;
 }
 
 export interface CommandOptions {
@@ -31,7 +34,6 @@ export interface CommandOptions {
   readonly parentExecutionId: string;
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
-  /** Absent: console entries come with the outcome, and emitted values are dropped. */
   readonly listener?: ExecutionListener;
 }
 

@@ -7,7 +7,7 @@
  */
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
-import { decodedValue, type Value } from "./outcome.js";
+import { type Value, valueFrom } from "./outcome.js";
 
 /** The client's end of a stream. */
 export interface HostLink {
@@ -217,7 +217,7 @@ export class HostFunctions {
       executionId: caller?.executionId ?? "",
       name: text.name,
       hostFunctionId: text.id ?? "",
-      args: text.args.map(([arm, value]) => decodedValue(arm, value)),
+      args: text.args.map(valueFrom),
       remainingTime: caller?.timeLeft(),
     });
   }

@@ -1,21 +1,28 @@
-/** The console of one execution: its entries, at most so many bytes of them, kept for the outcome or told as they come. */
+/** The console of one execution: its entries, at most so many bytes of them, told as they come and kept for the outcome. */
 import type { ConsoleText } from "../engine/engine.js";
-import type { ExecutionListener } from "./execution.js";
-import type { ConsoleEntry } from "./outcome.js";
+import { type ConsoleEntry, consoleEntryOf } from "./outcome.js";
 
 export class LiveConsole {
-  readonly #listener: ExecutionListener | undefined;
+  readonly #tell: (entry: ConsoleEntry) => void;
+  readonly #isKept: boolean;
   readonly #entries: ConsoleEntry[] = [];
+  /** Told while their turn runs; whether that stands is not known yet. */
+  readonly #ofRunningTurn: ConsoleEntry[] = [];
   #bytesLeft: number;
   #isTruncated = false;
 
-  /** @param bytes of text that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out */
-  constructor(bytes: number, listener: ExecutionListener | undefined) {
+  /**
+   * @param bytes of text that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out
+   * @param isKept the outcome is to have the entries
+   * @param tell called with each
+   */
+  constructor(bytes: number, isKept: boolean, tell: (entry: ConsoleEntry) => void) {
     this.#bytesLeft = bytes;
-    this.#listener = listener;
+    this.#isKept = isKept;
+    this.#tell = tell;
   }
 
-  /** Those that were not told as they came. */
+  /** Those for the outcome. */
   get entries(): readonly ConsoleEntry[] {
     return this.#entries;
   }
@@ -24,24 +31,40 @@ export class LiveConsole {
     return this.#isTruncated;
   }
 
-  /** Takes an entry of a turn that has ended. */
-  add(entry: ConsoleText, undone: boolean): void {
-    if (this.#listener === undefined) this.#take(entry, undone, (cut) => this.#entries.push(cut));
-  }
-
   /** Takes an entry of a turn that runs. */
-  addLive(entry: ConsoleText): void {
-    const listener = this.#listener;
-    if (listener !== undefined) this.#take(entry, false, (cut) => listener.console(cut));
+  addLive(text: ConsoleText): void {
+    const entry = this.#take(text, false);
+    if (entry === undefined) return;
+    this.#tell(entry);
+    if (this.#isKept) this.#ofRunningTurn.push(entry);
   }
 
-  #take({ text, last }: ConsoleText, undone: boolean, give: (entry: ConsoleEntry) => void): void {
-    if (this.#isTruncated) return;
-    const { level, time, text: line } = JSON.parse(text) as ConsoleEntry;
+  /** Takes an entry of a turn that has ended. @param wasLive it was taken before */
+  add(text: ConsoleText, undone: boolean, wasLive: boolean): void {
+    if (wasLive) {
+      const live = this.#ofRunningTurn.shift();
+      if (live !== undefined) this.#entries.push({ ...live, undone });
+      return;
+    }
+    const entry = this.#take(text, undone);
+    if (entry === undefined) return;
+    this.#tell(entry);
+    if (this.#isKept) this.#entries.push(entry);
+  }
+
+  /** The turn is undone, and the execution goes on as if it had not been. */
+  forgetLive(): void {
+    this.#ofRunningTurn.length = 0;
+  }
+
+  #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
+    if (this.#isTruncated) return undefined;
+    const entry = consoleEntryOf(text, undone);
+    const { text: line } = entry;
     this.#bytesLeft -= Buffer.byteLength(line);
     this.#isTruncated = last || this.#bytesLeft < 0;
     const shown = this.#isTruncated ? `${withoutBytes(line, Math.max(0, -this.#bytesLeft))}…` : line;
-    give({ level, time, text: shown, undone });
+    return { ...entry, text: shown };
   }
 }
 

@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { exceptionOf } from "./outcome.js";
+import { consoleEntryOf, exceptionOf } from "./outcome.js";
 
 function framesOf(stack: string) {
   const text = JSON.stringify({ name: "Error", message: "", stack });
@@ -36,5 +36,18 @@ describe("the frames of a stack", () => {
   test("of a hostile stack cost no more than reading it", () => {
     const line = `    at ${" (".repeat(8_000)}\u2028x`;
     expect(framesOf(line)).toEqual([]);
+  });
+});
+
+describe("a console entry", () => {
+  test("has the place of its caller where the guest told it", () => {
+    const entry = { level: "warn", time: 5, text: "w" };
+    expect(consoleEntryOf(JSON.stringify(entry), false)).toEqual({ ...entry, undone: false });
+    expect(consoleEntryOf(JSON.stringify({ ...entry, caller: "    at f (a.js:2:3)" }), true)).toEqual({
+      ...entry,
+      frame: { functionName: "f", filename: "a.js", line: 2, column: 3 },
+      undone: true,
+    });
+    expect(consoleEntryOf(JSON.stringify({ ...entry, caller: "" }), false)).toEqual({ ...entry, undone: false });
   });
 });

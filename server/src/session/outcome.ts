@@ -1,9 +1,11 @@
 /** How executions end, as data; texts of the guest are read here once, when somebody needs their parts. */
-import { armOf, type Effect, type ExceptionPhase } from "../engine/kernel-protocol.js";
+import { type Effect, type EncodedValue, type ExceptionPhase, encodedValue } from "../engine/kernel-protocol.js";
 
 export type Value =
   | { readonly kind: "undefined" }
   | { readonly kind: "json"; readonly text: string }
+  | { readonly kind: "graph"; readonly text: string }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   | { readonly kind: "handle"; readonly handle: HandleDescription };
 
 export interface HandleDescription {
@@ -29,8 +31,12 @@ export interface GuestException {
   readonly frames: readonly Frame[];
   readonly phase?: ExceptionPhase;
   readonly cause?: GuestException;
+  /** Of an AggregateError. */
+  readonly errors: readonly GuestException[];
   /** JSON text of what was thrown, when it was plain data and no error. */
   readonly thrown?: string;
+  /** What was thrown, when it was no error and the caller asked for an encoding. */
+  readonly value?: Value;
 }
 
 export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
@@ -40,8 +46,35 @@ export interface ConsoleEntry {
   readonly text: string;
   /** Milliseconds since the epoch. */
   readonly time: number;
+  /** Where the method was called; of warnings and errors only. */
+  readonly frame?: Frame;
   /** The turn that wrote it was undone. */
   readonly undone: boolean;
+}
+
+/** What is no error but is seldom meant. */
+export interface Warning {
+  readonly message: string;
+  readonly frame?: Frame;
+}
+
+/**
+ * @param text of one entry, as the guest's console wrote it. Of a session that broke its engine it could be anything: then it
+ *   is shown as it came
+ */
+export function consoleEntryOf(text: string, undone: boolean): ConsoleEntry {
+  try {
+    return readConsoleEntry(text, undone);
+  } catch {
+    return { level: "error", time: Date.now(), text, undone };
+  }
+}
+
+function readConsoleEntry(text: string, undone: boolean): ConsoleEntry {
+  const entry = JSON.parse(text) as Pick<ConsoleEntry, "level" | "time" | "text"> & { readonly caller?: string };
+  const frame = entry.caller === undefined ? undefined : innermostFrame(entry.caller);
+  const { level, time } = entry;
+  return { level, time, text: entry.text, ...(frame === undefined ? {} : { frame }), undone };
 }
 
 export interface Usage {
@@ -67,25 +100,25 @@ export interface Outcome {
     | { readonly kind: "stopped"; readonly reason: StopReason; readonly message: string };
   readonly console: readonly ConsoleEntry[];
   readonly consoleTruncated: boolean;
+  readonly warnings: readonly Warning[];
   readonly usage: Usage;
   readonly undone: boolean;
 }
 
-/** The value of an effect. */
-export function encodedValue({ arm, text }: Effect & { kind: "value" | "emitted" }): Value {
-  switch (arm) {
+/** The value that left a session. */
+export function valueFrom(value: EncodedValue): Value {
+  switch (value.arm) {
     case "json":
-      return { kind: "json", text };
+      return { kind: "json", text: value.text };
+    case "graph":
+      return { kind: "graph", text: value.text };
+    case "bytes":
+      return { kind: "bytes", bytes: value.bytes };
     case "handle":
-      return { kind: "handle", handle: JSON.parse(text) as HandleDescription };
+      return { kind: "handle", handle: JSON.parse(value.text) as HandleDescription };
     default:
       return { kind: "undefined" };
   }
-}
-
-/** A value inside of a text of the kernel. @param arm as the kernel numbers them */
-export function decodedValue(arm: number, text: string): Value {
-  return encodedValue({ kind: "value", execution: 0, arm: armOf(arm), text });
 }
 
 interface ThrownText {
@@ -93,7 +126,9 @@ interface ThrownText {
   readonly message: string;
   readonly stack: string;
   readonly cause?: ThrownText;
+  readonly errors?: readonly ThrownText[];
   readonly thrown?: string;
+  readonly value?: readonly [arm: number, text: string];
 }
 
 export function exceptionOf(effect: Effect & { kind: "exception" }): GuestException {
@@ -106,11 +141,22 @@ function describe(thrown: ThrownText, phase?: ExceptionPhase): GuestException {
     name: thrown.name,
     message: thrown.message,
     stack: lines.join("\n"),
-    frames: lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf),
+    frames: framesOf(lines),
     ...(phase === undefined ? {} : { phase }),
     ...(thrown.cause === undefined ? {} : { cause: describe(thrown.cause) }),
+    errors: (thrown.errors ?? []).map((error) => describe(error)),
     ...(thrown.thrown === undefined ? {} : { thrown: thrown.thrown }),
+    ...(thrown.value === undefined ? {} : { value: valueFrom(encodedValue(...thrown.value)) }),
   };
+}
+
+/** The innermost frame of a guest's stack; undefined where it has none. */
+export function innermostFrame(stack: string): Frame | undefined {
+  return framesOf(guestLines(stack).slice(0, 1))[0];
+}
+
+function framesOf(lines: readonly string[]): Frame[] {
+  return lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf);
 }
 
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */

@@ -3,16 +3,18 @@ import { randomUUID } from "node:crypto";
 import type { ConsoleText, TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import { LiveConsole } from "./live-console.js";
 import type { Limits } from "./limits.js";
-import { exceptionOf, type Outcome, type StopReason, encodedValue } from "./outcome.js";
+import { LiveConsole } from "./live-console.js";
+import { type ConsoleEntry, exceptionOf, type Outcome, type StopReason, valueFrom, type Warning } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
 /** Node's timers count to 2 ** 31 - 1 milliseconds; deadlines beyond are none. */
 const MAXIMUM_TIMER = 2 ** 31 - 1;
 /** Emitted values that may be on their way to a client that has not said that it takes more. */
-const FIRST_CREDIT = 16;
+export const FIRST_CREDIT = 16;
+/** Warnings that an execution carries; later ones are left out. */
+const MAXIMUM_WARNINGS = 100;
 
 export class RunningExecution implements Execution {
   readonly executionId: string;
@@ -23,6 +25,8 @@ export class RunningExecution implements Execution {
   onStop: (cause: StopReason) => void = () => undefined;
   /** Its caller takes more emitted values; set by the session that runs it. */
   onCredit: (credit: number) => void = () => undefined;
+  /** It wrote to its console; set by the session that runs it. */
+  onConsole: (entry: ConsoleEntry) => void = () => undefined;
   readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
@@ -31,6 +35,7 @@ export class RunningExecution implements Execution {
   readonly #parent: RunningExecution | undefined;
   readonly #arrivedAt = now();
   readonly #console: LiveConsole;
+  readonly #warnings: Warning[] = [];
   #timer: NodeJS.Timeout | undefined;
   #resolve: (outcome: Outcome) => void = () => undefined;
   #reject: (error: Error) => void = () => undefined;
@@ -62,7 +67,11 @@ export class RunningExecution implements Execution {
     this.#limits = limits;
     this.number = number;
     this.#canHoldHandles = canHoldHandles;
-    this.#console = new LiveConsole(limits.consoleBytes, options.listener);
+    const tell = options.listener?.console;
+    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, (entry) => {
+      tell?.(entry);
+      this.onConsole(entry);
+    });
     this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -77,9 +86,9 @@ export class RunningExecution implements Execution {
     return this.#goesOn;
   }
 
-  /** True when its caller takes console entries and emitted values while it runs. */
-  get isObserved(): boolean {
-    return this.#options.listener !== undefined;
+  /** Of its values, as in the contract. */
+  get encoding(): number {
+    return this.#options.encoding;
   }
 
   get isAtomic(): boolean {
@@ -148,7 +157,7 @@ export class RunningExecution implements Execution {
       handleGroup,
       valueBytes,
       handles,
-      credit: this.isObserved ? FIRST_CREDIT : undefined,
+      credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
       locals: this.#options.locals,
     };
     return {
@@ -183,9 +192,9 @@ export class RunningExecution implements Execution {
     this.#armTimer();
   }
 
-  /** Takes a console entry of it from a turn that has ended. */
-  log(entry: ConsoleText, undone: boolean): void {
-    this.#console.add(entry, undone);
+  /** Takes a console entry of it from a turn that has ended. @param wasLive it was taken when the turn ran */
+  log(entry: ConsoleText, undone: boolean, wasLive: boolean): void {
+    this.#console.add(entry, undone, wasLive);
   }
 
   /** Takes a console entry of it from a turn that runs. */
@@ -193,13 +202,22 @@ export class RunningExecution implements Execution {
     this.#console.addLive(entry);
   }
 
+  /** The turn that runs is undone, and it is not the one that answers for it. */
+  forgetLive(): void {
+    this.#console.forgetLive();
+  }
+
+  warn(warning: Warning): void {
+    if (this.#warnings.length < MAXIMUM_WARNINGS) this.#warnings.push(warning);
+  }
+
   emit(effect: Effect & { kind: "emitted" }): void {
-    this.#options.listener?.emitted(encodedValue(effect));
+    this.#options.listener?.emitted?.(valueFrom(effect));
   }
 
   /** The outcome that the kernel gave it. */
   outcomeOf(effect: Effect & { kind: "value" | "exception" }, memoryBytes: number): Outcome {
-    if (effect.kind === "value") return this.#ended({ kind: "value", value: encodedValue(effect) }, memoryBytes, false);
+    if (effect.kind === "value") return this.#ended({ kind: "value", value: valueFrom(effect) }, memoryBytes, false);
     return this.#ended({ kind: "exception", exception: exceptionOf(effect) }, memoryBytes, this.isAtomic);
   }
 
@@ -224,6 +242,7 @@ export class RunningExecution implements Execution {
       console:
         undone && this.isAtomic ? this.#console.entries.map((entry) => ({ ...entry, undone })) : this.#console.entries,
       consoleTruncated: this.#console.isTruncated,
+      warnings: this.#warnings,
       usage: {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,

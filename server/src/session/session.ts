@@ -3,19 +3,23 @@
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
 import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
-import type { Effect, HostCallText, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import type { Effect, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { SessionError } from "./errors.js";
+import { invalid, SessionError } from "./errors.js";
 import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import type { Outcome } from "./outcome.js";
+import { consoleEntryOf, type Outcome, type Value } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import { nameOf, warningsOf } from "./warnings.js";
+import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+/** Executions that can still be named when a promise of theirs is rejected after they ended. */
+const NAMES_KEPT = 100;
 
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
@@ -46,8 +50,10 @@ export class Session implements HostFunctionsHost {
   /** Executions without an outcome, by their number. */
   readonly #open = new Map<number, RunningExecution>();
   readonly #openById = new Map<string, RunningExecution>();
+  /** Ids of the newest executions by their number: the kernel knows numbers only. */
+  readonly #executionNames = new Map<number, string>();
   readonly #asks = new Set<(error: SessionError) => void>();
-  #observed = 0;
+  readonly #watchers = new Watchers();
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
   #whenIdle: (() => void)[] = [];
@@ -95,7 +101,17 @@ export class Session implements HostFunctionsHost {
       started = this.#begin(command, options);
       return started.outcome;
     });
-    return started ?? { executionId: requestId, outcome, cancel: () => undefined, allow: () => undefined };
+    if (started !== undefined) return started;
+    return { executionId: requestId, outcome, cancel: () => this.cancel(requestId), allow: () => undefined };
+  }
+
+  /**
+   * Tells what happens here from now on. It is no use of the session, and keeps it no longer.
+   *
+   * @returns ends it
+   */
+  watch(watcher: Watcher): () => void {
+    return this.#watchers.add(watcher);
   }
 
   /** Ends an execution by its id; one that has ended or is not known is no error. */
@@ -125,6 +141,7 @@ export class Session implements HostFunctionsHost {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
     this.hostFunctions.end();
+    this.#watchers.ended(error);
     for (const execution of [...this.#open.values()]) this.#reject(execution, error);
     for (const reject of this.#asks) reject(error);
     await this.settled();
@@ -166,10 +183,6 @@ export class Session implements HostFunctionsHost {
     return this.#open.size > 0;
   }
 
-  get isObserved(): boolean {
-    return this.#observed > 0;
-  }
-
   timer(): Input {
     return this.#input(0, { kind: "timer" });
   }
@@ -202,12 +215,14 @@ export class Session implements HostFunctionsHost {
       );
     }
     this.#open.set(number, execution);
+    this.#executionNames.set(number, execution.executionId);
+    this.#executionNames.delete(number - NAMES_KEPT);
     this.#openById.set(execution.executionId, execution);
-    if (execution.isObserved) this.#observed++;
     const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
     const first = this.#input(number, () => execution.begin(), start);
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
+    execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
     this.#loop.add(first);
     return execution;
   }
@@ -262,14 +277,9 @@ export class Session implements HostFunctionsHost {
       owner,
       ...(start === undefined ? {} : { start }),
       begin: () => {
-        const onConsole = this.isObserved
-          ? (entry: ConsoleText) => this.#open.get(entry.execution)?.logLive(entry)
-          : undefined;
-        const spec =
-          typeof run === "function"
-            ? run()
-            : { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes };
-        return { ...spec, onConsole };
+        const onConsole = (entry: ConsoleText): void => this.#logLive(entry);
+        if (typeof run === "function") return { ...run(), onConsole };
+        return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
       },
       done: (result) => {
         if (this.#ended !== undefined) return;
@@ -290,7 +300,9 @@ export class Session implements HostFunctionsHost {
   #committed(owner: number, result: TurnResult & { kind: "committed" }): void {
     const payer = this.#open.get(owner || result.owner);
     payer?.account(result);
-    for (const entry of result.console) this.#open.get(entry.execution)?.log(entry, false);
+    for (const [i, entry] of result.console.entries()) this.#log(entry, i < result.told);
+    // Those of an execution that ends in this turn belong to it.
+    for (const effect of result.effects) if (effect.kind === "warning") this.#warn(effect);
     for (const effect of result.effects) this.#apply(effect);
     const stopping = this.#stopping;
     this.#stopping = undefined;
@@ -298,13 +310,44 @@ export class Session implements HostFunctionsHost {
     if (payer !== undefined && this.#open.has(payer.number)) payer.goesOn();
   }
 
+  #logLive(entry: ConsoleText): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.logLive(entry);
+    else this.#logUnowned(entry);
+  }
+
+  /** @param wasLive it was told while the turn ran */
+  #log(entry: ConsoleText, wasLive: boolean): void {
+    const execution = this.#open.get(entry.execution);
+    if (execution !== undefined) execution.log(entry, false, wasLive);
+    else if (!wasLive) this.#logUnowned(entry);
+  }
+
+  /** A timer wrote it that an execution left behind: only who watches the session may see it. */
+  #logUnowned(entry: ConsoleText): void {
+    if (!this.#watchers.isEmpty) this.#watchers.console("", consoleEntryOf(entry.text, false));
+  }
+
+  /** Who has ended is named to all that are in flight. */
+  #warn(effect: Effect & { kind: "warning" }): void {
+    const own = this.#open.get(effect.execution);
+    const whose = own === undefined ? nameOf(effect.execution, this.#executionNames) : undefined;
+    try {
+      for (const warning of warningsOf(effect, whose)) {
+        for (const execution of own === undefined ? this.#open.values() : [own]) execution.warn(warning);
+      }
+    } catch {
+      // The text of a session that broke its engine could be anything.
+    }
+  }
+
   #apply(effect: Effect): void {
     const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
     try {
       if (effect.kind === "hostCall") {
-        this.hostFunctions.call(execution?.number ?? 0, JSON.parse(effect.text) as HostCallText);
+        this.hostFunctions.call(execution?.number ?? 0, effect.call);
       } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
-      else if (effect.kind === "answer" || execution === undefined) return;
+      else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
       else if (effect.kind === "emitted") execution.emit(effect);
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
@@ -334,7 +377,10 @@ export class Session implements HostFunctionsHost {
     const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
     if (answers === undefined) return false;
     answers.account(result);
-    for (const entry of result.console) if (entry.execution === answers.number) answers.log(entry, true);
+    for (const [i, entry] of result.console.entries()) {
+      if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
+      else this.#open.get(entry.execution)?.forgetLive();
+    }
     this.#settle(answers, answers.undone(result, answers === own, this.memoryBytes));
     if (answers.hasCommitted) this.#loop.drop(answers.number);
     return isForeign && !isRetry;
@@ -352,6 +398,7 @@ export class Session implements HostFunctionsHost {
     this.usage.turns += turns;
     this.#close(execution);
     execution.settle(outcome);
+    this.#watchers.finished(outcome, execution.encoding);
   }
 
   #reject(execution: RunningExecution, error: Error): void {
@@ -362,7 +409,6 @@ export class Session implements HostFunctionsHost {
   #close(execution: RunningExecution): void {
     this.#open.delete(execution.number);
     this.#openById.delete(execution.executionId);
-    if (execution.isObserved) this.#observed--;
     this.#loop.ended(execution.number);
   }
 
@@ -416,7 +462,11 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         { ids: { session_id: sessionId, handle_id: effect.what } },
       );
     case "invalidJson":
-      return new SessionError("INVALID_REQUEST", `${field}: is not valid JSON text`, { field });
+      return invalid(field, "is not valid JSON text");
+    case "invalidGraph": {
+      const [graphField = "", why = ""] = field.split("\n");
+      return invalid(graphField, `is not a valid graph: ${why}`);
+    }
     default:
       return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
         field: "path",
@@ -427,7 +477,19 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
 /** What keeping an outcome for a repeat costs in bytes, roughly. */
 function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
-  const text = result.kind === "value" && result.value.kind === "json" ? result.value.text.length : 0;
+  const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
   return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
+}
+
+function sizeOfValue(value: Value): number {
+  switch (value.kind) {
+    case "json":
+    case "graph":
+      return value.text.length;
+    case "bytes":
+      return value.bytes.length;
+    default:
+      return 0;
+  }
 }

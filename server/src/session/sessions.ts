@@ -119,7 +119,7 @@ export class Sessions {
   }
 
   /** Runs a command in a session made for it alone, which goes with its outcome. */
-  async executeAlone(command: Command, options: CommandOptions): Promise<Execution> {
+  executeAlone(command: Command, options: CommandOptions): Execution {
     this.#checkRoom();
     const session = new Session(this.#engine, {
       sessionId: "",

@@ -54,9 +54,14 @@ export const VALUE_CASES: Readonly<Record<string, BadRequest>> = {
     return answer;
   },
 
-  "value/bigint-not-digits": (world) => callWithGraph(world, '{"$":"bigint","v":"1e3"}'),
+  "value/bigint-not-digits": (world) => callWithGraph(world, '[["BigInt","1e3"]]'),
 
-  "value/date-nan": (world) => callWithGraph(world, '{"$":"date","v":"NaN"}'),
+  "value/date-nan": async (world) => {
+    const invalid = await callWith(world, "kinds", field(3, Buffer.from('[["Date",""]]')));
+    expect(dataOf(executionOf(invalid))).toEqual(["object"]);
+    await world.forgetRun();
+    return callWithGraph(world, '[["Date","NaN"]]');
+  },
 
   "value/nan-number": async (world) => {
     for (const bits of [0x7ff0000000000001n, 0xfff0000000000000n]) {

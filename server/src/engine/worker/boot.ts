@@ -5,8 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { SCOPE_NAME } from "../../compile/locals-transform.js";
-import { KERNEL_FILENAME } from "./guest-bytecode.js";
-import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
@@ -17,6 +16,8 @@ import {
   PAGE_BYTES,
   STATIC_END,
 } from "./layout.js";
+import { checkObjectClasses } from "./object-classes.js";
+import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
 /** Every deep recursion becomes an error of the guest well before the 16 MiB stack of the thread is used up. */
@@ -32,6 +33,9 @@ const PROBE_PAGES = 512;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
+/** The file name of the kernel's own sources. Bytecode carries none, so frames of the kernel tell no place. */
+export const KERNEL_FILENAME = "livescope:kernel";
+
 /** @param kernel its bytecode */
 export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
@@ -41,7 +45,9 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   const runtime = engine.QTS_NewRuntime();
   const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
   engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
-  engine.QTS_RuntimeEnableInterruptHandler(runtime);
+  const rejectionTracker = findRejectionTracker(instance, runtime, () =>
+    engine.QTS_RuntimeEnableInterruptHandler(runtime),
+  );
   const context = engine.QTS_NewContext(runtime, 0);
 
   const cells = engine.malloc(CELL_COUNT * 4);
@@ -62,10 +68,15 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
   const declare = engine.QTS_GetPropNumber(context, entries, 2);
+  const warnOfRejection = engine.QTS_GetPropNumber(context, entries, 3);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
   for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
 
+  instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
+  checkRejectionTracker(modules, instance, context);
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+  checkObjectClasses(probe, context, (source) => evaluate(probe, context, source, KERNEL_FILENAME));
   const sbrkWord = findSbrkWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
@@ -80,6 +91,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     enter,
     flush,
     declare,
+    warnOfRejection,
     argv,
     cells,
     sbrkWord,
@@ -166,6 +178,31 @@ function findJobFunctions(
     return functions[0] ?? 0;
   });
   return [...new Set(found)];
+}
+
+/**
+ * `rt->host_promise_rejection_tracker` and its opaque follow the interrupt handler and its opaque; behind them stands the
+ * list of jobs, whose head points to itself while it is empty.
+ */
+function findRejectionTracker(instance: Instance, runtime: number, setInterruptHandler: () => void): number {
+  const start = runtime >> 2;
+  const before = instance.words.slice(start, start + RUNTIME_STRUCT_WORDS);
+  setInterruptHandler();
+  const handler = before.findIndex((word, i) => word === 0 && instance.words[start + i] !== 0);
+  const tracker = runtime + (handler + 2) * 4;
+  const jobs = tracker + 8;
+  const found = handler >= 0 && instance.words[tracker >> 2] === 0 && instance.words[jobs >> 2] === jobs;
+  if (!found) throw new EngineAbort("calibration failed: the callback for rejections was not found");
+  return tracker;
+}
+
+/** Tries on a copy of the memory whether the engine tells of a rejection and of its handling. */
+function checkRejectionTracker(modules: EngineModules, instance: Instance, context: number): void {
+  const told: boolean[] = [];
+  const onRejection = rejectionCallback((_promise, _reason, isHandled) => told.push(isHandled));
+  const probe = Instance.resume(modules, copyOf(instance), { ...IDLE_HOST, onRejection });
+  evaluate(probe, context, "Promise.reject(1).then(0, () => 0), 0", KERNEL_FILENAME);
+  if (told.join() !== "false,true") throw new EngineAbort("calibration failed: the engine does not tell of rejections");
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */

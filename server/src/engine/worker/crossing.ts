@@ -1,4 +1,4 @@
-/** Numbers and texts on their way between a worker and the kernel; guest/protocol.ts is the other end. */
+/** Numbers, texts and bytes on their way between a worker and the kernel; guest/protocol.ts is the other end. */
 import type { Instance } from "./instance.js";
 import { CELLS_FOR_NUMBERS, Cell } from "./layout.js";
 import type { EncodedEffects, EncodedInput } from "./messages.js";
@@ -24,15 +24,34 @@ export function writeNumbers(instance: Instance, address: number, { numbers, tex
  * Takes the numbers of the effects from where the kernel put them.
  *
  * @param text what the kernel's flush gave
+ * @param bytes what it kept of byte strings
  */
-export function readEffects(instance: Instance, address: number, text: string): EncodedEffects {
+export function readEffects(
+  instance: Instance,
+  address: number,
+  text: string,
+  bytes: readonly Uint8Array[],
+): EncodedEffects {
   const cells = address >> 2;
   const words = instance.words;
   const count = words[cells + Cell.EFFECT_COUNT] ?? 0;
   const held = count < 0 ? CELLS_FOR_NUMBERS : count * 4;
   const numbers = Array.from(words.subarray(cells + Cell.EFFECTS, cells + Cell.EFFECTS + held));
-  if (count >= 0) return { numbers, text };
+  if (count >= 0) return { numbers, text, bytes };
   const end = text.indexOf("\n");
   const rest = JSON.parse(text.slice(0, end)) as number[][];
-  return { numbers: [...numbers, ...rest.flat()], text: text.slice(end + 1) };
+  return { numbers: [...numbers, ...rest.flat()], text: text.slice(end + 1), bytes };
+}
+
+/** Base64 of an ArrayBuffer of the guest: here it takes a hundredth of the time. Gives an owned `JSValue*`. */
+export function writeBase64(instance: Instance, context: number, buffer: number): number {
+  const { buffer: bytes } = instance.readArrayBuffer(context, buffer);
+  return instance.newString(context, Buffer.from(bytes).toString("base64"));
+}
+
+/** The ArrayBuffer that a string of the guest tells in base64, an owned `JSValue*`; 0 for undefined where it tells none. */
+export function readBase64(instance: Instance, context: number, text: number): number {
+  const base64 = instance.readString(context, text);
+  const bytes = Buffer.from(base64, "base64");
+  return bytes.toString("base64") === base64 ? instance.newArrayBuffer(context, bytes) : 0;
 }

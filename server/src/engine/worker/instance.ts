@@ -9,6 +9,7 @@ import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
 import { evalCallback } from "./guest-eval.js";
 import { countJobs } from "./job-numbers.js";
 import type { BaseImage } from "./layout.js";
+import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
@@ -19,6 +20,8 @@ export interface InstanceHost {
   shouldInterrupt(): boolean;
   /** Made by `evalCallback`: evaluates the source texts of guest code, and all others. */
   readonly onEval: WebAssembly.ExportValue;
+  /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
+  readonly onRejection: WebAssembly.ExportValue;
 }
 
 /** `JS_EVAL_FLAG_ASYNC`: global code with top-level await, answered by a promise of `{ value }`. */
@@ -41,6 +44,7 @@ export const IDLE_HOST: InstanceHost = {
   dispatch: () => 0,
   shouldInterrupt: () => false,
   onEval: evalCallback(() => 0n),
+  onRejection: rejectionCallback(() => undefined),
 };
 
 interface RawExports {
@@ -53,6 +57,8 @@ interface RawExports {
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
+  readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
+  readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
   readonly QTS_NewString: (context: number, text: number) => number;
   readonly QTS_GetString: (context: number, value: number) => number;
   readonly QTS_GetFloat64: (context: number, value: number) => number;
@@ -74,9 +80,8 @@ interface RawExports {
   ) => number;
   readonly QTS_ResolveException: (context: number, value: number) => number;
   readonly QTS_PromiseState: (context: number, value: number) => number;
+  readonly QTS_PromiseResult: (context: number, value: number) => number;
   readonly QTS_IsJobPending: (runtime: number) => number;
-  readonly QTS_GetArrayBuffer: (context: number, buffer: number) => number;
-  readonly QTS_GetArrayBufferLength: (context: number, buffer: number) => number;
   readonly QTS_bjson_encode: (context: number, value: number) => number;
   readonly QTS_bjson_decode: (context: number, buffer: number) => number;
   /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
@@ -93,8 +98,9 @@ export class Instance {
   readonly exports: RawExports;
   /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
   outOfMemory = false;
-  /** Where `onEval` stands in the function table; a session keeps the index, so it is the same in every instance. */
+  /** Where the host's callbacks stand in the function table; a session keeps the indices, so they are the same in every instance. */
   readonly onEvalIndex: number;
+  readonly rejectionCallbackIndex: number;
   readonly #table: WebAssembly.Table;
   readonly #memory: WebAssembly.Memory;
   #bytes: Buffer;
@@ -112,8 +118,10 @@ export class Instance {
     const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
     this.exports = named(exports, names);
     this.#table = exports[TABLE_EXPORT] as WebAssembly.Table;
-    // The table that an instance begins with is always the same.
-    this.onEvalIndex = this.#table.grow(1);
+    // The table that an instance begins with is always the same, so in all of them the callbacks have the same indices.
+    this.rejectionCallbackIndex = this.#table.grow(2);
+    this.#table.set(this.rejectionCallbackIndex, host.onRejection);
+    this.onEvalIndex = this.rejectionCallbackIndex + 1;
     this.#table.set(this.onEvalIndex, host.onEval);
   }
 
@@ -151,7 +159,7 @@ export class Instance {
 
   /** How many functions the engine has in its table. */
   get functionCount(): number {
-    return this.onEvalIndex;
+    return this.rejectionCallbackIndex;
   }
 
   get memory(): WebAssembly.Memory {
@@ -196,6 +204,35 @@ export class Instance {
     return text;
   }
 
+  /** A new ArrayBuffer of the guest with these bytes; an owned `JSValue*`. */
+  newArrayBuffer(context: number, bytes: Uint8Array): number {
+    const pointer = this.exports.malloc(Math.max(1, bytes.length));
+    if (pointer === 0) throw new OutOfGuestMemory();
+    this.bytes.set(bytes, pointer);
+    return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
+  }
+
+  /** A copy of the bytes of an ArrayBuffer of the guest. */
+  readArrayBuffer(context: number, value: number): Uint8Array {
+    const length = this.exports.QTS_GetArrayBufferLength(context, value);
+    if (length <= 0) return new Uint8Array();
+    // The engine makes a copy of its own, which is this side's to free.
+    const pointer = this.exports.QTS_GetArrayBuffer(context, value);
+    if (pointer === 0) throw new OutOfGuestMemory();
+    const copy = new Uint8Array(length);
+    copy.set(this.bytes.subarray(pointer, pointer + length));
+    this.exports.free(pointer);
+    return copy;
+  }
+
+  /** A new string of the guest; an owned `JSValue*`. The text must hold no NUL. */
+  newString(context: number, text: string): number {
+    const written = this.writeText(text);
+    const value = this.exports.QTS_NewString(context, written.pointer);
+    this.exports.free(written.pointer);
+    return value;
+  }
+
   /** Evaluates a source; gives an owned `JSValue*`, an exception included. */
   evaluate(context: number, source: string, filename: string, flags: number): number {
     const code = this.writeText(source);
@@ -221,10 +258,7 @@ export class Instance {
   /** Runs bytecode that `writeBytecode` gave; gives an owned `JSValue*`, an exception included. */
   runBytecode(context: number, code: Uint8Array): number {
     const engine = this.exports;
-    const start = engine.malloc(code.length);
-    if (start === 0) throw new OutOfGuestMemory();
-    this.bytes.set(code, start);
-    const buffer = engine.QTS_NewArrayBuffer(context, start, code.length);
+    const buffer = this.newArrayBuffer(context, code);
     const value = engine.QTS_bjson_decode(context, buffer);
     engine.QTS_FreeValuePointer(context, buffer);
     const compiled = this.bytes.readBigInt64LE(value);

@@ -38,6 +38,7 @@ function countingFunction(index: number): number[] {
     0, // no locals
     ...[...cells, ...cells, 0x28, ALIGNED, ...leb(Cell.JOB * 4), 0x41, 1, 0x6a, ...store(Cell.JOB)],
     ...[...cells, 0x41, 0, ...store(Cell.CURRENT_EXECUTION)],
+    ...[...cells, 0x41, 0, ...store(Cell.CONTEXT_OWNER)],
     ...[0x20, 0, 0x20, 1, 0x20, 2, 0x10, ...leb(index)],
     0x0b,
   ];

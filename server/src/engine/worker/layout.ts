@@ -26,6 +26,8 @@ export interface Layout {
   readonly flush: number;
   /** `JSValue*` of the kernel's `declare(namesText)`. */
   readonly declare: number;
+  /** `JSValue*` of the kernel's `warnOfRejection(reason, execution, more)`. */
+  readonly warnOfRejection: number;
   /** A block of four words for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */
@@ -59,6 +61,8 @@ export const Cell = {
   NEXT_TIMER: 13,
   /** Number of the execution that a timer was called for; 0 for none. */
   TURN_OWNER: 14,
+  /** As CURRENT_EXECUTION, but also of one that has its outcome. */
+  CONTEXT_OWNER: 15,
   INPUT: 16,
   EFFECTS: 80,
   /** Eight words of entropy that only the guest's `crypto` draws on. */

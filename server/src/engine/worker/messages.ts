@@ -67,12 +67,16 @@ export interface TurnRequest {
 export interface EncodedInput {
   readonly numbers: readonly number[];
   readonly text: string;
+  /** Byte strings that the text names by number. */
+  readonly bytes: readonly Uint8Array[];
 }
 
 /** What a turn brought out: four numbers for each effect, and the texts they measure. */
 export interface EncodedEffects {
   readonly numbers: readonly number[];
   readonly text: string;
+  /** Byte strings that the text names by number. */
+  readonly bytes: readonly Uint8Array[];
 }
 
 export interface Source {

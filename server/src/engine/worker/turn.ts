@@ -5,7 +5,7 @@
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { readEffects, writeNumbers } from "./crossing.js";
+import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
 import { evalCallback, GuestEval } from "./guest-eval.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
@@ -22,10 +22,28 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { classIdOf } from "./object-classes.js";
+import { rejectionCallback } from "./rejection-callback.js";
+import { UnhandledRejections } from "./rejections.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts. */
-const Ask = { EVALUATE: 0, LOG: 1, IS_PROMISE: 2, BYTE_LENGTH: 3, STOP: 4, LOAD_LIBRARY: 5, INTERRUPT: 16 } as const;
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  PROMISE_STATE: 6,
+  PROMISE_RESULT: 7,
+  CLASS_OF: 8,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
+  INTERRUPT: 14,
+} as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
 const KERNEL_STOPS = ["valueSize", "handles"] as const;
@@ -80,6 +98,7 @@ export class TurnRunner implements InstanceHost {
   readonly #evaluator: SourceEvaluator;
   readonly #guestEval: GuestEval;
   readonly onEval = evalCallback((...source) => this.#guestEval.evaluate(this.#instance as Instance, ...source));
+  readonly #rejections: UnhandledRejections;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -93,6 +112,8 @@ export class TurnRunner implements InstanceHost {
   #stopped: UndoReason | undefined;
   #interruptsJob = false;
   #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -101,6 +122,7 @@ export class TurnRunner implements InstanceHost {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
     this.#guestEval = new GuestEval(engine.baseImage.layout);
+    this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -208,8 +230,11 @@ export class TurnRunner implements InstanceHost {
     this.#stopped = undefined;
     this.#interruptsJob = false;
     this.#sources = request.sources;
+    this.#bytesIn = request.input.bytes;
+    this.#bytesOut = [];
     this.#consoleBytes = request.consoleBytes;
     this.#consoleBytesLeft.clear();
+    this.#rejections.clear();
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
@@ -246,8 +271,9 @@ export class TurnRunner implements InstanceHost {
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
+    this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed));
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
@@ -261,13 +287,20 @@ export class TurnRunner implements InstanceHost {
   #callKernel(instance: Instance, entry: number, argument: string): number {
     const engine = instance.exports;
     const { context, argv } = this.#engine.baseImage.layout;
-    const text = instance.writeText(argument);
-    const value = engine.QTS_NewString(context, text.pointer);
-    engine.free(text.pointer);
+    const value = instance.newString(context, argument);
     instance.words[argv >> 2] = value;
     const result = engine.QTS_Call(context, entry, engine.QTS_GetUndefined(), 1, argv);
     engine.QTS_FreeValuePointer(context, value);
     return this.#checked(instance, result);
+  }
+
+  #warnOfRejection(instance: Instance, reason: number, execution: number, more: number): void {
+    const engine = instance.exports;
+    const { context, argv, warnOfRejection } = this.#engine.baseImage.layout;
+    const numbers = [engine.QTS_NewFloat64(context, execution), engine.QTS_NewFloat64(context, more)];
+    instance.words.set([reason, ...numbers], argv >> 2);
+    const result = engine.QTS_Call(context, warnOfRejection, engine.QTS_GetUndefined(), 3, argv);
+    for (const value of [...numbers, this.#checked(instance, result)]) this.#free(instance, value);
   }
 
   #drainJobs(instance: Instance): void {
@@ -343,6 +376,10 @@ export class TurnRunner implements InstanceHost {
     return this.#stopped !== undefined;
   }
 
+  readonly onRejection = rejectionCallback((promise, reason, isHandled) => {
+    if (this.#instance !== undefined) this.#rejections.note(this.#instance, promise, reason, isHandled);
+  });
+
   dispatch(argc: number, argv: number): number {
     const instance = this.#instance;
     if (instance === undefined || argc < 1) return 0;
@@ -369,6 +406,23 @@ export class TurnRunner implements InstanceHost {
         return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.PROMISE_STATE:
+        return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
+      case Ask.PROMISE_RESULT:
+        return engine.QTS_PromiseResult(context, argument(argv, 1));
+      case Ask.CLASS_OF:
+        return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }

@@ -6,7 +6,8 @@
  * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
  *   instance can stand up over a session that already lives there.
  *
- * Both read and write bytecode (see bytecode-access.ts).
+ * Both read and write bytecode (see bytecode-access.ts), and export the function table, so that the engine can be given callbacks
+ * that the package does not offer.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -77,7 +78,10 @@ const KIND_MEMORY = 2;
 const LIMITS_WITH_MAXIMUM = 1;
 const LIMITS_SHARED_WITH_MAXIMUM = 3;
 
-/** Returns a copy of a wasm module whose memory import is shared; `resume` also lacks all that writes on start. */
+/**
+ * Returns a copy of a wasm module whose memory import is shared and whose table is exported; `resume` also lacks all that
+ * writes on start.
+ */
 export function deriveModule(bytes: Uint8Array, form: "boot" | "resume"): Uint8Array<ArrayBuffer> {
   const copy = Uint8Array.from(bytes);
   const kept: Uint8Array[] = [copy.subarray(0, 8)];

@@ -1,5 +1,4 @@
 /** `DOMException`, as WebIDL has it. */
-import { type DomExceptionText, domExceptionText, setDomExceptionText } from "../dom-exceptions.js";
 import { defineProperty } from "../intrinsics.js";
 import { asInterface, defineConstants } from "../webidl.js";
 
@@ -40,36 +39,37 @@ const CONSTANTS: Readonly<Record<number, string>> = {
   21: "URL_MISMATCH_ERR",
 };
 
+/** What an exception says; for the kernel too, which runs no getters. Undefined for everything else. */
+let textOf: (value: object) => { readonly name: string; readonly message: string } | undefined;
+
 class DOMException {
+  readonly #name: string;
+  readonly #message: string;
+
+  static {
+    textOf = (value) => (#name in value ? { name: value.#name, message: value.#message } : undefined);
+  }
+
   constructor(message: unknown = "", options: unknown = "Error") {
     const isBag = typeof options === "object" && options !== null;
     const name = isBag ? (options as { name?: unknown }).name : options;
-    setDomExceptionText(this, {
-      message: `${message as string}`,
-      name: isBag && name === undefined ? "Error" : `${name as string}`,
-    });
+    this.#message = `${message as string}`;
+    this.#name = isBag && name === undefined ? "Error" : `${name as string}`;
     if (isBag && "cause" in options) define(this, "cause", options.cause);
     define(this, "stack", new Error().stack);
   }
 
   get name(): string {
-    return textOf(this).name;
+    return this.#name;
   }
 
   get message(): string {
-    return textOf(this).message;
+    return this.#message;
   }
 
   get code(): number {
-    const { name } = textOf(this);
-    return name === "" ? 0 : NAMES.indexOf(name) + 1;
+    return this.#name === "" ? 0 : NAMES.indexOf(this.#name) + 1;
   }
-}
-
-function textOf(exception: object): DomExceptionText {
-  const text = domExceptionText(exception);
-  if (text === undefined) throw new TypeError("Illegal invocation");
-  return text;
 }
 
 function define(object: object, key: string, value: unknown): void {
@@ -97,4 +97,4 @@ function constantName(name: string): string {
     .toUpperCase();
 }
 
-export { DOMException };
+export { DOMException, textOf };

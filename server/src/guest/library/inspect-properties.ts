@@ -1,23 +1,20 @@
 /** Answers Inspect: own properties and previews of a value; runs no guest code. */
 
-import { describeHandle } from "./handles.js";
-import { inspect, typeName } from "./inspect.js";
+import { describeHandle } from "../handles.js";
+import { inspect, typeName } from "../inspect.js";
 import {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwnValue,
   indexOf,
   ownKeys,
-  SafeWeakSet,
   slice,
   stringify,
   symbolToString,
-} from "./intrinsics.js";
-import { plainJson } from "./plain-json.js";
-import { isProxy } from "./proxies.js";
-
-/** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
-export const constantGetters = new SafeWeakSet<() => unknown>();
+} from "../intrinsics.js";
+import { constantGetters } from "../names.js";
+import { plainJson } from "../plain-json.js";
+import { isProxy } from "../proxies.js";
 
 const PREVIEW_LIMIT = 120;
 const NAME_LIMIT = 1_000;
@@ -55,7 +52,7 @@ function describeProperty(object: object, key: string | symbol): string {
   const accessor = isAccessor(descriptor);
   const value: unknown = accessor ? undefined : valueOfData(descriptor);
   const isShort = typeof value !== "string" || value.length <= VALUE_LIMIT;
-  const json = isObject(value) || accessor || !isShort ? undefined : plainJson(value, true);
+  const json = isObject(value) || accessor || !isShort ? undefined : plainJson(value, true, VALUE_LIMIT * 6);
   const name = typeof key === "symbol" ? symbolToString(key) : key;
   return (
     `{"name":${stringify(slice(name, 0, NAME_LIMIT))},` +

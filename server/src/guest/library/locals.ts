@@ -2,39 +2,31 @@
  * Bindings that exist for one execution, or one block, and for all that it calls: `locals`, `Locals` and `AsyncContext`. All are
  * entries of the running context, which follows the code (contexts.ts, continuations.ts).
  */
-import { type Binding, bind, currentContext, findBinding, runWith } from "./contexts.js";
+import { type Binding, bind, currentContext, executionLocals, findBinding, runWith } from "../contexts.js";
 import {
   apply,
+  construct,
   create,
   defineProperty,
   freeze,
   getOwnPropertyDescriptor,
   hasOwn,
+  KernelProxy,
   KernelReferenceError,
   KernelTypeError,
   ownKeys,
-  SafeWeakMap,
-} from "./intrinsics.js";
+  SafeWeakSet,
+  toStringTag,
+} from "../intrinsics.js";
 
 type Values = Readonly<Record<string, unknown>>;
 type Callback = (...args: unknown[]) => unknown;
 
-const NativeProxy = Proxy;
-
-/** What stands for a set of locals in contexts, by the object that guest code reads it through. */
-const keys = new SafeWeakMap<object, object>();
-
 /** The method by which names are bound; no name can be bound that would hide it. */
 const WITH = "with";
 
-function valuesOf(key: object): Values | undefined {
-  return findBinding(currentContext().bindings, key)?.value as Values | undefined;
-}
-
-function isBound(key: object, name: PropertyKey): boolean {
-  const values = valuesOf(key);
-  return values !== undefined && hasOwn(values, name);
-}
+/** Objects that guest code reads locals through. Each stands for its bindings in contexts, but for `locals` itself. */
+const views = new SafeWeakSet<object>();
 
 function refuse(name: PropertyKey): never {
   throw new KernelTypeError(`locals cannot be assigned: bind ${text(name)} with locals.with({ … }, fn)`);
@@ -49,49 +41,57 @@ function isAsked(name: PropertyKey): boolean {
   return typeof name === "symbol" || name === "then" || name === "toJSON";
 }
 
-/** The object that guest code reads a set of locals through. Its traps are the kernel's and run no guest code. */
-function view(key: object, prototype: object): object {
-  const proxy = new NativeProxy(
-    create(prototype) as object,
-    {
-      __proto__: null,
-      get(_target: object, name: PropertyKey): unknown {
-        const values = valuesOf(key);
-        if (values !== undefined && hasOwn(values, name)) return values[name as string];
-        if (name === WITH) return withValues;
-        if (name === Symbol.toStringTag) return "Locals";
-        if (isAsked(name)) return undefined;
-        throw new KernelReferenceError(`${text(name)} is not bound in these locals`);
-      },
-      has: (_target: object, name: PropertyKey) => isBound(key, name),
-      set: (_target: object, name: PropertyKey) => refuse(name),
-      defineProperty: (_target: object, name: PropertyKey) => refuse(name),
-      deleteProperty: (_target: object, name: PropertyKey) => refuse(name),
-      setPrototypeOf: () => refuse("a prototype"),
-      preventExtensions: () => false,
-      ownKeys: () => ownKeys(valuesOf(key) ?? {}),
-      getOwnPropertyDescriptor(_target: object, name: PropertyKey): PropertyDescriptor | undefined {
-        const values = valuesOf(key);
-        if (values === undefined || !hasOwn(values, name)) return undefined;
-        return { value: values[name as string], writable: false, enumerable: true, configurable: true };
-      },
-    } as ProxyHandler<object>,
-  );
-  keys.set(proxy, key);
-  return proxy;
+/** An object that guest code reads locals through. Its traps are the kernel's and run no guest code. */
+function makeView(prototype: object, key?: object): object {
+  const valuesNow = (): Values | undefined => valuesIn(currentContext().bindings, key ?? view);
+  const traps = {
+    __proto__: null,
+    get(_target: object, name: PropertyKey): unknown {
+      const values = valuesNow();
+      if (values !== undefined && hasOwn(values, name)) return values[name as string];
+      if (name === WITH) return withValues;
+      if (name === toStringTag) return "Locals";
+      if (isAsked(name)) return undefined;
+      throw new KernelReferenceError(`${text(name)} is not bound in these locals`);
+    },
+    has(_target: object, name: PropertyKey): boolean {
+      const values = valuesNow();
+      return values !== undefined && hasOwn(values, name);
+    },
+    set: (_target: object, name: PropertyKey) => refuse(name),
+    defineProperty: (_target: object, name: PropertyKey) => refuse(name),
+    deleteProperty: (_target: object, name: PropertyKey) => refuse(name),
+    setPrototypeOf: () => refuse("a prototype"),
+    preventExtensions: () => false,
+    ownKeys: () => ownKeys(valuesNow() ?? {}),
+    getOwnPropertyDescriptor(_target: object, name: PropertyKey): PropertyDescriptor | undefined {
+      const values = valuesNow();
+      if (values === undefined || !hasOwn(values, name)) return undefined;
+      return { value: values[name as string], writable: false, enumerable: true, configurable: true };
+    },
+  };
+  const view = construct(KernelProxy, [create(prototype), traps]) as object;
+  views.add(view);
+  return view;
+}
+
+function valuesIn(bindings: Binding | undefined, key: object): Values | undefined {
+  return findBinding(bindings, key)?.value as Values | undefined;
 }
 
 /** `locals.with({ … }, fn)`: what `fn` gives; the names are bound in what it calls, now and later. */
 const withValues = {
   with(this: object, values: object, callback: Callback): unknown {
-    const key = typeof this === "object" && this !== null ? keys.get(this) : undefined;
-    if (key === undefined) throw new KernelTypeError("with: this is no set of locals");
+    if (typeof this !== "object" || this === null || !views.has(this)) {
+      throw new KernelTypeError("with: this is no set of locals");
+    }
     if (typeof values !== "object" || values === null)
       throw new KernelTypeError("with: the bindings must be an object");
     if (typeof callback !== "function") throw new KernelTypeError("with: what to run must be a function");
+    const key = this === locals ? executionLocals : this;
     const { bindings } = currentContext();
     const all = create(null) as Record<PropertyKey, unknown>;
-    const outer = findBinding(bindings, key)?.value as Values | undefined;
+    const outer = valuesIn(bindings, key);
     if (outer !== undefined) copyValues(outer, all);
     copyValues(values, all);
     return runWith(bind(bindings, key, freeze(all)), () => apply(callback, undefined, []));
@@ -108,18 +108,10 @@ function copyValues(from: object, to: Record<PropertyKey, unknown>): void {
   }
 }
 
-/** Stands for the locals of executions. */
-const executionLocals = freeze(create(null)) as object;
-
-/** What an execution's own code finds in `locals`. @param values own properties of an object without prototype */
-export function localsOf(values: object): Binding {
-  return { key: executionLocals, value: freeze(values), next: undefined };
-}
-
 class Locals {
   constructor() {
     // biome-ignore lint/correctness/noConstructorReturn: names are bound in contexts; this only reads them
-    return view(freeze(create(null)) as object, new.target.prototype);
+    return makeView(new.target.prototype);
   }
 }
 
@@ -177,35 +169,33 @@ class Snapshot {
   }
 }
 
-export function installLocals(): void {
-  named(Locals, "Locals");
-  named(Variable, "Variable");
-  named(Snapshot, "Snapshot");
-  defineGlobal("locals", view(executionLocals, Locals.prototype));
-  defineMethod(Locals.prototype, WITH, withValues);
-  defineGlobal("Locals", Locals);
-  tag(Variable.prototype, "AsyncContext.Variable");
-  tag(Snapshot.prototype, "AsyncContext.Snapshot");
-  const AsyncContext = {};
-  defineMethod(AsyncContext, "Variable", Variable);
-  defineMethod(AsyncContext, "Snapshot", Snapshot);
-  tag(AsyncContext, "AsyncContext");
-  defineGlobal("AsyncContext", AsyncContext);
-}
+named(Locals, "Locals");
+named(Variable, "Variable");
+named(Snapshot, "Snapshot");
+define(Locals.prototype, WITH, withValues);
+tag(Variable.prototype, "AsyncContext.Variable");
+tag(Snapshot.prototype, "AsyncContext.Snapshot");
 
-/** The kernel's own names are shortened when it is built. */
+const locals = makeView(Locals.prototype, executionLocals);
+
+const AsyncContext = {};
+define(AsyncContext, "Variable", Variable);
+define(AsyncContext, "Snapshot", Snapshot);
+tag(AsyncContext, "AsyncContext");
+
+export { AsyncContext, Locals, locals };
+
+/** Names are shortened when a library is built. */
 function named(made: object, name: string): void {
   defineProperty(made, "name", { value: name, configurable: true });
 }
 
-function defineGlobal(name: string, value: unknown): void {
-  defineMethod(globalThis, name, value);
-}
-
-function defineMethod(object: object, name: string, value: unknown): void {
-  defineProperty(object, name, { value, writable: true, enumerable: false, configurable: true });
+function define(object: object, name: string, value: unknown): void {
+  const attributes = { __proto__: null, value, writable: true, enumerable: false, configurable: true };
+  defineProperty(object, name, attributes as PropertyDescriptor);
 }
 
 function tag(object: object, name: string): void {
-  defineProperty(object, Symbol.toStringTag, { value: name, writable: false, enumerable: false, configurable: true });
+  const attributes = { __proto__: null, value: name, writable: false, enumerable: false, configurable: true };
+  defineProperty(object, toStringTag, attributes as PropertyDescriptor);
 }

@@ -1,0 +1,149 @@
+/**
+ * One Connect stream: the commands in flight on it, and what bounds them.
+ *
+ * A client that does not read what it is told is not read either, beyond some point, and emits nothing; beyond another the
+ * stream ends. So what is kept for it is bounded, whatever it asked for.
+ */
+import type { ClientFrame, Command } from "@livescope/proto";
+import type { Logger } from "pino";
+import { SessionError } from "../session/errors.js";
+import type { Sessions } from "../session/sessions.js";
+import { handleFrame } from "./client-frames.js";
+import { Outbox, type Send } from "./outbox.js";
+import { toStatus } from "./status.js";
+import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
+
+/** Executions of one stream that have not been answered. */
+const COMMANDS = 10_000;
+/** Bytes of answers that the client has not taken; with more the stream ends. */
+const UNTAKEN_BYTES = 128 * 1024 * 1024;
+/** Some of ten thousand will have ended by then, in milliseconds. */
+const RETRY = 100;
+
+/** How a connection acts on its stream. */
+export interface Transport {
+  readonly send: Send;
+  /** Milliseconds since the epoch; Infinity for none. */
+  readonly deadline: number;
+  /** Reads no more frames for now. */
+  pause(): void;
+  resume(): void;
+  /** Ends the stream after what was sent; without an error with OK. */
+  end(error?: SessionError): void;
+}
+
+export class Connection implements CommandHost {
+  readonly sessions: Sessions;
+  readonly logger: Logger;
+  readonly outbox: Outbox;
+  readonly deadline: number;
+  readonly #transport: Transport;
+  readonly #commands = new Map<bigint, StreamedCommand>();
+  #lastFrameId = 0n;
+  /** Commands that may emit more when there is room. */
+  readonly #waitForRoom = new Set<StreamedCommand>();
+  #isPaused = false;
+  #isOver = false;
+  /** Set when it ends as soon as everything is answered. */
+  #ending: { readonly error: SessionError | undefined } | undefined;
+
+  constructor(sessions: Sessions, transport: Transport, logger: Logger) {
+    this.sessions = sessions;
+    this.logger = logger;
+    this.deadline = transport.deadline;
+    this.#transport = transport;
+    this.outbox = new Outbox(transport.send, () => this.#onTaken());
+  }
+
+  /** The frames of one message. They are begun in one tick, so they reach the engine together. */
+  receive(frames: readonly ClientFrame[]): void {
+    if (this.#isOver) return;
+    for (const frame of frames) {
+      try {
+        handleFrame(this, frame);
+      } catch (error) {
+        this.outbox.push(encodeFrame(frame.frameId, { $case: "status", value: toStatus(error, this.logger) }));
+      }
+    }
+    this.#holdBack();
+  }
+
+  /** @returns false for an id that is not above all before it */
+  takeFrameId(frameId: bigint): boolean {
+    if (frameId <= this.#lastFrameId) return false;
+    this.#lastFrameId = frameId;
+    return true;
+  }
+
+  /** @throws SessionError when the command is refused */
+  begin(frameId: bigint, command: Command): void {
+    if (this.#commands.size >= COMMANDS) {
+      const message = `the stream already has ${COMMANDS} executions in flight; wait for some of them, or use another stream`;
+      throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
+    }
+    this.#commands.set(frameId, new StreamedCommand(this, frameId, command));
+  }
+
+  /** The command of a frame; undefined when it is answered, or never was. */
+  command(frameId: bigint): StreamedCommand | undefined {
+    return this.#commands.get(frameId);
+  }
+
+  waitForRoom(command: StreamedCommand): void {
+    this.#waitForRoom.add(command);
+  }
+
+  onFinished(frameId: bigint): void {
+    this.#commands.delete(frameId);
+    this.#holdBack();
+  }
+
+  /**
+   * Ends the stream once all commands are answered. Who can say nothing more can give no credit: what is still emitted goes at
+   * the pace of the transport.
+   */
+  finish(error?: SessionError): void {
+    this.#ending ??= { error };
+    for (const command of this.#commands.values()) command.allow(Number.POSITIVE_INFINITY);
+    this.#endIfDone();
+  }
+
+  /** The stream is gone. */
+  lost(): void {
+    this.#isOver = true;
+    this.outbox.close();
+    for (const command of this.#commands.values()) command.abandon();
+    this.#commands.clear();
+  }
+
+  #onTaken(): void {
+    if (this.outbox.bytes <= ROOM) {
+      const waiting = [...this.#waitForRoom];
+      this.#waitForRoom.clear();
+      for (const command of waiting) command.passCreditOn();
+      if (this.#isPaused) this.#transport.resume();
+      this.#isPaused = false;
+    }
+    this.#endIfDone();
+  }
+
+  #holdBack(): void {
+    const { bytes } = this.outbox;
+    if (bytes > UNTAKEN_BYTES && !this.#isOver) {
+      const message = `the client has not read ${bytes} bytes of answers; read them as they come, or ask for less at once`;
+      this.lost();
+      return this.#transport.end(new SessionError("READER_TOO_SLOW", message));
+    }
+    if (bytes > ROOM && !this.#isPaused) {
+      this.#isPaused = true;
+      this.#transport.pause();
+    }
+    this.#endIfDone();
+  }
+
+  #endIfDone(): void {
+    if (this.#isOver || this.#ending === undefined || this.#commands.size > 0 || this.outbox.bytes > 0) return;
+    this.#isOver = true;
+    this.#transport.end(this.#ending.error);
+  }
+}

@@ -1,0 +1,70 @@
+/** WatchSession: what happens in a session, from now on, whoever asked for it. */
+import type { Writable } from "node:stream";
+import type { ServerWritableStream } from "@grpc/grpc-js";
+import { type Event, SessionServiceService, type WatchSessionRequest, WatchSessionResponse } from "@livescope/proto";
+import type { Logger } from "pino";
+import { SessionError } from "../session/errors.js";
+import type { Session } from "../session/session.js";
+import type { Sessions } from "../session/sessions.js";
+import type { OpenStreams } from "./open-streams.js";
+import { sessionMessage } from "./session-message.js";
+import { toServiceError } from "./status.js";
+import { consoleMessage, executionMessage } from "./values.js";
+
+/** Bytes that a watcher may be behind; with more its stream ends. */
+const BEHIND_BYTES = 4 * 1024 * 1024;
+
+/** The method, for a handler that writes encoded responses, whose size is then known. */
+export const WATCH_SESSION_METHOD = {
+  ...SessionServiceService.watchSession,
+  responseSerialize: (response: Buffer): Buffer => response,
+};
+
+export function watchSession(
+  sessions: Sessions,
+  stream: ServerWritableStream<WatchSessionRequest, WatchSessionResponse>,
+  openStreams: OpenStreams,
+  logger: Logger,
+): void {
+  const end = (error: unknown): void => {
+    close();
+    stream.emit("error", toServiceError(error, logger));
+  };
+  let close = (): void => undefined;
+  let behind = 0;
+  const say = (update: NonNullable<WatchSessionResponse["update"]>): void => {
+    const message = Buffer.from(WatchSessionResponse.encode({ update }).finish());
+    behind += message.length;
+    (stream as Writable).write(message, () => {
+      behind -= message.length;
+    });
+    if (behind <= BEHIND_BYTES) return;
+    const text = `the watcher is ${behind} bytes behind what happens; read faster, or watch again from now on`;
+    end(new SessionError("READER_TOO_SLOW", text));
+  };
+  const event = (executionId: string, event: NonNullable<Event["event"]>): void =>
+    say({ $case: "event", value: { executionId, event } });
+  try {
+    const session: Session = sessions.get(stream.request.sessionId);
+    const unwatch = session.watch({
+      console: (executionId, entry) => event(executionId, { $case: "console", value: consoleMessage(entry) }),
+      finished: (outcome, encoding) => {
+        // Its entries were told.
+        const value = executionMessage({ ...outcome, console: [] }, encoding);
+        event(outcome.executionId, { $case: "finished", value });
+      },
+      ended: end,
+    });
+    const closed = openStreams.add(() =>
+      end(new SessionError("DRAINING", "the server is stopping; watch again elsewhere or later")),
+    );
+    close = () => {
+      unwatch();
+      closed();
+    };
+    stream.on("cancelled", close);
+    say({ $case: "session", value: sessionMessage(session) });
+  } catch (error) {
+    end(error);
+  }
+}
