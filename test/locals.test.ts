@@ -265,7 +265,7 @@ describe("compiled sources", () => {
   });
 
   test("may be evaluated again from that text", async () => {
-    expect(await session.execute("const f = async (n) => (await n) + 1; await eval(`(${f})`)(2)")).toBe(3);
+    expect(await session.execute("const f = async (n) => (await n) + 1; await eval('(' + f + ')')(2)")).toBe(3);
   });
 
   test("that cannot be compiled do not run", async () => {

@@ -1,5 +1,6 @@
 // Runs async programs in Node itself, one after the other. Reads a JSON array of `[bound, text]`, writes one of what each logged.
 import { AsyncLocalStorage } from "node:async_hooks";
+import { runInThisContext } from "node:vm";
 import { text } from "node:stream/consumers";
 
 const storage = new AsyncLocalStorage();
@@ -29,7 +30,7 @@ process.on("uncaughtException", () => undefined);
 const answers = [];
 for (const [bound, program] of JSON.parse(await text(process.stdin))) {
   lines = [];
-  const main = (0, eval)(`(${program})`);
+  const main = runInThisContext(`(${program})`);
   await storage.run(bound, main).catch((error) => lines.push(`threw ${error}`));
   answers.push(lines);
   // What it left behind must not be taken for the next one's.

@@ -58,7 +58,7 @@ export function enterContext(context: Context): void {
  */
 export function resumeContext(context: Context): void {
   const { execution } = context;
-  if (execution !== undefined && execution.isDead) interruptJob();
+  if (execution?.isDead === true) interruptJob();
   current = context;
   enteredIn = cells[JOB] as number;
   const number = execution === undefined ? 0 : execution.number;
@@ -119,5 +119,5 @@ export function localsOf(values: object): Binding {
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
   const { execution } = currentContext();
-  return execution !== undefined && execution.isOpen ? execution.number : 0;
+  return execution?.isOpen === true ? execution.number : 0;
 }

@@ -86,6 +86,7 @@ function followedThenable(value: object): unknown {
   } catch (error) {
     return {
       __proto__: null,
+      // biome-ignore lint/suspicious/noThenProperty: it stands for a thenable
       get then(): never {
         throw error;
       },

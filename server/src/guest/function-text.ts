@@ -9,13 +9,13 @@ const MARK = "/*$livescope$";
 const nativeToString = Function.prototype.toString;
 
 export function installFunctionText(): void {
-  const { toString } = {
+  const methods = {
     toString(this: unknown): string {
       const text = apply(nativeToString, this, []) as string;
       return indexOf(text, MARK) < 0 ? text : originalText(text);
     },
   };
-  replaceProperty(FunctionPrototype, "toString", toString);
+  replaceProperty(FunctionPrototype, "toString", methods.toString);
 }
 
 function originalText(text: string): string {

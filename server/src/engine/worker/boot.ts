@@ -5,7 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { SCOPE_NAME } from "../../compile/locals-transform.js";
-import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, type InstanceHost, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
   CELL_COUNT,
