@@ -14,7 +14,16 @@ import {
   rootContext,
 } from "./contexts.js";
 import { isPromise } from "./host.js";
-import { apply, getPrototypeOf, uncurried, replaceProperty as replace } from "./intrinsics.js";
+import {
+  apply,
+  FunctionPrototype,
+  getPrototypeOf,
+  indexOf,
+  uncurried,
+  replaceProperty as replace,
+} from "./intrinsics.js";
+
+import { lazy } from "./libraries.js";
 
 export type Callback = (...args: unknown[]) => unknown;
 type Statics = "resolve" | "withResolvers" | "try";
@@ -26,6 +35,9 @@ const statics = Promise as unknown as Record<Statics, Callback>;
 export const nativeResolve = statics.resolve;
 const nativeWithResolvers = statics.withResolvers;
 const nativeTry = statics.try;
+const nativeToString = Function.prototype.toString;
+/** What compiling puts into a source begins with it. */
+const MARK = "/*$livescope$";
 
 const callThen = uncurried<(promise: unknown, onFulfilled: unknown, onRejected: unknown) => unknown>(nativeThen);
 
@@ -107,7 +119,17 @@ function followedThenable(value: object): unknown {
 /** The value of a `yield`, while its context is noted. */
 let yielded: unknown;
 
-/** What compiled sources call; those for loops are in iterations.ts. */
+/** Most sources have no loop that awaits. */
+interface Iterations {
+  beginBody(context: Context, loop: unknown, value: unknown): unknown;
+  beginLoop(iterable: unknown): unknown;
+  delegated(iterable: unknown): unknown;
+  isClosing(loop: unknown): boolean;
+  closing(loop: unknown): unknown;
+}
+const iterations = lazy<Iterations>("iterations");
+
+/** What compiled sources call; see compile/locals-transform.ts. */
 export const followers = {
   c: currentContext,
   r: awaited,
@@ -121,6 +143,11 @@ export const followers = {
     yielded = undefined;
     return value;
   },
+  a: (iterable: unknown) => iterations().delegated(iterable),
+  b: (context: Context, loop: unknown, value: unknown) => iterations().beginBody(context, loop, value),
+  i: (iterable: unknown) => iterations().beginLoop(iterable),
+  o: (loop: unknown) => iterations().isClosing(loop),
+  w: (loop: unknown) => iterations().closing(loop),
 };
 
 export function installContinuations(): void {
@@ -130,6 +157,14 @@ export function installContinuations(): void {
       return apply(nativeFinally, this, [typeof onFinally === "function" ? () => followed(call()) : onFinally]);
     },
   };
+  const functionText = lazy<{ originalText(text: string): string }>("function-text");
+  const ofFunctions = {
+    toString(this: unknown): string {
+      const text = apply(nativeToString, this, []) as string;
+      return indexOf(text, MARK) < 0 ? text : functionText().originalText(text);
+    },
+  };
+  replace(FunctionPrototype, "toString", ofFunctions.toString);
   replace(PromisePrototype, "then", then);
   replace(PromisePrototype, "finally", methods.finally);
   const followingStatics = {

@@ -18,7 +18,6 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
-import { installFunctionText } from "./function-text.js";
 import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
@@ -46,7 +45,6 @@ import {
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import { iterations } from "./iterations.js";
 import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
@@ -89,7 +87,6 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   installProxies();
   installRandom();
   installConsole();
-  installFunctionText();
   installContinuations();
   installTimers();
   installEmit();
@@ -99,7 +96,6 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineFields(scope, followers);
-  defineFields(scope, iterations);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
   return [enter, flush, declare, warnOfRejection];
 }

@@ -2,23 +2,12 @@
  * Gives the text of a function as its author wrote it: compiling puts marked pieces into sources (compile/locals-transform.ts).
  * A piece begins with a comment, its name followed by how long the piece is, and after a hyphen by what it stands for.
  */
-import { apply, FunctionPrototype, indexOf, replaceProperty, slice } from "./intrinsics.js";
+import { indexOf, slice } from "../intrinsics.js";
 
 const MARK = "/*$livescope$";
 
-const nativeToString = Function.prototype.toString;
-
-export function installFunctionText(): void {
-  const methods = {
-    toString(this: unknown): string {
-      const text = apply(nativeToString, this, []) as string;
-      return indexOf(text, MARK) < 0 ? text : originalText(text);
-    },
-  };
-  replaceProperty(FunctionPrototype, "toString", methods.toString);
-}
-
-function originalText(text: string): string {
+/** @param text of a function, as the engine keeps it */
+export function originalText(text: string): string {
   let original = "";
   let at = 0;
   for (;;) {

@@ -5,10 +5,10 @@
  * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
  * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
  */
-import { type Context, Continuing, currentContext, restoreContext } from "./contexts.js";
-import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "./continuations.js";
-import { cells, JOB } from "./host.js";
-import { apply, defineProperty } from "./intrinsics.js";
+import { type Context, Continuing, currentContext, restoreContext } from "../contexts.js";
+import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "../continuations.js";
+import { cells, JOB } from "../host.js";
+import { apply, defineProperty } from "../intrinsics.js";
 
 const { iterator, asyncIterator } = Symbol;
 const NativePromise = Promise;
@@ -181,5 +181,6 @@ function beginBody(context: Context, loop: Loop, value: unknown): unknown {
   return restoreContext(context, value);
 }
 
-/** What compiled sources call. */
-export const iterations = { a: delegated, b: beginBody, i: beginLoop, o: Loop.isClosing, w: Loop.closing };
+export { beginBody, beginLoop, delegated };
+
+export const { isClosing, closing } = Loop;
