@@ -4,17 +4,39 @@ import { defineConfig } from "vitest/config";
 // Workspace packages are taken from their TypeScript sources: no build stands between an edit and its test.
 const conditions = ["@livescope/source", ...defaultServerConditions];
 
+/** What the SDK promises for both of its transports. */
+const BOTH_TRANSPORTS = [
+  "sdk/src/client.test.ts",
+  "test/sdk/**/*.test.ts",
+  "test/scope.test.ts",
+  "test/timers.test.ts",
+];
+
+const ignored = ["**/node_modules/**", "**/dist/**", "proto/gen/**"];
+
 export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
-    include: ["proto/**/*.test.ts", "sdk/src/**/*.test.ts", "server/src/**/*.test.ts", "test/**/*.test.ts"],
-    exclude: ["**/node_modules/**", "**/dist/**", "proto/gen/**"],
     // Processes, not threads: the tests of the engine start worker threads and end them in the middle of a turn.
     pool: "forks",
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
+    projects: [
+      {
+        extends: true,
+        test: {
+          name: "all",
+          include: ["proto/**/*.test.ts", "sdk/src/**/*.test.ts", "server/src/**/*.test.ts", "test/**/*.test.ts"],
+          exclude: ignored,
+        },
+      },
+      {
+        extends: true,
+        test: { name: "unary", include: BOTH_TRANSPORTS, exclude: ignored, env: { TEST_TRANSPORT: "unary" } },
+      },
+    ],
   },
 });

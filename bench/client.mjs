@@ -10,6 +10,8 @@ import {
   SandboxServiceClient,
   SessionServiceClient,
 } from "@livescope/proto";
+import { Livescope } from "@livescope/sdk";
+import { ConnectLane } from "./connect-client.mjs";
 import { ECHO, SHIP } from "./services.mjs";
 
 const MEBIBYTE = 1024 * 1024;
@@ -29,8 +31,12 @@ export class LivescopeClient {
   #sandbox;
   #sessions;
   #echo;
+  #lane;
+  #sdk;
+  #address;
 
   constructor({ livescope, echo }) {
+    this.#address = livescope;
     this.#sandbox = new SandboxServiceClient(livescope, credentials.createInsecure());
     this.#sessions = new SessionServiceClient(livescope, credentials.createInsecure());
     this.#echo = new (makeGenericClientConstructor(ECHO, "Echo"))(echo, credentials.createInsecure());
@@ -88,7 +94,21 @@ export class LivescopeClient {
     return Number(resultOf(await invoke(this.#sandbox, "call", request)).json);
   }
 
-  close() {
+  /** Like `call`, over one Connect stream. */
+  async callOverConnect(sessionId, handleId, argument) {
+    this.#lane ??= new ConnectLane(this.#sandbox);
+    return Number(resultOf(await this.#lane.call(sessionId, handleId, argument)).json);
+  }
+
+  /** A client of the SDK, over Connect. */
+  async sdk() {
+    this.#sdk ??= Livescope.connect(this.#address);
+    return this.#sdk;
+  }
+
+  async close() {
+    this.#lane?.close();
+    (await this.#sdk)?.close();
     for (const client of [this.#sandbox, this.#sessions, this.#echo]) client.close();
   }
 }

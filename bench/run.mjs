@@ -23,6 +23,12 @@ const plan = flags.quick
   ? { rounds: 7, milliseconds: 80, warmUpCalls: 2_000, liveSessions: 0 }
   : { rounds: 40, milliseconds: 120, warmUpCalls: 8_000, liveSessions: 10_000 };
 
+/** The thin client of the wire, and the SDK, both over Connect. */
+const CONNECT_ROWS = [
+  ["connect", "Call over Connect"],
+  ["sdk", "Call by the SDK"],
+];
+
 const report = new Report();
 const stopSpinners = startSpinners();
 try {
@@ -35,7 +41,7 @@ try {
   const live = reportLiveData(
     await measureLiveData(client, server.pid, { ...plan, rounds: Math.min(plan.rounds, 12) }),
   );
-  client.close();
+  await client.close();
   await server.stop();
   const memory = reportMemory(await measureMemory(plan));
   for (const goals of [one, many, sessions, live, memory]) goals();
@@ -73,17 +79,25 @@ function noiseOf(measured) {
 function reportOne(measured) {
   report.section(
     "One in flight",
-    "Call: by handle, one number as JSON, ENCODING_FULL. Create: create and delete alternate, p50 is of the create alone; the",
+    "Call: by handle, one number as JSON, ENCODING_FULL; over Connect all calls travel on one stream. The SDK does so, too, and",
+    "calls by path. Create: create and delete alternate, p50 is of the create alone; the",
     "other columns are of both together.",
   );
   report.table([
     columns("unary RPC"),
     rowOf(measured, "echoA", "empty echo"),
     rowOf(measured, "call", "Call"),
+    rowOf(measured, "connect", "Call over Connect"),
+    rowOf(measured, "sdk", "Call by the SDK"),
     rowOf(measured, "create", "CreateSession"),
   ]);
   const noise = noiseOf(measured);
   return () => {
+    for (const [name, what] of CONNECT_ROWS) {
+      report.goal(`${what}, p50 to the echo, 1 in flight`, measured.ratio(name, "echoA").median, "at most", 0.65, {
+        noise,
+      });
+    }
     report.goal("Call p50 to the echo, 1 in flight", measured.ratio("call", "echoA").median, "at most", 1.8, { noise });
     report.goal("CreateSession p50 to the echo", measured.ratio("create", "echoA").median, "at most", 2.5, { noise });
   };
@@ -96,6 +110,9 @@ function reportMany(measured) {
     rowOf(measured, "echoA", "empty echo"),
     rowOf(measured, "call, one session", "Call, one session"),
     rowOf(measured, "call, 64 sessions", "Call, 64 sessions"),
+    ...["one session", "64 sessions"].flatMap((which) =>
+      CONNECT_ROWS.map(([name, what]) => rowOf(measured, `${name}, ${which}`, `${what}, ${which}`)),
+    ),
     rowOf(measured, "create + delete", "CreateSession + DeleteSession"),
   ]);
   const noise = noiseOf(measured);
@@ -103,6 +120,10 @@ function reportMany(measured) {
     for (const which of ["one session", "64 sessions"]) {
       const ratio = measured.ratio(`call, ${which}`, "echoA").median;
       report.goal(`Call p50 to the echo, 64 in flight, ${which}`, ratio, "at most", 1.5, { noise });
+      for (const [name, what] of CONNECT_ROWS) {
+        const rate = measured.ratio(`${name}, ${which}`, "echoA", "perSecond").median;
+        report.goal(`${what}, rate to the echo's, 64 in flight, ${which}`, rate, "at least", 2, { noise });
+      }
     }
   };
 }

@@ -43,6 +43,23 @@ const calls = (name, client, pid, sessions) => ({
   },
 });
 
+/** The same over one Connect stream. */
+const callsOverConnect = (name, client, pid, sessions) => ({
+  name,
+  pid,
+  run: async (i) => {
+    const { sessionId, handleId } = sessions[i % sessions.length];
+    await client.callOverConnect(sessionId, handleId, 1);
+  },
+});
+
+/** The same by the SDK, whose default is Connect; by path, as the handle is another session object's. */
+async function callsOfSdk(name, client, pid, sessions) {
+  const sdk = await client.sdk();
+  const attached = sessions.map(({ sessionId }) => sdk.attach(sessionId));
+  return { name, pid, run: (i) => attached[i % attached.length].call("inc", [1]) };
+}
+
 async function sessionWith(client, source) {
   const sessionId = await client.create();
   return { sessionId, handleId: await client.handle(sessionId, source) };
@@ -66,6 +83,9 @@ export async function warmUp(client, { warmUpCalls }) {
   const session = await sessionWith(client, INCREMENT);
   await runAll(warmUpCalls, 64, () => client.echo("echoA"));
   await runAll(warmUpCalls, 64, () => client.call(session.sessionId, session.handleId, 1));
+  await runAll(warmUpCalls, 64, () => client.callOverConnect(session.sessionId, session.handleId, 1));
+  const { run } = await callsOfSdk("warm up", client, undefined, [session]);
+  await runAll(warmUpCalls, 64, run);
   await runAll(warmUpCalls / 8, 16, async () => client.delete(await client.create()));
   await deleteAll(client, [session]);
 }
@@ -83,6 +103,8 @@ export async function measureOne(client, pid, { rounds, milliseconds }) {
   const targets = [
     ...echoes(client, pid),
     calls("call", client, pid, [session]),
+    callsOverConnect("connect", client, pid, [session]),
+    await callsOfSdk("sdk", client, pid, [session]),
     { name: "create", pid, run: create, timesItself: true },
   ];
   const measured = await interleave(targets, { inFlight: 1, rounds, milliseconds });
@@ -98,6 +120,10 @@ export async function measureMany(client, pid, { rounds, milliseconds }) {
     ...echoes(client, pid),
     calls("call, one session", client, pid, sessions.slice(0, 1)),
     calls("call, 64 sessions", client, pid, sessions),
+    callsOverConnect("connect, one session", client, pid, sessions.slice(0, 1)),
+    callsOverConnect("connect, 64 sessions", client, pid, sessions),
+    await callsOfSdk("sdk, one session", client, pid, sessions.slice(0, 1)),
+    await callsOfSdk("sdk, 64 sessions", client, pid, sessions),
     { name: "create + delete", pid, run: createAndDelete },
   ];
   const measured = await interleave(targets, { inFlight: 64, rounds, milliseconds });

@@ -19,7 +19,7 @@ const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: re
   session: { layers: ["engine"], packages: [] },
   engine: { layers: ["engine/worker"], packages: [] },
   "engine/worker": { layers: ["compile"], packages: [] },
-  compile: { layers: [], packages: ["acorn", "acorn-walk", "magic-string"] },
+  compile: { layers: [], packages: ["acorn", "acorn-walk", "amaro", "magic-string"] },
   guest: { layers: [], packages: [] },
 };
 

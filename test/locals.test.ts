@@ -112,6 +112,21 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(interleaved)).toBe("1v1v,2v2v");
   });
 
+  test("in modules, and in those that import() brings in", async () => {
+    const modules = { part: "export const seen = [locals.user]; await 0; seen.push(locals.user)" };
+    const code =
+      "export { seen } from 'part'; export const { seen: again } = await import('part'); console.log(locals.user)";
+    const locals = { user: "ann" };
+    const { console } = await session
+      .execute(code, { sourceType: "module", filename: "main", modules, locals })
+      .execution();
+    expect(console.map(({ text }) => text)).toEqual(["ann"]);
+    expect(await session.execute("(await import('main')).seen.join()")).toBe("ann,ann");
+    const other = { other: "console.log(locals.user); await 0; console.log(locals.user); export {}" };
+    const imports = session.execute("await eval(\"import('other')\"); 0", { modules: other, locals: { user: "eve" } });
+    expect((await imports.execution()).console.map(({ text }) => text)).toEqual(["eve", "eve"]);
+  });
+
   test("in code of eval and new Function", async () => {
     const code = `
       const body = "const before = read(); await 0; return [before, read()].join('')";

@@ -1,7 +1,8 @@
 import { CallRequest, Code } from "@livescope/proto";
-import { GuestError, Livescope, NotFoundError, type Session, StoppedError } from "@livescope/sdk";
+import { GuestError, type Livescope, NotFoundError, type Session, StoppedError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { connect } from "./support/server.js";
 import { connectClients, send } from "./support/unary-client.js";
 
 const COUNTER = "let total = 0; function inc(n){ return total += n }";
@@ -17,7 +18,7 @@ describe.each([
 
   beforeAll(async () => {
     server = await startServer({ rotateWorkers });
-    client = await Livescope.connect(server.address);
+    client = await connect(server.address);
   });
   afterAll(async () => {
     await client.close();
@@ -115,7 +116,7 @@ describe.each([
 
   test("S12: of 40 calls from 8 clients at once each counts once", async () => {
     await session.execute(COUNTER);
-    const clients = await Promise.all(Array.from({ length: 8 }, () => Livescope.connect(server.address)));
+    const clients = await Promise.all(Array.from({ length: 8 }, () => connect(server.address)));
     const results = await Promise.all(
       clients.flatMap((each) => Array.from({ length: 5 }, () => each.attach(session.id).call<number>("inc", [1]))),
     );

@@ -1,8 +1,11 @@
 import { createServer } from "node:net";
-import { Server, ServerCredentials, type ServiceError, status } from "@grpc/grpc-js";
+import { Server, ServerCredentials, type ServerDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
 import {
   type CallRequest,
   type CancelExecutionRequest,
+  type ClientFrame,
+  type ConnectRequest,
+  type ConnectResponse,
   ConsoleEntry,
   ConsoleLevel,
   type CreateSessionRequest,
@@ -20,6 +23,7 @@ import {
 } from "@livescope/proto";
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import {
+  ConnectionLostError,
   type ExecutionPromise,
   GuestError,
   Handle,
@@ -31,6 +35,9 @@ import {
   UnavailableError,
 } from "./index.js";
 
+/** Which way executions travel in this run; see vitest.config.ts. */
+const transport = process.env.TEST_TRANSPORT === "unary" ? "unary" : "connect";
+
 /** What the server of these tests is told, and how it answers. */
 class Answers {
   readonly requests: [method: string, request: unknown][] = [];
@@ -38,6 +45,7 @@ class Answers {
   call: (request: CallRequest) => Promise<Value> | Value = () => ({});
   console: ConsoleEntry[] = [];
   release: () => Promise<void> = async () => undefined;
+  readonly streams: ServerDuplexStream<ConnectRequest, ConnectResponse>[] = [];
 
   of<Request>(method: string): Request[] {
     return this.requests.filter(([name]) => name === method).map(([, request]) => request as Request);
@@ -54,6 +62,32 @@ const withValue = (requestId: string, console: ConsoleEntry[], value: Value): Ex
   console,
   outcome: { $case: "value", value },
 });
+
+/** Answers a frame as the unary RPCs would be. */
+function answerFrame(
+  answers: Answers,
+  stream: ServerDuplexStream<ConnectRequest, ConnectResponse>,
+  { frameId, frame }: ClientFrame,
+): void {
+  if (frame?.$case !== "command") {
+    answers.requests.push([frame?.$case ?? "nothing", frameId]);
+    return;
+  }
+  const { command } = frame.value;
+  if (command?.$case !== "execute" && command?.$case !== "call") return;
+  answers.requests.push([command.$case, command.value]);
+  Promise.resolve()
+    .then(() => (command.$case === "execute" ? answers.execute(command.value) : answers.call(command.value)))
+    .then(
+      (value) => {
+        const finished = withValue(command.value.requestId, answers.console, value);
+        const event = { executionId: finished.executionId, event: { $case: "finished", value: finished } } as const;
+        stream.write({ frames: [{ frameId, frame: { $case: "event", value: event } }] });
+      },
+      ({ code, message }: ServiceError) =>
+        stream.write({ frames: [{ frameId, frame: { $case: "status", value: { code, message, details: [] } } }] }),
+    );
+}
 
 async function startFake(answers: Answers): Promise<{ server: Server; address: string }> {
   const server = new Server();
@@ -75,6 +109,13 @@ async function startFake(answers: Answers): Promise<{ server: Server; address: s
     call: answer("call", async (request: CallRequest) => ({
       execution: withValue(request.requestId, answers.console, await answers.call(request)),
     })),
+    connect: (stream: ServerDuplexStream<ConnectRequest, ConnectResponse>) => {
+      answers.streams.push(stream);
+      stream.on("data", ({ frames }) => {
+        for (const frame of frames) answerFrame(answers, stream, frame);
+      });
+      stream.on("end", () => stream.end());
+    },
     cancelExecution: answer("cancel", () => ({})),
     releaseHandles: answer("release", async () => {
       await answers.release();
@@ -108,7 +149,7 @@ let client: Livescope;
 beforeEach(async () => {
   answers = new Answers();
   ({ server, address } = await startFake(answers));
-  client = await Livescope.connect(address);
+  client = await Livescope.connect(address, { transport });
 });
 
 afterEach(() => {
@@ -162,7 +203,7 @@ describe("a request", () => {
       filename: "a.js",
       limits: { timeout: { nanos: 200_000_000 }, cpuTime: { nanos: 50_000_000 } },
       encoding: Encoding.FULL,
-      requestId: expect.stringMatching(/^[0-9a-f-]{36}$/),
+      requestId: transport === "unary" ? expect.stringMatching(/^[0-9a-f-]{36}$/) : "",
       handleGroup: expect.stringMatching(/./),
     });
     expect([...(request?.bindings ?? [])]).toStrictEqual([
@@ -226,7 +267,8 @@ describe("a request", () => {
     await expect(result).rejects.toBe(reason);
     await vi.waitFor(() => expect(answers.of("cancel")).toHaveLength(1));
     const [{ requestId } = {}] = answers.of<ExecuteRequest>("execute");
-    expect(answers.of<CancelExecutionRequest>("cancel")).toStrictEqual([{ sessionId: "s", executionId: requestId }]);
+    const ended = transport === "unary" ? { sessionId: "s", executionId: requestId } : 1n;
+    expect(answers.of<CancelExecutionRequest | bigint>("cancel")).toStrictEqual([ended]);
   });
 
   it("is not sent at all if its signal is aborted already", async () => {
@@ -244,6 +286,83 @@ describe("a request", () => {
     await expect(client.createSession({ idleTtl: -1 })).rejects.toThrow(RangeError);
     await expect(client.serverInfo({ timeout: 0 })).rejects.toThrow(RangeError);
     expect(answers.of("execute")).toHaveLength(0);
+  });
+});
+
+describe.runIf(transport === "connect")("a stream", () => {
+  it("carries all calls, those of one tick in one message", async () => {
+    answers.call = ({ args }) => args[0] ?? {};
+    const session = client.attach("s");
+    const numbers = Array.from({ length: 100 }, (_, i) => i);
+    expect(await Promise.all(numbers.map((n) => session.call("f", [n])))).toStrictEqual(numbers);
+    expect(answers.streams).toHaveLength(1);
+  });
+
+  it("that breaks loses what was under way, and says so; what comes next has another", async () => {
+    const session = client.attach("s");
+    answers.execute = () => new Promise(() => undefined);
+    const lost = session.execute("1");
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
+    await expect(lost).rejects.toThrow(ConnectionLostError);
+    await expect(lost).rejects.toThrow("requestId");
+    answers.execute = () => json(2);
+    expect(await session.execute("2")).toBe(2);
+    expect(answers.of("execute")).toHaveLength(2);
+  });
+
+  it("that breaks is asked again for what has a request id", async () => {
+    const session = client.attach("s");
+    answers.execute = () => new Promise(() => undefined);
+    const kept = session.execute("1", { requestId: "r" });
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    answers.execute = () => json(1);
+    answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
+    expect(await kept).toBe(1);
+    expect(answers.of<ExecuteRequest>("execute").map(({ requestId }) => requestId)).toStrictEqual(["r", "r"]);
+  });
+
+  it("that is refused for good is not asked again", async () => {
+    const session = client.attach("s");
+    answers.execute = () => new Promise(() => undefined);
+    const refused = session.execute("1", { requestId: "r" });
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    answers.streams[0]?.emit("error", failure(status.PERMISSION_DENIED));
+    await expect(refused).rejects.toMatchObject({ name: "StatusError", code: "PERMISSION_DENIED" });
+    expect(answers.of("execute")).toHaveLength(1);
+  });
+
+  it("ends when nothing was under way for a while, so that a process can, and comes again", async () => {
+    const session = client.attach("s");
+    await session.execute("1");
+    const ended = new Promise((resolve) => answers.streams[0]?.on("end", resolve));
+    await ended;
+    answers.execute = () => json(2);
+    expect(await session.execute("2")).toBe(2);
+    expect(answers.streams).toHaveLength(2);
+  });
+
+  it("answers what was asked before the client was closed", async () => {
+    let answer: (value: Value) => void = () => undefined;
+    answers.execute = () => new Promise((resolve) => (answer = resolve));
+    const session = client.attach("s");
+    const first = session.execute("1");
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    const ended = new Promise((resolve) => answers.streams[0]?.on("end", resolve));
+    client.close();
+    answer(json(1));
+    expect(await first).toBe(1);
+    await ended;
+  });
+
+  it("carries no request that is too large for a message", async () => {
+    const session = client.attach("s");
+    const large = session.execute("x".repeat(5_000_000));
+    await expect(large).rejects.toMatchObject({ name: "ResourceExhaustedError", code: "RESOURCE_EXHAUSTED" });
+    answers.call = ({ args }) => args[0] ?? {};
+    const text = "y".repeat(3_000_000);
+    const parts = await Promise.all([1, 2, 3].map(() => session.call("f", [text])));
+    expect(parts).toStrictEqual([text, text, text]);
   });
 });
 

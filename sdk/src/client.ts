@@ -3,12 +3,16 @@ import type { ChannelCredentials } from "@grpc/grpc-js";
 import { CreateSessionRequest, SandboxServiceService, SessionServiceService } from "@livescope/proto";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
+import type { ExecutionStream } from "./execution-stream.js";
 import { Executor } from "./executor.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
 import { Session } from "./session.js";
 import { readSession, type SessionInfo } from "./session-info.js";
-import { UnaryTransport } from "./transport/unary.js";
+import { Channel } from "./transport/channel.js";
+import type { CommandTransport } from "./transport/commands.js";
+import { Connection } from "./transport/connection.js";
+import { UnaryCommands } from "./transport/unary-commands.js";
 import { encodeValues } from "./values.js";
 
 /** Options of {@link Livescope.connect}. */
@@ -17,6 +21,11 @@ export interface ConnectOptions {
   readonly credentials?: ChannelCredentials | undefined;
   /** How long the server may take to answer that it is there, in milliseconds. Left out: 5,000. */
   readonly connectTimeout?: number | undefined;
+  /**
+   * How executions travel: all on one stream ("connect"), or each as an RPC of its own ("unary"), for where something between
+   * here and the server lets no streams through. Both give the same answers. Left out: "connect", which is faster.
+   */
+  readonly transport?: "connect" | "unary" | undefined;
   /** Ends the attempt when aborted; of no effect on what comes after. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -33,6 +42,10 @@ export interface CreateSessionOptions extends RequestOptions {
   readonly idleTtl?: number | undefined;
   /** Values to write to the global object, before the setup runs: JSON data, Uint8Arrays and undefined. */
   readonly globals?: Readonly<Record<string, unknown>> | undefined;
+  /**
+   * Texts of modules by the name that `import` gives, also to the setup. Those whose name ends in `.ts` are TypeScript.
+   */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
   /** JavaScript to run before the session is handed out. If it throws there is no session. */
   readonly setup?: string | undefined;
   /**
@@ -71,12 +84,14 @@ export interface ServerInfo {
  * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with LivescopeError.
  */
 export class Livescope implements AsyncDisposable {
-  readonly #transport: UnaryTransport;
+  readonly #channel: Channel;
+  readonly #commands: CommandTransport;
   readonly #executor: Executor;
 
-  private constructor(transport: UnaryTransport) {
-    this.#transport = transport;
-    this.#executor = new Executor(transport);
+  private constructor(channel: Channel, commands: CommandTransport) {
+    this.#channel = channel;
+    this.#commands = commands;
+    this.#executor = new Executor(commands);
   }
 
   /**
@@ -86,14 +101,14 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the server does not accept the credentials
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { credentials, connectTimeout = 5_000, signal } = options;
-    const transport = new UnaryTransport(address, credentials);
-    const client = new Livescope(transport);
+    const { credentials, connectTimeout = 5_000, signal, transport = "connect" } = options;
+    const channel = new Channel(address, credentials);
+    const client = new Livescope(channel, transport === "unary" ? new UnaryCommands(channel) : new Connection(channel));
     try {
       await client.serverInfo({ timeout: connectTimeout, signal });
       return client;
     } catch (error) {
-      transport.close();
+      client.close();
       if (error instanceof StatusError && noServer.has(error.code)) {
         const message = `no livescope server answers at ${address}: ${error.message}`;
         throw new UnavailableError(
@@ -123,11 +138,12 @@ export class Livescope implements AsyncDisposable {
       limits: options.limits && writeLimits(options.limits),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
       globals: encodeValues(options.globals, "globals"),
+      modules: new Map(Object.entries(options.modules ?? {})),
       setup: options.setup ?? "",
       requestId: options.requestId ?? randomUUID(),
     });
-    const { session } = await this.#transport.send(SessionServiceService.createSession, request, options);
-    return new Session(this.#transport, readSession(session).sessionId, true);
+    const { session } = await this.#channel.send(SessionServiceService.createSession, request, options);
+    return new Session(this.#channel, this.#commands, readSession(session).sessionId, true);
   }
 
   /**
@@ -135,7 +151,7 @@ export class Livescope implements AsyncDisposable {
    * use. Disposing of it releases its own handles and leaves the session alone.
    */
   attach(sessionId: string): Session {
-    return new Session(this.#transport, sessionId, false);
+    return new Session(this.#channel, this.#commands, sessionId, false);
   }
 
   /**
@@ -148,7 +164,7 @@ export class Livescope implements AsyncDisposable {
     let pageToken = "";
     do {
       const request = { pageSize: options.pageSize ?? 0, pageToken, labels };
-      const page = await this.#transport.send(SessionServiceService.listSessions, request, options);
+      const page = await this.#channel.send(SessionServiceService.listSessions, request, options);
       yield* page.sessions.map(readSession);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
@@ -163,12 +179,17 @@ export class Livescope implements AsyncDisposable {
     return this.#executor.execute(code, options);
   }
 
+  /** Runs source text as `execute` does, and gives the values that it emits as they come; see `session.stream`. */
+  stream<T = unknown, R = unknown>(code: string, options: ExecuteOptions = {}): ExecutionStream<T, R> {
+    return this.#executor.streamExecute(code, options);
+  }
+
   /**
    * Tells what the server is. The request is not retried.
    * @throws {StatusError} if the service fails
    */
   async serverInfo(options: RequestOptions = {}): Promise<ServerInfo> {
-    const info = await this.#transport.send(SandboxServiceService.getServerInfo, {}, options);
+    const info = await this.#channel.send(SandboxServiceService.getServerInfo, {}, options);
     return {
       version: info.version,
       engineDigest: info.engineDigest,
@@ -179,7 +200,8 @@ export class Livescope implements AsyncDisposable {
 
   /** Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. */
   close(): void {
-    this.#transport.close();
+    this.#commands.close();
+    this.#channel.close();
   }
 
   /** Closes the connection; see `close`. */

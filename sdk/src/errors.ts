@@ -102,6 +102,16 @@ export class UnavailableError extends StatusError {
   }
 }
 
+/**
+ * The connection broke while an execution was under way, and whether it ran to its end is not known: the server ends what it
+ * still finds running, and what had run stands. A call with a `requestId` is sent again instead, which gives its first outcome.
+ */
+export class ConnectionLostError extends UnavailableError {
+  override get name(): string {
+    return "ConnectionLostError";
+  }
+}
+
 /** The session is known to be gone together with the process that held it. It does not come back: make another. */
 export class SessionLostError extends StatusError {
   override get name(): string {

@@ -1,26 +1,24 @@
-import { randomUUID } from "node:crypto";
 import {
   CallRequest,
   Encoding,
   ExecuteRequest,
-  SandboxServiceService,
-  type Execution as WireExecution,
+  Language,
+  SourceType,
+  type ConsoleEntry as WireConsoleEntry,
 } from "@livescope/proto";
 import { LivescopeError, traceToCaller } from "./errors.js";
-import { type Execution, ExecutionPromise } from "./execution.js";
-import type { Handle } from "./handle.js";
+import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.js";
+import { ExecutionStream, type StreamSink } from "./execution-stream.js";
+import { Handle } from "./handle.js";
 import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions } from "./options.js";
-import { readOutcome } from "./outcome.js";
+import { readOutcome, readValue } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
-import type { UnaryMethod, UnaryTransport } from "./transport/unary.js";
+import type { AnyCommand, CommandListener, CommandTransport } from "./transport/commands.js";
 import { encodeHandle, encodeValue, encodeValues } from "./values.js";
 
 /** How much longer than the execution's own timeout an answer is waited for, in milliseconds. */
 const DEADLINE_GRACE = 1_000;
-
-/** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
-const CANCEL_TIMEOUT = 5_000;
 
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
@@ -39,26 +37,17 @@ export interface CallTarget {
 
 /** Sends code to run, and makes a value or an error of what became of it. */
 export class Executor {
-  readonly #transport: UnaryTransport;
+  readonly #commands: CommandTransport;
   readonly #session: ExecutorSession | undefined;
 
   /** Without `session` every execution has a session of its own. */
-  constructor(transport: UnaryTransport, session?: ExecutorSession) {
-    this.#transport = transport;
+  constructor(commands: CommandTransport, session?: ExecutorSession) {
+    this.#commands = commands;
     this.#session = session;
   }
 
   execute<T>(code: string, options: ExecuteOptions, encoding = Encoding.FULL): ExecutionPromise<T> {
-    return this.#start(SandboxServiceService.execute, options, () =>
-      ExecuteRequest.create({
-        ...this.#shared(options),
-        sessionId: this.#session?.id,
-        code,
-        filename: options.filename ?? "",
-        bindings: encodeValues(options.bindings, "bindings"),
-        encoding,
-      }),
-    );
+    return this.#start(options, () => this.#execute(code, options, encoding));
   }
 
   call<T>(
@@ -67,8 +56,38 @@ export class Executor {
     options: CallOptions,
     encoding = Encoding.FULL,
   ): ExecutionPromise<T> {
-    return this.#start(SandboxServiceService.call, options, () =>
-      CallRequest.create({
+    return this.#start(options, () => this.#call(target, args, options, encoding));
+  }
+
+  streamExecute<T, R>(code: string, options: ExecuteOptions): ExecutionStream<T, R> {
+    return this.#stream(options, () => this.#execute(code, options, Encoding.FULL));
+  }
+
+  streamCall<T, R>(target: CallTarget, args: readonly unknown[], options: CallOptions): ExecutionStream<T, R> {
+    return this.#stream(options, () => this.#call(target, args, options, Encoding.FULL));
+  }
+
+  #execute(code: string, options: ExecuteOptions, encoding: Encoding): AnyCommand {
+    return {
+      $case: "execute",
+      value: ExecuteRequest.create({
+        ...this.#shared(options),
+        sessionId: this.#session?.id,
+        code,
+        filename: options.filename ?? "",
+        language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
+        sourceType: options.sourceType === "module" ? SourceType.MODULE : SourceType.UNSPECIFIED,
+        bindings: encodeValues(options.bindings, "bindings"),
+        modules: new Map(Object.entries(options.modules ?? {})),
+        encoding,
+      }),
+    };
+  }
+
+  #call(target: CallTarget, args: readonly unknown[], options: CallOptions, encoding: Encoding): AnyCommand {
+    return {
+      $case: "call",
+      value: CallRequest.create({
         ...this.#shared(options),
         sessionId: this.#session?.id ?? "",
         handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
@@ -77,41 +96,50 @@ export class Executor {
         construct: target.construct ?? false,
         encoding,
       }),
-    );
+    };
   }
 
   /** The fields that both requests have. */
   #shared({ timeout, limits, locals, requestId, atomic }: CallOptions) {
     return {
       locals: encodeValues(locals, "locals"),
-      limits: writeLimits({ ...limits, timeout }),
+      limits: timeout === undefined && limits === undefined ? undefined : writeLimits({ ...limits, timeout }),
       handleGroup: this.#session?.handles.group ?? "",
-      requestId: requestId ?? randomUUID(),
+      requestId: requestId ?? "",
       atomic: atomic ?? false,
     };
   }
 
-  #start<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
-    options: CallOptions,
-    write: () => Request,
-  ): ExecutionPromise<T> {
-    return new ExecutionPromise(this.#run<T, Request>(method, options, write, new Error("called here")));
+  #start<T>(options: CallOptions, write: () => AnyCommand): ExecutionPromise<T> {
+    return new ExecutionPromise(this.#run<T>(options, write, new Error("called here")));
   }
 
-  async #run<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
+  #stream<T, R>(options: CallOptions, write: () => AnyCommand): ExecutionStream<T, R> {
+    const caller = new Error("called here");
+    const handles = this.#session?.handles;
+    return new ExecutionStream<T, R>({
+      run: (sink) => this.#run<R>(options, write, caller, sink),
+      read: (value) => readValue(value, handles),
+      drop: (value) => {
+        // Nobody waits for it: should it fail, the handle is let go with its group or its session.
+        if (value instanceof Handle) value.release().catch(() => undefined);
+      },
+    });
+  }
+
+  async #run<T>(
     options: CallOptions,
-    write: () => Request,
+    write: () => AnyCommand,
     caller: Error,
+    sink?: StreamSink,
   ): Promise<Execution<T>> {
     const handles = this.#session?.handles;
     try {
       handles?.assertUsable();
       options.signal?.throwIfAborted();
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
-      const request = write();
-      const send = () => this.#send<T, Request>(method, options, request);
+      const command = write();
+      const send = () => this.#send<T>(command, options, sink);
       return await (handles ? handles.track(send) : send());
     } catch (error) {
       if (error instanceof LivescopeError) traceToCaller(error, caller);
@@ -119,26 +147,32 @@ export class Executor {
     }
   }
 
-  async #send<T, Request extends { requestId: string }>(
-    method: UnaryMethod<Request, { execution?: WireExecution | undefined }>,
-    { signal, timeout }: CallOptions,
-    request: Request,
-  ): Promise<Execution<T>> {
+  async #send<T>(command: AnyCommand, options: CallOptions, sink: StreamSink | undefined): Promise<Execution<T>> {
+    const { signal, timeout, onConsole } = options;
+    const handles = this.#session?.handles;
+    const told: WireConsoleEntry[] = [];
+    const console =
+      onConsole &&
+      ((entry: WireConsoleEntry) => {
+        told.push(entry);
+        callBack(() => onConsole(readConsoleEntry(entry)));
+      });
+    const listener: CommandListener | undefined = (console || sink) && { console, emitted: sink?.emitted };
     const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
-    try {
-      const { execution } = await this.#transport.send(method, request, { signal, timeout: answerTimeout });
-      return readOutcome<T>(execution, this.#session?.handles);
-    } catch (error) {
-      // A call with a request id that is cancelled leaves its execution running.
-      if (signal?.aborted) this.#cancel(request.requestId);
-      throw error;
-    }
+    const started = this.#commands.start(command, { signal, timeout: answerTimeout, listener });
+    sink?.started(started);
+    const execution = await started.finished;
+    return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles);
   }
+}
 
-  #cancel(executionId: string): void {
-    const request = { sessionId: this.#session?.id ?? "", executionId };
-    this.#transport
-      .send(SandboxServiceService.cancelExecution, request, { timeout: CANCEL_TIMEOUT })
-      .catch(() => undefined);
+/** What a callback throws is its owner's to hear of, and must not end what others wait for. */
+function callBack(callback: () => void): void {
+  try {
+    callback();
+  } catch (error) {
+    queueMicrotask(() => {
+      throw error;
+    });
   }
 }

@@ -1,5 +1,6 @@
 import type { Handle as WireHandle } from "@livescope/proto";
 import type { ExecutionPromise } from "./execution.js";
+import type { ExecutionStream } from "./execution-stream.js";
 import type { Inspection } from "./inspection.js";
 import type { CallOptions, ExecuteOptions, InspectOptions } from "./options.js";
 
@@ -33,6 +34,7 @@ export class Preview {
 export interface HandleOwner {
   execute<T>(code: string, options: ExecuteOptions): ExecutionPromise<T>;
   call<T>(handle: Handle, path: string, args: readonly unknown[], options: CallOptions): ExecutionPromise<T>;
+  stream<T, R>(handle: Handle, path: string, args: readonly unknown[], options: CallOptions): ExecutionStream<T, R>;
   construct(handle: Handle, args: readonly unknown[], options: CallOptions): ExecutionPromise<Handle>;
   inspect(handle: Handle, path: string, options: InspectOptions): Promise<Inspection>;
   holds(handle: Handle): boolean;
@@ -87,6 +89,23 @@ export class Handle extends Preview implements AsyncDisposable {
    */
   callMethod<T = unknown>(path: string, args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<T> {
     return this.#owner.call(this, path, args, options);
+  }
+
+  /** Calls the function that the handle is, and gives the values that it emits as they come; see {@link Session.stream}. */
+  callStream<T = unknown, R = unknown>(
+    args: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): ExecutionStream<T, R> {
+    return this.#owner.stream(this, "", args, options);
+  }
+
+  /** Calls a method below the value, as `callMethod` does, and gives the values that it emits as they come. */
+  callMethodStream<T = unknown, R = unknown>(
+    path: string,
+    args: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): ExecutionStream<T, R> {
+    return this.#owner.stream(this, path, args, options);
   }
 
   /**

@@ -12,6 +12,7 @@ export { Session } from "./session.js";
 
 export {
   AlreadyExistsError,
+  ConnectionLostError,
   type ErrorReason,
   ExecutionError,
   type FieldViolation,
@@ -42,7 +43,9 @@ export type {
   Usage,
   Warning,
 } from "./execution.js";
+export type { ExecutionStream } from "./execution-stream.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
 export type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
 export type { SessionInfo, SessionState } from "./session-info.js";
+export type { SessionEvent, WatchOptions } from "./session-watch.js";

@@ -1,3 +1,4 @@
+import type { ConsoleEntry } from "./execution.js";
 import type { ExecutionLimits } from "./limits.js";
 
 /** How long a request may take and what ends it early. */
@@ -22,6 +23,11 @@ export interface CallOptions {
   readonly timeout?: number | undefined;
   /** Ends the execution when aborted: the promise rejects at once with the signal's reason, and the server is told. */
   readonly signal?: AbortSignal | undefined;
+  /**
+   * Called with what the guest writes to its console as it comes, while the code runs. The entries are with the execution as
+   * well.
+   */
+  readonly onConsole?: ((entry: ConsoleEntry) => void) | undefined;
   /** What the execution may use, where that is less than what the session may. */
   readonly limits?: ExecutionLimits | undefined;
   /**
@@ -38,7 +44,8 @@ export interface CallOptions {
   readonly atomic?: boolean | undefined;
   /**
    * A UUID that makes a repeat of the same request safe, also from another process: it gives the outcome of the first one
-   * instead of running again. Left out: one is made, which makes the SDK's own retries safe.
+   * instead of running again. With one a call whose connection breaks is sent again; without one it fails with
+   * {@link ConnectionLostError} then. Left out: none, or over the transport "unary" one that is made for each call.
    */
   readonly requestId?: string | undefined;
 }
@@ -52,6 +59,21 @@ export interface ExecuteOptions extends CallOptions {
   readonly bindings?: Readonly<Record<string, unknown>> | undefined;
   /** What stack traces call the source. Left out: a name that the server makes. */
   readonly filename?: string | undefined;
+  /**
+   * What the source is written in. Of TypeScript the types are taken out and positions stay; they are not checked, and what
+   * would have to become code, such as an enum, does not parse. Left out: JavaScript.
+   */
+  readonly language?: "javascript" | "typescript" | undefined;
+  /**
+   * How the source is evaluated. A module's name is `filename`, which later imports lead to; what comes out is its namespace.
+   * Bindings are for scripts alone. Left out: a script, as at a console.
+   */
+  readonly sourceType?: "script" | "module" | undefined;
+  /**
+   * Texts of modules by the name that `import` gives; they are added to the session first and stay. Those whose name ends in
+   * `.ts` are TypeScript. A name that the session has already for another text is an {@link InvalidRequestError}.
+   */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
 }
 
 /** Options of looking at a value without running guest code. */

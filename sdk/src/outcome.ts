@@ -2,7 +2,6 @@ import {
   type Exception,
   ExceptionPhase,
   type Execution as WireExecution,
-  type Handle as WireHandle,
   StopReason as WireStopReason,
   type Value as WireValue,
 } from "@livescope/proto";
@@ -55,11 +54,11 @@ class OutcomeReader {
       usage: readUsage(execution.usage),
       undone: execution.undone,
     };
-    for (const entry of execution.console) for (const arg of entry.args) this.#drop(arg);
+    for (const entry of execution.console) for (const arg of entry.args) dropValue(arg, handles);
   }
 
   value(value: WireValue | undefined): unknown {
-    return decodeValue(value, (description) => this.#handle(description));
+    return readValue(value, this.#handles);
   }
 
   guestError(exception: Exception): GuestError {
@@ -77,20 +76,26 @@ class OutcomeReader {
   /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
   #thrown({ name, thrown }: Exception): unknown {
     if (name === "") return this.value(thrown);
-    this.#drop(thrown);
+    dropValue(thrown, this.#handles);
     return undefined;
   }
+}
 
-  #handle(description: WireHandle): Preview {
-    return this.#handles && description.handleId !== "" ? this.#handles.retain(description) : new Preview(description);
-  }
+/**
+ * Gives a value of an execution, once: each handle in it becomes a reference, or without `handles` a {@link Preview}.
+ * @throws {LivescopeError} if it came in a form that this version does not read
+ */
+export function readValue(value: WireValue | undefined, handles: SessionHandles | undefined): unknown {
+  return decodeValue(value, (description) =>
+    handles && description.handleId !== "" ? handles.retain(description) : new Preview(description),
+  );
+}
 
-  /** Gives back at once what the caller does not get to see, or nobody ever would. */
-  #drop(value: WireValue | undefined): void {
-    if (value?.kind?.$case !== "handle" || value.kind.value.handleId === "") return;
-    // The call is still under way, so this sends nothing that could fail.
-    void this.#handles?.release(this.#handles.retain(value.kind.value));
-  }
+/** Gives back at once what the caller does not get to see, or nobody ever would. Its call has to be under way still. */
+function dropValue(value: WireValue | undefined, handles: SessionHandles | undefined): void {
+  if (value?.kind?.$case !== "handle" || value.kind.value.handleId === "") return;
+  // The call is still under way, so this sends nothing that could fail.
+  void handles?.release(handles.retain(value.kind.value));
 }
 
 function stopReason(reason: WireStopReason): StopReason {

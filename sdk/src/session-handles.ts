@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { SandboxServiceService, type Handle as WireHandle } from "@livescope/proto";
 import { LivescopeError, NotFoundError, SessionLostError } from "./errors.js";
 import type { Handle } from "./handle.js";
-import type { UnaryTransport } from "./transport/unary.js";
+import type { Channel } from "./transport/channel.js";
 
 /** How long telling the session of a release may hold up the calls that come after it, in milliseconds. */
 const RELEASE_TIMEOUT = 5_000;
@@ -17,7 +17,7 @@ const RELEASE_TIMEOUT = 5_000;
 export class SessionHandles {
   /** The handle group of the session object: no other one's release touches what is in it. */
   readonly group = randomUUID();
-  readonly #transport: UnaryTransport;
+  readonly #transport: Channel;
   readonly #sessionId: string;
   readonly #make: (description: WireHandle) => Handle;
   readonly #held = new Map<string, { readonly handle: Handle; references: number }>();
@@ -27,7 +27,7 @@ export class SessionHandles {
   #telling: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(transport: UnaryTransport, sessionId: string, make: (description: WireHandle) => Handle) {
+  constructor(transport: Channel, sessionId: string, make: (description: WireHandle) => Handle) {
     this.#transport = transport;
     this.#sessionId = sessionId;
     this.#make = make;

@@ -1,12 +1,15 @@
 import { Encoding, SandboxServiceService, SessionServiceService } from "@livescope/proto";
 import type { ExecutionPromise } from "./execution.js";
+import type { ExecutionStream } from "./execution-stream.js";
 import { type CallTarget, Executor } from "./executor.js";
 import { Handle, type HandleOwner } from "./handle.js";
 import { type Inspection, readInspection } from "./inspection.js";
 import type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
-import type { UnaryTransport } from "./transport/unary.js";
+import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
+import type { Channel } from "./transport/channel.js";
+import type { CommandTransport } from "./transport/commands.js";
 import { encodeHandle } from "./values.js";
 
 /**
@@ -28,17 +31,18 @@ import { encodeHandle } from "./values.js";
 export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */
   readonly id: string;
-  readonly #transport: UnaryTransport;
+  readonly #transport: Channel;
   readonly #handles: SessionHandles;
   readonly #executor: Executor;
   readonly #owned: boolean;
   #disposal: Promise<void> | undefined;
 
   /** @internal */
-  constructor(transport: UnaryTransport, id: string, owned: boolean) {
+  constructor(transport: Channel, commands: CommandTransport, id: string, owned: boolean) {
     const owner: HandleOwner = {
       execute: (code, options) => this.execute(code, options),
       call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
+      stream: (handle, path, args, options) => this.#executor.streamCall({ handle, path }, args, options),
       construct: (handle, args, options) =>
         this.#executor.call({ handle, path: "", construct: true }, args, options, Encoding.HANDLE),
       inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
@@ -48,7 +52,7 @@ export class Session implements AsyncDisposable {
     this.id = id;
     this.#transport = transport;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner));
-    this.#executor = new Executor(transport, { id, handles: this.#handles });
+    this.#executor = new Executor(commands, { id, handles: this.#handles });
     this.#owned = owned;
   }
 
@@ -82,6 +86,40 @@ export class Session implements AsyncDisposable {
    */
   call<T = unknown>(path: string, args: readonly unknown[] = [], options: CallOptions = {}): ExecutionPromise<T> {
     return this.#executor.call({ path }, args, options);
+  }
+
+  /**
+   * Runs source text and gives the values that it emits as they come: what guest code gives to `emit`, and what the generator
+   * yields that is its completion value.
+   *
+   *     for await (const n of session.stream<number>("countdown(3)")) console.log(n);
+   *
+   * It begins at once. Failures are those of `execute`, thrown where the values are read.
+   */
+  stream<T = unknown, R = unknown>(code: string, options: ExecuteOptions = {}): ExecutionStream<T, R> {
+    return this.#executor.streamExecute(code, options);
+  }
+
+  /** Calls a function, as `call` does, and gives the values that it emits as they come, as `stream` does. */
+  callStream<T = unknown, R = unknown>(
+    path: string,
+    args: readonly unknown[] = [],
+    options: CallOptions = {},
+  ): ExecutionStream<T, R> {
+    return this.#executor.streamCall({ path }, args, options);
+  }
+
+  /**
+   * Gives what happens in the session from now on, whoever asked for it: first the session as it is, then its console and the
+   * ends of its executions. It is no use of the session, and keeps it no longer. Leaving the loop ends it.
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} with code ABORTED when the session is deleted
+   * @throws {ResourceExhaustedError} if the loop is too slow for what happens
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  watch(options: WatchOptions = {}): AsyncGenerator<SessionEvent, void, void> {
+    this.#handles.assertUsable();
+    return watchSession(this.#transport, this.id, options);
   }
 
   /**

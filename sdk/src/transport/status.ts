@@ -28,9 +28,16 @@ export function errorFrom(cause: unknown): LivescopeError {
   if (!isServiceError(cause)) {
     return new LivescopeError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
-  const details = readDetails(cause);
+  const [encoded] = cause.metadata?.get("grpc-status-details-bin") ?? [];
+  const details = readDetails(cause.code, () => (Buffer.isBuffer(encoded) ? Status.decode(encoded).details : []));
   // No cause: all that gRPC's error says is in this one, and its own stack leads nowhere.
   return new (errorClass(details))(cause.details || cause.message, details);
+}
+
+/** A status that came as a message. */
+export function errorFromStatus({ code, message, details }: Status): StatusError {
+  const read = readDetails(code, () => details);
+  return new (errorClass(read))(message, read);
 }
 
 function errorClass(details: StatusDetails): typeof StatusError {
@@ -51,12 +58,10 @@ function errorClass(details: StatusDetails): typeof StatusError {
   }
 }
 
-function readDetails(error: ServiceError): StatusDetails {
-  const details = { code: codeNames.get(error.code) ?? "UNKNOWN" };
-  const [encoded] = error.metadata?.get("grpc-status-details-bin") ?? [];
-  if (!Buffer.isBuffer(encoded)) return details;
+function readDetails(code: number, read: () => readonly Any[]): StatusDetails {
+  const details = { code: codeNames.get(code) ?? "UNKNOWN" };
   try {
-    return Object.assign(details, ...Status.decode(encoded).details.map(readDetail));
+    return Object.assign(details, ...read().map(readDetail));
   } catch {
     // A proxy that mangles the details leaves the code and the message, which are worth more than a parser's complaint.
     return details;

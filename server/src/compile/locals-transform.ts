@@ -10,7 +10,8 @@
  * - `r(value)` gives what is awaited instead of a value: for a thenable, one that is asked in the current context;
  * - `a(iterable)` gives what is iterated instead, for the thenables that an ordinary iterator gives; `i(iterable)` too, for a
  *   loop, whose body then begins with `b(context, loop, value)`, and of which `o(loop)` tells whether its iterator has to be waited
- *   for, and `w(loop)` for what.
+ *   for, and `w(loop)` for what;
+ * - `m(specifier)` notes the context of an import.
  *
  * | source | becomes |
  * |---|---|
@@ -20,6 +21,7 @@
  * | `yield* e` in an async generator | `k(context = y(context = a(e), yield* context))` |
  * | `try`, where it suspends | the context is noted before, and restored first thing in `catch` and `finally` |
  * | `for await (p of e) B` | of `i(e)`; noted before; restored first thing in the body, and whichever way the loop is left, when the iterator is closed |
+ * | `import(e)` | `import(m(e))` |
  * | `for (p of e) B`, where it suspends | restored whichever way the body is left, before the iterator is closed |
  *
  * What is put in is marked, so that `toString` of a function can give the text that its author wrote: guest/function-text.ts.
@@ -27,23 +29,30 @@
 import type * as acorn from "acorn";
 import { type RecursiveVisitors, recursive, type WalkerCallback } from "acorn-walk";
 import type MagicString from "magic-string";
-
-/** The global lexical constant through which compiled sources reach the kernel. No source may have it. */
-export const SCOPE_NAME = "$livescope$";
+import { placeOf } from "./positions.js";
+import { SourceError } from "./source-error.js";
+import { SCOPE_NAME } from "./top-level.js";
 
 const CONTEXT = `${SCOPE_NAME}c`;
 const LOOP = `${SCOPE_NAME}i`;
 const VALUE = `${SCOPE_NAME}v`;
 const RESTORED = `${SCOPE_NAME}x`;
 
-const SUSPENDS = /\b(?:await|async)\b/;
+const SUSPENDS = /\b(?:await|async|import)\b/;
 
 /** False for a source that has nothing to rewrite, and need not be parsed for this. */
 export function maySuspend(code: string): boolean {
   return SUSPENDS.test(code);
 }
 
-/** True for a source that has the kernel's name anywhere, also written with escapes; it must not run. */
+/** @throws SourceError where the source has the kernel's name */
+export function refuseScopeName(code: string): void {
+  if (!usesScopeName(code)) return;
+  const at = Math.max(0, code.indexOf(SCOPE_NAME));
+  throw new SourceError(`the name ${SCOPE_NAME} is the session's own; choose another`, placeOf(code, at));
+}
+
+/** True for a source that has the kernel's name anywhere, also written with escapes. */
 export function usesScopeName(code: string): boolean {
   if (code.includes(SCOPE_NAME)) return true;
   if (!code.includes("\\u")) return false;
@@ -154,6 +163,10 @@ class LocalsRewrite {
         this.#insert(node.end, "))");
       }
     },
+    ImportExpression: (node, kind, visit) => {
+      this.#given("m", node.source, kind, visit);
+      if (node.options) visit(node.options, kind);
+    },
     ReturnStatement: (node, kind, visit) => {
       if (!node.argument) return;
       if (kind === "sync") visit(node.argument, kind);
@@ -209,7 +222,7 @@ class LocalsRewrite {
   }
 
   /** An expression whose value the engine gets by way of the kernel. */
-  #given(by: "a" | "i" | "r", node: acorn.Expression, kind: Kind, visit: WalkerCallback<Kind>): void {
+  #given(by: "a" | "i" | "m" | "r", node: acorn.Expression, kind: Kind, visit: WalkerCallback<Kind>): void {
     const isSequence = node.type === "SequenceExpression";
     // The space: `await[x]` is a token and a bracket, `await$livescope$` would be one token.
     this.#insert(node.start, ` ${SCOPE_NAME}.${by}(${isSequence ? "(" : ""}`);

@@ -1,9 +1,14 @@
 import { describe, expect, test } from "vitest";
-import { compileScript } from "./script.js";
+import { type CompiledScript, compileScript } from "./script.js";
+
+function compiled(code: string, bindings: readonly string[] = [], meetsConstants = false): CompiledScript {
+  return compileScript({ code, isTypeScript: false, bindings, meetsConstants });
+}
 
 describe("a script without top-level let, const or class", () => {
   test.each(["1 + 1", "var x = 1", "function f() { return 1 }", "("])("is left as it is: %s", (code) => {
-    expect(compileScript(code, [])).toEqual({ source: code, variables: [], constants: [] });
+    const declared = { variables: [], constants: [], vars: [], boundConstants: [] };
+    expect(compiled(code)).toMatchObject({ source: code, declared, positions: undefined, unparsed: undefined });
   });
 });
 
@@ -19,18 +24,42 @@ describe("top-level declarations", () => {
     ["{ let inner = 1 } for (const i of []) {}", "{ let inner = 1 } for (const i of []) {}", [], []],
     ["function f() { const x = 1 }", "function f() { const x = 1 }", [], []],
   ])("%s", (code, source, variables, constants) => {
-    expect(compileScript(code, [])).toEqual({ source, variables, constants });
+    const script = compiled(code);
+    expect(script.source).toBe(source);
+    expect(script.declared).toMatchObject({ variables, constants });
   });
 
-  test("keep lines and columns of what stands behind them", () => {
-    const code = "let a = 1; const b = 2; fail()\nlet c = 3";
-    const { source } = compileScript(code, []);
-    expect(source.indexOf("fail")).toBe(code.indexOf("fail"));
-    expect(source.split("\n")[1]).toBe("var c = 3");
+  test.each(["let a = 1; const b = 2; fail()\nlet c = 3", "let x\nfail()", "let x;\nfail()", "const a = 1"])(
+    "need no map where nothing moves: %s",
+    (code) => {
+      expect(compiled(code).positions).toBeUndefined();
+    },
+  );
+
+  test.each([
+    ["let x; fail()", [1, 15, 1, 6]],
+    ["class A {}", [1, 9, 1, 1]],
+    ["\n1; class A { static x = fail() }\nfail()", [2, 12, 2, 4]],
+  ])("have a map where something moves: %s", (code, positions) => {
+    expect(compiled(code).positions).toEqual(positions);
   });
 
-  test("of a source that does not parse stay, so that the engine words the error", () => {
-    expect(compileScript("let x = ;", [])).toEqual({ source: "let x = ;", variables: [], constants: [] });
+  test("of a source that does not parse stay, and say that it must not run", () => {
+    const { source, unparsed, declared } = compiled("let x = 1;\nlet y = ;");
+    expect(source).toBe("let x = 1;\nlet y = ;");
+    expect(unparsed).toMatchObject({ message: "Unexpected token", place: { line: 2, column: 9 } });
+    expect(declared.variables).toEqual([]);
+  });
+
+  test("of a source that is nested too deeply to be parsed must not run either", () => {
+    const { unparsed } = compiled(`let x = ${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+    expect(unparsed).toMatchObject({ name: "SourceError", place: { line: 1 } });
+  });
+
+  test("of var are told where the session has constants", () => {
+    const code = "var a = 1; if (a) { var { b } = a } for (var c of []) {} function f() { var d }";
+    expect(compiled(code, [], true).declared.vars).toEqual(["a", "b", "c"]);
+    expect(compiled(code, [], true).source).toBe(code);
   });
 });
 
@@ -47,25 +76,46 @@ describe("bindings", () => {
     ["class x {}", "x = class x {};"],
     ["let y = x", "var y = x"],
   ])("are found before names of the session: %s", (code, source) => {
-    expect(compileScript(code, ["x"]).source).toBe(inScope(source));
+    expect(compiled(code, ["x"]).source).toBe(inScope(source));
   });
 
   test("leave function declarations to the session", () => {
-    expect(compileScript("function f() { return x }", ["x"]).source).toBe(
+    expect(compiled("function f() { return x }", ["x"]).source).toBe(
       inScope("$livescope$.declareFunctions({f});function f() { return x }"),
     );
   });
 
+  test("leave a #! line the first", () => {
+    expect(compiled("#!/bin/js\nx", ["x"]).source).toBe("#!/bin/js\nwith($livescope$.takeBindings()){x\n}");
+  });
+
+  test("stay constants where the source declares them so", () => {
+    expect(compiled("const x = 1, y = 2", ["x"]).declared).toMatchObject({ boundConstants: ["x"], variables: ["y"] });
+  });
+
   test.each(["x }; leak = 1; {", "foo(", "x +"])("never wrap a source that does not parse: %s", (code) => {
-    expect(compileScript(code, ["x"])).toEqual({
-      source: code,
-      variables: [],
-      constants: [],
-      refusal: "this source cannot be compiled",
-    });
+    const { source, unparsed } = compiled(code, ["x"]);
+    expect(source).toBe(code);
+    expect(unparsed).toBeDefined();
   });
 
   test("do not change the line of anything", () => {
-    expect(compileScript("\n\nx()", ["x"]).source.split("\n").indexOf("x()")).toBe(2);
+    expect(compiled("\n\nx()", ["x"]).source.split("\n")[2]).toMatch(/x\(\)$/);
+  });
+});
+
+describe("what only a module may have", () => {
+  test.each([
+    "import a from 'b'",
+    "1;\n  import * as a from 'b'",
+    "import 'b'",
+    "export const a = 1",
+    "let x; export { x }",
+  ])("is told in words that help: %s", (code) => {
+    expect(() => compiled(code)).toThrow("source_type MODULE");
+  });
+
+  test.each(["import('b')", "`\nexport const a = 1`", "import.meta"])("is not: %s", (code) => {
+    expect(() => compiled(code)).not.toThrow();
   });
 });

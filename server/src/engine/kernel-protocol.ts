@@ -3,6 +3,7 @@
  * the texts that they measure in UTF-16 units. Value texts are passed through, never parsed.
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
+import { moduleName } from "./worker/specifiers.js";
 
 /** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
@@ -22,7 +23,13 @@ export type Command =
       readonly kind: "execute";
       readonly code: string;
       readonly filename: string;
+      /** Left out: JavaScript. */
+      readonly isTypeScript?: boolean;
+      /** Left out: as a script. Neither a module nor its name holds NUL. */
+      readonly isModule?: boolean;
       readonly bindings: ReadonlyMap<string, InputValue>;
+      /** Texts of modules to add first, by name. Neither holds NUL. */
+      readonly modules?: ReadonlyMap<string, string>;
     }
   | {
       readonly kind: "call";
@@ -65,6 +72,7 @@ export type TurnInput =
       readonly handleIds: readonly string[];
     }
   | { readonly kind: "defineGlobals"; readonly globals: ReadonlyMap<string, InputValue> }
+  | { readonly kind: "addModules"; readonly modules: ReadonlyMap<string, string> }
   /** The timer that is due next is called. */
   | { readonly kind: "timer" }
   /** The timer that is due next is taken away. */
@@ -102,7 +110,7 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "moduleExists";
 
 /** A value on its way out of a session. */
 export type EncodedValue =
@@ -144,13 +152,14 @@ const INPUT_KIND = {
   look: 9,
   expose: 10,
   hostResult: 11,
+  addModules: 12,
 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
 const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph"] as const;
+const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph", "moduleExists"] as const;
 
-/** The input as the kernel reads it. The source of an execution does not travel in it; the kernel asks for it by index 0. */
+/** The input as the kernel reads it. A script does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
@@ -175,6 +184,9 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
       break;
     case "defineGlobals":
       writer.values(input.globals);
+      break;
+    case "addModules":
+      writer.modules(input.modules);
       break;
     case "credit":
       writer.number(input.credit);
@@ -209,6 +221,13 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
+    writer.modules(command.modules ?? new Map());
+    writer.number(command.isModule === true ? 1 : 0);
+    if (command.isModule === true) {
+      writer.number(command.isTypeScript === true ? 1 : 0);
+      writer.optionalText(moduleName(command.filename));
+      writer.optionalText(command.code);
+    }
     return;
   }
   writer.optionalText(command.handleId);
@@ -266,6 +285,14 @@ class InputWriter {
     for (const [name, value] of values) {
       this.optionalText(name);
       this.value(value);
+    }
+  }
+
+  modules(texts: ReadonlyMap<string, string>): void {
+    this.number(texts.size);
+    for (const [name, text] of texts) {
+      this.optionalText(moduleName(name));
+      this.optionalText(text);
     }
   }
 

@@ -94,8 +94,10 @@ export function endingOf(reply: TurnReply): Ending {
 
 export function sourcesOf(input: TurnInput): Source[] {
   if (input.kind !== "run" || input.command.kind !== "execute") return [];
-  const { code, filename, bindings } = input.command;
-  return [{ code, filename, bindings: [...bindings.keys()] }];
+  const { code, filename, isTypeScript = false, isModule = false, bindings } = input.command;
+  // The session keeps modules itself.
+  if (isModule) return [];
+  return [{ code, filename, isTypeScript, bindings: [...bindings.keys()] }];
 }
 
 export function undone(reason: UndoReason, message: string): Ending & { kind: "undone" } {

@@ -14,6 +14,7 @@ import type {
   WorkerMessage,
   WorkerSetup,
 } from "./worker/messages.js";
+import { packBatch, unpackReplies } from "./worker/packing.js";
 import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** Always the built file: Node runs no TypeScript in a worker. */
@@ -87,10 +88,12 @@ export class WorkerThread {
     return new Promise((resolve, reject) => {
       this.#worker.on("message", (message: WorkerMessage) => {
         switch (message.type) {
-          case "replies":
-            this.#unanswered -= message.replies.length;
-            events.onReplies(this, message.replies);
+          case "replies": {
+            const replies = unpackReplies(message.replies);
+            this.#unanswered -= replies.length;
+            events.onReplies(this, replies);
             break;
+          }
           case "console":
             events.onConsole(message.turn, message.entry);
             break;
@@ -134,7 +137,7 @@ export class WorkerThread {
     const request: BatchRequest = { drop: this.#drop, groups };
     if (this.#drop.length > 0) this.#drop = [];
     this.#control.begin(first);
-    this.#worker.postMessage(request);
+    this.#worker.postMessage(packBatch(request));
   }
 
   #requestOf({ memory, turns }: PostedGroup): GroupRequest {

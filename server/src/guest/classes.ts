@@ -3,6 +3,7 @@
  * by engine/worker/object-classes.ts, where they are checked.
  */
 export const ClassId = {
+  OBJECT: 1,
   ARRAY: 2,
   ERROR: 3,
   NUMBER: 4,

@@ -7,6 +7,7 @@ import { callerFrame } from "./frames.js";
 import { log } from "./host.js";
 import { inspectLibrary, simpleText } from "./inspect.js";
 import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from "./intrinsics.js";
+import { withCallersPositions } from "./positions.js";
 
 /** UTF-16 units of an entry. */
 export const ENTRY_LIMIT = 65_536;
@@ -43,8 +44,9 @@ export function installConsole(): void {
 /** @param level one of the contract's */
 export function writeEntry(level: string, text: string): void {
   // Finding the place takes twice as long as all the rest, so only entries that one wants to trace back have it.
-  const caller = level === "warn" || level === "error" ? `,"caller":${stringify(callerFrame())}` : "";
-  const shown = stringify(slice(text, 0, ENTRY_LIMIT));
+  const caller =
+    level === "warn" || level === "error" ? `,"caller":${stringify(withCallersPositions(callerFrame()))}` : "";
+  const shown = stringify(slice(withCallersPositions(text), 0, ENTRY_LIMIT));
   log(runningExecution(), `{"level":"${level}","time":${dateNow()},"text":${shown}${caller}}`);
 }
 

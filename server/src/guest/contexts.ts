@@ -42,6 +42,11 @@ export function currentContext(): Context {
   return enteredIn === cells[JOB] ? current : rootContext;
 }
 
+/** True once this job has entered a context. */
+export function isEntered(): boolean {
+  return enteredIn === cells[JOB];
+}
+
 /** What runs from now on, in this job, runs in this context. The host can tell, even of a worker that it had to kill. */
 export function enterContext(context: Context): void {
   current = context;

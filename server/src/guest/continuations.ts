@@ -23,6 +23,7 @@ import {
   replaceProperty as replace,
 } from "./intrinsics.js";
 
+import { beginModule, noteImport } from "./imports.js";
 import { lazy } from "./libraries.js";
 
 export type Callback = (...args: unknown[]) => unknown;
@@ -132,6 +133,8 @@ const iterations = lazy<Iterations>("iterations");
 /** What compiled sources call; see compile/locals-transform.ts. */
 export const followers = {
   c: currentContext,
+  m: noteImport,
+  p: beginModule,
   r: awaited,
   s: restoreContext,
   y(context: Context | Continuing, value: unknown): Context {

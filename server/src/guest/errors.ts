@@ -12,6 +12,7 @@ import {
   stringify,
 } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
+import { withCallersPositions } from "./positions.js";
 import { isProxy } from "./proxies.js";
 
 const NAME_LIMIT = 256;
@@ -52,7 +53,7 @@ function describe(description: Description, thrown: unknown, depth: number): str
 function describeError(description: Description, error: object, depth: number): string {
   const text =
     `{"name":${stringify(errorName(error))},"message":${textOf(error, "message", MESSAGE_LIMIT)},` +
-    `"stack":${textOf(error, "stack", STACK_LIMIT)}`;
+    `"stack":${stackOf(error)}`;
   const cause = depth > 0 ? dataProperty(error, "cause") : undefined;
   const errors = depth > 0 ? errorsOf(error) : undefined;
   if (cause === undefined && errors === undefined) return `${text}}`;
@@ -99,7 +100,7 @@ export function describeRejection(reason: unknown): string {
   const given = dataProperty(reason, "message");
   const message = typeof given === "string" ? slice(given, 0, WARNING_LIMIT) : "";
   const summary = name === "" || message === "" ? name + message : `${name}: ${message}`;
-  return `{"message":${stringify(summary)},"stack":${textOf(reason, "stack", STACK_LIMIT)}}`;
+  return `{"message":${stringify(summary)},"stack":${stackOf(reason)}}`;
 }
 
 /** What is no error has no name or stack; it is shown, and carried where it is plain data. */
@@ -130,6 +131,11 @@ function errorName(error: object): string {
     holder = getPrototypeOf(holder);
   }
   return "";
+}
+
+function stackOf(error: object): string {
+  const value = dataProperty(error, "stack");
+  return typeof value === "string" ? stringify(withCallersPositions(slice(value, 0, STACK_LIMIT))) : '""';
 }
 
 function textOf(error: object, key: string, limit: number): string {

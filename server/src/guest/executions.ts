@@ -7,6 +7,7 @@ import { isPromise } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
+import type { Evaluation } from "./sources.js";
 
 export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
@@ -60,8 +61,8 @@ export function openExecution(number: number): Execution | undefined {
   return open.get(number);
 }
 
-/** Follows the promise of a source that runs. */
-export async function followEvaluation(execution: Execution, evaluation: Promise<{ value: unknown }>): Promise<void> {
+/** Follows a source that runs. */
+export async function followEvaluation(execution: Execution, evaluation: Evaluation): Promise<void> {
   let value: unknown;
   try {
     value = (await evaluation).value;

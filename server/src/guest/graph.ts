@@ -1,7 +1,7 @@
 /** The graph encoding, which carries what JSON cannot. Its codec is a library, loaded at first use. */
 import { library } from "./libraries.js";
 import type * as codec from "./library/graph.js";
-// What the library works with is the kernel's, which takes it before guest code runs.
+// What it and the library `bytes` work with is the kernel's, which takes it before guest code runs.
 import "./originals.js";
 
 export function graphCodec(): typeof codec {

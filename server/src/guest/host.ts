@@ -35,10 +35,12 @@ export const INPUT = 16;
 export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
 /** Changes with each job of the engine's queue, and with each turn. */
-export const JOB = 153;
+export const JOB = 154;
 const KEY = 144;
+const ANSWER = 152;
+const HAS_CONSTANTS = 153;
 
-type Dispatch = (ask: number, argument: unknown, execution?: number) => unknown;
+type Dispatch = (ask: number, argument: unknown, detail?: unknown) => unknown;
 
 let dispatch: Dispatch;
 /** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
@@ -49,9 +51,20 @@ export function connectHost(dispatcher: Dispatch, buffer: ArrayBuffer): void {
   cells = new Int32Array(buffer);
 }
 
-/** Compiles and runs the source that came with the input; throws where it does not parse, else gives a promise. */
-export function evaluateSource(index: number): Promise<{ value: unknown }> {
-  return dispatch(EVALUATE, index) as Promise<{ value: unknown }>;
+/** What an answer for a source is. Mirrored in engine/worker/source-evaluator.ts. */
+export const SourceAnswer = { PROMISE: 0, VALUE: 1, PREPARE: 2, THROWN: 3, UNPARSED: 4 } as const;
+
+/**
+ * Compiles and runs a source that came with the input; `sourceAnswer` then tells what came of it.
+ *
+ * @param mark of its file name; undefined until what it needs is prepared
+ */
+export function runSource(index: number, mark: string | undefined): unknown {
+  return mark === undefined ? dispatch(EVALUATE, index) : dispatch(EVALUATE, index, mark);
+}
+
+export function sourceAnswer(): number {
+  return cells[ANSWER] as number;
 }
 
 /**
@@ -153,4 +166,9 @@ export function setTurnOwner(execution: number): void {
 
 export function setEffectCount(count: number): void {
   cells[EFFECT_COUNT] = count;
+}
+
+/** Tells the host that the session has constants; it compiles sources with `var` for them. */
+export function meetConstants(): void {
+  cells[HAS_CONSTANTS] = 1;
 }

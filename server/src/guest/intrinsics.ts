@@ -4,7 +4,7 @@
  * Guest code may replace or break everything it can reach. So the kernel never looks a method up on a guest-reachable
  * prototype: it calls what is captured here. Rules for all files of this folder: no array methods and no `arr[i] = x` on
  * fresh arrays (setters on Array.prototype would see it), no spread, no for-of, no reading of fields that may be absent
- * (Object.prototype would answer). Templates are made sums when the kernel is bundled: the engine would call `concat`.
+ * (Object.prototype would answer).
  */
 
 // biome-ignore lint/complexity/noBannedTypes: any guest function
@@ -76,15 +76,11 @@ const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(typedArrayPrototype, Symbol.toStringTag),
 );
-export const typedArrayBytes = uncurried<(value: object) => number>(getter(typedArrayPrototype, "byteLength"));
-export const typedArrayBuffer = uncurried<(value: object) => ArrayBuffer>(getter(typedArrayPrototype, "buffer"));
-/** Copies elements from another typed array. */
-export const typedArraySet = uncurried<(target: object, source: object) => void>(Uint8Array.prototype.set);
 export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
 export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
 
 const viewPrototype = DataView.prototype;
-/** What the library `inspect` alone needs, as it comes: each is made into a function there. */
+/** What libraries alone need, as it comes: each is made into a function there. */
 export const natives = {
   charCodeAt: String.prototype.charCodeAt,
   functionToString: Function.prototype.toString,
@@ -113,11 +109,12 @@ export const { toStringTag } = Symbol;
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
+export const SyntaxErrorPrototype = SyntaxError.prototype;
 export const FunctionPrototype = Function.prototype;
 export const KernelError = Error;
 export const KernelTypeError = TypeError;
 export const KernelReferenceError = ReferenceError;
-export const KernelUint8Array = Uint8Array;
+export const KernelSyntaxError = SyntaxError;
 
 function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;

@@ -20,7 +20,7 @@ import {
 } from "./executions.js";
 import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, evaluateSource, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
+import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
 import {
   answerCall,
   areHostCallsOpen,
@@ -40,12 +40,13 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  KernelUint8Array,
+  natives,
   ownKeys,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import { declare, declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { addModules, executeModule, serveModules } from "./modules.js";
+import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
   Arm,
@@ -61,9 +62,8 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
+import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
 import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
-
-const NativePromise = Promise;
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
@@ -79,11 +79,17 @@ class Refused {
 /**
  * Runs once, in the base image.
  *
- * @returns `[enter, flush, declare, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @param importModule imports in the kernel's name, which only a function that is not stripped has
+ * @returns `[enter, flush, serveModules, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
-export function install(dispatch: (ask: number, argument: unknown) => unknown, cells: ArrayBuffer): unknown[] {
+export function install(
+  dispatch: (ask: number, argument: unknown, detail?: unknown) => unknown,
+  cells: ArrayBuffer,
+  importModule: (name: string) => Promise<unknown>,
+): unknown[] {
   connectHost(dispatch, cells);
+  connectImports(importModule);
   installProxies();
   installRandom();
   installConsole();
@@ -97,7 +103,7 @@ export function install(dispatch: (ask: number, argument: unknown) => unknown, c
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineFields(scope, followers);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, declare, warnOfRejection];
+  return [enter, flush, serveModules, warnOfRejection];
 }
 
 function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
@@ -145,6 +151,8 @@ function run(kind: number, subject: number): void {
       return releaseHandles();
     case InputKind.DEFINE_GLOBALS:
       return defineGlobals();
+    case InputKind.ADD_MODULES:
+      return addInputModules();
     case InputKind.EXPOSE:
       for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
       return undefined;
@@ -211,7 +219,9 @@ function readNames(field: string): Record<string, unknown> | undefined {
 function execute(execution: Execution): void {
   const source = readNumber();
   offerBindings(readNames("bindings"));
-  let evaluation: Promise<{ value: unknown }>;
+  addInputModules();
+  if (executeModule(execution)) return;
+  let evaluation: Evaluation;
   try {
     evaluation = evaluateSource(source);
   } catch (error) {
@@ -219,10 +229,12 @@ function execute(execution: Execution): void {
   } finally {
     offerBindings(undefined);
   }
-  // Of this promise guest code never gets hold, and with a constructor of its own not even a broken
-  // Promise.prototype stands between its settling and the kernel.
-  defineProperty(evaluation, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
   void followEvaluation(execution, evaluation);
+}
+
+function addInputModules(): void {
+  const refused = addModules();
+  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
 }
 
 function call(execution: Execution): void {
@@ -300,7 +312,7 @@ function readValue(field: string): unknown {
     case Arm.GRAPH:
       return readGraph(text, field);
     case Arm.BYTES:
-      return construct(KernelUint8Array, [takeBytes(+text)]);
+      return construct(natives.Uint8Array, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);

@@ -1,11 +1,12 @@
 /** Names of the session's top level, and of the bindings that one source alone sees. */
 
+import { meetConstants } from "./host.js";
 import {
   defineProperty,
   getOwnPropertyDescriptor,
   hasOwnValue,
-  jsonParse,
   KernelReferenceError,
+  KernelSyntaxError,
   KernelTypeError,
   ownKeys,
   SafeWeakSet,
@@ -24,21 +25,74 @@ export function offerBindings(scope: object | undefined): void {
   bindings = scope;
 }
 
+/** Top-level names of a source; see compile/top-level.ts. */
+export type Declared = readonly [
+  variables: readonly string[],
+  constants: readonly string[],
+  vars: readonly string[],
+  boundConstants: readonly string[],
+];
+
 /**
- * Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one.
- *
- * @param text JSON text of `[variables, constants]`
+ * Prepares the top-level names of a source that is about to run, so that they can be declared again by a later one. A name
+ * that is new cannot be read until its declaration has run; one that is not keeps its value until then.
  */
-export function declare(text: string): void {
-  const names = jsonParse(text) as [string[], string[]];
-  const variables = names[0];
+export function declare(declared: Declared): void {
+  const variables = declared[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
-    if (known === undefined || (known.configurable === true && !hasOwnValue(known))) defineVariable(name, undefined);
+    if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
+      declareUninitialised(name, (value) => defineVariable(name, value));
+    } else if (isConstant(known)) defineVariable(name, globalObject[name]);
+    else refuseFixed(name, known);
   }
-  const constants = names[1];
-  for (let i = 0; i < constants.length; i++) declareConstant(constants[i] as string);
+  const constants = declared[1];
+  for (let i = 0; i < constants.length; i++) {
+    const name = constants[i] as string;
+    const known = getOwnPropertyDescriptor(globalObject, name);
+    if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
+      declareUninitialised(name, (value) => declareConstant(globalObject, name, value, true));
+    } else if (known.configurable === true) declareConstant(globalObject, name, globalObject[name], false);
+    else refuseFixed(name, known);
+    meetConstants();
+  }
+  const vars = declared[2];
+  for (let i = 0; i < vars.length; i++) {
+    const name = vars[i] as string;
+    const known = getOwnPropertyDescriptor(globalObject, name);
+    if (known !== undefined && isConstant(known)) defineVariable(name, globalObject[name]);
+  }
+  const boundConstants = declared[3];
+  const scope = bindings as Record<string, unknown>;
+  for (let i = 0; i < boundConstants.length; i++) {
+    const name = boundConstants[i] as string;
+    declareConstant(scope, name, scope[name], false);
+  }
+}
+
+/** A name that throws when it is read, and is not listed, until its declaration gives it a value. */
+function declareUninitialised(name: string, initialise: (value: unknown) => void): void {
+  defineProperty(globalObject, name, {
+    __proto__: null,
+    get: () => {
+      throw new KernelReferenceError(`Cannot access '${name}' before initialization`);
+    },
+    set: initialise,
+    enumerable: false,
+    configurable: true,
+  } as PropertyDescriptor);
+}
+
+/** As the language does for the names that nobody may change: undefined, NaN, Infinity. */
+function refuseFixed(name: string, known: PropertyDescriptor): void {
+  if (hasOwnValue(known) && known.configurable === false && known.writable === false) {
+    throw new KernelSyntaxError(`Identifier '${name}' has already been declared`);
+  }
+}
+
+function isConstant(known: PropertyDescriptor): boolean {
+  return !hasOwnValue(known) && known.get !== undefined && constantGetters.has(known.get);
 }
 
 export function defineVariable(name: string, value: unknown): void {
@@ -51,15 +105,18 @@ export function defineVariable(name: string, value: unknown): void {
   } as PropertyDescriptor);
 }
 
-/** An accessor whose first assignment, the declaration's own, gives it its value. A permanent `var` stays one. */
-function declareConstant(name: string): void {
-  const known = getOwnPropertyDescriptor(globalObject, name);
-  if (known !== undefined && known.configurable !== true) return;
-  let value: unknown;
-  let initialised = false;
+/**
+ * A constant is an accessor, because as a read-only property it would ignore assignments in sloppy code. A permanent `var`
+ * stays one.
+ *
+ * @param target the global object, or the scope object of bindings
+ * @param isInitialised false: the first assignment, the declaration's own, gives it its value
+ */
+function declareConstant(target: object, name: string, value: unknown, isInitialised: boolean): void {
+  let initialised = isInitialised;
   const get = (): unknown => value;
   constantGetters.add(get);
-  defineProperty(globalObject, name, {
+  defineProperty(target, name, {
     __proto__: null,
     get,
     set: (given: unknown) => {

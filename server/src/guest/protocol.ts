@@ -21,6 +21,7 @@ export const InputKind = {
   LOOK: 9,
   EXPOSE: 10,
   HOST_RESULT: 11,
+  ADD_MODULES: 12,
 } as const;
 
 /** How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. */
@@ -42,7 +43,13 @@ export const EffectKind = {
 } as const;
 
 /** Why an input was refused before any guest code ran. */
-export const Refusal = { HANDLE_NOT_FOUND: 1, INVALID_JSON: 2, NOT_AN_OBJECT: 3, INVALID_GRAPH: 4 } as const;
+export const Refusal = {
+  HANDLE_NOT_FOUND: 1,
+  INVALID_JSON: 2,
+  NOT_AN_OBJECT: 3,
+  INVALID_GRAPH: 4,
+  MODULE_EXISTS: 5,
+} as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.
 let text = "";

@@ -3,17 +3,9 @@ import { graphCodec } from "./graph.js";
 import { describeHandle, handleCount, retain } from "./handles.js";
 import { byteLength, keepBytes, StopCause, stopTurn } from "./host.js";
 import { isError } from "./inspect.js";
-import {
-  construct,
-  KernelUint8Array,
-  numberToString,
-  slice,
-  stringify,
-  typedArrayBuffer,
-  typedArrayBytes,
-  typedArraySet,
-  typedArrayTag,
-} from "./intrinsics.js";
+import { numberToString, slice, stringify, typedArrayTag } from "./intrinsics.js";
+import { library } from "./libraries.js";
+import type * as bytes from "./library/bytes.js";
 import { plainJson } from "./plain-json.js";
 import { Arm, Encoding, emitEffect } from "./protocol.js";
 import { isProxy } from "./proxies.js";
@@ -116,7 +108,8 @@ function inFull(value: unknown, options: ResultOptions): EncodedResult | undefin
   if (json !== undefined) return fits(json, options) ? encoded(Arm.JSON, json) : asHandle(value, options);
   if (mustStay(value)) return asHandle(value, options);
   if (isBytes(value)) {
-    if (typedArrayBytes(value) > options.valueBytes) return asHandle(value, options);
+    const { byteLength, bufferOf } = library("bytes") as unknown as typeof bytes;
+    if (byteLength(value) > options.valueBytes) return asHandle(value, options);
     return encoded(Arm.BYTES, "", bufferOf(value));
   }
   return asGraph(value, options);
@@ -142,14 +135,6 @@ function mustStay(value: unknown): boolean {
 
 function isBytes(value: unknown): value is Uint8Array {
   return typeof value === "object" && value !== null && typedArrayTag(value) === "Uint8Array";
-}
-
-/** A buffer that holds the bytes of a view and nothing else. */
-function bufferOf(view: Uint8Array): ArrayBuffer {
-  const length = typedArrayBytes(view);
-  const exact = construct(KernelUint8Array, [length]) as Uint8Array;
-  typedArraySet(exact, view);
-  return typedArrayBuffer(exact);
 }
 
 function asHandle(value: unknown, options: ResultOptions): EncodedResult | undefined {

@@ -8,7 +8,7 @@ import {
   SourceType,
   type Value,
 } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import type { Command, CommandOptions } from "../session/execution.js";
 import type { Limits } from "../session/limits.js";
 import { millisecondsOf } from "./time.js";
@@ -30,14 +30,19 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
     throw invalid("source_type", "is not known");
   }
-  if (request.language === Language.TYPESCRIPT) throw unimplemented("language: TypeScript");
-  if (request.sourceType === SourceType.MODULE) throw unimplemented("source_type: a module");
-  if (request.modules.size > 0) throw unimplemented("modules");
+  const isModule = request.sourceType === SourceType.MODULE;
+  const isTypeScript = request.language === Language.TYPESCRIPT;
+  if (isModule) checkModule(request);
+  const filename = checkedText(request.filename, "filename");
   const command: Command = {
     kind: "execute",
     code: request.code,
-    filename: checkedText(request.filename, "filename") || "script.js",
+    // The session names a module that has no name: each has to have its own.
+    filename: filename !== "" || isModule ? filename : isTypeScript ? "script.ts" : "script.js",
+    isTypeScript,
+    isModule,
     bindings: inputValues(request.bindings, "bindings"),
+    modules: checkedModules(request.modules),
   };
   const digest = (): string =>
     digestOf(
@@ -46,11 +51,34 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
         ...request,
         bindings: canonicalValues(request.bindings),
         locals: canonicalValues(request.locals),
+        modules: canonicalTexts(request.modules),
         limits: undefined,
         parentExecutionId: "",
       }).finish(),
     );
   return { command, options: optionsOf(request, context, digest) };
+}
+
+/** Modules are strict, and strict code can have no scope around it. */
+function checkModule({ bindings, code }: ExecuteRequest): void {
+  if (bindings.size > 0) {
+    throw invalid("bindings", "are for scripts; give a module its values through globals, or in another module");
+  }
+  if (code.includes("\0")) throw invalid("code", "of a module must be text without NUL characters; write \\0");
+}
+
+/**
+ * Texts of modules by name.
+ *
+ * @throws SessionError INVALID_REQUEST
+ */
+export function checkedModules(modules: ReadonlyMap<string, string>): ReadonlyMap<string, string> {
+  for (const [name, text] of modules) {
+    if (name === "") throw invalid("modules", "must have names, which is what `import` gives");
+    checkedText(name, "modules");
+    if (text.includes("\0")) throw invalid(`modules[${name}]`, "must be text without NUL characters; write \\0");
+  }
+  return modules;
 }
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
@@ -117,6 +145,11 @@ export function checkedRequestId(requestId: string): string {
 /** Names a request by the SHA-256 of its canonical form; requests of different kinds never have the same name. */
 export function digestOf(kind: string, bytes: Uint8Array): string {
   return createHash("sha256").update(kind).update(bytes).digest("base64");
+}
+
+/** Texts in the order of their names. */
+export function canonicalTexts(texts: ReadonlyMap<string, string>): Map<string, string> {
+  return new Map([...texts].sort(byName));
 }
 
 /** Values in the order of their names: what serialises maps in random order must not look like another request. */

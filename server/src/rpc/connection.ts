@@ -62,10 +62,9 @@ export class Connection implements CommandHost {
       try {
         handleFrame(this, frame);
       } catch (error) {
-        this.outbox.push(encodeFrame(frame.frameId, { $case: "status", value: toStatus(error, this.logger) }));
+        this.say(encodeFrame(frame.frameId, { $case: "status", value: toStatus(error, this.logger) }));
       }
     }
-    this.#holdBack();
   }
 
   /** @returns false for an id that is not above all before it */
@@ -89,13 +88,18 @@ export class Connection implements CommandHost {
     return this.#commands.get(frameId);
   }
 
+  say(frame: Uint8Array, taken?: () => void): void {
+    this.outbox.push(frame, taken);
+    this.#holdBack();
+  }
+
   waitForRoom(command: StreamedCommand): void {
     this.#waitForRoom.add(command);
   }
 
   onFinished(frameId: bigint): void {
     this.#commands.delete(frameId);
-    this.#holdBack();
+    this.#endIfDone();
   }
 
   /**
@@ -138,7 +142,6 @@ export class Connection implements CommandHost {
       this.#isPaused = true;
       this.#transport.pause();
     }
-    this.#endIfDone();
   }
 
   #endIfDone(): void {

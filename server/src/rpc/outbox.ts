@@ -65,11 +65,7 @@ export class Outbox {
     const parts = this.#nextParts();
     const size = parts.reduce((sum, { bytes }) => sum + bytes.length, 0);
     this.#isSending = true;
-    const message = Buffer.concat(
-      parts.map(({ bytes }) => bytes),
-      size,
-    );
-    this.#send(message, () => {
+    this.#send(joined(parts, size), () => {
       this.#isSending = false;
       if (this.#isClosed) return;
       this.#bytes -= size;
@@ -88,4 +84,15 @@ export class Outbox {
     });
     return end < 0 ? this.#parts.splice(0) : this.#parts.splice(0, end);
   }
+}
+
+function joined(parts: readonly Part[], size: number): Buffer {
+  const [first] = parts;
+  if (parts.length === 1 && first !== undefined) {
+    return Buffer.from(first.bytes.buffer, first.bytes.byteOffset, first.bytes.byteLength);
+  }
+  return Buffer.concat(
+    parts.map(({ bytes }) => bytes),
+    size,
+  );
 }

@@ -4,7 +4,15 @@ import type { Logger } from "pino";
 import { invalid, SessionError, unimplemented } from "../session/errors.js";
 import type { Session } from "../session/session.js";
 import type { Sessions } from "../session/sessions.js";
-import { canonicalValues, checkedRequestId, checkedText, digestOf, requestedLimits } from "./commands.js";
+import {
+  canonicalTexts,
+  canonicalValues,
+  checkedModules,
+  checkedRequestId,
+  checkedText,
+  digestOf,
+  requestedLimits,
+} from "./commands.js";
 import type { OpenStreams } from "./open-streams.js";
 import { sessionMessage } from "./session-message.js";
 import { millisecondsOf } from "./time.js";
@@ -69,7 +77,6 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     throw invalid("durability", "is not known");
   }
   if (request.durability === Durability.DURABLE) throw unimplemented("durability: DURABLE");
-  if (request.modules.size > 0) throw unimplemented("modules");
   if (request.labels.size > LABELS) throw invalid("labels", `may have at most ${LABELS} entries`);
   for (const [name, value] of request.labels) {
     checkedText(name, "labels");
@@ -82,7 +89,8 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
       CreateSessionRequest.encode({
         ...request,
         globals: canonicalValues(request.globals),
-        labels: new Map([...request.labels].sort()),
+        modules: canonicalTexts(request.modules),
+        labels: canonicalTexts(request.labels),
         limits: undefined,
       }).finish(),
     );
@@ -92,6 +100,7 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     limits: requestedLimits(request.limits) ?? {},
     idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
     globals: inputValues(request.globals, "globals"),
+    modules: checkedModules(request.modules),
     setup: request.setup,
     requestId,
     digest: requestId === "" ? "" : digest(),

@@ -1,4 +1,5 @@
 /** One command of a Connect stream: what it says on its way, and how fast it may say it. */
+import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { type Command, ConnectResponse, type ServerFrame } from "@livescope/proto";
 import type { Logger } from "pino";
 import { FIRST_CREDIT } from "../session/running-execution.js";
@@ -19,10 +20,12 @@ const RESOURCE_EXHAUSTED = 8;
 /** What a command needs of its stream. */
 export interface CommandHost {
   readonly sessions: Sessions;
-  readonly outbox: Outbox;
+  readonly outbox: Pick<Outbox, "bytes">;
   readonly logger: Logger;
   /** Milliseconds since the epoch by which the stream ends; Infinity for none. */
   readonly deadline: number;
+  /** Sends an encoded frame. @param taken called when the transport has taken it */
+  say(frame: Uint8Array, taken?: () => void): void;
   /** Calls `passCreditOn` when the client has taken enough. */
   waitForRoom(command: StreamedCommand): void;
   /** It has said its last. */
@@ -98,9 +101,9 @@ export class StreamedCommand {
   #say(frame: NonNullable<ServerFrame["frame"]>, taken?: () => void): void {
     if (this.#isOver) return;
     const bytes = encodeFrame(this.#frameId, frame);
-    if (bytes.length <= MESSAGE_BYTES) return this.#host.outbox.push(bytes, taken);
+    if (bytes.length <= MESSAGE_BYTES) return this.#host.say(bytes, taken);
     const message = `the answer has ${bytes.length} bytes, and a message carries at most ${MESSAGE_BYTES}; keep the value in its session, by a handle`;
-    this.#host.outbox.push(
+    this.#host.say(
       encodeFrame(this.#frameId, { $case: "status", value: { code: RESOURCE_EXHAUSTED, message, details: [] } }),
     );
     this.cancel();
@@ -116,5 +119,14 @@ export class StreamedCommand {
 
 /** A response with this one frame. */
 export function encodeFrame(frameId: bigint, frame: NonNullable<ServerFrame["frame"]>): Uint8Array {
-  return ConnectResponse.encode({ frames: [{ frameId, frame }] }).finish();
+  const own = spareWriter;
+  // Should it throw, what it has written is never met again.
+  spareWriter = new BinaryWriter();
+  const bytes = ConnectResponse.encode({ frames: [{ frameId, frame }] }, own).finish();
+  if (bytes.length <= WRITER_BYTES) spareWriter = own;
+  return bytes;
 }
+
+/** For all frames: what a new writer allocates costs more than a short frame. One that has grown large is not kept. */
+let spareWriter = new BinaryWriter();
+const WRITER_BYTES = 64 * 1024;

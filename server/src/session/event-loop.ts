@@ -160,7 +160,8 @@ export class EventLoop {
     if (this.#posted.length > 0) return;
     const inputs = this.#take();
     if (inputs.length === 0) return this.#host.onStill();
-    const dropped = this.#dropped;
+    // A copy: what is dropped while these turns run is for the next ones.
+    const dropped = [...this.#dropped];
     const posted: Posted[] = inputs.map((input) => ({ input }));
     this.#posted = [...posted];
     const turns = this.#engine.run(

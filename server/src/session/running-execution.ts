@@ -86,6 +86,11 @@ export class RunningExecution implements Execution {
     return this.#goesOn;
   }
 
+  /** True when somebody asked for its end, or its time is up. */
+  get isStopping(): boolean {
+    return this.#stopCause !== undefined;
+  }
+
   /** Of its values, as in the contract. */
   get encoding(): number {
     return this.#options.encoding;

@@ -134,6 +134,11 @@ export class Session implements HostFunctionsHost {
     await this.#ask({ kind: "defineGlobals", globals });
   }
 
+  /** @throws SessionError INVALID_REQUEST when two texts have one name */
+  async addModules(modules: ReadonlyMap<string, string>): Promise<void> {
+    await this.#ask({ kind: "addModules", modules });
+  }
+
   /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */
   async end(error: SessionError): Promise<void> {
     if (this.#ended !== undefined) return this.settled();
@@ -307,7 +312,10 @@ export class Session implements HostFunctionsHost {
     const stopping = this.#stopping;
     this.#stopping = undefined;
     if (stopping !== undefined && this.#open.has(stopping.number)) this.#endBetweenTurns(stopping);
-    if (payer !== undefined && this.#open.has(payer.number)) payer.goesOn();
+    if (payer === undefined || !this.#open.has(payer.number)) return;
+    payer.goesOn();
+    // It was asked to stop in this turn, which was faster.
+    if (payer.isStopping) this.#endBetweenTurns(payer);
   }
 
   #logLive(entry: ConsoleText): void {
@@ -461,6 +469,10 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         "the session holds no such handle: it was released, or is of another session",
         { ids: { session_id: sessionId, handle_id: effect.what } },
       );
+    case "moduleExists": {
+      const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;
+      return new SessionError("INVALID_REQUEST", message, { field: `modules[${field}]` });
+    }
     case "invalidJson":
       return invalid(field, "is not valid JSON text");
     case "invalidGraph": {

@@ -26,6 +26,8 @@ export interface CreateOptions {
   /** Milliseconds; 0 for the default. */
   readonly idleTtl: number;
   readonly globals: ReadonlyMap<string, InputValue>;
+  /** Texts of modules by name. */
+  readonly modules: ReadonlyMap<string, string>;
   /** Source that runs before anybody gets the session; empty for none. */
   readonly setup: string;
   readonly requestId: string;
@@ -202,6 +204,7 @@ export class Sessions {
   }
 
   async #prepare(session: Session, options: CreateOptions): Promise<void> {
+    if (options.modules.size > 0) await session.addModules(options.modules);
     if (options.globals.size > 0) await session.defineGlobals(options.globals);
     if (options.setup === "") return;
     const { outcome } = session.submit(

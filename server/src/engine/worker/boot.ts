@@ -4,7 +4,8 @@
  * Every session begins as a copy of it, so runtime, context and kernel entry points have the same addresses in all of
  * them. The addresses that the engine does not tell are found here by experiment.
  */
-import { SCOPE_NAME } from "../../compile/locals-transform.js";
+import { SCOPE_NAME } from "../../compile/top-level.js";
+import { KERNEL_FILENAME } from "./guest-bytecode.js";
 import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   type BaseImage,
@@ -33,9 +34,6 @@ const PROBE_PAGES = 512;
 const DISPATCHER_ID = 1;
 const ARGV_BYTES = 16;
 
-/** The file name of the kernel's own sources. Bytecode carries none, so frames of the kernel tell no place. */
-export const KERNEL_FILENAME = "livescope:kernel";
-
 /** @param kernel its bytecode */
 export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {
   const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
@@ -48,6 +46,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   const rejectionTracker = findRejectionTracker(instance, runtime, () =>
     engine.QTS_RuntimeEnableInterruptHandler(runtime),
   );
+  engine.QTS_RuntimeEnableModuleLoader(runtime, 1);
   const context = engine.QTS_NewContext(runtime, 0);
 
   const cells = engine.malloc(CELL_COUNT * 4);
@@ -58,20 +57,23 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   engine.free(name.pointer);
 
   const install = must(instance, context, instance.runBytecode(context, kernel), "running the kernel");
-  instance.words.set([dispatcher, engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4)], argv >> 2);
+  const buffer = engine.QTS_NewArrayBuffer(context, cells, CELL_COUNT * 4);
+  // An import is in the name of the function's file, which the kernel's own functions are stripped of.
+  const importModule = evaluate(instance, context, "(name) => import(name)", KERNEL_FILENAME);
+  instance.words.set([dispatcher, buffer, importModule], argv >> 2);
   const entries = must(
     instance,
     context,
-    engine.QTS_Call(context, install, engine.QTS_GetUndefined(), 2, argv),
+    engine.QTS_Call(context, install, engine.QTS_GetUndefined(), 3, argv),
     "installing the kernel",
   );
   const enter = engine.QTS_GetPropNumber(context, entries, 0);
   const flush = engine.QTS_GetPropNumber(context, entries, 1);
-  const declare = engine.QTS_GetPropNumber(context, entries, 2);
+  const serveModules = engine.QTS_GetPropNumber(context, entries, 2);
   const warnOfRejection = engine.QTS_GetPropNumber(context, entries, 3);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
-  for (const value of [install, dispatcher, entries]) engine.QTS_FreeValuePointer(context, value);
+  for (const value of [install, dispatcher, importModule, entries]) engine.QTS_FreeValuePointer(context, value);
 
   instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
   checkRejectionTracker(modules, instance, context);
@@ -90,7 +92,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     context,
     enter,
     flush,
-    declare,
+    serveModules,
     warnOfRejection,
     argv,
     cells,

@@ -1,7 +1,9 @@
 /** Compiles the kernel and its libraries, in an instance of the engine that is dropped afterwards. */
-import { KERNEL_FILENAME } from "./boot.js";
 import { EngineAbort, EVAL_COMPILE_ONLY, EVAL_GLOBAL, IDLE_HOST, Instance } from "./instance.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
+
+/** A name for the engine; it is stripped, so frames of the kernel carry none. */
+export const KERNEL_FILENAME = "livescope:kernel";
 
 /** `JS_STRIP_SOURCE | JS_STRIP_DEBUG`: functions look like native ones, and no session carries their text or their lines. */
 const STRIP_ALL = 3;

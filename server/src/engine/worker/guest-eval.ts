@@ -1,15 +1,17 @@
 /**
  * Source text that guest code evaluates: `eval`, direct and indirect, and the constructors of functions. It is compiled like
- * all other (compile/script.ts), or the code in it would lose its execution at its first await.
+ * all other (compile/eval.ts), or the code in it would lose its execution at its first await.
  *
  * The engine evaluates every source through a pointer to a function in its context (`eval_internal`). boot.ts finds it and
  * puts one of ours in its place, at the same index of the function table in every instance. So `eval` and the constructors stay the
  * engine's own: direct calls see their scope, and nothing that guest code can reach was replaced.
  */
-import { compileEval } from "../../compile/script.js";
+import { compileEval } from "../../compile/eval.js";
+import { SourceError } from "../../compile/source-error.js";
+import { SCOPE_NAME } from "../../compile/top-level.js";
 import type { Instance } from "./instance.js";
 import type { Layout } from "./layout.js";
-import { SCOPE_NAME } from "../../compile/locals-transform.js";
+import { SourceCache } from "./source-cache.js";
 
 /** `this` and the result are `JSValue`s; the source is UTF-8 in the session's memory. */
 export type EvalFunction = (
@@ -50,17 +52,11 @@ const TAG_EXCEPTION = 6n;
 const JS_VALUE_BYTES = 8;
 
 /** What a text has that cannot be left as it is. Texts without are not read any further. */
-const WORDS = ["await", "async", SCOPE_NAME, "\\u"];
-
-type Compiled = ReturnType<typeof compileEval>;
-
-/** Compiled texts a worker keeps; when there are more it begins anew. */
-const KEPT = 1000;
-const LONGEST_KEPT = 65_536;
+const WORDS = ["await", "async", "import", SCOPE_NAME, "\\u"];
 
 export class GuestEval {
   readonly #layout: Layout;
-  readonly #compiled = new Map<string, { readonly compiled: Compiled }>();
+  readonly #compiled = new SourceCache<ReturnType<typeof compileEval>>();
 
   constructor(layout: Layout) {
     this.#layout = layout;
@@ -72,7 +68,8 @@ export class GuestEval {
     if ((flags & TYPE_MASK) < TYPE_DIRECT) return asIs();
     const bytes = instance.bytes.subarray(source, source + length);
     if (!WORDS.some((word) => bytes.includes(word))) return asIs();
-    const compiled = this.#compile(bytes.toString("utf8"));
+    const code = bytes.toString("utf8");
+    const compiled = this.#compiled.get(code, () => compileEval(code));
     if (compiled === undefined) return asIs();
     const run = (text: string, withFlags: number): bigint => {
       const written = instance.writeText(text);
@@ -80,21 +77,12 @@ export class GuestEval {
       instance.exports.free(written.pointer);
       return result;
     };
-    if ("source" in compiled) return run(compiled.source, flags);
+    if (!(compiled instanceof SourceError)) return run(compiled, flags);
     // The engine words its own syntax errors.
     const parsed = asIs(COMPILE_ONLY);
     if (parsed >> 32n === TAG_EXCEPTION) return parsed;
     this.#free(instance, parsed);
-    return run(`throw new SyntaxError(${JSON.stringify(compiled.refusal)})`, GLOBAL);
-  }
-
-  #compile(code: string): Compiled {
-    const known = this.#compiled.get(code);
-    if (known !== undefined) return known.compiled;
-    const compiled = compileEval(code);
-    if (this.#compiled.size >= KEPT) this.#compiled.clear();
-    if (code.length < LONGEST_KEPT) this.#compiled.set(code, { compiled });
-    return compiled;
+    return run(`throw new SyntaxError(${JSON.stringify(compiled.message)})`, GLOBAL);
   }
 
   #free(instance: Instance, value: bigint): void {

@@ -16,6 +16,10 @@ import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 export interface InstanceHost {
   /** The guest kernel called its dispatcher; the result is an owned `JSValue*`, or 0 for undefined. */
   dispatch(argc: number, argv: number): number;
+  /** The name of the module that a specifier leads to. Never fails: for what is not there `loadModule` gives the reason. */
+  resolveModule(importer: string, specifier: string): string;
+  /** The text of a module; undefined when it has thrown instead. */
+  loadModule(name: string): string | undefined;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
   /** Made by `evalCallback`: evaluates the source texts of guest code, and all others. */
@@ -42,6 +46,8 @@ const WASI_ERRNO_BADF = 8;
 /** For instances that run nothing of guests. */
 export const IDLE_HOST: InstanceHost = {
   dispatch: () => 0,
+  resolveModule: (_importer, specifier) => specifier,
+  loadModule: () => "",
   shouldInterrupt: () => false,
   onEval: evalCallback(() => 0n),
   onRejection: rejectionCallback(() => undefined),
@@ -55,6 +61,7 @@ interface RawExports {
   readonly QTS_NewContext: (runtime: number, intrinsics: number) => number;
   readonly QTS_RuntimeSetMaxStackSize: (runtime: number, bytes: number) => void;
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
+  readonly QTS_RuntimeEnableModuleLoader: (runtime: number, useHostNames: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
   readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
@@ -288,8 +295,12 @@ export class Instance {
         this.words[size >> 2] = 0;
         return 0;
       },
-      g: (_runtime: number, _context: number, base: number, name: number) => this.#normalize(base, name),
-      h: () => 0,
+      g: (_runtime: number, _context: number, importer: number, specifier: number) =>
+        this.writeText(host.resolveModule(this.readText(importer), this.readText(specifier))).pointer,
+      h: (_runtime: number, _context: number, name: number) => {
+        const text = host.loadModule(this.readText(name));
+        return text === undefined ? 0 : this.writeText(text).pointer;
+      },
       i: () => (host.shouldInterrupt() ? 1 : 0),
       j: () => -EINVAL,
       k: (size: number) => (this.#grow(size >>> 0) ? 1 : 0),
@@ -324,11 +335,6 @@ export class Instance {
     }
     this.outOfMemory = true;
     return false;
-  }
-
-  #normalize(base: number, name: number): number {
-    void base;
-    return this.writeText(this.readText(name)).pointer;
   }
 
   /** `struct tm` in UTC, as `localtime_r` would fill it. */

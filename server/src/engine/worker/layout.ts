@@ -24,8 +24,8 @@ export interface Layout {
   readonly enter: number;
   /** `JSValue*` of the kernel's `flush(): effectsText`. */
   readonly flush: number;
-  /** `JSValue*` of the kernel's `declare(namesText)`. */
-  readonly declare: number;
+  /** `JSValue*` of the kernel's `serveModules(requestText)`. */
+  readonly serveModules: number;
   /** `JSValue*` of the kernel's `warnOfRejection(reason, execution, more)`. */
   readonly warnOfRejection: number;
   /** A block of four words for argument vectors. */
@@ -43,7 +43,7 @@ export interface Layout {
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 154;
+export const CELL_COUNT = 155;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -67,8 +67,12 @@ export const Cell = {
   EFFECTS: 80,
   /** Eight words of entropy that only the guest's `crypto` draws on. */
   KEY: 144,
+  /** What the answer to the last question for a source is. */
+  ANSWER: 152,
+  /** 1 once the session has had top-level constants. */
+  HAS_CONSTANTS: 153,
   /** Changes with each job of the engine's queue, and with each turn. */
-  JOB: 153,
+  JOB: 154,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;

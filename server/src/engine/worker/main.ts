@@ -7,7 +7,8 @@ import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
 import { compileGuest } from "./guest-bytecode.js";
-import type { BatchRequest, CollectRequest, SharedEngine, WorkerMessage, WorkerSetup } from "./messages.js";
+import type { SharedEngine, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
+import { packReplies, unpackBatch } from "./packing.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
 
@@ -24,11 +25,16 @@ const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.chec
   restarted: (turn) => post({ type: "restarted", turn }),
 });
 
-port.on("message", (request: BatchRequest | CollectRequest) => {
-  if (!("groups" in request)) {
+port.on("message", (request: WorkerRequest) => {
+  if ("drop" in request) {
     runner.drop(request.drop);
     collectGarbage();
-  } else if (!runner.runBatch(request, (replies) => post({ type: "replies", replies }))) control.park();
+    return;
+  }
+  const isAlive = runner.runBatch(unpackBatch(request), (replies) =>
+    post({ type: "replies", replies: packReplies(replies) }),
+  );
+  if (!isAlive) control.park();
 });
 post({ type: "ready" });
 

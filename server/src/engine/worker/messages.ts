@@ -1,5 +1,6 @@
 /** The messages between the main thread and a worker. Texts are the kernel's own (see guest/protocol.ts). */
 import type { BaseImage } from "./layout.js";
+import type { Packed } from "./packing.js";
 
 /** `workerData` of a worker. */
 export interface WorkerSetup {
@@ -83,6 +84,7 @@ export interface Source {
   readonly code: string;
   /** The name its frames carry. */
   readonly filename: string;
+  readonly isTypeScript: boolean;
   /** Names that are bound for this source alone. */
   readonly bindings: readonly string[];
 }
@@ -142,4 +144,7 @@ export type WorkerMessage =
   | { readonly type: "console"; readonly turn: number; readonly entry: ConsoleText }
   /** The turn is run again; what it wrote to the console before does not count. */
   | { readonly type: "restarted"; readonly turn: number }
-  | { readonly type: "replies"; readonly replies: readonly TurnReply[] };
+  | { readonly type: "replies"; readonly replies: Packed };
+
+/** A batch, or what to do between batches. */
+export type WorkerRequest = Packed | CollectRequest;

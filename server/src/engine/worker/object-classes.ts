@@ -6,6 +6,7 @@ const CLASS_ID_OFFSET = 6;
 
 /** An expression for each kind that guest/classes.ts names, and its number. */
 const CLASSES: readonly (readonly [source: string, id: number])[] = [
+  ["{}", 1],
   ["[]", 2],
   ["new RangeError", 3],
   ["new Number", 4],

@@ -2,6 +2,7 @@
  * Runs turns: checkpoint, one entry into the kernel, the job queue until it is empty, effects out; then commits, or puts the
  * pages back.
  */
+import { loadTypeScript } from "../../compile/typescript.js";
 import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
@@ -22,6 +23,7 @@ import type {
   UndoReason,
 } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
+import { ModuleLoader, type ModuleTable } from "./module-loader.js";
 import { classIdOf } from "./object-classes.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { UnhandledRejections } from "./rejections.js";
@@ -99,6 +101,7 @@ export class TurnRunner implements InstanceHost {
   readonly #guestEval: GuestEval;
   readonly onEval = evalCallback((...source) => this.#guestEval.evaluate(this.#instance as Instance, ...source));
   readonly #rejections: UnhandledRejections;
+  readonly #modules = new ModuleLoader();
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
@@ -120,7 +123,7 @@ export class TurnRunner implements InstanceHost {
 
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
-    this.#evaluator = new SourceEvaluator(engine.baseImage.layout.context);
+    this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
     this.#guestEval = new GuestEval(engine.baseImage.layout);
     this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
@@ -149,6 +152,8 @@ export class TurnRunner implements InstanceHost {
     const { memoryKey, sequence, maximumPages, turns } = request;
     const isHot = this.#group.memoryKey === memoryKey;
     this.#instance = this.#instanceFor(request);
+    // Loading the compiler is not on the clock of whoever comes first.
+    if (turns.some(({ sources }) => sources.some(({ isTypeScript }) => isTypeScript))) loadTypeScript();
     this.#group = { memoryKey, maximumPages };
     if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
     if (!this.#runTurns(turns, word, answer)) return false;
@@ -388,7 +393,11 @@ export class TurnRunner implements InstanceHost {
     const ask = engine.QTS_GetFloat64(context, argument(argv, 0));
     switch (ask) {
       case Ask.EVALUATE:
-        return this.#evaluate(instance, engine.QTS_GetFloat64(context, argument(argv, 1)));
+        return this.#evaluate(
+          instance,
+          engine.QTS_GetFloat64(context, argument(argv, 1)),
+          argc < 3 ? undefined : instance.readString(context, argument(argv, 2)),
+        );
       case Ask.LOG:
         this.#log(engine.QTS_GetFloat64(context, argument(argv, 2)), instance.readString(context, argument(argv, 1)));
         return 0;
@@ -428,6 +437,33 @@ export class TurnRunner implements InstanceHost {
     }
   }
 
+  resolveModule(importer: string, specifier: string): string {
+    return this.#modules.resolve(this.#moduleTable(), importer, specifier);
+  }
+
+  loadModule(name: string): string | undefined {
+    return this.#modules.load(this.#moduleTable(), name);
+  }
+
+  /** The session's modules, which the kernel keeps. */
+  #moduleTable(): ModuleTable {
+    const instance = this.#instance as Instance;
+    const { context, serveModules } = this.#engine.baseImage.layout;
+    return {
+      ask: (request) => {
+        const answer = this.#callKernel(instance, serveModules, request);
+        const text = instance.readString(context, answer);
+        this.#free(instance, answer);
+        return text;
+      },
+      throw: (request) => {
+        const error = this.#callKernel(instance, serveModules, request);
+        this.#free(instance, instance.exports.QTS_Throw(context, error));
+        this.#free(instance, error);
+      },
+    };
+  }
+
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
   #loadLibrary(instance: Instance, name: string): number {
     const code = this.#engine.libraries.get(name);
@@ -444,11 +480,9 @@ export class TurnRunner implements InstanceHost {
     this.#report.console(this.#turn, { execution, text, last: left < 0 });
   }
 
-  #evaluate(instance: Instance, index: number): number {
+  #evaluate(instance: Instance, index: number, mark: string | undefined): number {
     const source = this.#sources[index];
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
-    return this.#evaluator.evaluate(instance, source, (names) =>
-      this.#free(instance, this.#callKernel(instance, this.#engine.baseImage.layout.declare, names)),
-    );
+    return this.#evaluator.evaluate(instance, source, mark);
   }
 }

@@ -11,20 +11,23 @@ import {
   construct,
   create,
   dateToIso,
+  dateValue,
   defineProperty,
   deleteProperty,
   hasOwn,
   isArray,
   isFiniteNumber,
   jsonParse,
+  KernelError,
   objectKeys,
   SafeMap,
   setPrototypeOf,
   slice,
   stringify,
 } from "../../intrinsics.js";
-import { classes, errorPrototypes, mapSet, methods, setAdd, viewClasses } from "../../originals.js";
+import { originals } from "../../originals.js";
 import { createList, type List } from "./list.js";
+import { errorPrototypeOfName, viewOfName } from "./names.js";
 import { HOLE, INFINITE, NAN, NEGATIVE_INFINITE, NEGATIVE_ZERO, SPARSE, UNDEFINED } from "./special.js";
 
 /** The text is no graph. */
@@ -40,11 +43,6 @@ export class MissingHandle {
 const LONGEST_ARRAY = 4_294_967_295;
 
 type Node = Record<string | number, unknown> & { length?: number };
-
-const prototypeOfType = new SafeMap<string, object>();
-for (let i = 0; i < errorPrototypes.length; i++) {
-  prototypeOfType.set(errorPrototypes[i]?.[1] as string, errorPrototypes[i]?.[0] as object);
-}
 
 /**
  * The value that a graph tells.
@@ -122,9 +120,9 @@ class Reader {
       case "Object":
         return this.#boxed(node);
       case "Map":
-        return construct(classes.Map, []);
+        return construct(originals.Map, []);
       case "Set":
-        return construct(classes.Set, []);
+        return construct(originals.Set, []);
       case "null":
         return create(null);
       case "Error":
@@ -144,19 +142,19 @@ class Reader {
     const index = elementAt(node, 1);
     const value = typeof index === "number" && index < 0 ? special(index) : this.#raw(index);
     const isBigint = isArray(value) && value.length > 0 && value[0] === "BigInt";
-    if (isBigint) return apply(classes.Object, undefined, [bigintOf(textAt(value as unknown as Node, 1))]);
+    if (isBigint) return apply(originals.Object, undefined, [bigintOf(textAt(value as unknown as Node, 1))]);
     if (value === null || value === undefined || typeof value === "object") {
       throw new Malformed("an Object must be of a string, a number, a boolean or a BigInt");
     }
-    return apply(classes.Object, undefined, [value]);
+    return apply(originals.Object, undefined, [value]);
   }
 
   #emptyError(node: Node): object {
     const told = this.#record(elementAt(node, 1));
     const type = hasOwn(told, "type") ? this.#raw(told.type) : "Error";
-    const proto = typeof type === "string" ? prototypeOfType.get(type) : undefined;
+    const proto = typeof type === "string" ? errorPrototypeOfName.get(type) : undefined;
     if (proto === undefined) throw new Malformed("an Error has a type that is not known");
-    const error = construct(classes.Error, []) as object;
+    const error = construct(KernelError, []) as object;
     setPrototypeOf(error, proto);
     define(error, "stack", "", false);
     return error;
@@ -173,7 +171,7 @@ class Reader {
   }
 
   #view(type: string, node: Node): unknown {
-    const View = hasOwn(viewClasses, type) ? viewClasses[type] : undefined;
+    const View = viewOfName.get(type);
     if (View === undefined) throw new Malformed(`${stringify(slice(type, 0, 40))} is no type`);
     const place = elementAt(node, 1);
     const raw = this.#raw(place);
@@ -231,12 +229,12 @@ class Reader {
   #fillOf(type: string, node: readonly unknown[], value: unknown): void {
     switch (type) {
       case "Set":
-        for (let i = 1; i < node.length; i++) apply(setAdd as never, value, [this.#value(node[i])]);
+        for (let i = 1; i < node.length; i++) apply(originals.setAdd as never, value, [this.#value(node[i])]);
         break;
       case "Map":
         if (node.length % 2 === 0) throw new Malformed("a Map has a key without a value");
         for (let i = 1; i < node.length; i += 2) {
-          apply(mapSet as never, value, [this.#value(node[i]), this.#value(node[i + 1])]);
+          apply(originals.mapSet as never, value, [this.#value(node[i]), this.#value(node[i + 1])]);
         }
         break;
       case "null":
@@ -318,9 +316,9 @@ function handleOf(id: string): unknown {
 }
 
 function dateOf(text: string): unknown {
-  if (text === "") return construct(classes.Date, [0 / 0]);
-  const date = construct(classes.Date, [text]) as object;
-  const isExact = isFiniteNumber(apply(methods.Date, date, [])) && dateToIso(date) === text;
+  if (text === "") return construct(originals.Date, [0 / 0]);
+  const date = construct(originals.Date, [text]) as object;
+  const isExact = isFiniteNumber(dateValue(date)) && dateToIso(date) === text;
   if (!isExact) throw new Malformed("a Date must be as toISOString writes it");
   return date;
 }
@@ -333,13 +331,13 @@ function bigintOf(text: string): unknown {
     isNumber = digit >= "0" && digit <= "9";
   }
   if (!isNumber) throw new Malformed("a BigInt must be decimal digits");
-  return apply(classes.BigInt as never, undefined, [text]);
+  return apply(originals.BigInt as never, undefined, [text]);
 }
 
 function regexpOf(node: Node): unknown {
   const length = node.length ?? 0;
   const flags = length > 2 ? textAt(node, 2) : "";
-  const regexp = construct(classes.RegExp, [textAt(node, 1), flags]) as { lastIndex: number };
+  const regexp = construct(originals.RegExp, [textAt(node, 1), flags]) as { lastIndex: number };
   if (length > 3) {
     const lastIndex = elementAt(node, 3);
     if (!isCount(lastIndex)) throw new Malformed("the lastIndex of a RegExp must be a count");

@@ -4,8 +4,10 @@ import { describeHandleInGraph } from "../../handles.js";
 import { toBase64 } from "../../host.js";
 import {
   apply,
+  arrayBufferLength,
   bigintToString,
   dateToIso,
+  dateValue,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
@@ -13,19 +15,24 @@ import {
   indexOf,
   isFiniteNumber,
   mapForEach,
+  natives,
   numberToString,
   objectKeys,
   ownValue,
+  regexpFlags,
+  regexpSource,
   SafeMap,
   setForEach,
   slice,
   stringify,
+  typedArrayLength,
   typedArrayTag,
 } from "../../intrinsics.js";
-import { detached, errorPrototypes, methods, regexp, views } from "../../originals.js";
+import { originals } from "../../originals.js";
 import { isProxy } from "../../proxies.js";
 import { kindOf } from "./kind.js";
 import { createList, type List } from "./list.js";
+import { nameOfErrorPrototype } from "./names.js";
 import { HOLE, INFINITE, NAN, NEGATIVE_INFINITE, NEGATIVE_ZERO, SPARSE, UNDEFINED } from "./special.js";
 
 const HANDLE_ID = "0000000000000000";
@@ -37,13 +44,9 @@ const LONGEST_CHAIN = 100;
 class GivenUp {}
 const GIVEN_UP = new GivenUp();
 
-const typeOfPrototype = new SafeMap<object, string>();
-for (let i = 0; i < errorPrototypes.length; i++) {
-  typeOfPrototype.set(errorPrototypes[i]?.[0] as object, errorPrototypes[i]?.[1] as string);
-}
-
 /** Asks a captured method of a value. */
-function ask<T>(method: (...args: never) => unknown, value: object): T {
+// biome-ignore lint/complexity/noBannedTypes: any method
+function ask<T>(method: Function, value: object): T {
   return apply(method, value, []) as T;
 }
 
@@ -170,7 +173,7 @@ class Graph {
       case "DataView":
         return this.#view(value, "DataView", at);
       case "ArrayBuffer":
-        return ask(detached, value) ? this.#handle(at) : this.#buffer(value as ArrayBuffer);
+        return ask(originals.detached, value) ? this.#handle(at) : this.#buffer(value as ArrayBuffer);
       case "Date":
         return this.#date(value);
       case "RegExp":
@@ -180,13 +183,13 @@ class Graph {
       case "Set":
         return this.#set(value);
       case "Number":
-        return `["Object",${this.#reference(ask(methods.Number, value))}]`;
+        return `["Object",${this.#reference(ask(natives.numberOf, value))}]`;
       case "String":
-        return `["Object",${this.#reference(ask(methods.String, value))}]`;
+        return `["Object",${this.#reference(ask(natives.stringOf, value))}]`;
       case "Boolean":
-        return `["Object",${this.#reference(ask(methods.Boolean, value))}]`;
+        return `["Object",${this.#reference(ask(natives.booleanOf, value))}]`;
       case "BigInt":
-        return `["Object",${this.#reference(ask(methods.BigInt, value))}]`;
+        return `["Object",${this.#reference(ask(natives.bigintOf, value))}]`;
       default:
         return this.#handle(at);
     }
@@ -263,21 +266,13 @@ class Graph {
   }
 
   #date(value: object): string {
-    const isValid = isFiniteNumber(ask<number>(methods.Date, value));
+    const isValid = isFiniteNumber(dateValue(value));
     return `["Date","${isValid ? dateToIso(value) : ""}"]`;
   }
 
   #regexp(value: object): string {
-    const source = stringify(ask<string>(regexp.source, value));
-    let flags = "";
-    if (ask(regexp.d, value)) flags += "d";
-    if (ask(regexp.g, value)) flags += "g";
-    if (ask(regexp.i, value)) flags += "i";
-    if (ask(regexp.m, value)) flags += "m";
-    if (ask(regexp.s, value)) flags += "s";
-    if (ask(regexp.u, value)) flags += "u";
-    if (ask(regexp.v, value)) flags += "v";
-    if (ask(regexp.y, value)) flags += "y";
+    const source = stringify(regexpSource(value));
+    const flags = regexpFlags(value);
     const lastIndex = ownValue(value, "lastIndex");
     const counts = typeof lastIndex === "number" && lastIndex > 0 && lastIndex % 1 === 0;
     if (counts && lastIndex <= LAST_INDEX) return `["RegExp",${source},"${flags}",${numberToString(lastIndex)}]`;
@@ -302,26 +297,26 @@ class Graph {
   }
 
   #buffer(value: ArrayBuffer): string {
-    if ((ask<number>(methods.ArrayBuffer, value) / 3) * 4 > this.#room) throw GIVEN_UP;
+    if ((arrayBufferLength(value) / 3) * 4 > this.#room) throw GIVEN_UP;
     return `["ArrayBuffer","${toBase64(value)}"]`;
   }
 
   #view(value: object, type: string, at: number): string {
     const isData = type === "DataView";
-    const buffer = ask<ArrayBuffer>(isData ? methods.DataView : views.buffer, value);
-    if (ask(detached, buffer)) return this.#handle(at);
+    const buffer = ask<ArrayBuffer>(isData ? natives.viewBuffer : originals.bytesBuffer, value);
+    if (ask(originals.detached, buffer)) return this.#handle(at);
     let offset = 0;
     let bytes = 0;
     let length = 0;
     try {
-      offset = ask(isData ? views.dataByteOffset : views.byteOffset, value);
-      bytes = ask(isData ? views.dataByteLength : views.byteLength, value);
-      length = isData ? bytes : ask(views.length, value);
+      offset = ask(isData ? natives.viewOffset : originals.bytesOffset, value);
+      bytes = ask(isData ? natives.viewLength : originals.bytesLength, value);
+      length = isData ? bytes : typedArrayLength(value);
     } catch {
       // A buffer that shrank below a DataView of it: what is left is nothing.
     }
     const place = this.#object(buffer);
-    const isWhole = bytes === ask(methods.ArrayBuffer, buffer);
+    const isWhole = bytes === arrayBufferLength(buffer);
     return isWhole ? `["${type}",${place}]` : `["${type}",${place},${offset},${length}]`;
   }
 
@@ -376,7 +371,7 @@ function isOwnData(value: object, key: string): boolean {
 function errorType(value: object): string {
   let proto = getPrototypeOf(value);
   for (let i = 0; i < LONGEST_CHAIN && proto !== null && !isProxy(proto); i++) {
-    const type = typeOfPrototype.get(proto);
+    const type = nameOfErrorPrototype.get(proto);
     if (type !== undefined) return type;
     proto = getPrototypeOf(proto);
   }

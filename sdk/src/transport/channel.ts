@@ -1,23 +1,35 @@
-import { type ChannelCredentials, type ChannelOptions, Client, credentials, Metadata } from "@grpc/grpc-js";
+import {
+  type ChannelCredentials,
+  type ChannelOptions,
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  connectivityState,
+  credentials,
+  Metadata,
+} from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
 import { LivescopeError } from "../errors.js";
 import type { RequestOptions } from "../options.js";
+import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
 
-/** One unary method of a generated service definition. */
-export interface UnaryMethod<Request, Response> {
+/** One method of a generated service definition. */
+export interface Method<Request, Response> {
   readonly path: string;
   requestSerialize(request: Request): Buffer;
   responseDeserialize(response: Buffer): Response;
 }
 
-// Every call that this package sends may be repeated: those that change something carry a request id, or are such that a
-// second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
+// Every unary call that this package sends may be repeated: those that change something carry a request id, or are such that
+// a second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
 const serviceConfig = {
   loadBalancingConfig: [],
   methodConfig: [
     // The question by which `connect` finds out whether there is a server has to fail at once.
     { name: [methodName(SandboxServiceService.getServerInfo)] },
+    // What runs on a stream must not be run again behind the back of whoever reads it.
+    { name: [methodName(SandboxServiceService.connect), methodName(SandboxServiceService.run)] },
     {
       name: [{}],
       retryPolicy: {
@@ -42,8 +54,8 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
-/** One channel to one server, over which every call is a unary RPC. Whoever makes it closes it. */
-export class UnaryTransport {
+/** One channel to one server. Whoever makes it closes it. */
+export class Channel {
   readonly #client: Client;
   #closed = false;
 
@@ -61,14 +73,13 @@ export class UnaryTransport {
    * @throws the signal's reason if it is aborted
    */
   async send<Request, Response>(
-    method: UnaryMethod<Request, Response>,
+    method: Method<Request, Response>,
     request: Request,
     { signal, timeout }: RequestOptions,
   ): Promise<Response> {
-    if (timeout !== undefined && !(timeout > 0))
-      throw new RangeError(`timeout is ${timeout}: give a positive number of milliseconds`);
+    checkTimeout(timeout);
     signal?.throwIfAborted();
-    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
+    this.assertOpen();
     let onAbort: (() => void) | undefined;
     try {
       return await new Promise<Response>((resolve, reject) => {
@@ -78,7 +89,7 @@ export class UnaryTransport {
           method.responseDeserialize,
           request,
           new Metadata(),
-          timeout === undefined ? {} : { deadline: Date.now() + timeout },
+          callOptions(timeout),
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
         onAbort = () => call.cancel();
@@ -91,6 +102,50 @@ export class UnaryTransport {
     } finally {
       if (onAbort) signal?.removeEventListener("abort", onAbort);
     }
+  }
+
+  /**
+   * Opens a stream of answers to one request.
+   * @throws {LivescopeError} if the channel is closed
+   */
+  readable<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    timeout?: number,
+  ): ClientReadableStream<Response> {
+    this.assertOpen();
+    return this.#client.makeServerStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      request,
+      new Metadata(),
+      callOptions(timeout),
+    );
+  }
+
+  /**
+   * Opens a stream in both directions.
+   * @throws {LivescopeError} if the channel is closed
+   */
+  duplex<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
+    this.assertOpen();
+    return this.#client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
+  }
+
+  /** True while there is a connection to the server. */
+  get isReady(): boolean {
+    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
+  }
+
+  /** Calls back when there is a connection to the server, or with an error after so many milliseconds. */
+  whenReady(timeout: number, callback: (error: Error | undefined) => void): void {
+    this.#client.waitForReady(Date.now() + timeout, callback);
+  }
+
+  /** @throws {LivescopeError} if the channel is closed */
+  assertOpen(): void {
+    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
   }
 
   /** Closes the channel. Calls under way end as they would have; a new one is refused. */
@@ -106,6 +161,10 @@ const loopback =
 /** Says whether an address, in any of the forms gRPC knows, cannot lead off this machine. */
 export function isLoopback(address: string): boolean {
   return loopback.test(address);
+}
+
+function callOptions(timeout: number | undefined): { deadline?: number } {
+  return timeout === undefined ? {} : { deadline: Date.now() + timeout };
 }
 
 function methodName({ path }: { path: string }): { service: string; method: string } {

@@ -1,0 +1,65 @@
+import { SessionServiceService, type WatchSessionResponse } from "@livescope/proto";
+import { ExecutionError } from "./errors.js";
+import { type ConsoleEntry, type Execution, readConsoleEntry } from "./execution.js";
+import { readOutcome } from "./outcome.js";
+import { readSession, type SessionInfo } from "./session-info.js";
+import type { Channel } from "./transport/channel.js";
+import { errorFrom } from "./transport/status.js";
+
+/** Options of {@link Session.watch}. */
+export interface WatchOptions {
+  /** Ends the watch when aborted, which then throws the signal's reason. */
+  readonly signal?: AbortSignal | undefined;
+}
+
+/** Something that happened in a session, whoever asked for it. */
+export type SessionEvent =
+  /** The session as it is: the first event, and another whenever its state, labels, limits or idle time change. */
+  | { readonly kind: "session"; readonly session: SessionInfo }
+  /** Guest code wrote to its console. `executionId` is empty for what no execution owns, such as a timer that was left behind. */
+  | { readonly kind: "console"; readonly executionId: string; readonly entry: ConsoleEntry }
+  /** An execution gave a value. What cannot be copied is a {@link Preview}; its console came before. */
+  | { readonly kind: "finished"; readonly executionId: string; readonly execution: Execution<unknown> }
+  /** An execution ended without one. */
+  | { readonly kind: "failed"; readonly executionId: string; readonly error: ExecutionError };
+
+/** Gives what happens in a session from now on. */
+export async function* watchSession(
+  channel: Channel,
+  sessionId: string,
+  { signal }: WatchOptions,
+): AsyncGenerator<SessionEvent, void, void> {
+  signal?.throwIfAborted();
+  const stream = channel.readable(SessionServiceService.watchSession, { sessionId });
+  const onAbort = (): void => stream.cancel();
+  signal?.addEventListener("abort", onAbort);
+  try {
+    for await (const response of stream) {
+      const event = readEvent(response as WatchSessionResponse);
+      if (event !== undefined) yield event;
+    }
+  } catch (error) {
+    signal?.throwIfAborted();
+    throw errorFrom(error);
+  } finally {
+    signal?.removeEventListener("abort", onAbort);
+    stream.on("error", () => undefined);
+    stream.cancel();
+  }
+}
+
+/** Undefined for what this version does not know. */
+function readEvent({ update }: WatchSessionResponse): SessionEvent | undefined {
+  if (update?.$case === "session") return { kind: "session", session: readSession(update.value) };
+  if (update?.$case !== "event") return undefined;
+  const { executionId, event } = update.value;
+  if (event?.$case === "console") return { kind: "console", executionId, entry: readConsoleEntry(event.value) };
+  if (event?.$case !== "finished") return undefined;
+  try {
+    // Its handles are those of whoever asked for it.
+    return { kind: "finished", executionId, execution: readOutcome(event.value) };
+  } catch (error) {
+    if (error instanceof ExecutionError) return { kind: "failed", executionId, error };
+    throw error;
+  }
+}

@@ -1,0 +1,60 @@
+import type { Command, ConsoleEntry, Execution, Value } from "@livescope/proto";
+
+/** What is to be run: source text or a call. */
+export type AnyCommand = Extract<NonNullable<Command["command"]>, { $case: "execute" | "call" }>;
+
+/** Takes what a command tells before its end. What it has no use for it leaves out. */
+export interface CommandListener {
+  /** Left out: the entries come with the execution. */
+  readonly console?: ((entry: ConsoleEntry) => void) | undefined;
+  /**
+   * Takes emitted values: FIRST_CREDIT of them, and then as many as `allow` said. Left out: they are dropped, and a generator is
+   * a value like any other.
+   */
+  readonly emitted?: ((value: Value) => void) | undefined;
+}
+
+/** How a command is run. */
+export interface CommandOptions {
+  /** How long an answer is waited for, in milliseconds; the execution's own timeout is in the command. */
+  readonly timeout?: number | undefined;
+  /** Ends the execution when aborted. */
+  readonly signal?: AbortSignal | undefined;
+  readonly listener?: CommandListener | undefined;
+}
+
+/** A command on its way. */
+export interface StartedCommand {
+  /**
+   * How it ended. It rejects with a StatusError if the server refuses it, cannot be reached or does not answer in time, and
+   * with the reason of the signal when that is aborted.
+   */
+  readonly finished: Promise<Execution>;
+  /** Takes so many more emitted values. */
+  allow(credit: number): void;
+  /** Ends the execution; `finished` tells how. */
+  cancel(): void;
+}
+
+/** One of the two ways in which commands travel. */
+export interface CommandTransport {
+  /**
+   * Sends a command; what is sent in one tick may travel together.
+   * @throws {LivescopeError} if the client is closed
+   * @throws {RangeError} if the timeout is no positive number
+   * @throws the signal's reason if it is aborted already
+   */
+  start(command: AnyCommand, options: CommandOptions): StartedCommand;
+  /** Takes no more commands. Those under way end as they would have. */
+  close(): void;
+}
+
+/** Emitted values that come before `allow` says that more may. */
+export const FIRST_CREDIT = 16;
+
+/** @throws {RangeError} if the timeout is no positive number */
+export function checkTimeout(timeout: number | undefined): void {
+  if (timeout !== undefined && !(timeout > 0)) {
+    throw new RangeError(`timeout is ${timeout}: give a positive number of milliseconds`);
+  }
+}

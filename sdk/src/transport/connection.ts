@@ -1,0 +1,239 @@
+import type { ClientDuplexStream } from "@grpc/grpc-js";
+import { type ConnectResponse, SandboxServiceService, type ServerFrame } from "@livescope/proto";
+import { ConnectionLostError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import type { Channel } from "./channel.js";
+import {
+  type AnyCommand,
+  type CommandOptions,
+  type CommandTransport,
+  checkTimeout,
+  type StartedCommand,
+} from "./commands.js";
+import { Outgoing } from "./outgoing.js";
+import { PendingCommand, type PendingCommandHost } from "./pending-command.js";
+import { errorFrom, errorFromStatus } from "./status.js";
+
+/** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
+const IDLE = 1_000;
+/** How long commands wait for a connection to the server, in milliseconds. */
+const READY_TIMEOUT = 3_000;
+/** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
+const ATTEMPTS = 4;
+const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
+/** Codes of a stream that another one may do without. */
+const PASSING: ReadonlySet<string> = new Set(["UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"]);
+
+/** The method, for messages that are encoded already. */
+const CONNECT = { ...SandboxServiceService.connect, requestSerialize: (message: Buffer): Buffer => message };
+
+type Stream = ClientDuplexStream<Buffer, ConnectResponse>;
+
+/**
+ * One Connect stream at a time, on which all commands of a client travel; what is said in one tick travels in one message. The
+ * stream is opened with the first command, ended when it was idle for a while, and opened anew when it broke.
+ */
+export class Connection implements CommandTransport, PendingCommandHost {
+  readonly #channel: Channel;
+  /** What is in flight on the stream, by the id of its frame. */
+  readonly #commands = new Map<number, PendingCommand>();
+  /** What waits before it is sent again. */
+  readonly #delayed = new Set<PendingCommand>();
+  readonly #outgoing = new Outgoing();
+  #stream: Stream | undefined;
+  /** Something was heard on the stream. */
+  #isAlive = false;
+  #isScheduled = false;
+  /** The transport has not taken the last message yet, or a connection is waited for. */
+  #isBusy = false;
+  #isClosed = false;
+  #idleTimer: NodeJS.Timeout | undefined;
+  #idleSince = 0;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  start(command: AnyCommand, options: CommandOptions): StartedCommand {
+    checkTimeout(options.timeout);
+    options.signal?.throwIfAborted();
+    this.#channel.assertOpen();
+    const pending = new PendingCommand(this, command, options);
+    this.#send(pending);
+    return pending;
+  }
+
+  allow(command: PendingCommand, credit: number): void {
+    this.#outgoing.addCredit(command, credit);
+    this.#schedule();
+  }
+
+  cancel(command: PendingCommand): void {
+    // One that was not sent yet will be sent together with its end.
+    if (command.frameId === 0) return;
+    this.#outgoing.addCancel(command);
+    this.#schedule();
+  }
+
+  forget(command: PendingCommand, ends: boolean): void {
+    this.#delayed.delete(command);
+    if (command.frameId === 0) return;
+    if (ends) this.cancel(command);
+    this.#commands.delete(command.frameId);
+    this.#checkIdle();
+  }
+
+  /** What is in flight, or was said in this tick, is still answered. */
+  close(): void {
+    this.#isClosed = true;
+    const isConnected = this.#stream !== undefined || this.#channel.isReady;
+    if (isConnected) this.#flush();
+    const unsent = isConnected ? [] : this.#outgoing.takeCommands();
+    for (const command of [...this.#delayed, ...unsent]) {
+      command.reject(new LivescopeError("the client is closed: connect again"));
+    }
+    this.#delayed.clear();
+    this.#checkIdle();
+  }
+
+  #send(command: PendingCommand): void {
+    this.#outgoing.add(command);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled || this.#isBusy) return;
+    this.#isScheduled = true;
+    // After all that the running tick still does, its promises included.
+    queueMicrotask(() => process.nextTick(() => this.#flush()));
+  }
+
+  #flush(): void {
+    this.#isScheduled = false;
+    if (this.#isBusy || this.#outgoing.isEmpty) return;
+    if (this.#stream === undefined && !this.#channel.isReady) return this.#waitUntilReady();
+    const message = this.#outgoing.nextMessage((command) => this.#commands.set(command.frameId, command));
+    if (message.length === 0) return this.#checkIdle();
+    this.#stream ??= this.#open();
+    const stream = this.#stream;
+    this.#isBusy = true;
+    stream.write(message, () => {
+      if (this.#stream !== stream) return;
+      this.#isBusy = false;
+      this.#flush();
+    });
+  }
+
+  #waitUntilReady(): void {
+    this.#isBusy = true;
+    this.#channel.whenReady(READY_TIMEOUT, (error) => {
+      this.#isBusy = false;
+      if (error === undefined) return this.#flush();
+      const message = `there was no connection to the server for ${READY_TIMEOUT} ms`;
+      for (const command of this.#outgoing.takeCommands()) {
+        command.reject(new UnavailableError(message, { code: "UNAVAILABLE" }));
+      }
+    });
+  }
+
+  #open(): Stream {
+    const stream = this.#channel.duplex(CONNECT);
+    this.#isAlive = false;
+    stream.on("data", ({ frames }) => {
+      this.#isAlive = true;
+      for (const frame of frames) this.#hear(frame);
+      this.#checkIdle();
+    });
+    stream.on("error", (error) => this.#onEnd(stream, errorFrom(error)));
+    // It comes last, with or without an error.
+    stream.on("status", () => this.#onEnd(stream, undefined));
+    return stream;
+  }
+
+  /** Of a kind that is not known here, a frame is for a client that knows what to do with it. */
+  #hear({ frameId, frame }: ServerFrame): void {
+    const id = Number(frameId);
+    const command = this.#commands.get(id);
+    if (command === undefined) return;
+    if (frame?.$case === "event") {
+      if (command.hear(frame.value)) this.#commands.delete(id);
+    } else if (frame?.$case === "status") {
+      this.#commands.delete(id);
+      const error = errorFromStatus(frame.value);
+      // Nothing ran, so it may be sent again.
+      if (error.code === "UNAVAILABLE") this.#sendAgain(command, error);
+      else command.reject(error);
+    }
+  }
+
+  #onEnd(stream: Stream, error: LivescopeError | undefined): void {
+    if (this.#stream !== stream) return;
+    this.#stream = undefined;
+    this.#isBusy = false;
+    const unsent = this.#outgoing.takeCommands();
+    const sent = [...this.#commands.values()];
+    this.#commands.clear();
+    if (error instanceof StatusError && !PASSING.has(error.code)) {
+      for (const command of [...sent, ...unsent]) command.reject(error);
+      return;
+    }
+    const lost = lostBy(error);
+    for (const command of sent) {
+      if (command.mayRepeat) this.#sendAgain(command, lost);
+      else command.reject(lost());
+    }
+    for (const command of unsent) {
+      if (this.#isAlive) this.#send(command);
+      else this.#sendAgain(command, lost);
+    }
+  }
+
+  #sendAgain(command: PendingCommand, error: Error | (() => Error)): void {
+    command.frameId = 0;
+    if (++command.failures === ATTEMPTS || this.#isClosed) {
+      return command.reject(typeof error === "function" ? error() : error);
+    }
+    const delay = BACKOFF.first * BACKOFF.factor ** (command.failures - 1);
+    this.#delayed.add(command);
+    setTimeout(
+      () => {
+        if (this.#delayed.delete(command)) this.#send(command);
+      },
+      delay * (1 + BACKOFF.jitter * (2 * Math.random() - 1)),
+    );
+  }
+
+  /** Without anything in flight the stream ends: at once when the client is closed, else after a while. */
+  #checkIdle(): void {
+    if (!this.#isIdle) return;
+    if (this.#isClosed) return this.#endStream();
+    this.#idleSince = performance.now();
+    this.#idleTimer ??= setTimeout(() => this.#onIdleTimer(), IDLE).unref();
+  }
+
+  get #isIdle(): boolean {
+    return this.#commands.size === 0 && this.#outgoing.isEmpty && this.#stream !== undefined;
+  }
+
+  #onIdleTimer(): void {
+    this.#idleTimer = undefined;
+    if (!this.#isIdle) return;
+    const left = this.#idleSince + IDLE - performance.now();
+    if (left <= 0) this.#endStream();
+    else this.#idleTimer = setTimeout(() => this.#onIdleTimer(), left).unref();
+  }
+
+  #endStream(): void {
+    this.#stream?.end();
+    this.#stream = undefined;
+    this.#isBusy = false;
+  }
+}
+
+/** Makes the errors of those whose stream broke: each has its own, which leads to its own caller. */
+function lostBy(error: LivescopeError | undefined): () => ConnectionLostError {
+  const why = error === undefined ? "the server ended the stream" : error.message;
+  const message =
+    `the connection broke while the execution was under way (${why}), and what became of it is not known; ` +
+    "a call with a requestId is sent again when that happens";
+  return () => new ConnectionLostError(message, { code: "UNAVAILABLE" }, { cause: error });
+}

@@ -1,0 +1,118 @@
+import { type ClientFrame, Command, type Event, type Execution } from "@livescope/proto";
+import { StatusError } from "../errors.js";
+import type { AnyCommand, CommandOptions, StartedCommand } from "./commands.js";
+
+/** What a command asks of its connection. */
+export interface PendingCommandHost {
+  allow(command: PendingCommand, credit: number): void;
+  cancel(command: PendingCommand): void;
+  /** Nobody waits for it any more. @param ends its execution is to end */
+  forget(command: PendingCommand, ends: boolean): void;
+}
+
+/** A command of a Connect stream, from its start to its answer. */
+export class PendingCommand implements StartedCommand {
+  readonly finished: Promise<Execution>;
+  /** The frame that it was sent with; 0 while it was not, on the stream that there is now. */
+  frameId = 0;
+  /** How often it was sent in vain. */
+  failures = 0;
+  /** Its execution is to end, however often it is sent. */
+  isCancelled = false;
+  readonly #host: PendingCommandHost;
+  readonly #command: AnyCommand;
+  readonly #options: CommandOptions;
+  readonly #onAbort: (() => void) | undefined;
+  readonly #timer: NodeJS.Timeout | undefined;
+  #isOver = false;
+  #resolve: (execution: Execution) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor(host: PendingCommandHost, command: AnyCommand, options: CommandOptions) {
+    this.#host = host;
+    this.#command = command;
+    this.#options = options;
+    this.finished = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+    const { signal, timeout } = options;
+    if (signal !== undefined) {
+      this.#onAbort = () => {
+        this.#host.forget(this, true);
+        this.reject(signal.reason);
+      };
+      signal.addEventListener("abort", this.#onAbort);
+    }
+    if (timeout !== undefined) this.#timer = setTimeout(() => this.#expire(), Math.min(timeout, LONGEST_TIMER));
+  }
+
+  /** It was answered, or nobody waits for it any more. */
+  get isOver(): boolean {
+    return this.#isOver;
+  }
+
+  /** It may be sent again: whatever became of it is then told once more, and nothing was heard of it that would be missed. */
+  get mayRepeat(): boolean {
+    return this.#command.value.requestId !== "" && this.#options.listener === undefined;
+  }
+
+  /** The frame that sends it. */
+  frame(frameId: number): ClientFrame {
+    const { listener } = this.#options;
+    const value = Command.create({
+      command: this.#command,
+      consoleAtEnd: listener?.console === undefined,
+      dropEmitted: listener?.emitted === undefined,
+    });
+    return { frameId: BigInt(frameId), frame: { $case: "command", value } };
+  }
+
+  allow(credit: number): void {
+    if (!this.#isOver) this.#host.allow(this, credit);
+  }
+
+  cancel(): void {
+    if (this.#isOver || this.isCancelled) return;
+    this.isCancelled = true;
+    this.#host.cancel(this);
+  }
+
+  /** @returns true for its last one */
+  hear({ event }: Event): boolean {
+    switch (event?.$case) {
+      case "console":
+        this.#options.listener?.console?.(event.value);
+        return false;
+      case "emitted":
+        this.#options.listener?.emitted?.(event.value);
+        return false;
+      case "finished":
+        this.#end();
+        this.#resolve(event.value);
+        return true;
+      default:
+        return false;
+    }
+  }
+
+  reject(error: unknown): void {
+    this.#end();
+    this.#reject(error);
+  }
+
+  #expire(): void {
+    // As of a call that was lost: with a request id it goes on, and its outcome can be had.
+    this.#host.forget(this, this.#command.value.requestId === "");
+    const message = `no answer came within ${this.#options.timeout} ms`;
+    this.reject(new StatusError(message, { code: "DEADLINE_EXCEEDED" }));
+  }
+
+  #end(): void {
+    this.#isOver = true;
+    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    clearTimeout(this.#timer);
+  }
+}
+
+const LONGEST_TIMER = 2 ** 31 - 1;

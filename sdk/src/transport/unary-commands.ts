@@ -1,0 +1,136 @@
+import { randomUUID } from "node:crypto";
+import type { ClientReadableStream } from "@grpc/grpc-js";
+import { Command, type Event, type Execution, type RunResponse, SandboxServiceService } from "@livescope/proto";
+import { LivescopeError } from "../errors.js";
+import type { Channel } from "./channel.js";
+import {
+  type AnyCommand,
+  type CommandOptions,
+  type CommandTransport,
+  checkTimeout,
+  FIRST_CREDIT,
+  type StartedCommand,
+} from "./commands.js";
+import { errorFrom } from "./status.js";
+
+/** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
+const CANCEL_TIMEOUT = 5_000;
+
+/** Commands as RPCs of their own: Execute and Call, and Run where somebody listens. */
+export class UnaryCommands implements CommandTransport {
+  readonly #channel: Channel;
+
+  constructor(channel: Channel) {
+    this.#channel = channel;
+  }
+
+  start(command: AnyCommand, options: CommandOptions): StartedCommand {
+    checkTimeout(options.timeout);
+    options.signal?.throwIfAborted();
+    this.#channel.assertOpen();
+    return options.listener === undefined ? this.#send(command, options) : new Run(this.#channel, command, options);
+  }
+
+  close(): void {
+    // The channel is its owner's to close.
+  }
+
+  #send(command: AnyCommand, options: CommandOptions): StartedCommand {
+    // With an id gRPC's own retries are safe.
+    const requestId = command.value.requestId || randomUUID();
+    const answer =
+      command.$case === "execute"
+        ? this.#channel.send(SandboxServiceService.execute, { ...command.value, requestId }, options)
+        : this.#channel.send(SandboxServiceService.call, { ...command.value, requestId }, options);
+    const cancel = (): void => cancelExecution(this.#channel, command, requestId);
+    const finished = answer.then(
+      ({ execution }) => assertExecution(execution),
+      (error: unknown) => {
+        // A call with a request id that is cancelled leaves its execution running.
+        if (options.signal?.aborted) cancel();
+        throw error;
+      },
+    );
+    return { finished, allow: () => undefined, cancel };
+  }
+}
+
+/** A command over Run. */
+class Run implements StartedCommand {
+  readonly finished: Promise<Execution>;
+  readonly #channel: Channel;
+  readonly #command: AnyCommand;
+  readonly #options: CommandOptions;
+  readonly #stream: ClientReadableStream<RunResponse>;
+  #credit = FIRST_CREDIT;
+  /** Empty until something was heard. */
+  #executionId = "";
+
+  constructor(channel: Channel, command: AnyCommand, options: CommandOptions) {
+    this.#channel = channel;
+    this.#command = command;
+    this.#options = options;
+    this.#executionId = command.value.requestId;
+    const { listener } = options;
+    const asked = Command.create({
+      command,
+      consoleAtEnd: listener?.console === undefined,
+      dropEmitted: listener?.emitted === undefined,
+    });
+    this.#stream = channel.readable(SandboxServiceService.run, { command: asked }, options.timeout);
+    this.finished = this.#listen();
+  }
+
+  allow(credit: number): void {
+    this.#credit += credit;
+    if (this.#credit > 0) this.#stream.resume();
+  }
+
+  cancel(): void {
+    if (this.#executionId === "") return this.#stream.cancel();
+    cancelExecution(this.#channel, this.#command, this.#executionId);
+    // How it ended comes after what is on its way.
+    this.allow(Number.POSITIVE_INFINITY);
+  }
+
+  #listen(): Promise<Execution> {
+    const { signal } = this.#options;
+    const stream = this.#stream;
+    const onAbort = (): void => {
+      // Without a request id the server ends what nobody hears any more.
+      if (this.#command.value.requestId !== "") this.cancel();
+      stream.cancel();
+    };
+    signal?.addEventListener("abort", onAbort);
+    return new Promise<Execution>((resolve, reject) => {
+      stream.on("data", ({ event }: RunResponse) => this.#hear(event, resolve));
+      stream.on("error", (error) => reject(signal?.aborted ? signal.reason : errorFrom(error)));
+      stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
+    }).finally(() => signal?.removeEventListener("abort", onAbort));
+  }
+
+  #hear(event: Event | undefined, resolve: (execution: Execution) => void): void {
+    this.#executionId = event?.executionId ?? "";
+    switch (event?.event?.$case) {
+      case "console":
+        return this.#options.listener?.console?.(event.event.value);
+      case "emitted":
+        this.#credit--;
+        if (this.#credit <= 0) this.#stream.pause();
+        return this.#options.listener?.emitted?.(event.event.value);
+      case "finished":
+        return resolve(event.event.value);
+    }
+  }
+}
+
+function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: string): void {
+  const request = { sessionId: value.sessionId ?? "", executionId };
+  channel.send(SandboxServiceService.cancelExecution, request, { timeout: CANCEL_TIMEOUT }).catch(() => undefined);
+}
+
+/** @throws {LivescopeError} if there is none */
+function assertExecution(execution: Execution | undefined): Execution {
+  if (execution !== undefined) return execution;
+  throw new LivescopeError("the answer carries no execution: is the server newer?");
+}

@@ -1,0 +1,90 @@
+/** Runs the sources of executions: prepares what their compiled form needs, then has the host hand them to the engine. */
+import { runSource, SourceAnswer, sourceAnswer } from "./host.js";
+import { defineProperty, jsonParse, KernelSyntaxError } from "./intrinsics.js";
+import { noteImport } from "./imports.js";
+import { type Declared, declare } from "./names.js";
+import { markFor } from "./positions.js";
+
+/** What the host answers instead of running a source; an array, whose elements exist whatever guest code made of prototypes. */
+type Preparation = readonly [
+  error: readonly [message: string, filename: string, line: number, column: number] | null,
+  declared: Declared | null,
+  /** JSON text of the map; empty for none. */
+  positions: string,
+];
+
+/** What `await` makes a completion value of. */
+export type Evaluation = Promise<{ readonly value: unknown }> | { readonly value: unknown };
+
+/** Compiles and runs the source that came with the input; throws where it does not parse. */
+export function evaluateSource(index: number): Evaluation {
+  let answer: unknown;
+  try {
+    answer = runSource(index, undefined);
+    if (sourceAnswer() === SourceAnswer.PREPARE) answer = runSource(index, prepare(answer as string));
+    // It can still turn out that the engine takes what could not be compiled.
+    if (sourceAnswer() === SourceAnswer.PREPARE) prepare(answer as string);
+  } catch (error) {
+    if (sourceAnswer() !== SourceAnswer.THROWN) throw error;
+    return sealed(thrown(error));
+  }
+  // An object that gets nothing from Object.prototype.
+  if (sourceAnswer() === SourceAnswer.VALUE) return { __proto__: null, value: answer } as unknown as Evaluation;
+  return sealed(answer as Promise<{ value: unknown }>);
+}
+
+async function thrown(error: unknown): Promise<never> {
+  throw error;
+}
+
+let importer: (name: string) => Promise<unknown>;
+
+/** @param importInKernelsName a function that is not stripped of the name it imports in */
+export function connectImports(importInKernelsName: (name: string) => Promise<unknown>): void {
+  importer = importInKernelsName;
+}
+
+/** Imports a module by the name that it was given when it was added. */
+export function importModule(name: string): Promise<unknown> {
+  noteImport(name);
+  return importer(name);
+}
+
+const NativePromise = Promise;
+
+/**
+ * A promise that guest code never gets hold of. With a constructor of its own not even a broken Promise.prototype stands
+ * between its settling and the kernel.
+ */
+export function sealed<T>(promise: Promise<T>): Promise<T> {
+  defineProperty(promise, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
+  return promise;
+}
+
+/** @returns the mark that the source runs under */
+function prepare(text: string): string {
+  const preparation = jsonParse(text) as Preparation;
+  const error = preparation[0];
+  if (error !== null) throw syntaxError(error[0], error[1], error[2], error[3]);
+  const declared = preparation[1];
+  if (declared !== null) declare(declared);
+  const positions = preparation[2];
+  return positions === "" ? "" : markFor(positions);
+}
+
+/** What a source that does not parse gives; the place is the caller's. */
+export function syntaxError(message: string, filename: string, line: number, column: number): object {
+  return withStack(new KernelSyntaxError(message), filename, line, column);
+}
+
+/** Gives an error that no code threw the place it is about. */
+export function withStack(error: object, filename: string, line: number, column: number): object {
+  defineProperty(error, "stack", {
+    __proto__: null,
+    value: `    at ${filename}:${line}:${column}\n`,
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  } as PropertyDescriptor);
+  return error;
+}

@@ -1,0 +1,106 @@
+import { GuestError, Livescope, type Session } from "@livescope/sdk";
+import { type RunningServer, startServer } from "@livescope/server";
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from "vitest";
+
+describe.each([
+  { name: "a session that stays on its worker", rotateWorkers: false },
+  { name: "a session that changes its worker with every turn", rotateWorkers: true },
+])("frames are where the caller wrote the code, in $name", ({ rotateWorkers }) => {
+  let server: RunningServer;
+  let client: Livescope;
+  let session: Session;
+
+  beforeAll(async () => {
+    server = await startServer({ rotateWorkers });
+    client = await Livescope.connect(server.address);
+  });
+  afterAll(async () => {
+    await client.close();
+    await server.close();
+  });
+  beforeEach(async () => {
+    session = await client.createSession();
+    return () => session.delete();
+  });
+
+  /** Places of an error's frames in files that have a name, innermost first. */
+  async function places(execution: PromiseLike<unknown>): Promise<string[]> {
+    const error = await Promise.resolve(execution).catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(GuestError);
+    return (error as GuestError).frames.map(({ filename, line, column }) => `${filename}:${line}:${column}`);
+  }
+
+  /** The caller's place of the `^` in a source, which is then taken out. */
+  function marked(text: string): { code: string; place: string } {
+    const at = text.indexOf("^");
+    const before = text.slice(0, at);
+    const place = `${before.split("\n").length}:${at - before.lastIndexOf("\n")}`;
+    return { code: before + text.slice(at + 1), place };
+  }
+
+  test.each([
+    "^nope",
+    "let a; ^nope",
+    "let a, b = ^nope",
+    "let a, b, c\n^nope",
+    "const a = 1, b = 2; let c; ^nope",
+    "class A {} ^nope",
+    "class A { static x = ^nope }",
+    "class A {\n static x = ^nope\n}; let y",
+    "let x; if (x) {} else { let y; ^nope }",
+    "'😀'; ^nope",
+    "let s = '😀'; let t; '😀' + ^nope",
+    "'é中'; ^nope",
+    "let a;\r\nlet b; ^nope",
+    "#!/usr/bin/env js\nlet a; ^nope",
+  ])("%s", async (text) => {
+    const { code, place } = marked(text);
+    const [innermost] = await places(session.execute(code, { filename: "mine.js" }));
+    expect(innermost).toBe(`mine.js:${place}`);
+  });
+
+  test.each([
+    "x; ^nope",
+    "let x = 2; ^nope",
+    "'use strict'; let y; x = ^nope",
+    "\nvar x; ^nope",
+    "let y; class x {} ^nope",
+  ])("with bindings: %s", async (text) => {
+    const { code, place } = marked(text);
+    const bindings = { x: 1 };
+    expect(await places(session.execute(code, { filename: "mine.js", bindings }))).toEqual([`mine.js:${place}`]);
+  });
+
+  test("functions keep theirs when the execution that made them is long over", async () => {
+    const { code, place } = marked("let a, b; function f() { ^nope }");
+    await session.execute(code, { filename: "first.js" });
+    await session.execute("let a; function g() { f() }", { filename: "first.js" });
+    await session.execute("class Other { static n = 1 }", { filename: "first.js" });
+    expect(await places(session.call("g"))).toEqual([`first.js:${place}`, "first.js:1:24"]);
+  });
+
+  test.each(["let a; ^)", "let s = '😀', ^)", "x ^)"])("of a source that does not parse: %s", async (text) => {
+    const { code, place } = marked(text);
+    const failure = await session.execute(code, { filename: "mine.js" }).catch((error) => error);
+    expect(failure).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
+    expect(await places(session.execute(code, { filename: "mine.js" }))).toEqual([`mine.js:${place}`]);
+  });
+
+  test("a stack that guest code prints has them too", async () => {
+    const { console: plain } = await session.execute("/**** **/ console.log(new Error('x').stack)").execution();
+    const { console } = await session.execute("let a, b; console.log(new Error('x').stack)").execution();
+    expect(plain[0]?.text).toContain("script.js:1:");
+    expect(console[0]?.text).toBe(plain[0]?.text);
+  });
+
+  test("stacks are text with the same places, causes included", async () => {
+    const plain = "throw new Error('outer', { cause: new Error('inner') })";
+    const shape = async (code: string) => {
+      const error = (await session.execute(code).catch((thrown) => thrown)) as GuestError;
+      const { frames, guestStack, cause } = error;
+      return JSON.stringify([frames, guestStack, cause?.frames, cause?.guestStack]);
+    };
+    expect(await shape(`class A {}\n${plain}`)).toBe(await shape(`\n${plain}`));
+    expect(await shape(`let a, b; ${plain}`)).toBe(await shape(`/**** **/ ${plain}`));
+  });
+});

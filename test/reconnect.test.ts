@@ -1,0 +1,96 @@
+/** What the SDK does when its server, or the way to it, goes away and comes back. */
+import { type AddressInfo, connect as connectSocket, createServer, type Server, type Socket } from "node:net";
+import { ConnectionLostError, Livescope, UnavailableError } from "@livescope/sdk";
+import { type RunningServer, startServer } from "@livescope/server";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+/** A wire that can be cut. */
+class Wire {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(target: string) {
+    const port = Number(target.split(":").at(-1));
+    this.#server = createServer((socket) => {
+      const onward = connectSocket(port, "127.0.0.1");
+      for (const each of [socket, onward]) {
+        this.#sockets.add(each);
+        each.on("error", () => undefined).on("close", () => this.#sockets.delete(each));
+      }
+      socket.pipe(onward).pipe(socket);
+    });
+  }
+
+  async open(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  close(): void {
+    this.#server.close();
+    this.cut();
+  }
+}
+
+let server: RunningServer;
+let wire: Wire;
+let client: Livescope;
+
+beforeEach(async () => {
+  server = await startServer();
+  wire = new Wire(server.address);
+  client = await Livescope.connect(await wire.open());
+});
+afterEach(async () => {
+  client.close();
+  wire.close();
+  await server.close();
+});
+
+describe("when the connection breaks", () => {
+  test("a call fails and says so, what it ran ends, and the next one goes through", async () => {
+    await using session = await client.createSession({ setup: "let n = 0" });
+    const lost = session.execute("for (;;) { n++; await new Promise((resolve) => setTimeout(resolve, 1)) }");
+    await expect.poll(() => session.execute<number>("n")).toBeGreaterThan(0);
+    wire.cut();
+    await expect(lost).rejects.toThrow(ConnectionLostError);
+    await expect(lost).rejects.toThrow(UnavailableError);
+    const isStill = async (): Promise<boolean> => {
+      const before = await session.execute("n");
+      await new Promise((resolve) => setTimeout(resolve, 50));
+      return before === (await session.execute("n"));
+    };
+    await expect.poll(isStill, { timeout: 5_000 }).toBe(true);
+  });
+
+  test("a call with a request id runs once, and its outcome comes over the next connection", async () => {
+    await using session = await client.createSession({ setup: "let n = 0" });
+    const requestId = crypto.randomUUID();
+    const code = "n++; await new Promise((resolve) => setTimeout(resolve, 400)); n";
+    const kept = session.execute(code, { requestId });
+    await expect.poll(() => session.execute<number>("n")).toBe(1);
+    wire.cut();
+    expect(await kept).toBe(1);
+    expect(await session.execute("n")).toBe(1);
+  });
+
+  test("a stream of values fails, as some of them may be lost", async () => {
+    await using session = await client.createSession();
+    const stream = session.stream<number>("for (let i = 0; ; i++) await emit(i)", { requestId: crypto.randomUUID() });
+    const reading = (async () => {
+      for await (const value of stream) if (value === 5) wire.cut();
+    })();
+    await expect(reading).rejects.toThrow(ConnectionLostError);
+  });
+});
+
+test("without a server calls fail after a while, and not with what may have run", async () => {
+  const session = client.attach("s");
+  wire.close();
+  await server.close();
+  await expect(session.execute("1")).rejects.toMatchObject({ name: "UnavailableError", code: "UNAVAILABLE" });
+});
