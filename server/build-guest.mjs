@@ -6,7 +6,7 @@
  * A library imports what it needs, as any module does. What belongs to the kernel it is given, so that there is one of it;
  * what belongs to another library is loaded with it; everything else is bundled into it. For the kernel the import
  * `#shared` has the values that all libraries together import of it, in an array: it costs a session nothing until the first
- * library is loaded.
+ * library is loaded. The licenses of the packages that are bundled stand in licenses.txt.
  */
 import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { basename, dirname, relative, resolve } from "node:path";
@@ -150,12 +150,17 @@ mkdirSync(new URL("library/", target), { recursive: true });
 const draft = await bundle(kernelEntry, { plugins: [sharedModule("export const shared = () => []")] });
 const kernelFiles = new Set(draft.inputs);
 placeOf("libraries.ts", "library");
+const bundled = new Set();
 for (const file of readdirSync(folder)) {
   if (!file.endsWith(".ts") || file.endsWith(".test.ts")) continue;
   const entry = resolve(folder, file);
-  const { body, exports } = await bundle(entry, {
+  const { body, exports, inputs } = await bundle(entry, {
     plugins: [givenModules(entry, kernelFiles), packages],
   });
+  for (const input of inputs) {
+    const [root] = /^.*node_modules\/(@[^/]+\/)?[^/]+/.exec(input) ?? [];
+    if (root !== undefined) bundled.add(root);
+  }
   const text = body
     .replace(/ofKernel\("([^"]+)","([^"]+)"\)/g, (_, from, name) => `given[${placeOf(from, name)}]`)
     .replace(/ofLibrary\("([^"]+)","([^"]+)"\)/g, 'given[0]("$1").$2');
@@ -163,6 +168,12 @@ for (const file of readdirSync(folder)) {
   const script = `(given=>{"use strict";${text};return{__proto__:null,${result.join(",")}}})`;
   writeFileSync(new URL(`library/${file.replace(/\.ts$/, ".js")}`, target), script);
 }
+
+const licenses = [...bundled].map((root) => {
+  const file = readdirSync(root).find((name) => /^LICEN[CS]E/i.test(name));
+  return `${root.split("node_modules/").at(-1)}\n\n${readFileSync(resolve(root, file), "utf8").trim()}`;
+});
+writeFileSync(new URL("licenses.txt", target), `${licenses.join("\n\n----\n\n")}\n`);
 
 const imports = [...places.keys()].map((key, i) => {
   const [file, name] = key.split(" ");

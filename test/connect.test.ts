@@ -46,7 +46,8 @@ describe("a Connect stream", () => {
     connection.send(executing(3, "'other'", { sessionId: other.id }), executing(4, "'alone'"));
     const answers = await Promise.all([1, 2, 3, 4].map((id) => connection.answer(id)));
     expect(answers).toEqual(['value "slow"', 'value "quick"', 'value "other"', 'value "alone"']);
-    expect(connection.frames.at(-1)?.frameId).toBe(1n);
+    const ids = connection.frames.map(({ frameId }) => frameId);
+    expect(ids.indexOf(2n)).toBeLessThan(ids.indexOf(1n));
   });
 
   test("runs the commands of one message in their order, and answers them in few messages", async () => {

@@ -1,8 +1,7 @@
 /** Executions, from their begin to the one outcome that each of them has. */
 import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
-import { afterEmissions, areEmissionsWaiting, closeOutlet, openOutlet, send } from "./emissions.js";
-import { describeThrown } from "./errors.js";
-import { asGenerator } from "./generators.js";
+import { description } from "./description.js";
+import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
@@ -51,7 +50,7 @@ export function beginExecution(options: ExecutionOptions, credit: number, locals
   const context = makeContext(execution, locals);
   execution.context = context;
   open.set(execution.number, execution);
-  if (credit >= 0) openOutlet(execution, credit);
+  if (credit >= 0) emissions().openOutlet(execution, credit);
   enterContext(context);
   return execution;
 }
@@ -76,7 +75,7 @@ export async function followEvaluation(execution: Execution, evaluation: Evaluat
 
 /** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */
 export function failOpen(): void {
-  if (open.size > 0 && !areEmissionsWaiting()) open.forEach(failAsDeadlock);
+  if (open.size > 0 && loadedEmissions()?.areEmissionsWaiting() !== true) open.forEach(failAsDeadlock);
 }
 
 /** Ends an execution without an outcome: the host has given it one. Nothing of it runs or says anything any more. */
@@ -99,26 +98,8 @@ export function finish(execution: Execution, value: unknown): void {
   }
 }
 
-/** A generator that a streaming caller got is run, and its yields are emitted; its own result is then the value. */
 function conclude(execution: Execution, value: unknown): void {
-  const generator = execution.streams ? asGenerator(value) : undefined;
-  if (generator === undefined) settle(execution, value);
-  else void drain(execution, generator);
-}
-
-async function drain(execution: Execution, next: () => Promise<IteratorResult<unknown>>): Promise<void> {
-  try {
-    for (;;) {
-      if (!execution.isOpen) return;
-      enterContext(execution.context);
-      const step = await next();
-      enterContext(execution.context);
-      if (step.done === true) return settle(execution, step.value);
-      await send(execution, step.value);
-    }
-  } catch (error) {
-    fail(execution, Phase.EVALUATE, error);
-  }
+  if (!execution.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
@@ -133,9 +114,9 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
   conclude(execution, value);
 }
 
-function settle(execution: Execution, value: unknown): void {
+export function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.streams) return afterEmissions(execution, () => settleNow(execution, value));
+  if (execution.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
   settleNow(execution, value);
 }
 
@@ -154,18 +135,19 @@ function settleNow(execution: Execution, value: unknown): void {
 function close(execution: Execution): void {
   execution.isOpen = false;
   open.delete(execution.number);
-  closeOutlet(execution.number);
+  loadedEmissions()?.closeOutlet(execution.number);
 }
 
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
   if (execution.streams && phase !== Phase.DEADLOCK) {
-    return afterEmissions(execution, () => failNow(execution, phase, error));
+    return emissions().afterEmissions(execution, () => failNow(execution, phase, error));
   }
   failNow(execution, phase, error);
 }
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, withThrownValue(describeThrown(error), error, execution));
+  const told = withThrownValue(description().describeThrown(error), error, execution);
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, told);
 }

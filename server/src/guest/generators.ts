@@ -1,15 +1,7 @@
 /** Knows the engine's own generators, and runs them whatever guest code made of their methods. */
 import { apply, getPrototypeOf } from "./intrinsics.js";
+import { AsyncGenerator, nextOfAsync, nextOfSync, SyncGenerator } from "./natives.js";
 import { isProxy } from "./proxies.js";
-
-type Next<R> = (this: object) => R;
-
-const syncPrototype = getPrototypeOf((function* () {})() as object) as object;
-const asyncPrototype = getPrototypeOf((async function* () {})() as object) as object;
-const SyncGenerator = getPrototypeOf(syncPrototype) as object;
-const AsyncGenerator = getPrototypeOf(asyncPrototype) as object;
-const nextOfSync = (SyncGenerator as { next: Next<IteratorResult<unknown>> }).next;
-const nextOfAsync = (AsyncGenerator as { next: Next<Promise<IteratorResult<unknown>>> }).next;
 
 /** How to take the next value of a generator, a promise that it yields awaited; undefined for what is none. */
 export function asGenerator(value: unknown): (() => Promise<IteratorResult<unknown>>) | undefined {

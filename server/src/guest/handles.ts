@@ -4,9 +4,7 @@
  * A group holds entries of its own, so releasing one client's group never breaks another's handle to the same value.
  */
 
-import { className, inspect, typeName } from "./inspect.js";
-import { ownValue, SafeMap, stringify } from "./intrinsics.js";
-import { isProxy } from "./proxies.js";
+import { SafeMap } from "./intrinsics.js";
 import { randomId } from "./random.js";
 
 interface Entry {
@@ -15,7 +13,7 @@ interface Entry {
   readonly group: string;
 }
 
-const PREVIEW_LIMIT = 120;
+const _PREVIEW_LIMIT = 120;
 
 const byId = new SafeMap<string, Entry>();
 const groups = new SafeMap<string, SafeMap<unknown, Entry>>();
@@ -76,30 +74,4 @@ export function releaseAll(): number {
   byId.clear();
   groups.clear();
   return count;
-}
-
-/** JSON text of a `Handle` message; `id` is empty where no handle can live. */
-export function describeHandle(value: unknown, id: string): string {
-  const { type, className, preview, arity } = describe(value);
-  return `{"handleId":"${id}","type":"${type}","className":${className},"preview":${preview},"arity":${arity}}`;
-}
-
-/** The same as a node of a graph. */
-export function describeHandleInGraph(value: unknown, id: string): string {
-  const { type, className, preview, arity } = describe(value);
-  return `["Handle","${id}","${type}",${className},${preview},${arity}]`;
-}
-
-/** JSON texts of what a handle tells about its value. */
-function describe(value: unknown): { type: string; className: string; preview: string; arity: number } {
-  const type = typeName(value);
-  const isObject = (typeof value === "object" && value !== null) || type === "function";
-  const name = isObject ? className(value as object) : "";
-  const arity = type === "function" && !isProxy(value as object) ? ownValue(value as object, "length") : 0;
-  return {
-    type,
-    className: stringify(name),
-    preview: stringify(inspect(value, PREVIEW_LIMIT, 1)),
-    arity: typeof arity === "number" && arity >= 0 && arity < 65_536 ? arity | 0 : 0,
-  };
 }

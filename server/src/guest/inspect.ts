@@ -8,7 +8,6 @@ import { domExceptionText } from "./dom-exceptions.js";
 import { classOf } from "./host.js";
 import {
   ArrayPrototype,
-  bigintToString,
   ErrorPrototype,
   FunctionPrototype,
   getOwnPropertyDescriptor,
@@ -20,11 +19,9 @@ import {
   ownKeys,
   ownValue,
   slice,
-  symbolToString,
-  toLowerCase,
-  typedArrayTag,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
+import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

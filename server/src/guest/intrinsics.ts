@@ -39,72 +39,22 @@ export const indexOf = uncurried<(text: string, wanted: string, from?: number) =
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
-export const toLowerCase = uncurried<(text: string) => string>(String.prototype.toLowerCase);
 export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
-export const bigintToString = uncurried<(value: bigint) => string>(BigInt.prototype.toString);
-export const symbolToString = uncurried<(value: symbol) => string>(Symbol.prototype.toString);
-export const dateToIso = uncurried<(value: object) => string>(Date.prototype.toISOString);
-export const dateValue = uncurried<(value: object) => number>(Date.prototype.getTime);
-export const regexpSource = uncurried<(value: object) => string>(getter(RegExp.prototype, "source"));
-const FLAGS = "dgimsuvy";
-const flagGetters = [
-  "hasIndices",
-  "global",
-  "ignoreCase",
-  "multiline",
-  "dotAll",
-  "unicode",
-  "unicodeSets",
-  "sticky",
-].map((name) => getter(RegExp.prototype, name));
-/** The getter `flags` would ask for each of them by name, and find what guest code put there. */
-export function regexpFlags(value: object): string {
-  let flags = "";
-  for (let i = 0; i < FLAGS.length; i++)
-    if (apply(flagGetters[i] as AnyFunction, value, []) === true) flags += FLAGS[i];
-  return flags;
-}
-export const mapSize = uncurried<(value: object) => number>(getter(Map.prototype, "size"));
-export const setSize = uncurried<(value: object) => number>(getter(Set.prototype, "size"));
-export const mapForEach = uncurried<(map: object, visit: (value: unknown, key: unknown) => void) => void>(
-  Map.prototype.forEach,
-);
-export const setForEach = uncurried<(set: object, visit: (value: unknown) => void) => void>(Set.prototype.forEach);
-const typedArrayPrototype = getPrototypeOf(Uint8Array.prototype) as object;
+export const { toStringTag } = Symbol;
 /** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
 export const typedArrayTag = uncurried<(value: object) => string | undefined>(
-  getter(typedArrayPrototype, Symbol.toStringTag),
+  getter(getPrototypeOf(Uint8Array.prototype) as object, toStringTag),
 );
-export const typedArrayLength = uncurried<(value: object) => number>(getter(typedArrayPrototype, "length"));
-export const arrayBufferLength = uncurried<(value: object) => number>(getter(ArrayBuffer.prototype, "byteLength"));
-
-const viewPrototype = DataView.prototype;
-/** What libraries alone need, as it comes: each is made into a function there. */
-export const natives = {
-  charCodeAt: String.prototype.charCodeAt,
-  functionToString: Function.prototype.toString,
-  numberOf: Number.prototype.valueOf,
-  stringOf: String.prototype.valueOf,
-  booleanOf: Boolean.prototype.valueOf,
-  bigintOf: BigInt.prototype.valueOf,
-  symbolOf: Symbol.prototype.valueOf,
-  viewLength: getter(viewPrototype, "byteLength"),
-  viewOffset: getter(viewPrototype, "byteOffset"),
-  viewBuffer: getter(viewPrototype, "buffer"),
-  parseFloat,
-  Uint8Array,
-} as const;
 
 const reject = Promise.reject;
 /** A promise rejected with this. */
 export function rejectedPromise(error: unknown): Promise<never> {
   return apply(reject, KernelPromise, [error]) as Promise<never>;
 }
-const KernelPromise = Promise;
+export const KernelPromise = Promise;
 
 export const KernelProxy = Proxy;
-export const { toStringTag } = Symbol;
 
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;

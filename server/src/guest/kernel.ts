@@ -2,11 +2,10 @@
  * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
-import { installConsole } from "./console.js";
 import { enterContext, localsOf, rootContext } from "./contexts.js";
 import { followers, installContinuations } from "./continuations.js";
-import { addCredit, installEmit } from "./emissions.js";
-import { describeRejection } from "./errors.js";
+import { description } from "./description.js";
+import { loadedEmissions } from "./emissions.js";
 import {
   abandon,
   beginExecution,
@@ -21,15 +20,7 @@ import {
 import { graphCodec } from "./graph.js";
 import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
 import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
-import {
-  answerCall,
-  areHostCallsOpen,
-  dropCallsOf,
-  errorOf,
-  exposeFunction,
-  type PendingCall,
-  passedFunction,
-} from "./host-functions.js";
+import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import {
   apply,
   construct,
@@ -40,13 +31,14 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  natives,
   ownKeys,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
+import type { PendingCall } from "./library/host-functions.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
+import { BytesOf } from "./natives.js";
 import { installPlatform } from "./platform.js";
 import {
   Arm,
@@ -63,7 +55,7 @@ import {
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
-import { dropTimer, dropTimersOf, fireTimer, installTimers, untilNextTimer } from "./timers.js";
+import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
@@ -92,10 +84,7 @@ export function install(
   connectImports(importModule);
   installProxies();
   installRandom();
-  installConsole();
   installContinuations();
-  installTimers();
-  installEmit();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
@@ -140,11 +129,11 @@ function run(kind: number, subject: number): void {
     case InputKind.CALL:
       return call(begin(subject));
     case InputKind.TIMER:
-      return fireTimer();
+      return timers()?.fireTimer();
     case InputKind.DROP_TIMER:
-      return dropTimer();
+      return timers()?.dropTimer();
     case InputKind.CREDIT:
-      return addCredit(subject, readNumber());
+      return loadedEmissions()?.addCredit(subject, readNumber());
     case InputKind.INSPECT:
       return inspectValue();
     case InputKind.RELEASE:
@@ -154,7 +143,7 @@ function run(kind: number, subject: number): void {
     case InputKind.ADD_MODULES:
       return addInputModules();
     case InputKind.EXPOSE:
-      for (let count = readNumber(); count > 0; count--) exposeFunction(readText());
+      for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
       return undefined;
     case InputKind.HOST_RESULT:
       return takeHostResult();
@@ -168,8 +157,8 @@ function run(kind: number, subject: number): void {
 function drop(number: number): void {
   const execution = openExecution(number);
   if (execution === undefined) return;
-  dropTimersOf(execution);
-  dropCallsOf(execution);
+  timers()?.dropTimersOf(execution);
+  loadedHostFunctions()?.dropCallsOf(execution);
   abandon(execution);
 }
 
@@ -180,13 +169,13 @@ function drop(number: number): void {
  * @param more how many more there were that are not told
  */
 function warnOfRejection(reason: unknown, execution: number, more: number): void {
-  emitEffect(EffectKind.WARNING, execution, more, describeRejection(reason));
+  emitEffect(EffectKind.WARNING, execution, more, description().describeRejection(reason));
 }
 
 /** Called when the job queue is empty. Without timers nothing is left that could go on with what is still pending. */
 function flush(): string {
-  const timer = untilNextTimer();
-  if (timer < 0 && !isMoreToCome && !areHostCallsOpen()) failOpen();
+  const timer = timers()?.untilNextTimer() ?? -1;
+  if (timer < 0 && !isMoreToCome && loadedHostFunctions()?.areHostCallsOpen() !== true) failOpen();
   enterContext(rootContext);
   setNextTimer(timer);
   setHandleCount(handleCount());
@@ -308,11 +297,11 @@ function readValue(field: string): unknown {
     case Arm.HANDLE:
       return heldValue(text);
     case Arm.HOST_FUNCTION:
-      return passedFunction(text, readText());
+      return hostFunctions().passedFunction(text, readText());
     case Arm.GRAPH:
       return readGraph(text, field);
     case Arm.BYTES:
-      return construct(natives.Uint8Array, [takeBytes(+text)]);
+      return construct(BytesOf, [takeBytes(+text)]);
   }
   try {
     return jsonParse(text);
@@ -354,7 +343,7 @@ function takeHostResult(): void {
     const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
-  answerCall(id, settle);
+  loadedHostFunctions()?.answerCall(id, settle);
 }
 
 /** What a client's function threw: a value, or an error with its cause. */
@@ -363,7 +352,7 @@ function readError(field: string): unknown {
   const name = readText();
   const message = readText();
   const hasCause = readNumber() === 1;
-  return errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
+  return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
 }
 
 /** The exports of library/inspect-properties.ts. */

@@ -1,8 +1,8 @@
 /** How a result leaves: in which arm, and as which text. */
+import { description } from "./description.js";
 import { graphCodec } from "./graph.js";
-import { describeHandle, handleCount, retain } from "./handles.js";
+import { handleCount, retain } from "./handles.js";
 import { byteLength, keepBytes, StopCause, stopTurn } from "./host.js";
-import { isError } from "./inspect.js";
 import { numberToString, slice, stringify, typedArrayTag } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import type * as bytes from "./library/bytes.js";
@@ -71,21 +71,21 @@ export function encodeResult(value: unknown, options: ResultOptions): EncodedRes
  * Adds what was thrown to its description, as the caller asked for values. Of an error the description tells all; and who
  * asked for no encoding is told what plain data it was.
  *
- * @param description JSON text of an object
+ * @param told JSON text of an object
  */
-export function withThrownValue(description: string, thrown: unknown, options: ResultOptions): string {
+export function withThrownValue(told: string, thrown: unknown, options: ResultOptions): string {
   const { encoding, valueBytes, handles } = options;
-  if (encoding === Encoding.UNSPECIFIED || encoding === Encoding.NONE || isError(thrown)) return description;
+  if (encoding === Encoding.UNSPECIFIED || encoding === Encoding.NONE || description().isError(thrown)) return told;
   // Where no more handles may live it is still told what it was.
   const group = handleCount() < handles ? options.group : undefined;
   try {
     const value = isBytes(thrown)
       ? asGraph(thrown, { encoding, valueBytes, handles, group })
       : encodeResult(thrown, { encoding, valueBytes, handles, group });
-    if (value === undefined || value.arm === Arm.UNDEFINED) return description;
-    return `{"value":[${value.arm},${stringify(value.text)}],${slice(description, 1)}`;
+    if (value === undefined || value.arm === Arm.UNDEFINED) return told;
+    return `{"value":[${value.arm},${stringify(value.text)}],${slice(told, 1)}`;
   } catch {
-    return description;
+    return told;
   }
 }
 
@@ -138,7 +138,7 @@ function isBytes(value: unknown): value is Uint8Array {
 }
 
 function asHandle(value: unknown, options: ResultOptions): EncodedResult | undefined {
-  const text = describeHandle(value, idOf(value, options));
+  const text = description().describeHandle(value, idOf(value, options));
   if (handleCount() > options.handles) return stopTurn(StopCause.HANDLES) as undefined;
   return encoded(Arm.HANDLE, text);
 }

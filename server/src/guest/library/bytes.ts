@@ -1,5 +1,6 @@
 /** The bytes of a Uint8Array that leaves. The kernel relies on it, so it follows the rules of intrinsics.ts. */
-import { apply, construct, natives } from "../intrinsics.js";
+import { apply, construct } from "../intrinsics.js";
+import { BytesOf } from "../natives.js";
 import { originals } from "../originals.js";
 
 export function byteLength(view: object): number {
@@ -8,7 +9,7 @@ export function byteLength(view: object): number {
 
 /** A buffer that holds the bytes of the view and no others. */
 export function bufferOf(view: object): ArrayBuffer {
-  const exact = construct(natives.Uint8Array, [byteLength(view)]) as object;
+  const exact = construct(BytesOf, [byteLength(view)]) as object;
   apply(originals.bytesSet, exact, [view as Uint8Array]);
   return apply(originals.bytesBuffer, exact, []) as ArrayBuffer;
 }

@@ -1,6 +1,6 @@
 /** Answers Inspect: own properties and previews of a value; runs no guest code. */
 
-import { describeHandle } from "../handles.js";
+import { describeHandle } from "../describe-handle.js";
 import { inspect, typeName } from "../inspect.js";
 import {
   getOwnPropertyDescriptor,
@@ -10,8 +10,8 @@ import {
   ownKeys,
   slice,
   stringify,
-  symbolToString,
 } from "../intrinsics.js";
+import { symbolToString } from "../methods.js";
 import { constantGetters } from "../names.js";
 import { plainJson } from "../plain-json.js";
 import { isProxy } from "../proxies.js";

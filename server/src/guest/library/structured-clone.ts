@@ -1,7 +1,7 @@
 /** `structuredClone` of the HTML standard. */
 import { answers, isClosed, isError, unwrapped } from "../cloneable.js";
 import { domExceptionText } from "../dom-exceptions.js";
-import { typedArrayTag } from "../intrinsics.js";
+import { typedArrayTag } from "../methods.js";
 import { isProxy } from "../proxies.js";
 import { getterOf, requireArguments, toDictionary } from "../webidl.js";
 import { DOMException } from "./dom-exception.js";

@@ -10,8 +10,6 @@ import {
   apply,
   construct,
   create,
-  dateToIso,
-  dateValue,
   defineProperty,
   deleteProperty,
   hasOwn,
@@ -25,6 +23,7 @@ import {
   slice,
   stringify,
 } from "../../intrinsics.js";
+import { dateToIso, dateValue } from "../../methods.js";
 import { originals } from "../../originals.js";
 import { createList, type List } from "./list.js";
 import { errorPrototypeOfName, viewOfName } from "./names.js";

@@ -1,33 +1,36 @@
 /** Writes a value as a graph. Getters of what is copied run, as they do in structured cloning; nothing else of the guest. */
+
+import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
-import { describeHandleInGraph } from "../../handles.js";
 import { toBase64 } from "../../host.js";
 import {
   apply,
-  arrayBufferLength,
-  bigintToString,
-  dateToIso,
-  dateValue,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
   hasOwnValue,
   indexOf,
   isFiniteNumber,
-  mapForEach,
-  natives,
   numberToString,
   objectKeys,
   ownValue,
-  regexpFlags,
-  regexpSource,
   SafeMap,
-  setForEach,
   slice,
   stringify,
+} from "../../intrinsics.js";
+import {
+  arrayBufferLength,
+  bigintToString,
+  dateToIso,
+  dateValue,
+  mapForEach,
+  regexpFlags,
+  regexpSource,
+  setForEach,
   typedArrayLength,
   typedArrayTag,
-} from "../../intrinsics.js";
+} from "../../methods.js";
+import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
 import { isProxy } from "../../proxies.js";
 import { kindOf } from "./kind.js";

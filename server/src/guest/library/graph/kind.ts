@@ -2,7 +2,8 @@
 import { ClassId } from "../../classes.js";
 import { domExceptionText } from "../../dom-exceptions.js";
 import { classOf } from "../../host.js";
-import { getPrototypeOf, typedArrayTag } from "../../intrinsics.js";
+import { getPrototypeOf } from "../../intrinsics.js";
+import { typedArrayTag } from "../../methods.js";
 import { globalObject } from "../../names.js";
 
 export type Kind =

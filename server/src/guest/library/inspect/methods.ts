@@ -1,10 +1,10 @@
 /** The methods of `console` beyond plain logging, and what they remember. */
 
-import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../../console.js";
 import { runningExecution } from "../../contexts.js";
 import { openExecution } from "../../executions.js";
 import { currentStack } from "../../frames.js";
 import { dateNow } from "../../intrinsics.js";
+import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../console.js";
 import { isProxy, list, SafeMap, slice } from "./captured.js";
 import { guestFrames } from "./errors.js";
 import { format, inspect, shown } from "./format.js";

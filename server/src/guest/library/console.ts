@@ -2,20 +2,36 @@
  * The guest's `console`. Each entry leaves at once, attributed to the execution that runs. Lines of strings, numbers and the
  * like are put together here; all else is in the library `inspect`.
  */
-import { runningExecution } from "./contexts.js";
-import { callerFrame } from "./frames.js";
-import { log } from "./host.js";
-import { inspectLibrary, simpleText } from "./inspect.js";
-import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from "./intrinsics.js";
-import { withCallersPositions } from "./positions.js";
+import { runningExecution } from "../contexts.js";
+import { callerFrame } from "../frames.js";
+import { log } from "../host.js";
+import { inspectLibrary, simpleText } from "../inspect.js";
+import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from "../intrinsics.js";
+import { withCallersPositions } from "../positions.js";
 
 /** UTF-16 units of an entry. */
 export const ENTRY_LIMIT = 65_536;
 
 const METHODS = [
-  ...["debug", "log", "info", "warn", "error"],
-  ...["dir", "dirxml", "table", "trace", "assert", "group", "groupCollapsed", "groupEnd"],
-  ...["count", "countReset", "time", "timeLog", "timeEnd", "clear"],
+  "debug",
+  "log",
+  "info",
+  "warn",
+  "error",
+  "dir",
+  "dirxml",
+  "table",
+  "trace",
+  "assert",
+  "group",
+  "groupCollapsed",
+  "groupEnd",
+  "count",
+  "countReset",
+  "time",
+  "timeLog",
+  "timeEnd",
+  "clear",
 ];
 
 /** Executions that are inside of a group; the library indents what they write. */
@@ -25,20 +41,28 @@ export function setOpenGroups(count: number): void {
   openGroups = count;
 }
 
-type Method = (...values: unknown[]) => void;
-
-export function installConsole(): void {
-  const console: Record<string, Method> = {};
-  const add = (name: string): void => {
-    console[name] = {
+export const console = {};
+for (let i = 0; i < METHODS.length; i++) {
+  const name = METHODS[i] as string;
+  define(
+    name,
+    {
       [name](...values: unknown[]): void {
         call(name, values);
       },
-    }[name] as Method;
-  };
-  for (let i = 0; i < METHODS.length; i++) add(METHODS[i] as string);
-  defineProperty(console, toStringTag, { value: "console", configurable: true });
-  defineProperty(globalThis, "console", { value: console, writable: true, enumerable: false, configurable: true });
+    }[name],
+  );
+}
+defineProperty(console, toStringTag, { __proto__: null, value: "console", configurable: true } as PropertyDescriptor);
+
+function define(name: string, value: unknown): void {
+  defineProperty(console, name, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  } as PropertyDescriptor);
 }
 
 /** @param level one of the contract's */

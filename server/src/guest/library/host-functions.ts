@@ -1,0 +1,132 @@
+/**
+ * Functions of connected clients, as guest code sees them: async functions whose calls leave the session as effects, and go on
+ * when the reply comes as an input of a later turn.
+ *
+ * A call's id is its idempotency key: it is drawn here, lies in the session's memory, and stays the same however often the
+ * call is sent.
+ */
+import { type Context, currentContext, enterContext } from "../contexts.js";
+import type { Execution } from "../executions.js";
+import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, stringify } from "../intrinsics.js";
+import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
+import { EffectKind, Encoding, emitEffect } from "../protocol.js";
+import { randomId } from "../random.js";
+import { encodeResult, type ResultOptions, textOf } from "../result.js";
+
+/** A call whose reply has not come. */
+export interface PendingCall {
+  /** That which it was made in. */
+  readonly context: Context;
+  readonly resolve: (value: unknown) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const calls = new SafeMap<string, PendingCall>();
+
+/** Host functions that were passed as values, by their id, as long as guest code holds them. */
+const passed = new SafeMap<string, WeakRef<object>>();
+const releases = construct(KernelFinalizationRegistry, [
+  (id: string) => {
+    // One of the same id may have come meanwhile.
+    const reference = passed.get(id);
+    if (reference !== undefined && apply(deref, reference, []) !== undefined) return;
+    passed.delete(id);
+    emitEffect(EffectKind.HOST_FUNCTION_RELEASED, 0, 0, id);
+  },
+]) as object;
+
+/** True while a client may still answer: then what is pending may go on. */
+export function areHostCallsOpen(): boolean {
+  return calls.size > 0;
+}
+
+/** From now on the session has a global function of this name that calls the client. */
+export function exposeFunction(name: string): void {
+  const value = hostFunction(name, `"name":${stringify(name)}`);
+  defineProperty(globalThis, name, {
+    __proto__: null,
+    value,
+    writable: true,
+    enumerable: true,
+    configurable: true,
+  } as PropertyDescriptor);
+}
+
+/** The function that a client passed as a value: the same one for the same id as long as it lives. */
+export function passedFunction(id: string, name: string): object {
+  const reference = passed.get(id);
+  const known = reference === undefined ? undefined : (apply(deref, reference, []) as object | undefined);
+  if (known !== undefined) return known;
+  const made = hostFunction(name, `"id":${stringify(id)},"name":${stringify(name)}`);
+  passed.set(id, construct(KernelWeakRef, [made]) as WeakRef<object>);
+  apply(register, releases, [made, id]);
+  return made;
+}
+
+function hostFunction(name: string, target: string): (...args: unknown[]) => Promise<unknown> {
+  const made = (...args: unknown[]): Promise<unknown> => call(target, args);
+  defineProperty(made, "name", { __proto__: null, value: name, configurable: true } as PropertyDescriptor);
+  defineProperty(made, "length", { __proto__: null, value: 0, configurable: true } as PropertyDescriptor);
+  return made;
+}
+
+function call(target: string, args: readonly unknown[]): Promise<unknown> {
+  return new KernelPromise((resolve, reject) => {
+    const context = currentContext();
+    let encoded = "";
+    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}${encodeForClient(context, args[i])}`;
+    const id = randomId();
+    calls.set(id, { context, resolve, reject });
+    const { execution } = context;
+    const number = execution?.isOpen === true ? execution.number : 0;
+    emitEffect(EffectKind.HOST_CALL, number, 0, `{"call":"${id}",${target},"args":[${encoded}]}`);
+  });
+}
+
+/** JSON text of `[arm, text]`. Where the caller of the execution wants no values, those that a client needs still travel. */
+function encodeForClient({ execution }: Context, value: unknown): string {
+  const asked = execution === undefined || execution.encoding === Encoding.NONE ? NOBODY : execution;
+  const encoded = encodeResult(value, asked);
+  return encoded === undefined ? '[0,""]' : `[${encoded.arm},${stringify(textOf(encoded))}]`;
+}
+
+/** How values are encoded that no execution asked for. */
+const NOBODY: ResultOptions = {
+  encoding: Encoding.FULL,
+  group: "",
+  valueBytes: 1 << 20,
+  handles: 100_000,
+};
+
+/** The client answered a call. What waits for it goes on in the context of the call; an unknown call is ignored. */
+export function answerCall(id: string, settle: (call: PendingCall) => void): void {
+  const pending = calls.get(id);
+  if (pending === undefined) return;
+  calls.delete(id);
+  enterContext(pending.context);
+  settle(pending);
+}
+
+/** Calls of an execution that is not to run any more: nobody waits for their replies. */
+export function dropCallsOf(execution: Execution): void {
+  calls.forEach((pending, id) => {
+    if (pending.context.execution === execution) calls.delete(id);
+  });
+}
+
+const kinds = new SafeMap<string, ErrorConstructor>();
+const NAMES = ["TypeError", "RangeError", "SyntaxError", "ReferenceError", "EvalError", "URIError"];
+for (let i = 0; i < NAMES.length; i++) kinds.set(NAMES[i] as string, errorClasses[i] as ErrorConstructor);
+
+/** The error that a client's function threw, as guest code catches it. */
+export function errorOf(name: string, message: string, cause: unknown, hasCause: boolean): Error {
+  const kind = kinds.get(name);
+  const error = construct(kind ?? KernelError, [message]) as Error;
+  if (kind === undefined && name !== "" && name !== "Error") define(error, "name", name);
+  if (hasCause) define(error, "cause", cause);
+  return error;
+}
+
+function define(error: Error, key: string, value: unknown): void {
+  defineProperty(error, key, { __proto__: null, value, writable: true, configurable: true } as PropertyDescriptor);
+}

@@ -1,0 +1,161 @@
+/**
+ * Timers. They lie in the session's memory like all else; the host is told when the next one is due, and gives a turn for it
+ * while an execution is in flight. Each call of a timer's function is a turn of its own.
+ *
+ * Those that are due next stand on top of a binary heap, in a map from place to timer: a map, unlike an array, has no elements
+ * that guest code could put setters under.
+ */
+import { type Context, currentContext, enterContext, runningExecution } from "../contexts.js";
+import type { Execution } from "../executions.js";
+import { setTurnOwner } from "../host.js";
+import { apply, dateNow, KernelTypeError, rejectedPromise, SafeMap } from "../intrinsics.js";
+
+interface Timer {
+  readonly id: number;
+  /** Milliseconds since the epoch. */
+  due: number;
+  /** Orders those that are due at the same time. */
+  order: number;
+  /** Of the heap. */
+  place: number;
+  /** Milliseconds between two calls; undefined for one that is called once. */
+  readonly interval: number | undefined;
+  readonly callback: (...args: unknown[]) => unknown;
+  readonly args: unknown[];
+  /** That which the timer was started in. */
+  readonly context: Context;
+}
+
+/** Of the platforms that guest code knows, the longest delay; longer ones fire at once there too. */
+const LONGEST_DELAY = 2 ** 31 - 1;
+
+const byId = new SafeMap<number, Timer>();
+const heap = new SafeMap<number, Timer>();
+let nextId = 1;
+let nextOrder = 1;
+
+export const { setTimeout, setInterval, clearTimeout, clearInterval } = {
+  setTimeout(callback: unknown, delay?: unknown, ...args: unknown[]): number {
+    return start("setTimeout", callback, delay, args, false);
+  },
+  setInterval(callback: unknown, delay?: unknown, ...args: unknown[]): number {
+    return start("setInterval", callback, delay, args, true);
+  },
+  clearTimeout(id?: unknown): void {
+    clear(id);
+  },
+  clearInterval(id?: unknown): void {
+    clear(id);
+  },
+};
+
+function start(name: string, callback: unknown, delay: unknown, args: unknown[], repeats: boolean): number {
+  if (typeof callback !== "function") throw new KernelTypeError(`${name}: the callback must be a function`);
+  const wanted = Number(delay);
+  // As everywhere: what is no number, below one or too long counts as one.
+  const milliseconds = wanted >= 1 && wanted <= LONGEST_DELAY ? wanted - (wanted % 1) : 1;
+  const timer: Timer = {
+    id: nextId++,
+    due: dateNow() + milliseconds,
+    order: nextOrder++,
+    place: heap.size,
+    interval: repeats ? milliseconds : undefined,
+    callback: callback as Timer["callback"],
+    args,
+    context: currentContext(),
+  };
+  byId.set(timer.id, timer);
+  place(timer, heap.size);
+  rise(timer);
+  return timer.id;
+}
+
+function clear(id: unknown): void {
+  const timer = typeof id === "number" ? byId.get(id) : undefined;
+  if (timer !== undefined) remove(timer);
+}
+
+/** Calls the function of the timer that is due longest; nothing where none is due yet. */
+export function fireTimer(): void {
+  const timer = heap.get(0);
+  if (timer === undefined || timer.due > dateNow()) return;
+  enterContext(timer.context);
+  setTurnOwner(runningExecution());
+  if (timer.interval === undefined) remove(timer);
+  try {
+    apply(timer.callback, undefined, timer.args);
+  } catch (error) {
+    // Nobody waits for it: it is told of like a rejection that nobody handles.
+    void rejectedPromise(error);
+  }
+  if (timer.interval === undefined || byId.get(timer.id) !== timer) return;
+  timer.due = dateNow() + timer.interval;
+  timer.order = nextOrder++;
+  sink(timer);
+}
+
+/** Takes the timer away that is due next: its turn could not be run. */
+export function dropTimer(): void {
+  const timer = heap.get(0);
+  if (timer !== undefined) remove(timer);
+}
+
+/** Takes away what an execution left that is not to run any more. */
+export function dropTimersOf(execution: Execution): void {
+  byId.forEach((timer) => {
+    if (timer.context.execution === execution) remove(timer);
+  });
+}
+
+/** Milliseconds until the next timer is due; -1 where there is none. */
+export function untilNextTimer(): number {
+  const timer = heap.get(0);
+  if (timer === undefined) return -1;
+  const left = timer.due - dateNow();
+  return left > 0 ? left : 0;
+}
+
+function remove(timer: Timer): void {
+  byId.delete(timer.id);
+  const last = heap.get(heap.size - 1) as Timer;
+  heap.delete(heap.size - 1);
+  if (last === timer) return;
+  place(last, timer.place);
+  rise(last);
+  sink(last);
+}
+
+function place(timer: Timer, at: number): void {
+  timer.place = at;
+  heap.set(at, timer);
+}
+
+function isBefore(a: Timer, b: Timer): boolean {
+  return a.due < b.due || (a.due === b.due && a.order < b.order);
+}
+
+function rise(timer: Timer): void {
+  let at = timer.place;
+  while (at > 0) {
+    const above = heap.get((at - 1) >> 1) as Timer;
+    if (!isBefore(timer, above)) break;
+    const free = above.place;
+    place(above, at);
+    at = free;
+  }
+  place(timer, at);
+}
+
+function sink(timer: Timer): void {
+  let at = timer.place;
+  for (;;) {
+    const left = heap.get(2 * at + 1);
+    const right = heap.get(2 * at + 2);
+    const below = left !== undefined && right !== undefined && isBefore(right, left) ? right : left;
+    if (below === undefined || isBefore(timer, below)) break;
+    const free = below.place;
+    place(below, at);
+    at = free;
+  }
+  place(timer, at);
+}
