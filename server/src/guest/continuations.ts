@@ -16,29 +16,20 @@ import {
 import { isPromise } from "./host.js";
 import {
   apply,
+  defineProperty,
   FunctionPrototype,
   getPrototypeOf,
-  indexOf,
-  uncurried,
   replaceProperty as replace,
+  uncurried,
 } from "./intrinsics.js";
-
-import { beginModule, noteImport } from "./imports.js";
-import { lazy } from "./libraries.js";
+import { library } from "./libraries.js";
 
 export type Callback = (...args: unknown[]) => unknown;
-type Statics = "resolve" | "withResolvers" | "try";
+type Promises = typeof import("./library/promises.js");
 
 const PromisePrototype = Promise.prototype;
 export const nativeThen = Promise.prototype.then as Callback;
-const nativeFinally = Promise.prototype.finally as Callback;
-const statics = Promise as unknown as Record<Statics, Callback>;
-export const nativeResolve = statics.resolve;
-const nativeWithResolvers = statics.withResolvers;
-const nativeTry = statics.try;
-const nativeToString = Function.prototype.toString;
-/** What compiling puts into a source begins with it. */
-const MARK = "/*$livescope$";
+export const nativeResolve = Promise.resolve as Callback;
 
 const callThen = uncurried<(promise: unknown, onFulfilled: unknown, onRejected: unknown) => unknown>(nativeThen);
 
@@ -56,6 +47,14 @@ const { then } = {
   },
 };
 
+const statics = {
+  resolve(this: unknown, value?: unknown): unknown {
+    const given = followed(value);
+    // A promise of the class that is asked for is given back itself.
+    return apply(nativeResolve, this, [given !== value && isPromise(value) ? value : given]);
+  },
+};
+
 function following(context: Context, callback: Callback): Callback {
   return (value: unknown) => {
     resumeContext(context);
@@ -68,7 +67,7 @@ function following(context: Context, callback: Callback): Callback {
  * What to give to the engine where it resolves a promise with a value. A thenable that guest code wrote is asked in a job of its
  * own; what comes in its place asks it in the context of now.
  */
-function followed(value: unknown): unknown {
+export function followed(value: unknown): unknown {
   if (!isObject(value) || (isPromiseLike(value) && (value as { then?: unknown }).then === then)) return value;
   return followedThenable(value);
 }
@@ -93,48 +92,15 @@ function isPromiseLike(value: object): boolean {
 }
 
 function followedThenable(value: object): unknown {
-  let ask: unknown;
-  try {
-    ask = (value as { then?: unknown }).then;
-  } catch (error) {
-    return {
-      __proto__: null,
-      // biome-ignore lint/suspicious/noThenProperty: it stands for a thenable
-      get then(): never {
-        throw error;
-      },
-    };
-  }
-  if (typeof ask !== "function") return value;
-  const context = currentContext();
-  return {
-    __proto__: null,
-    // biome-ignore lint/suspicious/noThenProperty: it stands for a thenable
-    then(resolve: Callback, reject: Callback): unknown {
-      resumeContext(context);
-      return apply(ask, value, [(result: unknown) => resolve(followed(result)), reject]);
-    },
-  };
+  return (library("promises") as Promises).followedThenable(value);
 }
 
 /** The value of a `yield`, while its context is noted. */
 let yielded: unknown;
 
-/** Most sources have no loop that awaits. */
-interface Iterations {
-  beginBody(context: Context, loop: unknown, value: unknown): unknown;
-  beginLoop(iterable: unknown): unknown;
-  delegated(iterable: unknown): unknown;
-  isClosing(loop: unknown): boolean;
-  closing(loop: unknown): unknown;
-}
-const iterations = lazy<Iterations>("iterations");
-
 /** What compiled sources call; see compile/locals-transform.ts. */
 export const followers = {
   c: currentContext,
-  m: noteImport,
-  p: beginModule,
   r: awaited,
   s: restoreContext,
   y(context: Context | Continuing, value: unknown): Context {
@@ -146,50 +112,37 @@ export const followers = {
     yielded = undefined;
     return value;
   },
-  a: (iterable: unknown) => iterations().delegated(iterable),
-  b: (context: Context, loop: unknown, value: unknown) => iterations().beginBody(context, loop, value),
-  i: (iterable: unknown) => iterations().beginLoop(iterable),
-  o: (loop: unknown) => iterations().isClosing(loop),
-  w: (loop: unknown) => iterations().closing(loop),
+  // Most sources have no loop that awaits, and no import.
+  a: lazyMethod("iterations", "delegated"),
+  b: lazyMethod("iterations", "beginBody"),
+  i: lazyMethod("iterations", "beginLoop"),
+  o: lazyMethod("iterations", "isClosing"),
+  w: lazyMethod("iterations", "closing"),
+  m: lazyMethod("imports", "noteImport"),
+  p: lazyMethod("imports", "beginModule"),
 };
 
+/** A method whose code is in a library. */
+function lazyMethod(from: string, name: string): Callback {
+  return {
+    [name](this: unknown, ...args: unknown[]): unknown {
+      return apply(library(from)[name] as Callback, this, args);
+    },
+  }[name] as Callback;
+}
+
 export function installContinuations(): void {
-  const methods = {
-    finally(this: unknown, onFinally?: unknown): unknown {
-      const call = onFinally as Callback;
-      return apply(nativeFinally, this, [typeof onFinally === "function" ? () => followed(call()) : onFinally]);
-    },
-  };
-  const functionText = lazy<{ originalText(text: string): string }>("function-text");
-  const ofFunctions = {
-    toString(this: unknown): string {
-      const text = apply(nativeToString, this, []) as string;
-      return indexOf(text, MARK) < 0 ? text : functionText().originalText(text);
-    },
-  };
-  replace(FunctionPrototype, "toString", ofFunctions.toString);
   replace(PromisePrototype, "then", then);
-  replace(PromisePrototype, "finally", methods.finally);
-  const followingStatics = {
-    resolve(this: unknown, value?: unknown): unknown {
-      const given = followed(value);
-      // A promise of the class that is asked for is given back itself.
-      return apply(nativeResolve, this, [given !== value && isPromise(value) ? value : given]);
-    },
-    withResolvers(this: unknown): unknown {
-      const made = apply(nativeWithResolvers, this, []) as { resolve: Callback };
-      const { resolve } = made;
-      replace(made, "resolve", (value: unknown) => resolve(followed(value)));
-      return made;
-    },
-    try(this: unknown, callback: Callback, ...args: unknown[]): unknown {
-      return apply(nativeTry, this, [() => followed(apply(callback, undefined, args))]);
-    },
+  replace(Promise, "resolve", statics.resolve);
+  const replaceByLibrary = (object: object, name: string): void => {
+    const native = (object as Record<string, unknown>)[name];
+    if (typeof native !== "function") return;
+    const method = lazyMethod("promises", name);
+    defineProperty(method, "length", { value: native.length, configurable: true });
+    replace(object, name, method);
   };
-  const name = (key: Statics): void => {
-    if (typeof statics[key] === "function") replace(Promise, key, followingStatics[key]);
-  };
-  name("resolve");
-  name("withResolvers");
-  name("try");
+  replaceByLibrary(PromisePrototype, "finally");
+  replaceByLibrary(Promise, "withResolvers");
+  replaceByLibrary(Promise, "try");
+  replaceByLibrary(FunctionPrototype, "toString");
 }

@@ -1,7 +1,6 @@
 /** Runs the sources of executions: prepares what their compiled form needs, then has the host hand them to the engine. */
 import { runSource, SourceAnswer, sourceAnswer } from "./host.js";
 import { defineProperty, jsonParse, KernelSyntaxError } from "./intrinsics.js";
-import { noteImport } from "./imports.js";
 import { type Declared, declare } from "./names.js";
 import { markFor } from "./positions.js";
 
@@ -46,7 +45,6 @@ export function connectImports(importInKernelsName: (name: string) => Promise<un
 
 /** Imports a module by the name that it was given when it was added. */
 export function importModule(name: string): Promise<unknown> {
-  noteImport(name);
   return importer(name);
 }
 

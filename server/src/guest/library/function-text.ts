@@ -4,7 +4,7 @@
  */
 import { indexOf, slice } from "../intrinsics.js";
 
-const MARK = "/*$livescope$";
+export const MARK = "/*$livescope$";
 
 /** @param text of a function, as the engine keeps it */
 export function originalText(text: string): string {

@@ -5,7 +5,7 @@
  * which the engine knows under another mark; who imported the old one keeps it.
  */
 import { type Execution, fail, followEvaluation, Phase } from "../executions.js";
-import { beginImport, noteModule } from "../imports.js";
+import { beginImport, noteImport, noteModule } from "./imports.js";
 import { dataProperty, isError } from "../inspect.js";
 import {
   getPrototypeOf,
@@ -57,6 +57,7 @@ export function executeModule(execution: Execution, name: string, text: string, 
 
 async function evaluation(execution: Execution, name: string, before: Module | undefined): Promise<{ value: unknown }> {
   try {
+    noteImport(name);
     return { __proto__: null, value: await sealed(importModule(name)) } as unknown as { value: unknown };
   } catch (error) {
     if (!isLoadError(error)) throw error;

@@ -3,8 +3,8 @@
  * of a specifier, what was noted for it is entered. A module that waits for another's top-level await begins in a later job, so
  * compiled modules that import others say that they begin.
  */
-import { type Context, currentContext, enterContext, isEntered, resumeContext } from "./contexts.js";
-import { SafeMap } from "./intrinsics.js";
+import { type Context, currentContext, enterContext, isEntered, resumeContext } from "../contexts.js";
+import { SafeMap } from "../intrinsics.js";
 
 interface Import {
   readonly specifier: string;
