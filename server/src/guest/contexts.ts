@@ -57,6 +57,14 @@ export function enterContext(context: Context): void {
   cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
 }
 
+/** The turn is over: nothing runs, and nothing that ran is held. */
+export function leaveContexts(): void {
+  current = rootContext;
+  enteredIn = -1;
+  cells[CONTEXT_OWNER] = 0;
+  cells[CURRENT_EXECUTION] = 0;
+}
+
 /**
  * Goes on with what was started in this context. Nothing of an execution that the host has ended goes on: the engine then
  * unwinds this job, and no `catch` and no `finally` of the guest sees it.

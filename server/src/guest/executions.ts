@@ -8,59 +8,65 @@ import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
 import type { Evaluation } from "./sources.js";
 
-export interface Execution extends ResultOptions {
+/** What its caller wants of an execution. */
+export interface CallerOptions extends ResultOptions {
+  /** Values are taken before it ends; a generator that it gives is then run to its end. */
+  readonly streams: boolean;
+}
+
+/** Few properties: making them is a good part of what a turn costs. */
+export interface Execution {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
   /** True once the host has ended it: nothing of it runs any more. */
   isDead: boolean;
   readonly number: number;
-  /** What its own code begins in. */
-  readonly context: Context;
-  /** True when its caller takes values before it ends; a generator that it gives is then run to its end. */
-  readonly streams: boolean;
+  readonly options: CallerOptions;
+  /** What its own code begins in; the root's once it has its outcome, so that the two do not keep each other. */
+  context: Context;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
 export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
 
-/** Executions that have no outcome yet, by number. */
+/** Executions that have no outcome yet, by number; without the one that has just begun. */
 const open = new SafeMap<number, Execution>();
-
-/** What its caller wants of an execution. */
-export type ExecutionOptions = ResultOptions & Pick<Execution, "number">;
+/** Most have their outcome before anybody asks for them. */
+let begun: Execution | undefined;
 
 /**
  * A new execution, which runs from now on.
  *
- * @param credit values that may leave before the caller says that it takes more; negative when it takes none at all
+ * @param credit values that may leave before the caller says that it takes more, where it takes any
  * @param locals what its locals are; undefined for none
  */
-export function beginExecution(options: ExecutionOptions, credit: number, locals: Binding | undefined): Execution {
-  const execution = {
-    number: options.number,
-    encoding: options.encoding,
-    group: options.group,
-    valueBytes: options.valueBytes,
-    handles: options.handles,
-    isOpen: true,
-    isDead: false,
-    streams: credit >= 0,
-    context: rootContext,
-  };
+export function beginExecution(
+  number: number,
+  options: CallerOptions,
+  credit: number,
+  locals: Binding | undefined,
+): Execution {
+  const execution: Execution = { isOpen: true, isDead: false, number, options, context: rootContext };
   const context = makeContext(execution, locals);
   execution.context = context;
-  open.set(execution.number, execution);
-  if (credit >= 0) emissions().openOutlet(execution, credit);
+  begun = execution;
+  if (options.streams) emissions().openOutlet(execution, credit);
   enterContext(context);
   return execution;
 }
 
-/** The execution of this number, if it has no outcome yet. */
-export function openExecution(number: number): Execution | undefined {
-  return open.get(number);
+/** Called when all of the input has run that runs at once. */
+export function keepBegun(): void {
+  if (begun?.isOpen === true) open.set(begun.number, begun);
+  begun = undefined;
 }
 
-/** Follows a source that runs. */
+/** The execution of this number, if it has no outcome yet. */
+export function openExecution(number: number): Execution | undefined {
+  return begun?.number === number && begun.isOpen ? begun : open.get(number);
+}
+
+/** Follows a source that awaits. */
 export async function followEvaluation(execution: Execution, evaluation: Evaluation): Promise<void> {
   let value: unknown;
   try {
@@ -91,7 +97,7 @@ function failAsDeadlock(execution: Execution): void {
 
 /** A promise is awaited before it is encoded, unless the caller wants the promise itself. */
 export function finish(execution: Execution, value: unknown): void {
-  if (typeof value === "object" && execution.encoding !== Encoding.HANDLE && isPromise(value)) {
+  if (typeof value === "object" && execution.options.encoding !== Encoding.HANDLE && isPromise(value)) {
     void followPromise(execution, value as Promise<unknown>);
   } else {
     conclude(execution, value);
@@ -99,7 +105,7 @@ export function finish(execution: Execution, value: unknown): void {
 }
 
 function conclude(execution: Execution, value: unknown): void {
-  if (!execution.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
+  if (!execution.options.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
@@ -116,14 +122,14 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
 
 export function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
+  if (execution.options.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
   settleNow(execution, value);
 }
 
 function settleNow(execution: Execution, value: unknown): void {
   let result: EncodedResult | undefined;
   try {
-    result = encodeResult(value, execution);
+    result = encodeResult(value, execution.options);
   } catch (error) {
     return fail(execution, Phase.ENCODE, error);
   }
@@ -134,13 +140,14 @@ function settleNow(execution: Execution, value: unknown): void {
 
 function close(execution: Execution): void {
   execution.isOpen = false;
-  open.delete(execution.number);
-  loadedEmissions()?.closeOutlet(execution.number);
+  execution.context = rootContext;
+  if (execution !== begun) open.delete(execution.number);
+  if (execution.options.streams) emissions().closeOutlet(execution.number);
 }
 
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.streams && phase !== Phase.DEADLOCK) {
+  if (execution.options.streams && phase !== Phase.DEADLOCK) {
     return emissions().afterEmissions(execution, () => failNow(execution, phase, error));
   }
   failNow(execution, phase, error);
@@ -148,6 +155,6 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  const told = withThrownValue(description().describeThrown(error), error, execution);
+  const told = withThrownValue(description().describeThrown(error), error, execution.options);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, told);
 }

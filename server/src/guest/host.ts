@@ -25,11 +25,11 @@ export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 export const CURRENT_EXECUTION = 0;
 const SEED_GENERATION = 1;
 const SEED = 2;
-const HANDLE_COUNT = 10;
+export const HANDLE_COUNT = 10;
 export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
-const NEXT_TIMER = 13;
-const TURN_OWNER = 14;
+export const NEXT_TIMER = 13;
+export const TURN_OWNER = 14;
 /** Number of the execution whose code runs, even if that has its outcome; 0 for nobody's. */
 export const CONTEXT_OWNER = 15;
 export const INPUT = 16;
@@ -158,20 +158,6 @@ export function seedWord(index: number): number {
 /** One of eight words of entropy that are for `crypto` alone. */
 export function keyWord(index: number): number {
   return cells[KEY + index] as number;
-}
-
-export function setHandleCount(count: number): void {
-  cells[HANDLE_COUNT] = count;
-}
-
-/** @param milliseconds until the next timer is due; -1 for none */
-export function setNextTimer(milliseconds: number): void {
-  cells[NEXT_TIMER] = milliseconds;
-}
-
-/** Tells the host for which execution a timer was called; 0 for none. */
-export function setTurnOwner(execution: number): void {
-  cells[TURN_OWNER] = execution;
 }
 
 export function setEffectCount(count: number): void {

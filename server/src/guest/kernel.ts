@@ -2,23 +2,25 @@
  * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
-import { enterContext, localsOf, rootContext } from "./contexts.js";
+import { leaveContexts, localsOf } from "./contexts.js";
 import { followers, installContinuations } from "./continuations.js";
 import { description } from "./description.js";
 import { loadedEmissions } from "./emissions.js";
 import {
   abandon,
   beginExecution,
+  type CallerOptions,
   type Execution,
   fail,
   failOpen,
   finish,
   followEvaluation,
+  keepBegun,
   openExecution,
   Phase,
 } from "./executions.js";
 import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
-import { connectHost, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
+import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
 import {
@@ -51,7 +53,7 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
+import { connectImports, type Evaluation, evaluateSource, sealed } from "./sources.js";
 import { templateRuntime } from "./templates.js";
 import { timers } from "./timers.js";
 
@@ -100,8 +102,8 @@ function enter(text: string): void {
   const subject = readNumber();
   isMoreToCome = readNumber() === 1;
   for (let count = readNumber(); count > 0; count--) drop(readNumber());
-  enterContext(rootContext);
-  setTurnOwner(0);
+  // The job that enters has entered no context yet, so it is the root's.
+  cells[TURN_OWNER] = 0;
   try {
     run(kind, subject);
   } catch (error) {
@@ -110,6 +112,7 @@ function enter(text: string): void {
     if (refused !== undefined) abandon(refused);
     emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
   }
+  keepBegun();
 }
 
 function run(kind: number, subject: number): void {
@@ -174,9 +177,9 @@ function warnOfRejection(reason: unknown, execution: number, more: number): void
 function flush(): string {
   const timer = timers()?.untilNextTimer() ?? -1;
   if (timer < 0 && !isMoreToCome && loadedHostFunctions()?.areHostCallsOpen() !== true) failOpen();
-  enterContext(rootContext);
-  setNextTimer(timer);
-  setHandleCount(handleCount());
+  leaveContexts();
+  cells[NEXT_TIMER] = timer;
+  cells[HANDLE_COUNT] = handleCount();
   return takeEffects();
 }
 
@@ -187,8 +190,29 @@ function begin(number: number): Execution {
   const handles = readNumber();
   const credit = readNumber();
   const locals = readNames("locals");
-  const options = { number, encoding, group, valueBytes, handles };
-  return beginExecution(options, credit, locals === undefined ? undefined : localsOf(locals));
+  const options = sameOptions(encoding, group, valueBytes, handles, credit >= 0);
+  return beginExecution(number, options, credit, locals === undefined ? undefined : localsOf(locals));
+}
+
+let lastOptions: CallerOptions = { encoding: 0, group: undefined, valueBytes: 0, handles: 0, streams: false };
+
+/** What callers want is mostly what the one before wanted: then it is the same object. */
+function sameOptions(
+  encoding: number,
+  group: string | undefined,
+  valueBytes: number,
+  handles: number,
+  streams: boolean,
+): CallerOptions {
+  const last = lastOptions;
+  const isSame =
+    last.encoding === encoding &&
+    last.group === group &&
+    last.valueBytes === valueBytes &&
+    last.handles === handles &&
+    last.streams === streams;
+  if (!isSame) lastOptions = { encoding, group, valueBytes, handles, streams };
+  return lastOptions;
 }
 
 /** Names and their values, as properties of an object without prototype; undefined where there are none. */
@@ -208,15 +232,16 @@ function execute(execution: Execution): void {
   offerBindings(readNames("bindings"));
   addInputModules();
   if (executeModule(execution)) return;
-  let evaluation: Evaluation;
+  let answer: unknown;
   try {
-    evaluation = evaluateSource(source);
+    answer = evaluateSource(source);
   } catch (error) {
-    return fail(execution, Phase.PARSE, error);
+    return fail(execution, sourceAnswer() === SourceAnswer.THROWN ? Phase.EVALUATE : Phase.PARSE, error);
   } finally {
     offerBindings(undefined);
   }
-  void followEvaluation(execution, evaluation);
+  if (sourceAnswer() === SourceAnswer.VALUE) finish(execution, answer);
+  else void followEvaluation(execution, sealed(answer as Evaluation));
 }
 
 function addInputModules(): void {
@@ -234,9 +259,9 @@ function call(execution: Execution): void {
   const args = readArguments();
   let result: unknown;
   try {
-    const target = resolve(handle, path);
-    const self = givenThis ? thisValue : target.self;
-    const callee = target.value;
+    const callee = resolve(handle, path);
+    const self = givenThis ? thisValue : foundIn;
+    foundIn = undefined;
     if (typeof callee !== "function") {
       throw new KernelTypeError(`${path ?? "the value of the handle"} is not a function`);
     }
@@ -247,14 +272,11 @@ function call(execution: Execution): void {
   finish(execution, result);
 }
 
-interface Target {
-  readonly self: unknown;
-  readonly value: unknown;
-}
+/** What stands before the last dot of the path that was followed last. */
+let foundIn: unknown;
 
 /** Follows a dotted path below a handle, or below the session's names. Getters on the way run. */
-function resolve(handle: string | undefined, path: string | undefined): Target {
-  if (handle !== undefined && path === undefined) return { self: undefined, value: valueOfHandle(handle) };
+function resolve(handle: string | undefined, path: string | undefined): unknown {
   let value: unknown = handle === undefined ? globalObject : valueOfHandle(handle);
   let self: unknown;
   let rest: string | undefined = path;
@@ -272,7 +294,8 @@ function resolve(handle: string | undefined, path: string | undefined): Target {
     value = (value as Record<string, unknown>)[name];
     walked = walked === "" ? name : `${walked}.${name}`;
   }
-  return { self, value };
+  foundIn = self;
+  return value;
 }
 
 function readArguments(): unknown[] {

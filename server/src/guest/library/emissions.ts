@@ -81,7 +81,7 @@ export function send(execution: Execution | undefined, value: unknown): Promise<
   const outlet = execution === undefined ? undefined : outlets.get(execution.number);
   return new KernelPromise<void>((resolve) => {
     if (outlet === undefined || execution === undefined) return resolve();
-    const encoded = encodeResult(value, execution);
+    const encoded = encodeResult(value, execution.options);
     if (encoded === undefined) return;
     outlet.waiting.set(outlet.next++, { value: encoded, leave: resolve });
     waiting++;

@@ -11,7 +11,7 @@ import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, 
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
 import { randomId } from "../random.js";
-import { encodeResult, type ResultOptions, textOf } from "../result.js";
+import { armOf, encodeResult, type ResultOptions, textOf } from "../result.js";
 
 /** A call whose reply has not come. */
 export interface PendingCall {
@@ -85,9 +85,9 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
 
 /** JSON text of `[arm, text]`. Where the caller of the execution wants no values, those that a client needs still travel. */
 function encodeForClient({ execution }: Context, value: unknown): string {
-  const asked = execution === undefined || execution.encoding === Encoding.NONE ? NOBODY : execution;
+  const asked = execution === undefined || execution.options.encoding === Encoding.NONE ? NOBODY : execution.options;
   const encoded = encodeResult(value, asked);
-  return encoded === undefined ? '[0,""]' : `[${encoded.arm},${stringify(textOf(encoded))}]`;
+  return encoded === undefined ? '[0,""]' : `[${armOf(encoded)},${stringify(textOf(encoded))}]`;
 }
 
 /** How values are encoded that no execution asked for. */

@@ -61,7 +61,7 @@ export function render(
   readValue: (field: string) => unknown,
   refuse: (name: string) => never,
 ): void {
-  const request = readRenderRequest(execution.valueBytes, readValue, refuse);
+  const request = readRenderRequest(execution.options.valueBytes, readValue, refuse);
   let run: () => unknown;
   try {
     run = prepare(execution.number, request);
