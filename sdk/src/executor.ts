@@ -3,6 +3,7 @@ import {
   Encoding,
   ExecuteRequest,
   Language,
+  RenderRequest,
   SourceType,
   type ConsoleEntry as WireConsoleEntry,
 } from "@livescope/proto";
@@ -11,7 +12,7 @@ import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
 import { Handle } from "./handle.js";
 import { writeLimits } from "./limits.js";
-import type { CallOptions, ExecuteOptions } from "./options.js";
+import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import { readOutcome, readValue } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
 import type { AnyCommand, CommandListener, CommandTransport } from "./transport/commands.js";
@@ -67,6 +68,14 @@ export class Executor {
     return this.#stream(options, () => this.#call(target, args, options, Encoding.FULL));
   }
 
+  render(template: Template, context: RenderContext, options: RenderOptions): ExecutionPromise<string> {
+    return this.#start(options, () => this.#render(template, context, options, false));
+  }
+
+  streamRender(template: Template, context: RenderContext, options: RenderOptions): ExecutionStream<string, undefined> {
+    return this.#stream(options, () => this.#render(template, context, options, true));
+  }
+
   #execute(code: string, options: ExecuteOptions, encoding: Encoding): AnyCommand {
     return {
       $case: "execute",
@@ -99,7 +108,25 @@ export class Executor {
     };
   }
 
-  /** The fields that both requests have. */
+  #render(template: Template, context: RenderContext, options: RenderOptions, stream: boolean): AnyCommand {
+    const { handleGroup: _, ...shared } = this.#shared(options);
+    return {
+      $case: "render",
+      value: RenderRequest.create({
+        ...shared,
+        sessionId: this.#session?.id ?? "",
+        template:
+          typeof template === "string" ? { $case: "source", value: template } : { $case: "name", value: template.name },
+        templates: new Map(Object.entries(options.templates ?? {})),
+        context: encodeValues(context, "context"),
+        filename: options.filename ?? "",
+        autoescape: options.autoescape,
+        stream,
+      }),
+    };
+  }
+
+  /** The fields that all requests have. */
   #shared({ timeout, limits, locals, requestId, atomic }: CallOptions) {
     return {
       locals: encodeValues(locals, "locals"),

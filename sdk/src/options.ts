@@ -76,6 +76,22 @@ export interface ExecuteOptions extends CallOptions {
   readonly modules?: Readonly<Record<string, string>> | undefined;
 }
 
+/** The text of a template, or the name of one that the session has. */
+export type Template = string | { readonly name: string };
+
+/** Names that a template sees before those of its session, and what they stand for; values as those of bindings. */
+export type RenderContext = Readonly<Record<string, unknown>>;
+
+/** Options of rendering a template. */
+export interface RenderOptions extends CallOptions {
+  /** Templates that are added to the session first, by name; those of the same name are replaced. */
+  readonly templates?: Readonly<Record<string, string>> | undefined;
+  /** What errors call a template given as text. Names in it are relative to its folder. Left out: a name that the server makes. */
+  readonly filename?: string | undefined;
+  /** Says whether `{{ }}` escapes for HTML, where a template does not say so itself. Left out: true. */
+  readonly autoescape?: boolean | undefined;
+}
+
 /** Options of looking at a value without running guest code. */
 export interface InspectOptions extends RequestOptions {
   /** The most properties to list, at most 1,000. Left out: 100. */

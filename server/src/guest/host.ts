@@ -15,6 +15,7 @@ const KEEP_BYTES = 11;
 const TO_BASE64 = 12;
 const FROM_BASE64 = 13;
 const INTERRUPT = 14;
+const COMPILE_TEMPLATE = 20;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -115,6 +116,15 @@ export function interruptJob(): never {
   dispatch(INTERRUPT, undefined);
   // The engine looks whether it is to stop every so many branches.
   for (;;);
+}
+
+/**
+ * @param request JSON text; see engine/worker/template-evaluator.ts
+ * @param number that the file name of the compiled template carries; 0 to be told about it first
+ * @returns JSON text, or with a number the function that renders the template
+ */
+export function compileTemplate(request: string, number: number): unknown {
+  return dispatch(COMPILE_TEMPLATE, request, number);
 }
 
 /** The bytes of this number that came with the input. */

@@ -209,6 +209,16 @@ describe("the kernel", () => {
     expect(await execute("ran.join()")).toMatchObject(valueText('"getter"'));
   });
 
+  test("needs no method of strings that guest code can replace", async () => {
+    await execute(
+      "for (const name of Object.getOwnPropertyNames(String.prototype)) String.prototype[name] = () => 'x'",
+    );
+    expect(await execute("({ a: [1, 'b'] })")).toMatchObject(valueText('{"a":[1,"b"]}'));
+    const thrown = await execute("throw new Error('hi')");
+    expect(thrown.kind === "exception" && JSON.parse(thrown.text)).toMatchObject({ name: "Error", message: "hi" });
+    expect(await execute("console.log({ a: 1 }); 1")).toMatchObject(valueText("1"));
+  });
+
   test("encodes as JSON.stringify does where JSON is asked for", async () => {
     expect(await execute("({ a: undefined, d: new Date(0), f() {} })", ResultEncoding.JSON)).toMatchObject(
       valueText('{"d":"1970-01-01T00:00:00.000Z"}'),

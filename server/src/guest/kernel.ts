@@ -51,6 +51,7 @@ import {
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
 import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
+import { templateRuntime } from "./templates.js";
 import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
@@ -105,6 +106,10 @@ function run(kind: number, subject: number): void {
       return execute(begin(subject));
     case InputKind.CALL:
       return call(begin(subject));
+    case InputKind.RENDER:
+      return templateRuntime().render(begin(subject), readValue, (name) => {
+        throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
+      });
     case InputKind.TIMER:
       return timers()?.fireTimer();
     case InputKind.DROP_TIMER:

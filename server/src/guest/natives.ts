@@ -14,10 +14,13 @@ function getter(proto: object, key: PropertyKey): Method {
 const typedArray = getPrototypeOf(Uint8Array.prototype) as object;
 
 export const { charCodeAt, toLowerCase } = String.prototype;
+export const { toWellFormed } = String.prototype as unknown as { toWellFormed: () => string };
+export const stringFrom = String;
 export const bigintToString = BigInt.prototype.toString;
 export const symbolToString = Symbol.prototype.toString;
 export const dateToIso = Date.prototype.toISOString;
 export const dateValue = Date.prototype.getTime;
+export const regexpExec = RegExp.prototype.exec;
 export const regexpSource = getter(RegExp.prototype, "source");
 export const FLAGS = "dgimsuvy";
 export const flagGetters = [

@@ -173,8 +173,12 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function optionsOf(
-  request: ExecuteRequest | CallRequest,
+/** @throws SessionError INVALID_REQUEST */
+export function optionsOf(
+  request: Pick<
+    CallRequest,
+    "limits" | "locals" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId"
+  >,
   context: Pick<CallContext, "deadline">,
   digest: () => string,
 ): CommandOptions {

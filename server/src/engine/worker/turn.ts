@@ -45,6 +45,7 @@ const Ask = {
   TO_BASE64: 12,
   FROM_BASE64: 13,
   INTERRUPT: 14,
+  COMPILE_TEMPLATE: 20,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -432,6 +433,12 @@ export class TurnRunner implements InstanceHost {
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64:
         return readBase64(instance, context, argument(argv, 1));
+      case Ask.COMPILE_TEMPLATE:
+        return this.#evaluator.evaluateTemplate(
+          instance,
+          instance.readString(context, argument(argv, 1)),
+          engine.QTS_GetFloat64(context, argument(argv, 2)),
+        );
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
