@@ -111,13 +111,6 @@ export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
 }
 
-/** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
-export function interruptJob(): never {
-  dispatch(INTERRUPT, undefined);
-  // The engine looks whether it is to stop every so many branches.
-  for (;;);
-}
-
 /**
  * @param request JSON text; see engine/worker/template-evaluator.ts
  * @param number that the file name of the compiled template carries; 0 to be told about it first
@@ -125,6 +118,13 @@ export function interruptJob(): never {
  */
 export function compileTemplate(request: string, number: number): unknown {
   return dispatch(COMPILE_TEMPLATE, request, number);
+}
+
+/** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
+export function interruptJob(): never {
+  dispatch(INTERRUPT, undefined);
+  // The engine looks whether it is to stop every so many branches.
+  for (;;);
 }
 
 /** The bytes of this number that came with the input. */

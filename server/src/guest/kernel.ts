@@ -20,6 +20,7 @@ import {
 import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
 import { connectHost, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { Refused, readValue } from "./input-values.js";
 import {
   apply,
   construct,
@@ -35,7 +36,6 @@ import {
 import { library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
-import { readValue, Refused } from "./input-values.js";
 import { installPlatform } from "./platform.js";
 import {
   beginInput,

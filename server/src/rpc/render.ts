@@ -12,7 +12,7 @@ const TEMPLATES = 1_000;
 /** What a template without a name is called; in angle brackets, so that it is no name of another. */
 const UNNAMED = "<template>";
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+/** @throws SessionError INVALID_REQUEST */
 export function renderCommand(request: RenderRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
   const { template, templates, autoescape, stream } = request;
   if (template === undefined) throw invalid("template", "say what to render: a source, or the name of a template");

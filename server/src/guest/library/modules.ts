@@ -5,7 +5,6 @@
  * which the engine knows under another mark; who imported the old one keeps it.
  */
 import { type Execution, fail, followEvaluation, Phase } from "../executions.js";
-import { beginImport, noteImport, noteModule } from "./imports.js";
 import { dataProperty, isError } from "../inspect.js";
 import {
   getPrototypeOf,
@@ -19,6 +18,7 @@ import {
   stringify,
 } from "../intrinsics.js";
 import { importModule, sealed, syntaxError, withStack } from "../sources.js";
+import { beginImport, noteImport, noteModule } from "./imports.js";
 import { freshMark } from "./positions.js";
 
 interface Module {

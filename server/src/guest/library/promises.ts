@@ -1,8 +1,9 @@
 /**
  * What of following code is rarely needed: thenables, the less common methods of promises, and the text of functions.
  */
-import { type Callback, followed } from "../continuations.js";
+
 import { currentContext, resumeContext } from "../contexts.js";
+import { type Callback, followed } from "../continuations.js";
 import { apply, indexOf, replaceProperty } from "../intrinsics.js";
 import { functionToString, promiseFinally, promiseTry, promiseWithResolvers } from "../natives.js";
 import { MARK, originalText } from "./function-text.js";
