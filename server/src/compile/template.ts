@@ -2,12 +2,16 @@
  * Compiles a template, with all that it includes and extends, to guest source: an expression whose value is the function that
  * renders it. A pure function of its arguments: the texts of templates lie in the session, so what is missing is asked for.
  */
+
 import { posix } from "node:path";
+import { usesScopeName } from "./locals-transform.js";
 import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
 import { TemplateGenerator } from "./template-generator.js";
+import { followTemplate } from "./template-locals.js";
 import { type IncludeNode, nodesWithin, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
 import { Lines, type Place } from "./template-writer.js";
+import { SCOPE_NAME } from "./top-level.js";
 
 export interface TemplateRequest {
   /** What is rendered. */
@@ -61,7 +65,12 @@ export function compileTemplate(request: TemplateRequest, parse = parseTemplate)
     try {
       const files = linker.files.map(({ name }) => name);
       const { sites, warnings } = generator.composition;
-      return { kind: "compiled", ...generator.generate(), sites, files, warnings, declared: generator.declared };
+      const generated = generator.generate();
+      if (usesScopeName(generated.source)) {
+        const message = `The name ${SCOPE_NAME} is the session's own; choose another`;
+        return { kind: "refused", message, places: [[request.root.name, 1, 1]] };
+      }
+      return { kind: "compiled", ...followTemplate(generated), sites, files, warnings, declared: generator.declared };
     } catch (error) {
       if (!(error instanceof TemplateLinkError)) throw error;
       return {
