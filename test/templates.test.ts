@@ -134,6 +134,15 @@ describe("a template", () => {
     expect(await render(deep, { x: [1] })).toBe("y");
   });
 
+  test("that is atomic is undone where it throws", async () => {
+    await session.execute("var n = 0");
+    const source = "{% set _ = globalThis.n = 1 %}{{ nope }}";
+    await expect(session.render(source, {}, { atomic: true })).rejects.toMatchObject({ undone: true });
+    expect(await session.execute("n")).toBe(0);
+    await expect(session.render(source)).rejects.toMatchObject({ undone: false });
+    expect(await session.execute("n")).toBe(1);
+  });
+
   test("that is large is compiled once", async () => {
     const source = Array.from({ length: 2_000 }, (_, i) => `{% if n > ${i} %}{{ n }}{% end %}\n`).join("");
     const first = await render(source, { n: 1 }).execution();
