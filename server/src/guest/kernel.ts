@@ -16,9 +16,8 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
-import { graphCodec } from "./graph.js";
-import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
+import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
+import { connectHost, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import {
   apply,
@@ -33,13 +32,11 @@ import {
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import type { PendingCall } from "./library/host-functions.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
-import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
-import { BytesOf } from "./natives.js";
+import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
+import { readValue, Refused } from "./input-values.js";
 import { installPlatform } from "./platform.js";
 import {
-  Arm,
   beginInput,
   EffectKind,
   emitEffect,
@@ -58,14 +55,6 @@ import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
-
-/** An input that names what is not there; nothing ran. */
-class Refused {
-  constructor(
-    readonly reason: number,
-    readonly what: string,
-  ) {}
-}
 
 /**
  * Runs once, in the base image.
@@ -128,22 +117,26 @@ function run(kind: number, subject: number): void {
     case InputKind.CREDIT:
       return loadedEmissions()?.addCredit(subject, readNumber());
     case InputKind.INSPECT:
-      return inspectValue();
+      return rareInputs().inspectValue();
     case InputKind.RELEASE:
-      return releaseHandles();
+      return rareInputs().releaseHandles();
     case InputKind.DEFINE_GLOBALS:
-      return defineGlobals();
+      return rareInputs().defineGlobals();
     case InputKind.ADD_MODULES:
       return addInputModules();
     case InputKind.EXPOSE:
       for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
       return undefined;
     case InputKind.HOST_RESULT:
-      return takeHostResult();
+      return rareInputs().takeHostResult();
     default:
       // Only to see what is left: whether anything can go on.
       return undefined;
   }
+}
+
+function rareInputs(): typeof import("./library/rare-inputs.js") {
+  return library("rare-inputs") as unknown as typeof import("./library/rare-inputs.js");
 }
 
 /** The host has ended an execution: nothing of it runs any more. */
@@ -273,106 +266,4 @@ function readArguments(): unknown[] {
   const args = jsonParse(`[${template}]`) as unknown[];
   for (let i = 0; i < count; i++) args[i] = readValue(`args[${i}]`);
   return args;
-}
-
-function readValue(field: string): unknown {
-  const arm = readNumber();
-  if (arm === Arm.UNDEFINED) return undefined;
-  const text = readText();
-  switch (arm) {
-    case Arm.HANDLE:
-      return heldValue(text);
-    case Arm.HOST_FUNCTION:
-      return hostFunctions().passedFunction(text, readText());
-    case Arm.GRAPH:
-      return readGraph(text, field);
-    case Arm.BYTES:
-      return construct(BytesOf, [takeBytes(+text)]);
-  }
-  try {
-    return jsonParse(text);
-  } catch {
-    throw new Refused(Refusal.INVALID_JSON, field);
-  }
-}
-
-function heldValue(handle: string): unknown {
-  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  return valueOfHandle(handle);
-}
-
-function readGraph(text: string, field: string): unknown {
-  const graph = graphCodec();
-  try {
-    return graph.decodeGraph(text);
-  } catch (error) {
-    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
-    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
-    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
-  }
-}
-
-function takeHostResult(): void {
-  const id = readText();
-  let settle: (call: PendingCall) => void;
-  try {
-    if (readNumber() === 0) {
-      const value = readValue("value");
-      settle = (call) => call.resolve(value);
-    } else {
-      const error = readError("exception");
-      settle = (call) => call.reject(error);
-    }
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    // The guest did nothing wrong, and waits.
-    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
-    settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
-  }
-  loadedHostFunctions()?.answerCall(id, settle);
-}
-
-/** What a client's function threw: a value, or an error with its cause. */
-function readError(field: string): unknown {
-  if (readNumber() === 1) return readValue(`${field}.thrown`);
-  const name = readText();
-  const message = readText();
-  const hasCause = readNumber() === 1;
-  return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
-}
-
-/** The exports of library/inspect-properties.ts. */
-interface InspectPropertiesLibrary {
-  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
-}
-
-function inspectValue(): void {
-  const handle = readOptionalText();
-  const path = readOptionalText();
-  const most = readNumber();
-  if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
-  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
-  if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
-  emitEffect(EffectKind.ANSWER, 0, 0, answer);
-}
-
-function releaseHandles(): void {
-  const all = readNumber() === 1;
-  const group = readOptionalText();
-  const count = readNumber();
-  let released = 0;
-  if (all) released = releaseAll();
-  if (group !== undefined) released += releaseGroup(group);
-  for (let i = 0; i < count; i++) released += release(readText());
-  emitEffect(EffectKind.ANSWER, released, 0, "");
-}
-
-/** As an assignment at top level would: names of the new session, enumerable, and free to change. */
-function defineGlobals(): void {
-  const count = readNumber();
-  for (let i = 0; i < count; i++) {
-    const name = readText();
-    defineVariable(name, readValue(`globals[${name}]`));
-  }
 }
