@@ -127,8 +127,9 @@ export class Executor {
   }
 
   /** The fields that all requests have. */
-  #shared({ timeout, limits, requestId, atomic }: CallOptions) {
+  #shared({ timeout, limits, locals, requestId, atomic }: CallOptions) {
     return {
+      locals: encodeValues(locals, "locals"),
       limits: timeout === undefined && limits === undefined ? undefined : writeLimits({ ...limits, timeout }),
       handleGroup: this.#session?.handles.group ?? "",
       requestId: requestId ?? "",

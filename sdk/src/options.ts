@@ -31,6 +31,12 @@ export interface CallOptions {
   /** What the execution may use, where that is less than what the session may. */
   readonly limits?: ExecutionLimits | undefined;
   /**
+   * What guest code finds in `locals` during this execution: `locals.user` there is what `user` is here, in everything that the
+   * execution calls, also after awaits and in timers. Other executions see nothing of it. The name `with` cannot be used. JSON
+   * data, Uint8Arrays, undefined and handles.
+   */
+  readonly locals?: Readonly<Record<string, unknown>> | undefined;
+  /**
    * Makes all turns of the execution one: if it throws or is stopped, all that it did is undone. It waits until no other
    * execution of the session is in flight, and holds the session until it ends. Host calls that it made and values that it
    * emitted stay made. Left out: false.

@@ -67,6 +67,8 @@ export interface ExecutionInput {
   readonly handles: number;
   /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
   readonly credit?: number | undefined;
+  /** What `locals` are for it; absent for none. */
+  readonly locals?: ReadonlyMap<string, InputValue> | undefined;
 }
 
 export type TurnInput =
@@ -237,12 +239,15 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   return writer.finish();
 }
 
+const NO_VALUES: ReadonlyMap<string, InputValue> = new Map();
+
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
   writer.number(execution.encoding);
   writer.optionalText(execution.handleGroup);
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
   writer.number(execution.credit ?? -1);
+  writer.values(execution.locals ?? NO_VALUES);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);

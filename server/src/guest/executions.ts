@@ -1,5 +1,5 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Context, enterContext } from "./contexts.js";
+import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
@@ -11,6 +11,8 @@ import type { Evaluation } from "./sources.js";
 export interface Execution extends ResultOptions {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
+  /** True once the host has ended it: nothing of it runs any more. */
+  isDead: boolean;
   readonly number: number;
   /** What its own code begins in. */
   readonly context: Context;
@@ -24,17 +26,29 @@ export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE:
 /** Executions that have no outcome yet, by number. */
 const open = new SafeMap<number, Execution>();
 
-export interface ExecutionOptions extends ResultOptions {
-  readonly number: number;
-  /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
-  readonly credit: number;
-}
+/** What its caller wants of an execution. */
+export type ExecutionOptions = ResultOptions & Pick<Execution, "number">;
 
-/** A new execution, which runs from now on. */
-export function beginExecution({ credit, ...options }: ExecutionOptions): Execution {
-  const context: { execution: Execution | undefined } = { execution: undefined };
-  const execution: Execution = { ...options, isOpen: true, streams: credit >= 0, context };
-  context.execution = execution;
+/**
+ * A new execution, which runs from now on.
+ *
+ * @param credit values that may leave before the caller says that it takes more; negative when it takes none at all
+ * @param locals what its locals are; undefined for none
+ */
+export function beginExecution(options: ExecutionOptions, credit: number, locals: Binding | undefined): Execution {
+  const execution = {
+    number: options.number,
+    encoding: options.encoding,
+    group: options.group,
+    valueBytes: options.valueBytes,
+    handles: options.handles,
+    isOpen: true,
+    isDead: false,
+    streams: credit >= 0,
+    context: rootContext,
+  };
+  const context = makeContext(execution, locals);
+  execution.context = context;
   open.set(execution.number, execution);
   if (credit >= 0) emissions().openOutlet(execution, credit);
   enterContext(context);
@@ -52,8 +66,10 @@ export async function followEvaluation(execution: Execution, evaluation: Evaluat
   try {
     value = (await evaluation).value;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.EVALUATE, error);
   }
+  enterContext(execution.context);
   finish(execution, value);
 }
 
@@ -62,8 +78,9 @@ export function failOpen(): void {
   if (open.size > 0 && loadedEmissions()?.areEmissionsWaiting() !== true) open.forEach(failAsDeadlock);
 }
 
-/** Ends an execution without an outcome: the host has given it one. Nothing of it says anything any more. */
+/** Ends an execution without an outcome: the host has given it one. Nothing of it runs or says anything any more. */
 export function abandon(execution: Execution): void {
+  execution.isDead = true;
   close(execution);
 }
 
@@ -90,8 +107,10 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
   try {
     value = await promise;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.REJECTION, error);
   }
+  enterContext(execution.context);
   conclude(execution, value);
 }
 

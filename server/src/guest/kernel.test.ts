@@ -333,11 +333,27 @@ describe("guest code that breaks its own realm", () => {
   });
 
   test("cannot reach the kernel's scope functions to any use, nor see their name", async () => {
-    expect(await execute("'$livescope$' in globalThis")).toMatchObject(valueText("false"));
-    expect(await execute("try { $livescope$.takeBindings() } catch (e) { e.name }")).toMatchObject(
-      valueText('"ReferenceError"'),
-    );
-    expect(await execute("try { $livescope$ = 1 } catch (e) { e.name }")).toMatchObject(valueText('"TypeError"'));
+    expect(await execute("('$live' + 'scope$') in globalThis")).toMatchObject(valueText("false"));
+    for (const source of [
+      "$livescope$",
+      "\\u0024livescope$ = 1",
+      "$livesco\\u{0070}e$",
+      "let $livescope$c",
+      "'$livescope$'",
+    ]) {
+      expect(await execute(source)).toMatchObject({ kind: "exception", phase: "parse" });
+      for (const evaluate of [
+        "eval",
+        "(0, eval)",
+        "Function",
+        "(async () => {}).constructor",
+        "setTimeout.constructor",
+      ]) {
+        expect(await execute(`try { ${evaluate}("$live" + "scope$") } catch (e) { e.name }`)).toMatchObject(
+          valueText('"SyntaxError"'),
+        );
+      }
+    }
     expect(await execute("console.log.toString().includes('native code')")).toMatchObject(valueText("true"));
   });
 });

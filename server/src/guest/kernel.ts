@@ -2,7 +2,8 @@
  * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
-import { enterContext, rootContext } from "./contexts.js";
+import { enterContext, localsOf, rootContext } from "./contexts.js";
+import { followers, installContinuations } from "./continuations.js";
 import { description } from "./description.js";
 import { loadedEmissions } from "./emissions.js";
 import {
@@ -19,6 +20,7 @@ import {
 import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
 import { connectHost, setHandleCount, setNextTimer, setTurnOwner } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { Refused, readValue } from "./input-values.js";
 import {
   apply,
   construct,
@@ -29,12 +31,12 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  ownKeys,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
-import { readValue, Refused } from "./input-values.js";
 import { installPlatform } from "./platform.js";
 import {
   beginInput,
@@ -72,13 +74,23 @@ export function install(
   connectImports(importModule);
   installProxies();
   installRandom();
+  installContinuations();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
+  defineFields(scope, followers);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
   return [enter, flush, serveModules, warnOfRejection];
+}
+
+function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
+  const names = ownKeys(fields);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    defineProperty(object, name, { value: fields[name] });
+  }
 }
 
 function enter(text: string): void {
@@ -173,20 +185,27 @@ function begin(number: number): Execution {
   const group = readOptionalText();
   const valueBytes = readNumber();
   const handles = readNumber();
-  return beginExecution({ number, encoding, group, valueBytes, handles, credit: readNumber() });
+  const credit = readNumber();
+  const locals = readNames("locals");
+  const options = { number, encoding, group, valueBytes, handles };
+  return beginExecution(options, credit, locals === undefined ? undefined : localsOf(locals));
+}
+
+/** Names and their values, as properties of an object without prototype; undefined where there are none. */
+function readNames(field: string): Record<string, unknown> | undefined {
+  const count = readNumber();
+  if (count === 0) return undefined;
+  const values = create(null) as Record<string, unknown>;
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    values[name] = readValue(`${field}[${name}]`);
+  }
+  return values;
 }
 
 function execute(execution: Execution): void {
   const source = readNumber();
-  const count = readNumber();
-  if (count > 0) {
-    const scope = create(null) as Record<string, unknown>;
-    for (let i = 0; i < count; i++) {
-      const name = readText();
-      scope[name] = readValue(`bindings[${name}]`);
-    }
-    offerBindings(scope);
-  }
+  offerBindings(readNames("bindings"));
   addInputModules();
   if (executeModule(execution)) return;
   let evaluation: Evaluation;

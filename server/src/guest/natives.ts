@@ -42,6 +42,11 @@ export const arrayBufferLength = getter(ArrayBuffer.prototype, "byteLength");
 export const viewLength = getter(DataView.prototype, "byteLength");
 export const viewOffset = getter(DataView.prototype, "byteOffset");
 export const viewBuffer = getter(DataView.prototype, "buffer");
+export const promiseFinally = Promise.prototype.finally;
+export const { withResolvers: promiseWithResolvers, try: promiseTry } = Promise as unknown as {
+  withResolvers: Method;
+  try: Method;
+};
 export const functionToString = Function.prototype.toString;
 export const numberOf = Number.prototype.valueOf;
 export const stringOf = String.prototype.valueOf;

@@ -8,7 +8,7 @@ import {
   SourceType,
   type Value,
 } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import type { Command, CommandOptions } from "../session/execution.js";
 import type { Limits } from "../session/limits.js";
 import { millisecondsOf } from "./time.js";
@@ -30,7 +30,6 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
     throw invalid("source_type", "is not known");
   }
-  refuseUnbuilt(request);
   const isModule = request.sourceType === SourceType.MODULE;
   const isTypeScript = request.language === Language.TYPESCRIPT;
   if (isModule) checkModule(request);
@@ -51,6 +50,7 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
       ExecuteRequest.encode({
         ...request,
         bindings: canonicalValues(request.bindings),
+        locals: canonicalValues(request.locals),
         modules: canonicalTexts(request.modules),
         limits: undefined,
         parentExecutionId: "",
@@ -83,7 +83,6 @@ export function checkedModules(modules: ReadonlyMap<string, string>): ReadonlyMa
 
 /** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
 export function callCommand(request: CallRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
-  refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
     throw invalid("this_value", "has no meaning with construct; leave it out");
@@ -105,6 +104,7 @@ export function callCommand(request: CallRequest, context: Pick<CallContext, "de
       CallRequest.encode({
         ...request,
         args: args.map(canonicalValue),
+        locals: canonicalValues(request.locals),
         ...(thisValue === undefined ? {} : { thisValue: canonicalValue(thisValue) }),
         limits: undefined,
         parentExecutionId: "",
@@ -173,14 +173,12 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-/** @throws SessionError UNIMPLEMENTED */
-export function refuseUnbuilt(request: Pick<ExecuteRequest, "locals">): void {
-  if (request.locals.size > 0) throw unimplemented("locals");
-}
-
 /** @throws SessionError INVALID_REQUEST */
 export function optionsOf(
-  request: Pick<CallRequest, "limits" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId">,
+  request: Pick<
+    CallRequest,
+    "limits" | "locals" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId"
+  >,
   context: Pick<CallContext, "deadline">,
   digest: () => string,
 ): CommandOptions {
@@ -188,6 +186,7 @@ export function optionsOf(
   return {
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
+    locals: inputValues(request.locals, "locals"),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
     atomic: request.atomic,
     parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),

@@ -3,7 +3,7 @@ import { Encoding, RenderRequest, type RenderResponse } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Command } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
-import { type CheckedCommand, canonicalValues, checkedText, digestOf, optionsOf, refuseUnbuilt } from "./commands.js";
+import { type CheckedCommand, canonicalValues, checkedText, digestOf, optionsOf } from "./commands.js";
 import { abandon, submit } from "./submit.js";
 import type { CallContext } from "./unary.js";
 import { executionMessage, inputValues } from "./values.js";
@@ -12,9 +12,8 @@ const TEMPLATES = 1_000;
 /** What a template without a name is called; in angle brackets, so that it is no name of another. */
 const UNNAMED = "<template>";
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+/** @throws SessionError INVALID_REQUEST */
 export function renderCommand(request: RenderRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
-  refuseUnbuilt(request);
   const { template, templates, autoescape, stream } = request;
   if (template === undefined) throw invalid("template", "say what to render: a source, or the name of a template");
   if (templates.size > TEMPLATES) throw invalid("templates", `may have at most ${TEMPLATES} entries`);
@@ -44,6 +43,7 @@ function digest(request: RenderRequest): string {
     ...request,
     templates: new Map([...request.templates].sort(([a], [b]) => (a < b ? -1 : 1))),
     context: canonicalValues(request.context),
+    locals: canonicalValues(request.locals),
     limits: undefined,
     parentExecutionId: "",
   };

@@ -2,7 +2,7 @@
 import { release, releaseAll, releaseGroup } from "../handle-release.js";
 import { holdsHandle, valueOfHandle } from "../handles.js";
 import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
-import { readValue, Refused } from "../input-values.js";
+import { Refused, readValue } from "../input-values.js";
 import { KernelTypeError } from "../intrinsics.js";
 import { defineVariable, globalObject } from "../names.js";
 import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText, readText } from "../protocol.js";
