@@ -116,6 +116,29 @@ describe("a template", () => {
     expect(await Promise.all([render(source, { x: 1 }), render(source, { x: 2 })])).toEqual(["11", "22"]);
   });
 
+  test("has its execution's locals, through every await", async () => {
+    await session.execute(
+      "const later = () => new Promise((resolve) => setTimeout(resolve, 5)); const user = () => locals.user",
+    );
+    const source =
+      "{{ user() }}{{ await later() }}{{ user() }}{% for i of [1] %}{{ await later() }}{{ user() }}{% end %}";
+    const as = (user: string) => session.render(source, {}, { locals: { user } });
+    expect(await Promise.all([as("a"), as("b")])).toEqual(["aaa", "bbb"]);
+    await expect(session.render("{{ user() }}")).rejects.toThrow("user");
+  });
+
+  test("has its places behind what it awaits", async () => {
+    await session.execute("const later = async (v) => v");
+    await expect(render("x\n{{ await later(1) + (await later(2)) + nope }}")).rejects.toMatchObject({
+      frames: [{ filename: "t.html", line: 2, column: 40 }],
+    });
+    await expect(
+      render("{% for i of [1] %}\n{{ '\u{1F600}' + (await later(1)) + nope }}{% end %}"),
+    ).rejects.toMatchObject({
+      frames: [{ filename: "t.html", line: 2, column: 30 }],
+    });
+  });
+
   test("leaves nothing behind but what it called", async () => {
     const names = () => session.execute("Object.getOwnPropertyNames(globalThis).length");
     const before = await names();

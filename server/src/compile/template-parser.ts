@@ -2,6 +2,7 @@
  * Reads the text of a template: Tornado's language with JavaScript in it; docs/templates.md has it whole. A pure function; what
  * belongs together over several templates is seen later, in template-generator.ts.
  */
+import { usesScopeName } from "./locals-transform.js";
 import { readAssignments, readCallee, readExpression, readForHead } from "./template-expression.js";
 import {
   type BlockNode,
@@ -16,12 +17,17 @@ import {
 } from "./template-nodes.js";
 import { readExceptHead, type Tag, TagReader, unknownTag } from "./template-tags.js";
 import { squeezed, WHITESPACE_MODES, type WhitespaceMode } from "./template-whitespace.js";
+import { SCOPE_NAME } from "./top-level.js";
 
 /** Blocks inside each other; the engine's own stack bounds how deep code may be nested. */
 const DEEPEST = 100;
 
 /** @throws TemplateSyntaxError */
 export function parseTemplate(text: string): ParsedTemplate {
+  if (usesScopeName(text)) {
+    const offset = Math.max(0, text.indexOf(SCOPE_NAME));
+    throw new TemplateSyntaxError(`the name ${SCOPE_NAME} is the session's own; choose another`, offset);
+  }
   return new TemplateParser(text).parse();
 }
 

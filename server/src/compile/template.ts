@@ -7,6 +7,7 @@ import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from 
 import { TemplateGenerator } from "./template-generator.js";
 import { type IncludeNode, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
+import { rewrittenForLocals } from "./template-rewrite.js";
 import { Lines, type Place } from "./template-writer.js";
 
 export interface TemplateRequest {
@@ -61,7 +62,14 @@ export function compileTemplate(request: TemplateRequest, parse = parseTemplate)
     try {
       const files = linker.files.map(({ name }) => name);
       const { sites, warnings } = generator.composition;
-      return { kind: "compiled", ...generator.generate(), sites, files, warnings, declared: generator.declared };
+      return {
+        kind: "compiled",
+        ...rewrittenForLocals(generator.generate()),
+        sites,
+        files,
+        warnings,
+        declared: generator.declared,
+      };
     } catch (error) {
       if (!(error instanceof TemplateLinkError)) throw error;
       return {
