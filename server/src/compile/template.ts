@@ -2,16 +2,13 @@
  * Compiles a template, with all that it includes and extends, to guest source: an expression whose value is the function that
  * renders it. A pure function of its arguments: the texts of templates lie in the session, so what is missing is asked for.
  */
-
 import { posix } from "node:path";
-import { usesScopeName } from "./locals-transform.js";
 import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
 import { TemplateGenerator } from "./template-generator.js";
-import { followTemplate } from "./template-locals.js";
-import { type IncludeNode, nodesWithin, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
+import { type IncludeNode, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
+import { rewrittenForLocals } from "./template-rewrite.js";
 import { Lines, type Place } from "./template-writer.js";
-import { SCOPE_NAME } from "./top-level.js";
 
 export interface TemplateRequest {
   /** What is rendered. */
@@ -65,12 +62,14 @@ export function compileTemplate(request: TemplateRequest, parse = parseTemplate)
     try {
       const files = linker.files.map(({ name }) => name);
       const { sites, warnings } = generator.composition;
-      const generated = generator.generate();
-      if (usesScopeName(generated.source)) {
-        const message = `The name ${SCOPE_NAME} is the session's own; choose another`;
-        return { kind: "refused", message, places: [[request.root.name, 1, 1]] };
-      }
-      return { kind: "compiled", ...followTemplate(generated), sites, files, warnings, declared: generator.declared };
+      return {
+        kind: "compiled",
+        ...rewrittenForLocals(generator.generate()),
+        sites,
+        files,
+        warnings,
+        declared: generator.declared,
+      };
     } catch (error) {
       if (!(error instanceof TemplateLinkError)) throw error;
       return {
@@ -184,8 +183,8 @@ function chainOf(by: LoadedFile["by"]): (readonly [string, number, number])[] {
   return [[by.file.name, by.place.line, by.place.column], ...chainOf(by.file.by)];
 }
 
-function referencesOf({ body, extended }: ParsedTemplate): IncludeNode[] {
-  const included = [...nodesWithin(body)].filter((node) => node.kind === "include");
+function referencesOf({ parts, extended }: ParsedTemplate): IncludeNode[] {
+  const included = parts.filter((part) => part.kind === "include");
   return extended === undefined ? included : [extended, ...included];
 }
 
