@@ -108,7 +108,7 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "moduleExists";
+export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "moduleExists" | "nameFixed";
 
 /** A value on its way out of a session. */
 export type EncodedValue =
@@ -135,7 +135,10 @@ export interface HostCallText {
   readonly name: string;
   /** Of a function passed as a value. */
   readonly id?: string;
+  /** Of the arguments, as in ResultEncoding. */
+  readonly encoding: number;
   readonly args: readonly EncodedValue[];
+  readonly locals: ReadonlyMap<string, EncodedValue>;
 }
 
 const INPUT_KIND = {
@@ -155,7 +158,15 @@ const INPUT_KIND = {
 const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
 const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [undefined, "handleNotFound", "invalidJson", "notAnObject", "invalidGraph", "moduleExists"] as const;
+const REFUSALS = [
+  undefined,
+  "handleNotFound",
+  "invalidJson",
+  "notAnObject",
+  "invalidGraph",
+  "moduleExists",
+  "nameFixed",
+] as const;
 
 /** The input as the kernel reads it. A script does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
@@ -305,10 +316,20 @@ export function encodedValue(arm: number, text: string, bytes: readonly Uint8Arr
   return { arm: ARMS[arm] ?? "undefined", text };
 }
 
+type ValueText = readonly [arm: number, text: string];
+
 /** Values stand in the text as `[arm, text]`. */
-function hostCall(text: string, bytes: readonly Uint8Array[]): HostCallText {
-  const call = JSON.parse(text) as Omit<HostCallText, "args"> & { readonly args: readonly [number, string][] };
-  return { ...call, args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)) };
+function hostCall(encoding: number, text: string, bytes: readonly Uint8Array[]): HostCallText {
+  const call = JSON.parse(text) as Pick<HostCallText, "call" | "name" | "id"> & {
+    readonly args: readonly ValueText[];
+    readonly locals?: readonly (readonly [name: string, ...value: ValueText])[];
+  };
+  return {
+    ...call,
+    encoding,
+    args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)),
+    locals: new Map((call.locals ?? []).map(([name, arm, value]) => [name, encodedValue(arm, value, bytes)])),
+  };
 }
 
 /** Effects in the order the kernel gave them. */
@@ -336,7 +357,7 @@ function effectOf(kind: number, subject: number, detail: number, text: string, b
     case 5:
       return { kind: "emitted", execution: subject, ...encodedValue(detail, text, bytes) };
     case 6:
-      return { kind: "hostCall", execution: subject, call: hostCall(text, bytes) };
+      return { kind: "hostCall", execution: subject, call: hostCall(detail, text, bytes) };
     case 7:
       return { kind: "hostFunctionReleased", hostFunctionId: text };
     case 8:

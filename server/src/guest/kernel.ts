@@ -131,8 +131,7 @@ function run(kind: number, subject: number): void {
     case InputKind.ADD_MODULES:
       return addInputModules();
     case InputKind.EXPOSE:
-      for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
-      return undefined;
+      return exposeFunctions();
     case InputKind.HOST_RESULT:
       return takeHostResult();
     default:
@@ -325,6 +324,14 @@ function takeHostResult(): void {
     settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
   }
   loadedHostFunctions()?.answerCall(id, settle);
+}
+
+/** All names are defined or, where one cannot be, that is told. */
+function exposeFunctions(): void {
+  for (let count = readNumber(); count > 0; count--) {
+    const name = readText();
+    if (!hostFunctions().exposeFunction(name)) throw new Refused(Refusal.NAME_FIXED, name);
+  }
 }
 
 /** What a client's function threw: a value, or an error with its cause. */

@@ -49,6 +49,7 @@ export const Refusal = {
   NOT_AN_OBJECT: 3,
   INVALID_GRAPH: 4,
   MODULE_EXISTS: 5,
+  NAME_FIXED: 6,
 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.

@@ -13,9 +13,8 @@ import type { Command, CommandOptions } from "../session/execution.js";
 import type { Limits } from "../session/limits.js";
 import { millisecondsOf } from "./time.js";
 import type { CallContext } from "./unary.js";
-import { checkedEncoding, checkedHandleId, inputValue, inputValues } from "./values.js";
+import { checkedEncoding, checkedHandleId, checkedText, inputValue, inputValues } from "./values.js";
 
-const TEXT_LIMIT = 1024;
 const ARGUMENTS = 10_000;
 
 export interface CheckedCommand {
@@ -23,8 +22,15 @@ export interface CheckedCommand {
   readonly options: CommandOptions;
 }
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function executeCommand(request: ExecuteRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
+/**
+ * @param passed takes the ids of functions of the client; absent where none may be
+ * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ */
+export function executeCommand(
+  request: ExecuteRequest,
+  context: Pick<CallContext, "deadline">,
+  passed?: string[],
+): CheckedCommand {
   if (!(request.language in Language) || request.language === Language.UNRECOGNIZED)
     throw invalid("language", "is not known");
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
@@ -42,7 +48,7 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
     filename: filename !== "" || isModule ? filename : isTypeScript ? "script.ts" : "script.js",
     isTypeScript,
     isModule,
-    bindings: inputValues(request.bindings, "bindings"),
+    bindings: inputValues(request.bindings, "bindings", passed),
     modules: checkedModules(request.modules),
   };
   const digest = (): string =>
@@ -81,8 +87,15 @@ export function checkedModules(modules: ReadonlyMap<string, string>): ReadonlyMa
   return modules;
 }
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function callCommand(request: CallRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
+/**
+ * @param passed as of `executeCommand`
+ * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ */
+export function callCommand(
+  request: CallRequest,
+  context: Pick<CallContext, "deadline">,
+  passed?: string[],
+): CheckedCommand {
   refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
@@ -96,8 +109,8 @@ export function callCommand(request: CallRequest, context: Pick<CallContext, "de
     handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
     path: path === "" ? undefined : checkedPath(path),
     construct: request.construct,
-    thisValue: thisValue === undefined ? undefined : inputValue(thisValue, "this_value"),
-    args: args.map((value, i) => inputValue(value, `args[${i}]`)),
+    thisValue: thisValue === undefined ? undefined : inputValue(thisValue, "this_value", passed),
+    args: args.map((value, i) => inputValue(value, `args[${i}]`, passed)),
   };
   const digest = (): string =>
     digestOf(
@@ -193,11 +206,4 @@ function optionsOf(
     digest: requestId === "" ? "" : digest(),
     deadline: context.deadline,
   };
-}
-
-/** Short texts that name something: they travel into the engine, which reads up to the first NUL. */
-export function checkedText(text: string, field: string): string {
-  if (text.length > TEXT_LIMIT) throw invalid(field, `must have at most ${TEXT_LIMIT} characters`);
-  if (text.includes("\0")) throw invalid(field, "must be text without NUL characters");
-  return text;
 }
