@@ -75,8 +75,11 @@ export class RawConnection {
 
   /** Waits for so many host calls, and gives the last of them. */
   async hostCall(count = 1): Promise<HostCall> {
-    await this.until(() => this.hostCalls.length >= count);
-    return this.hostCalls[count - 1] as HostCall;
+    for (;;) {
+      const call = this.hostCalls[count - 1];
+      if (call !== undefined) return call;
+      await new Promise<void>((resolve) => this.#heard.push(resolve));
+    }
   }
 
   /** Waits until a frame is answered by `exposed`: the names that are; or by its status: `status CODE`. */
