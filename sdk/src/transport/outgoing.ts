@@ -77,7 +77,8 @@ export class Outgoing {
           refused.push(() => each.tooLarge?.(part.length));
           continue;
         }
-        each.sent?.(this.#nextFrameId++);
+        const frameId = this.#nextFrameId++;
+        each.sent?.(frameId);
       }
       parts.push(part);
       size += part.length;
