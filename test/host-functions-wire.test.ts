@@ -266,6 +266,8 @@ describe("host calls", () => {
     connection.send(run(4, "await f(3)"));
     connection.send(replying(5, (await connection.hostCall(3)).hostCallId, returned("still")));
     expect(await connection.answer(4)).toBe('value "still"');
+    // An id that has been outside is never drawn again.
+    expect(new Set(connection.hostCalls.map(({ hostCallId: id }) => id)).size).toBe(3);
   });
 
   test("keep the answer of an earlier call through an atomic execution that is undone", async () => {
