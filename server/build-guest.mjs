@@ -197,7 +197,7 @@ async function withSmallFunctions(body) {
   const { code } = await minify(`give((()=>{"use strict";${body}})())`, {
     ecma: 2020,
     toplevel: true,
-    compress: { passes: 4, pure_getters: true, unsafe_methods: true, hoist_props: true },
+    compress: { passes: 4, pure_getters: true, unsafe_methods: true, hoist_props: true, reduce_funcs: false },
   });
   return withoutNames(code.replace(/^give\(/, "(").replace(/;$/, ""));
 }

@@ -23,6 +23,7 @@ describe("the README", () => {
     const stdout = await runShell(script, server.address);
     expect(stdout).toContain('"sessionId": "mine"');
     expect(stdout).toContain('"data": 42');
+    expect(stdout).toContain('"text": "2 4 "');
     expect(stdout.replace(/\s+/g, "")).toContain('"data":[1,4,9]');
   });
 

@@ -56,6 +56,7 @@ describe("buf curl", () => {
     const requests: Record<string, object> = {
       "sandbox.v1.SandboxService/Execute": { sessionId, code: "x" },
       "sandbox.v1.SandboxService/Call": { sessionId, path: "Math.max", args: [{ data: 1 }] },
+      "sandbox.v1.SandboxService/Render": { sessionId, source: "{{ x }}" },
       "sandbox.v1.SandboxService/Run": { command: { execute: { sessionId, code: "x" } } },
       "sandbox.v1.SandboxService/Connect": { frames: [{ frameId: 1, command: { execute: { sessionId, code: "x" } } }] },
       "sandbox.v1.SandboxService/CancelExecution": { sessionId, executionId: "unknown" },

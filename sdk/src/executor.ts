@@ -3,6 +3,7 @@ import {
   Encoding,
   ExecuteRequest,
   Language,
+  RenderRequest,
   SourceType,
   type ConsoleEntry as WireConsoleEntry,
 } from "@livescope/proto";
@@ -13,7 +14,7 @@ import { Handle } from "./handle.js";
 import { runningHostCall } from "./host-function.js";
 import { PassedFunctions } from "./host-functions.js";
 import { writeLimits } from "./limits.js";
-import type { CallOptions, ExecuteOptions } from "./options.js";
+import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import { readOutcome, readValue } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
 import type { AnyCommand, CommandListener, CommandTransport } from "./transport/commands.js";
@@ -77,18 +78,27 @@ export class Executor {
     return this.#stream(options, () => this.#call(target, args, options, Encoding.FULL));
   }
 
+  render(template: Template, context: RenderContext, options: RenderOptions): ExecutionPromise<string> {
+    return this.#start(options, () => this.#render(template, context, options, false));
+  }
+
+  streamRender(template: Template, context: RenderContext, options: RenderOptions): ExecutionStream<string, undefined> {
+    return this.#stream(options, () => this.#render(template, context, options, true));
+  }
+
   #execute(code: string, options: ExecuteOptions, encoding: Encoding): Written {
     const functions = new PassedFunctions();
+    const pass = this.#passer(functions);
     const command: AnyCommand = {
       $case: "execute",
       value: ExecuteRequest.create({
-        ...this.#shared(options),
+        ...this.#shared(options, pass),
         sessionId: this.#session?.id,
         code,
         filename: options.filename ?? "",
         language: options.language === "typescript" ? Language.TYPESCRIPT : Language.UNSPECIFIED,
         sourceType: options.sourceType === "module" ? SourceType.MODULE : SourceType.UNSPECIFIED,
-        bindings: encodeValues(options.bindings, "bindings", this.#passer(functions)),
+        bindings: encodeValues(options.bindings, "bindings", pass),
         modules: new Map(Object.entries(options.modules ?? {})),
         encoding,
       }),
@@ -102,7 +112,7 @@ export class Executor {
     const command: AnyCommand = {
       $case: "call",
       value: CallRequest.create({
-        ...this.#shared(options),
+        ...this.#shared(options, pass),
         sessionId: this.#session?.id ?? "",
         handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
         path: target.path,
@@ -119,9 +129,30 @@ export class Executor {
     return this.#session && ((run) => functions.add(run));
   }
 
-  /** The fields that both requests have. */
-  #shared({ timeout, limits, requestId, atomic }: CallOptions) {
+  #render(template: Template, context: RenderContext, options: RenderOptions, stream: boolean): Written {
+    const functions = new PassedFunctions();
+    const { handleGroup: _, ...shared } = this.#shared(options, this.#passer(functions));
+    const command: AnyCommand = {
+      $case: "render",
+      value: RenderRequest.create({
+        ...shared,
+        sessionId: this.#session?.id ?? "",
+        template:
+          typeof template === "string" ? { $case: "source", value: template } : { $case: "name", value: template.name },
+        templates: new Map(Object.entries(options.templates ?? {})),
+        context: encodeValues(context, "context", this.#passer(functions)),
+        filename: options.filename ?? "",
+        autoescape: options.autoescape,
+        stream,
+      }),
+    };
+    return { command, functions };
+  }
+
+  /** The fields that all requests have. */
+  #shared({ timeout, limits, locals, requestId, atomic }: CallOptions, pass: PassFunction | undefined) {
     return {
+      locals: encodeValues(locals, "locals", pass),
       limits: timeout === undefined && limits === undefined ? undefined : writeLimits({ ...limits, timeout }),
       handleGroup: this.#session?.handles.group ?? "",
       requestId: requestId ?? "",

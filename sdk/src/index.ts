@@ -48,6 +48,14 @@ export type { ExecutionStream } from "./execution-stream.js";
 export type { ExposeOptions, HostCallContext, HostFunction } from "./host-function.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
-export type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
+export type {
+  CallOptions,
+  ExecuteOptions,
+  InspectOptions,
+  RenderContext,
+  RenderOptions,
+  RequestOptions,
+  Template,
+} from "./options.js";
 export type { SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";

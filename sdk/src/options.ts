@@ -31,6 +31,12 @@ export interface CallOptions {
   /** What the execution may use, where that is less than what the session may. */
   readonly limits?: ExecutionLimits | undefined;
   /**
+   * What guest code finds in `locals` during this execution: `locals.user` there is what `user` is here, in everything that the
+   * execution calls, also after awaits and in timers. Other executions see nothing of it. The name `with` cannot be used. JSON
+   * data, Uint8Arrays, undefined and handles.
+   */
+  readonly locals?: Readonly<Record<string, unknown>> | undefined;
+  /**
    * Makes all turns of the execution one: if it throws or is stopped, all that it did is undone. It waits until no other
    * execution of the session is in flight, and holds the session until it ends. Host calls that it made and values that it
    * emitted stay made. Left out: false.
@@ -68,6 +74,22 @@ export interface ExecuteOptions extends CallOptions {
    * `.ts` are TypeScript. A name that the session has already for another text is an {@link InvalidRequestError}.
    */
   readonly modules?: Readonly<Record<string, string>> | undefined;
+}
+
+/** The text of a template, or the name of one that the session has. */
+export type Template = string | { readonly name: string };
+
+/** Names that a template sees before those of its session, and what they stand for; values as those of bindings. */
+export type RenderContext = Readonly<Record<string, unknown>>;
+
+/** Options of rendering a template. */
+export interface RenderOptions extends CallOptions {
+  /** Templates that are added to the session first, by name; those of the same name are replaced. */
+  readonly templates?: Readonly<Record<string, string>> | undefined;
+  /** What errors call a template given as text. Names in it are relative to its folder. Left out: a name that the server makes. */
+  readonly filename?: string | undefined;
+  /** Says whether `{{ }}` escapes for HTML, where a template does not say so itself. Left out: true. */
+  readonly autoescape?: boolean | undefined;
 }
 
 /** Options of looking at a value without running guest code. */

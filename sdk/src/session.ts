@@ -6,7 +6,15 @@ import { Handle, type HandleOwner } from "./handle.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
 import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
 import { type Inspection, readInspection } from "./inspection.js";
-import type { CallOptions, ExecuteOptions, InspectOptions, RequestOptions } from "./options.js";
+import type {
+  CallOptions,
+  ExecuteOptions,
+  InspectOptions,
+  RenderContext,
+  RenderOptions,
+  RequestOptions,
+  Template,
+} from "./options.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
@@ -174,6 +182,41 @@ export class Session implements AsyncDisposable {
     options: CallOptions = {},
   ): (...args: Args) => ExecutionPromise<Awaited<Result>> {
     return (...args) => this.call<Awaited<Result>>(path, args, options);
+  }
+
+  /**
+   * Renders a template in the session's scope: it sees the names of the context, and behind them those of the session. docs/templates.md
+   * tells the language. Values of the context are as those of bindings.
+   * @throws {TypeError} if a value of the context cannot be sent
+   * @throws {GuestError} if the template does not parse, names what is not there, or calls what throws
+   * @throws {InvalidRequestError} if the session has no template of the name
+   * @throws otherwise as `execute`
+   */
+  render(template: Template, context: RenderContext = {}, options: RenderOptions = {}): ExecutionPromise<string> {
+    return this.#executor.render(template, context, options);
+  }
+
+  /**
+   * Renders a template and gives its text in pieces, while it runs: it goes no further ahead than some of them. The whole may be
+   * larger than a value; the execution's own is undefined.
+   * @throws as `render`, where the pieces are read
+   */
+  renderStream(
+    template: Template,
+    context: RenderContext = {},
+    options: RenderOptions = {},
+  ): ExecutionStream<string, undefined> {
+    return this.#executor.streamRender(template, context, options);
+  }
+
+  /**
+   * Adds templates to the session, by the names that `render({ name })`, `{% include %}` and `{% extends %}` know them by; those
+   * of the same name are replaced. They are not parsed yet.
+   * @throws {InvalidRequestError} if a name is none
+   * @throws otherwise as `execute`
+   */
+  async templates(texts: Readonly<Record<string, string>>, options: CallOptions = {}): Promise<void> {
+    await this.#executor.render("", {}, { ...options, templates: texts });
   }
 
   /**

@@ -28,11 +28,12 @@ declare global {
       grow(count: number): number;
       /** @param value an exported function of some instance */
       set(index: number, value: ExportValue): void;
+      get(index: number): ExportValue;
     }
 
     type ExportValue = (...values: never[]) => unknown;
     type Exports = Record<string, ExportValue | Table | undefined>;
-    type ModuleImports = Record<string, Memory | ((...values: never[]) => unknown)>;
+    type ModuleImports = Record<string, Memory | number | ((...values: never[]) => unknown)>;
   }
 }
 

@@ -127,6 +127,34 @@ describe("an exposed function", () => {
     expect((await session.info()).handleCount).toBe(0);
   });
 
+  test("sees the locals of the execution that calls, where it calls", async () => {
+    await session.expose({
+      who: (context: HostCallContext) => context.locals.user,
+      all: ({ locals }: HostCallContext) => locals,
+    });
+    await session.execute(`async function twice() {
+      const before = locals.user;
+      return [before, await who(), locals.user, await locals.with({ user: before + '!' }, who), await who()];
+    }`);
+    const of = (user: string) => session.call("twice", [], { locals: { user } });
+    expect(await Promise.all([of("a"), of("b")])).toEqual([
+      ["a", "a", "a", "a!", "a"],
+      ["b", "b", "b", "b!", "b"],
+    ]);
+    expect(await session.execute("await all()")).toEqual({});
+    const locals = { when: new Date(1), list: [undefined] };
+    expect(await session.execute("await all()", { locals })).toEqual(locals);
+    expect(await session.execute("await all()", { locals: { fn: () => 1 } })).toMatchObject({
+      fn: { type: "function" },
+    });
+  });
+
+  test("is called by templates", async () => {
+    await session.expose({ greet: (name: string) => `hello <${name}>` });
+    expect(await session.render("{{ await greet(who) }}", { who: "you" })).toBe("hello &lt;you&gt;");
+    expect(await session.render("{{ await up(1) }}", { up: (n: number) => n + 1 })).toBe("2");
+  });
+
   test("throws errors that the guest catches, with name, message and cause", async () => {
     class NoUser extends Error {
       override name = "NoUser";

@@ -1,7 +1,7 @@
 import type { Command, ConsoleEntry, Execution, Value } from "@livescope/proto";
 
-/** What is to be run: source text or a call. */
-export type AnyCommand = Extract<NonNullable<Command["command"]>, { $case: "execute" | "call" }>;
+/** What is to be run: source text, a call or a template. */
+export type AnyCommand = NonNullable<Command["command"]>;
 
 /** Takes what a command tells before its end. What it has no use for it leaves out. */
 export interface CommandListener {

@@ -1,6 +1,14 @@
 import { randomUUID } from "node:crypto";
 import type { ClientReadableStream } from "@grpc/grpc-js";
-import { Command, type Event, type Execution, type RunResponse, SandboxServiceService } from "@livescope/proto";
+import {
+  Command,
+  type Event,
+  type Execution,
+  type RenderResponse,
+  type RunResponse,
+  SandboxServiceService,
+  type Value,
+} from "@livescope/proto";
 import { LivescopeError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
@@ -43,10 +51,7 @@ export class UnaryCommands implements CommandTransport {
   #send(command: AnyCommand, options: CommandOptions): StartedCommand {
     // With an id gRPC's own retries are safe.
     const requestId = command.value.requestId || randomUUID();
-    const answer =
-      command.$case === "execute"
-        ? this.#channel.send(SandboxServiceService.execute, { ...command.value, requestId }, options)
-        : this.#channel.send(SandboxServiceService.call, { ...command.value, requestId }, options);
+    const answer = this.#answer(command, requestId, options);
     const cancel = (): void => cancelExecution(this.#channel, command, requestId);
     const finished = answer.then(
       ({ execution }) => assertExecution(execution),
@@ -58,6 +63,30 @@ export class UnaryCommands implements CommandTransport {
     );
     return { finished, allow: () => undefined, cancel };
   }
+
+  #answer(
+    command: AnyCommand,
+    requestId: string,
+    options: CommandOptions,
+  ): Promise<{ execution?: Execution | undefined }> {
+    switch (command.$case) {
+      case "execute":
+        return this.#channel.send(SandboxServiceService.execute, { ...command.value, requestId }, options);
+      case "call":
+        return this.#channel.send(SandboxServiceService.call, { ...command.value, requestId }, options);
+      case "render":
+        return this.#channel
+          .send(SandboxServiceService.render, { ...command.value, requestId }, options)
+          .then(withText);
+    }
+  }
+}
+
+/** What Render answers as the other transports tell it: the text is the execution's value. */
+function withText({ text, execution }: RenderResponse): { execution: Execution | undefined } {
+  if (execution?.outcome?.$case !== "value") return { execution };
+  const value: Value = { kind: { $case: "json", value: JSON.stringify(text) } };
+  return { execution: { ...execution, outcome: { $case: "value", value } } };
 }
 
 /** A command over Run. */

@@ -5,8 +5,10 @@
 import { type Program, parse } from "acorn";
 import { simple } from "acorn-walk";
 import MagicString from "magic-string";
+import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, placeOf, positionsOf } from "./positions.js";
 import { LANGUAGE, type Place, syntaxErrorOf } from "./source-error.js";
+import { SCOPE_NAME } from "./top-level.js";
 import { stripTypes } from "./typescript.js";
 
 export interface CompiledModule {
@@ -29,7 +31,9 @@ const MENTIONS_IMPORTS = /\b(?:import|from)\b/;
  */
 export function compileModule(code: string, name: string, isTypeScript: boolean): CompiledModule {
   const text = isTypeScript ? stripTypes(code) : code;
-  if (!MENTIONS_IMPORTS.test(text)) return { source: text, positions: positionsOf(text), imports: [] };
+  refuseScopeName(text);
+  if (!MENTIONS_IMPORTS.test(text) && !maySuspend(text))
+    return { source: text, positions: positionsOf(text), imports: [] };
   let program: Program;
   try {
     program = parse(text, { ecmaVersion: LANGUAGE, sourceType: "module", allowHashBang: true });
@@ -40,11 +44,18 @@ export function compileModule(code: string, name: string, isTypeScript: boolean)
     if (!("source" in statement) || typeof statement.source?.value !== "string") return [];
     return [{ specifier: statement.source.value, place: placeOf(text, statement.source.start) }];
   });
-  if (!usesMeta(program)) return { source: text, positions: positionsOf(text), imports };
   const rewritten = new MagicString(text);
-  rewritten.appendLeft(program.body[0]?.start ?? 0, `import.meta.url=${JSON.stringify(name)};`);
+  rewriteForLocals(program, rewritten, "async");
+  if (usesMeta(program)) begin(rewritten, program, `import.meta.url=${JSON.stringify(name)};`);
+  if (imports.length > 0) begin(rewritten, program, `${SCOPE_NAME}.p(${JSON.stringify(name)});`);
+  if (!rewritten.hasChanged()) return { source: text, positions: positionsOf(text), imports };
   const source = rewritten.toString();
   return { source, positions: positionsOf(source, rewritten), imports };
+}
+
+/** What other rewrites put in front of the first statement stays with that. */
+function begin(text: MagicString, program: Program, code: string): void {
+  text.prependLeft(program.body[0]?.start ?? 0, code);
 }
 
 /** The engine's `import.meta` is an empty object. */

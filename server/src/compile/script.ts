@@ -6,6 +6,7 @@
  */
 import { type Options, parse } from "acorn";
 import MagicString from "magic-string";
+import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, positionsOf } from "./positions.js";
 import { LANGUAGE, SourceError, syntaxErrorOf } from "./source-error.js";
 import { type Declared, NOTHING_DECLARED, rewriteTopLevel } from "./top-level.js";
@@ -46,10 +47,12 @@ const SCRIPT: Options = {
   allowHashBang: true,
 };
 
-/** @throws SourceError where types cannot be taken out, and for a module */
+/** @throws SourceError where types cannot be taken out, for a module, and for a source that names what is the kernel's */
 export function compileScript({ code, isTypeScript, bindings, meetsConstants }: ScriptSource): CompiledScript {
   const text = isTypeScript ? stripTypes(code) : code;
-  const needsRewrite = bindings.length > 0 || DECLARES.test(text) || (meetsConstants && HAS_VAR.test(text));
+  refuseScopeName(text);
+  const needsRewrite =
+    bindings.length > 0 || maySuspend(text) || DECLARES.test(text) || (meetsConstants && HAS_VAR.test(text));
   const unchanged = { source: text, declared: NOTHING_DECLARED, awaits: AWAITS.test(text), unparsed: undefined };
   if (MODULE_STATEMENT.test(text)) refuseModule(text);
   if (!needsRewrite) return { ...unchanged, positions: positionsOf(text) };
@@ -77,6 +80,7 @@ function refuseModule(text: string): void {
 function rewritten(text: string, bound: ReadonlySet<string>, meetsConstants: boolean): CompiledScript {
   const program = parse(text, SCRIPT);
   const edited = new MagicString(text);
+  if (maySuspend(text)) rewriteForLocals(program, edited, "async");
   const declared = rewriteTopLevel(program, edited, bound, meetsConstants);
   const source = edited.toString();
   return { source, positions: positionsOf(source, edited), declared, awaits: AWAITS.test(text), unparsed: undefined };

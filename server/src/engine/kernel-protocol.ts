@@ -38,6 +38,20 @@ export type Command =
       readonly construct: boolean;
       readonly thisValue: InputValue | undefined;
       readonly args: readonly InputValue[];
+    }
+  | {
+      readonly kind: "render";
+      /** Undefined for a template that the session knows by its name. */
+      readonly source: string | undefined;
+      /** Of the template, in errors and where it is looked up. */
+      readonly name: string;
+      /** Texts that are added to the session first. */
+      readonly templates: ReadonlyMap<string, string>;
+      readonly context: ReadonlyMap<string, InputValue>;
+      /** `{{ }}` escapes for HTML, unless a template says otherwise. */
+      readonly autoescape: boolean;
+      /** The text is emitted in pieces. */
+      readonly stream: boolean;
     };
 
 /** How the kernel is to run a command and to answer. */
@@ -53,6 +67,8 @@ export interface ExecutionInput {
   readonly handles: number;
   /** Emitted values that may leave before the caller says that it takes more; absent when it takes none at all. */
   readonly credit?: number | undefined;
+  /** What `locals` are for it; absent for none. */
+  readonly locals?: ReadonlyMap<string, InputValue> | undefined;
 }
 
 export type TurnInput =
@@ -108,7 +124,14 @@ export interface InputHeader {
 }
 
 export type ExceptionPhase = "parse" | "evaluate" | "rejection" | "deadlock" | "encode";
-export type Refusal = "handleNotFound" | "invalidJson" | "notAnObject" | "invalidGraph" | "moduleExists" | "nameFixed";
+export type Refusal =
+  | "handleNotFound"
+  | "invalidJson"
+  | "notAnObject"
+  | "invalidGraph"
+  | "moduleExists"
+  | "nameFixed"
+  | "templateNotFound";
 
 /** A value on its way out of a session. */
 export type EncodedValue =
@@ -127,7 +150,9 @@ export type Effect =
   /** Guest code holds a function no more that was passed as a value. */
   | { readonly kind: "hostFunctionReleased"; readonly hostFunctionId: string }
   /** A promise was rejected and nobody handles it; `more` such promises are not told. `execution` is 0 if none ran. */
-  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string };
+  | { readonly kind: "warning"; readonly execution: number; readonly more: number; readonly text: string }
+  /** `text` is JSON of a message and a stack. */
+  | { readonly kind: "templateWarning"; readonly execution: number; readonly text: string };
 
 /** What the kernel says of a host call. */
 export interface HostCallText {
@@ -154,19 +179,20 @@ const INPUT_KIND = {
   expose: 10,
   hostResult: 11,
   addModules: 12,
+  render: 20,
 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
 const ARMS = ["undefined", "json", "handle", "graph"] as const;
 const PHASES = [undefined, "parse", "evaluate", "rejection", "deadlock", "encode"] as const;
-const REFUSALS = [
-  undefined,
-  "handleNotFound",
-  "invalidJson",
-  "notAnObject",
-  "invalidGraph",
-  "moduleExists",
-  "nameFixed",
-] as const;
+const REFUSALS: Readonly<Record<number, Refusal>> = {
+  1: "handleNotFound",
+  2: "invalidJson",
+  3: "notAnObject",
+  4: "invalidGraph",
+  5: "moduleExists",
+  6: "nameFixed",
+  20: "templateNotFound",
+};
 
 /** The input as the kernel reads it. A script does not travel in it; the kernel asks for it by index 0. */
 export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
@@ -218,12 +244,15 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   return writer.finish();
 }
 
+const NO_VALUES: ReadonlyMap<string, InputValue> = new Map();
+
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
   writer.number(execution.encoding);
   writer.optionalText(execution.handleGroup);
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
   writer.number(execution.credit ?? -1);
+  writer.values(execution.locals ?? NO_VALUES);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);
@@ -236,6 +265,7 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
     }
     return;
   }
+  if (command.kind === "render") return writeRender(writer, command);
   writer.optionalText(command.handleId);
   writer.optionalText(command.path);
   writer.number(command.construct ? 1 : 0);
@@ -243,6 +273,19 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
   if (command.thisValue !== undefined) writer.value(command.thisValue);
   writer.number(command.args.length);
   for (const value of command.args) writer.value(value);
+}
+
+/** Texts of templates go as JSON: they may hold what does not survive the crossing. */
+function writeRender(writer: InputWriter, command: Command & { kind: "render" }): void {
+  writer.number((command.autoescape ? 1 : 0) | (command.stream ? 2 : 0));
+  writer.optionalText(command.source === undefined ? undefined : JSON.stringify(command.source));
+  writer.optionalText(command.name);
+  writer.number(command.templates.size);
+  for (const [name, text] of command.templates) {
+    writer.optionalText(name);
+    writer.optionalText(JSON.stringify(text));
+  }
+  writer.values(command.context);
 }
 
 function writeException(writer: InputWriter, { thrown, name, message, cause }: HostException): void {
@@ -362,6 +405,8 @@ function effectOf(kind: number, subject: number, detail: number, text: string, b
       return { kind: "hostFunctionReleased", hostFunctionId: text };
     case 8:
       return { kind: "warning", execution: subject, more: detail, text };
+    case 20:
+      return { kind: "templateWarning", execution: subject, text };
     default:
       throw new Error(`engine: the kernel gave an effect of kind ${kind}, which is not known`);
   }

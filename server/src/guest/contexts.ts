@@ -1,33 +1,136 @@
 /**
- * What runs at this moment, and for whom. Guest code always runs in a context: that of the execution whose input the turn is,
- * of the timer that fell due, or the root's, which nobody owns.
+ * What runs at this moment, for whom, and with which bindings. Guest code always runs in a context: that of the execution whose
+ * input the turn is, of the timer that fell due, of the code that an await interrupted, or the root's, which nobody owns.
+ *
+ * The host numbers the jobs of a turn. A context holds for the job that entered it; a job that has entered none runs in the
+ * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
-import { setContextOwner, setCurrentExecution } from "./host.js";
+import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
+import { freeze, KernelTypeError } from "./intrinsics.js";
 
+/** One value of a context, in a list; a key is in it once. */
+export interface Binding {
+  readonly key: object;
+  readonly value: unknown;
+  readonly next: Binding | undefined;
+}
+
+/** What a context of the kernel's has, and nothing that guest code could make. */
+const MARK = {};
+
+/** Immutable. */
 export interface Context {
   /** The execution that this runs for; undefined for the root. */
   readonly execution: Execution | undefined;
+  readonly bindings: Binding | undefined;
+  readonly mark: object;
+}
+
+export function makeContext(execution: Execution | undefined, bindings: Binding | undefined): Context {
+  return { execution, bindings, mark: MARK };
 }
 
 /** What code runs in that no execution owns. */
-export const rootContext: Context = { execution: undefined };
+export const rootContext = makeContext(undefined, undefined);
 
 let current = rootContext;
+/** The job that entered it. */
+let enteredIn = -1;
 
 export function currentContext(): Context {
-  return current;
+  return enteredIn === cells[JOB] ? current : rootContext;
 }
 
-/** What runs from now on runs in this context. The host can tell, even of a worker that it had to kill. */
+/** True once this job has entered a context. */
+export function isEntered(): boolean {
+  return enteredIn === cells[JOB];
+}
+
+/** What runs from now on, in this job, runs in this context. The host can tell, even of a worker that it had to kill. */
 export function enterContext(context: Context): void {
   current = context;
-  setCurrentExecution(runningExecution());
-  setContextOwner(context.execution?.number ?? 0);
+  enteredIn = cells[JOB] as number;
+  const { execution } = context;
+  const number = execution === undefined ? 0 : execution.number;
+  cells[CONTEXT_OWNER] = number;
+  cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
+}
+
+/** The turn is over: nothing runs, and nothing that ran is held. */
+export function leaveContexts(): void {
+  current = rootContext;
+  enteredIn = -1;
+  cells[CONTEXT_OWNER] = 0;
+  cells[CURRENT_EXECUTION] = 0;
+}
+
+/**
+ * Goes on with what was started in this context. Nothing of an execution that the host has ended goes on: the engine then
+ * unwinds this job, and no `catch` and no `finally` of the guest sees it.
+ */
+export function resumeContext(context: Context): void {
+  const { execution } = context;
+  if (execution?.isDead === true) interruptJob();
+  current = context;
+  enteredIn = cells[JOB] as number;
+  const number = execution === undefined ? 0 : execution.number;
+  cells[CONTEXT_OWNER] = number;
+  cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
+}
+
+/** Something that knows in which context to go on; who it belongs to changes. */
+export class Continuing {
+  context = currentContext();
+  readonly mark = MARK;
+}
+
+/** Makes the context current if this job has none yet, and gives the value. @throws TypeError if it is none of the kernel's */
+export function restoreContext<T>(noted: Context | Continuing, value: T): T {
+  if (enteredIn === cells[JOB]) return value;
+  if (noted.mark !== MARK) throw new KernelTypeError("not a context");
+  resumeContext("context" in noted ? noted.context : noted);
+  return value;
+}
+
+/** Runs a function with other bindings, for the execution that runs anyway. */
+export function runWith<T>(bindings: Binding | undefined, run: () => T): T {
+  const before = currentContext();
+  enterContext(makeContext(before.execution, bindings));
+  try {
+    return run();
+  } finally {
+    enterContext(before);
+  }
+}
+
+/** The list with this value under the key instead of what it had there. */
+export function bind(bindings: Binding | undefined, key: object, value: unknown): Binding {
+  return { key, value, next: without(bindings, key) };
+}
+
+function without(bindings: Binding | undefined, key: object): Binding | undefined {
+  if (findBinding(bindings, key) === undefined) return bindings;
+  const { next } = bindings as Binding;
+  return bindings?.key === key ? next : { ...(bindings as Binding), next: without(next, key) };
+}
+
+export function findBinding(bindings: Binding | undefined, key: object): Binding | undefined {
+  let at = bindings;
+  while (at !== undefined && at.key !== key) at = at.next;
+  return at;
+}
+
+/** Stands for the locals of executions; library/locals.ts reads them. */
+export const executionLocals = {};
+
+/** What an execution's own code finds in `locals`. @param values own properties of an object without prototype */
+export function localsOf(values: object): Binding {
+  return { key: executionLocals, value: freeze(values), next: undefined };
 }
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
-  const { execution } = current;
+  const { execution } = currentContext();
   return execution?.isOpen === true ? execution.number : 0;
 }

@@ -1,5 +1,5 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Context, enterContext } from "./contexts.js";
+import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
@@ -8,52 +8,74 @@ import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
 import type { Evaluation } from "./sources.js";
 
-export interface Execution extends ResultOptions {
+/** What its caller wants of an execution. */
+export interface CallerOptions extends ResultOptions {
+  /** Values are taken before it ends; a generator that it gives is then run to its end. */
+  readonly streams: boolean;
+}
+
+/** Few properties: making them is a good part of what a turn costs. */
+export interface Execution {
   /** False once it has its outcome: whatever of it runs on after that says nothing any more. */
   isOpen: boolean;
+  /** True once the host has ended it: nothing of it runs any more. */
+  isDead: boolean;
   readonly number: number;
-  /** What its own code begins in. */
-  readonly context: Context;
-  /** True when its caller takes values before it ends; a generator that it gives is then run to its end. */
-  readonly streams: boolean;
+  readonly options: CallerOptions;
+  /** What its own code begins in; the root's once it has its outcome, so that the two do not keep each other. */
+  context: Context;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
 export const Phase = { PARSE: 1, EVALUATE: 2, REJECTION: 3, DEADLOCK: 4, ENCODE: 5 } as const;
 
-/** Executions that have no outcome yet, by number. */
+/** Executions that have no outcome yet, by number; without the one that has just begun. */
 const open = new SafeMap<number, Execution>();
+/** Most have their outcome before anybody asks for them. */
+let begun: Execution | undefined;
 
-export interface ExecutionOptions extends ResultOptions {
-  readonly number: number;
-  /** Values that may leave before the caller says that it takes more; negative when it takes none at all. */
-  readonly credit: number;
-}
-
-/** A new execution, which runs from now on. */
-export function beginExecution({ credit, ...options }: ExecutionOptions): Execution {
-  const context: { execution: Execution | undefined } = { execution: undefined };
-  const execution: Execution = { ...options, isOpen: true, streams: credit >= 0, context };
-  context.execution = execution;
-  open.set(execution.number, execution);
-  if (credit >= 0) emissions().openOutlet(execution, credit);
+/**
+ * A new execution, which runs from now on.
+ *
+ * @param credit values that may leave before the caller says that it takes more, where it takes any
+ * @param locals what its locals are; undefined for none
+ */
+export function beginExecution(
+  number: number,
+  options: CallerOptions,
+  credit: number,
+  locals: Binding | undefined,
+): Execution {
+  const execution: Execution = { isOpen: true, isDead: false, number, options, context: rootContext };
+  const context = makeContext(execution, locals);
+  execution.context = context;
+  begun = execution;
+  if (options.streams) emissions().openOutlet(execution, credit);
   enterContext(context);
   return execution;
 }
 
-/** The execution of this number, if it has no outcome yet. */
-export function openExecution(number: number): Execution | undefined {
-  return open.get(number);
+/** Called when all of the input has run that runs at once. */
+export function keepBegun(): void {
+  if (begun?.isOpen === true) open.set(begun.number, begun);
+  begun = undefined;
 }
 
-/** Follows a source that runs. */
+/** The execution of this number, if it has no outcome yet. */
+export function openExecution(number: number): Execution | undefined {
+  return begun?.number === number && begun.isOpen ? begun : open.get(number);
+}
+
+/** Follows a source that awaits. */
 export async function followEvaluation(execution: Execution, evaluation: Evaluation): Promise<void> {
   let value: unknown;
   try {
     value = (await evaluation).value;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.EVALUATE, error);
   }
+  enterContext(execution.context);
   finish(execution, value);
 }
 
@@ -62,8 +84,9 @@ export function failOpen(): void {
   if (open.size > 0 && loadedEmissions()?.areEmissionsWaiting() !== true) open.forEach(failAsDeadlock);
 }
 
-/** Ends an execution without an outcome: the host has given it one. Nothing of it says anything any more. */
+/** Ends an execution without an outcome: the host has given it one. Nothing of it runs or says anything any more. */
 export function abandon(execution: Execution): void {
+  execution.isDead = true;
   close(execution);
 }
 
@@ -74,7 +97,7 @@ function failAsDeadlock(execution: Execution): void {
 
 /** A promise is awaited before it is encoded, unless the caller wants the promise itself. */
 export function finish(execution: Execution, value: unknown): void {
-  if (typeof value === "object" && execution.encoding !== Encoding.HANDLE && isPromise(value)) {
+  if (typeof value === "object" && execution.options.encoding !== Encoding.HANDLE && isPromise(value)) {
     void followPromise(execution, value as Promise<unknown>);
   } else {
     conclude(execution, value);
@@ -82,7 +105,7 @@ export function finish(execution: Execution, value: unknown): void {
 }
 
 function conclude(execution: Execution, value: unknown): void {
-  if (!execution.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
+  if (!execution.options.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
 }
 
 async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
@@ -90,21 +113,23 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
   try {
     value = await promise;
   } catch (error) {
+    enterContext(execution.context);
     return fail(execution, Phase.REJECTION, error);
   }
+  enterContext(execution.context);
   conclude(execution, value);
 }
 
 export function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
+  if (execution.options.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
   settleNow(execution, value);
 }
 
 function settleNow(execution: Execution, value: unknown): void {
   let result: EncodedResult | undefined;
   try {
-    result = encodeResult(value, execution);
+    result = encodeResult(value, execution.options);
   } catch (error) {
     return fail(execution, Phase.ENCODE, error);
   }
@@ -115,13 +140,14 @@ function settleNow(execution: Execution, value: unknown): void {
 
 function close(execution: Execution): void {
   execution.isOpen = false;
-  open.delete(execution.number);
-  loadedEmissions()?.closeOutlet(execution.number);
+  execution.context = rootContext;
+  if (execution !== begun) open.delete(execution.number);
+  if (execution.options.streams) emissions().closeOutlet(execution.number);
 }
 
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.streams && phase !== Phase.DEADLOCK) {
+  if (execution.options.streams && phase !== Phase.DEADLOCK) {
     return emissions().afterEmissions(execution, () => failNow(execution, phase, error));
   }
   failNow(execution, phase, error);
@@ -129,6 +155,6 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  const told = withThrownValue(description().describeThrown(error), error, execution);
+  const told = withThrownValue(description().describeThrown(error), error, execution.options);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, told);
 }

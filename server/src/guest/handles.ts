@@ -7,7 +7,7 @@
 import { SafeMap } from "./intrinsics.js";
 import { randomId } from "./random.js";
 
-interface Entry {
+export interface Entry {
   readonly id: string;
   readonly value: unknown;
   readonly group: string;
@@ -15,8 +15,9 @@ interface Entry {
 
 const _PREVIEW_LIMIT = 120;
 
-const byId = new SafeMap<string, Entry>();
-const groups = new SafeMap<string, SafeMap<unknown, Entry>>();
+/** For handle-release.ts, which is no part of the kernel. */
+export const byId = new SafeMap<string, Entry>();
+export const groups = new SafeMap<string, SafeMap<unknown, Entry>>();
 
 /** The handle of a value within a group: the same value gets the same id there. */
 export function retain(value: unknown, group: string): string {
@@ -44,34 +45,4 @@ export function valueOfHandle(id: string): unknown {
 
 export function handleCount(): number {
   return byId.size;
-}
-
-/** Returns how many entries went: one or none. */
-export function release(id: string): number {
-  const entry = byId.get(id);
-  if (entry === undefined) return 0;
-  byId.delete(id);
-  const members = groups.get(entry.group);
-  if (members !== undefined) {
-    members.delete(entry.value);
-    if (members.size === 0) groups.delete(entry.group);
-  }
-  return 1;
-}
-
-export function releaseGroup(group: string): number {
-  const members = groups.get(group);
-  if (members === undefined) return 0;
-  members.forEach((entry) => {
-    byId.delete(entry.id);
-  });
-  groups.delete(group);
-  return members.size;
-}
-
-export function releaseAll(): number {
-  const count = byId.size;
-  byId.clear();
-  groups.clear();
-  return count;
 }

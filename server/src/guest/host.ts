@@ -14,23 +14,29 @@ const TAKE_BYTES = 10;
 const KEEP_BYTES = 11;
 const TO_BASE64 = 12;
 const FROM_BASE64 = 13;
+const INTERRUPT = 14;
+const COMPILE_TEMPLATE = 20;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 
 /** Mirrored in engine/worker/layout.ts. */
-const CURRENT_EXECUTION = 0;
+/** Number of the execution that runs; the host reads it even after it had to kill this worker. */
+export const CURRENT_EXECUTION = 0;
 const SEED_GENERATION = 1;
 const SEED = 2;
-const HANDLE_COUNT = 10;
+export const HANDLE_COUNT = 10;
 export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
-const NEXT_TIMER = 13;
-const TURN_OWNER = 14;
-const CONTEXT_OWNER = 15;
+export const NEXT_TIMER = 13;
+export const TURN_OWNER = 14;
+/** Number of the execution whose code runs, even if that has its outcome; 0 for nobody's. */
+export const CONTEXT_OWNER = 15;
 export const INPUT = 16;
 export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
+/** Changes with each job of the engine's queue, and with each turn. */
+export const JOB = 154;
 const KEY = 144;
 const ANSWER = 152;
 const HAS_CONSTANTS = 153;
@@ -105,6 +111,22 @@ export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
 }
 
+/**
+ * @param request JSON text; see engine/worker/template-evaluator.ts
+ * @param number that the file name of the compiled template carries; 0 to be told about it first
+ * @returns JSON text, or with a number the function that renders the template
+ */
+export function compileTemplate(request: string, number: number): unknown {
+  return dispatch(COMPILE_TEMPLATE, request, number);
+}
+
+/** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
+export function interruptJob(): never {
+  dispatch(INTERRUPT, undefined);
+  // The engine looks whether it is to stop every so many branches.
+  for (;;);
+}
+
 /** The bytes of this number that came with the input. */
 export function takeBytes(index: number): ArrayBuffer {
   return dispatch(TAKE_BYTES, index) as ArrayBuffer;
@@ -124,16 +146,6 @@ export function fromBase64(text: string): ArrayBuffer | undefined {
   return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
 }
 
-/** Tells the host which execution runs; it reads the cell even after it had to kill this worker. */
-export function setCurrentExecution(execution: number): void {
-  cells[CURRENT_EXECUTION] = execution;
-}
-
-/** Tells the host whose code runs, even if that has its outcome; 0 for nobody's. */
-export function setContextOwner(execution: number): void {
-  cells[CONTEXT_OWNER] = execution;
-}
-
 /** Changes whenever the host has put new entropy into the cells. */
 export function seedGeneration(): number {
   return cells[SEED_GENERATION] as number;
@@ -146,20 +158,6 @@ export function seedWord(index: number): number {
 /** One of eight words of entropy that are for `crypto` alone. */
 export function keyWord(index: number): number {
   return cells[KEY + index] as number;
-}
-
-export function setHandleCount(count: number): void {
-  cells[HANDLE_COUNT] = count;
-}
-
-/** @param milliseconds until the next timer is due; -1 for none */
-export function setNextTimer(milliseconds: number): void {
-  cells[NEXT_TIMER] = milliseconds;
-}
-
-/** Tells the host for which execution a timer was called; 0 for none. */
-export function setTurnOwner(execution: number): void {
-  cells[TURN_OWNER] = execution;
 }
 
 export function setEffectCount(count: number): void {

@@ -54,6 +54,8 @@ export function rejectedPromise(error: unknown): Promise<never> {
 }
 export const KernelPromise = Promise;
 
+export const KernelProxy = Proxy;
+
 export const ObjectPrototype = Object.prototype;
 export const ArrayPrototype = Array.prototype;
 export const ErrorPrototype = Error.prototype;
@@ -83,6 +85,11 @@ function sealedClass<C extends { prototype: object }>(derived: C, base: { protot
 export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
 export type SafeMap<K, V> = Map<K, V>;
 export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
+
+/** Gives a property another value, and leaves its attributes as they are. */
+export function replaceProperty(object: object, key: PropertyKey, value: unknown): void {
+  defineProperty(object, key, { ...getOwnPropertyDescriptor(object, key), value });
+}
 
 /** Text that is safe to read as an own property whatever the key is. */
 export function ownValue(object: object, key: PropertyKey): unknown {

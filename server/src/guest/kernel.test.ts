@@ -209,6 +209,16 @@ describe("the kernel", () => {
     expect(await execute("ran.join()")).toMatchObject(valueText('"getter"'));
   });
 
+  test("needs no method of strings that guest code can replace", async () => {
+    await execute(
+      "for (const name of Object.getOwnPropertyNames(String.prototype)) String.prototype[name] = () => 'x'",
+    );
+    expect(await execute("({ a: [1, 'b'] })")).toMatchObject(valueText('{"a":[1,"b"]}'));
+    const thrown = await execute("throw new Error('hi')");
+    expect(thrown.kind === "exception" && JSON.parse(thrown.text)).toMatchObject({ name: "Error", message: "hi" });
+    expect(await execute("console.log({ a: 1 }); 1")).toMatchObject(valueText("1"));
+  });
+
   test("encodes as JSON.stringify does where JSON is asked for", async () => {
     expect(await execute("({ a: undefined, d: new Date(0), f() {} })", ResultEncoding.JSON)).toMatchObject(
       valueText('{"d":"1970-01-01T00:00:00.000Z"}'),
@@ -323,11 +333,27 @@ describe("guest code that breaks its own realm", () => {
   });
 
   test("cannot reach the kernel's scope functions to any use, nor see their name", async () => {
-    expect(await execute("'$livescope$' in globalThis")).toMatchObject(valueText("false"));
-    expect(await execute("try { $livescope$.takeBindings() } catch (e) { e.name }")).toMatchObject(
-      valueText('"ReferenceError"'),
-    );
-    expect(await execute("try { $livescope$ = 1 } catch (e) { e.name }")).toMatchObject(valueText('"TypeError"'));
+    expect(await execute("('$live' + 'scope$') in globalThis")).toMatchObject(valueText("false"));
+    for (const source of [
+      "$livescope$",
+      "\\u0024livescope$ = 1",
+      "$livesco\\u{0070}e$",
+      "let $livescope$c",
+      "'$livescope$'",
+    ]) {
+      expect(await execute(source)).toMatchObject({ kind: "exception", phase: "parse" });
+      for (const evaluate of [
+        "eval",
+        "(0, eval)",
+        "Function",
+        "(async () => {}).constructor",
+        "setTimeout.constructor",
+      ]) {
+        expect(await execute(`try { ${evaluate}("$live" + "scope$") } catch (e) { e.name }`)).toMatchObject(
+          valueText('"SyntaxError"'),
+        );
+      }
+    }
     expect(await execute("console.log.toString().includes('native code')")).toMatchObject(valueText("true"));
   });
 });

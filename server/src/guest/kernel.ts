@@ -2,24 +2,27 @@
  * The kernel: our code inside a session. The host enters it once per turn, lets the job queue run empty, and takes the
  * effects. What it keeps (executions, handles, generators' state) lies in the session's memory like everything else.
  */
-import { enterContext, rootContext } from "./contexts.js";
+import { leaveContexts, localsOf } from "./contexts.js";
+import { followers, installContinuations } from "./continuations.js";
 import { description } from "./description.js";
 import { loadedEmissions } from "./emissions.js";
 import {
   abandon,
   beginExecution,
+  type CallerOptions,
   type Execution,
   fail,
   failOpen,
   finish,
   followEvaluation,
+  keepBegun,
   openExecution,
   Phase,
 } from "./executions.js";
-import { graphCodec } from "./graph.js";
-import { handleCount, holdsHandle, release, releaseAll, releaseGroup, valueOfHandle } from "./handles.js";
-import { connectHost, setHandleCount, setNextTimer, setTurnOwner, takeBytes } from "./host.js";
+import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
+import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { Refused, readValue } from "./input-values.js";
 import {
   apply,
   construct,
@@ -30,16 +33,14 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
+  ownKeys,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import type { PendingCall } from "./library/host-functions.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
-import { declareFunctions, defineVariable, globalObject, offerBindings, takeBindings } from "./names.js";
-import { BytesOf } from "./natives.js";
+import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
 import {
-  Arm,
   beginInput,
   EffectKind,
   emitEffect,
@@ -52,19 +53,12 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom, reseedIfAsked } from "./random.js";
-import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
+import { connectImports, type Evaluation, evaluateSource, sealed } from "./sources.js";
+import { templateRuntime } from "./templates.js";
 import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
 let isMoreToCome = false;
-
-/** An input that names what is not there; nothing ran. */
-class Refused {
-  constructor(
-    readonly reason: number,
-    readonly what: string,
-  ) {}
-}
 
 /**
  * Runs once, in the base image.
@@ -82,13 +76,23 @@ export function install(
   connectImports(importModule);
   installProxies();
   installRandom();
+  installContinuations();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
+  defineFields(scope, followers);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
   return [enter, flush, serveModules, warnOfRejection];
+}
+
+function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
+  const names = ownKeys(fields);
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    defineProperty(object, name, { value: fields[name] });
+  }
 }
 
 function enter(text: string): void {
@@ -98,8 +102,8 @@ function enter(text: string): void {
   const subject = readNumber();
   isMoreToCome = readNumber() === 1;
   for (let count = readNumber(); count > 0; count--) drop(readNumber());
-  enterContext(rootContext);
-  setTurnOwner(0);
+  // The job that enters has entered no context yet, so it is the root's.
+  cells[TURN_OWNER] = 0;
   try {
     run(kind, subject);
   } catch (error) {
@@ -108,6 +112,7 @@ function enter(text: string): void {
     if (refused !== undefined) abandon(refused);
     emitEffect(EffectKind.REFUSED, subject, error.reason, error.what);
   }
+  keepBegun();
 }
 
 function run(kind: number, subject: number): void {
@@ -116,6 +121,10 @@ function run(kind: number, subject: number): void {
       return execute(begin(subject));
     case InputKind.CALL:
       return call(begin(subject));
+    case InputKind.RENDER:
+      return templateRuntime().render(begin(subject), readValue, (name) => {
+        throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
+      });
     case InputKind.TIMER:
       return timers()?.fireTimer();
     case InputKind.DROP_TIMER:
@@ -123,21 +132,25 @@ function run(kind: number, subject: number): void {
     case InputKind.CREDIT:
       return loadedEmissions()?.addCredit(subject, readNumber());
     case InputKind.INSPECT:
-      return inspectValue();
+      return rareInputs().inspectValue();
     case InputKind.RELEASE:
-      return releaseHandles();
+      return rareInputs().releaseHandles();
     case InputKind.DEFINE_GLOBALS:
-      return defineGlobals();
+      return rareInputs().defineGlobals();
     case InputKind.ADD_MODULES:
       return addInputModules();
     case InputKind.EXPOSE:
-      return exposeFunctions();
+      return rareInputs().exposeFunctions();
     case InputKind.HOST_RESULT:
-      return takeHostResult();
+      return rareInputs().takeHostResult();
     default:
       // Only to see what is left: whether anything can go on.
       return undefined;
   }
+}
+
+function rareInputs(): typeof import("./library/rare-inputs.js") {
+  return library("rare-inputs") as unknown as typeof import("./library/rare-inputs.js");
 }
 
 /** The host has ended an execution: nothing of it runs any more. */
@@ -163,9 +176,9 @@ function warnOfRejection(reason: unknown, execution: number, more: number): void
 function flush(): string {
   const timer = timers()?.untilNextTimer() ?? -1;
   if (timer < 0 && !isMoreToCome && loadedHostFunctions()?.areHostCallsOpen() !== true) failOpen();
-  enterContext(rootContext);
-  setNextTimer(timer);
-  setHandleCount(handleCount());
+  leaveContexts();
+  cells[NEXT_TIMER] = timer;
+  cells[HANDLE_COUNT] = handleCount();
   return takeEffects();
 }
 
@@ -174,31 +187,60 @@ function begin(number: number): Execution {
   const group = readOptionalText();
   const valueBytes = readNumber();
   const handles = readNumber();
-  return beginExecution({ number, encoding, group, valueBytes, handles, credit: readNumber() });
+  const credit = readNumber();
+  const locals = readNames("locals");
+  const options = sameOptions(encoding, group, valueBytes, handles, credit >= 0);
+  return beginExecution(number, options, credit, locals === undefined ? undefined : localsOf(locals));
+}
+
+let lastOptions: CallerOptions = { encoding: 0, group: undefined, valueBytes: 0, handles: 0, streams: false };
+
+/** What callers want is mostly what the one before wanted: then it is the same object. */
+function sameOptions(
+  encoding: number,
+  group: string | undefined,
+  valueBytes: number,
+  handles: number,
+  streams: boolean,
+): CallerOptions {
+  const last = lastOptions;
+  const isSame =
+    last.encoding === encoding &&
+    last.group === group &&
+    last.valueBytes === valueBytes &&
+    last.handles === handles &&
+    last.streams === streams;
+  if (!isSame) lastOptions = { encoding, group, valueBytes, handles, streams };
+  return lastOptions;
+}
+
+/** Names and their values, as properties of an object without prototype; undefined where there are none. */
+function readNames(field: string): Record<string, unknown> | undefined {
+  const count = readNumber();
+  if (count === 0) return undefined;
+  const values = create(null) as Record<string, unknown>;
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    values[name] = readValue(`${field}[${name}]`);
+  }
+  return values;
 }
 
 function execute(execution: Execution): void {
   const source = readNumber();
-  const count = readNumber();
-  if (count > 0) {
-    const scope = create(null) as Record<string, unknown>;
-    for (let i = 0; i < count; i++) {
-      const name = readText();
-      scope[name] = readValue(`bindings[${name}]`);
-    }
-    offerBindings(scope);
-  }
+  offerBindings(readNames("bindings"));
   addInputModules();
   if (executeModule(execution)) return;
-  let evaluation: Evaluation;
+  let answer: unknown;
   try {
-    evaluation = evaluateSource(source);
+    answer = evaluateSource(source);
   } catch (error) {
-    return fail(execution, Phase.PARSE, error);
+    return fail(execution, sourceAnswer() === SourceAnswer.THROWN ? Phase.EVALUATE : Phase.PARSE, error);
   } finally {
     offerBindings(undefined);
   }
-  void followEvaluation(execution, evaluation);
+  if (sourceAnswer() === SourceAnswer.VALUE) finish(execution, answer);
+  else void followEvaluation(execution, sealed(answer as Evaluation));
 }
 
 function addInputModules(): void {
@@ -216,9 +258,9 @@ function call(execution: Execution): void {
   const args = readArguments();
   let result: unknown;
   try {
-    const target = resolve(handle, path);
-    const self = givenThis ? thisValue : target.self;
-    const callee = target.value;
+    const callee = resolve(handle, path);
+    const self = givenThis ? thisValue : foundIn;
+    foundIn = undefined;
     if (typeof callee !== "function") {
       throw new KernelTypeError(`${path ?? "the value of the handle"} is not a function`);
     }
@@ -229,14 +271,11 @@ function call(execution: Execution): void {
   finish(execution, result);
 }
 
-interface Target {
-  readonly self: unknown;
-  readonly value: unknown;
-}
+/** What stands before the last dot of the path that was followed last. */
+let foundIn: unknown;
 
 /** Follows a dotted path below a handle, or below the session's names. Getters on the way run. */
-function resolve(handle: string | undefined, path: string | undefined): Target {
-  if (handle !== undefined && path === undefined) return { self: undefined, value: valueOfHandle(handle) };
+function resolve(handle: string | undefined, path: string | undefined): unknown {
   let value: unknown = handle === undefined ? globalObject : valueOfHandle(handle);
   let self: unknown;
   let rest: string | undefined = path;
@@ -254,7 +293,8 @@ function resolve(handle: string | undefined, path: string | undefined): Target {
     value = (value as Record<string, unknown>)[name];
     walked = walked === "" ? name : `${walked}.${name}`;
   }
-  return { self, value };
+  foundIn = self;
+  return value;
 }
 
 function readArguments(): unknown[] {
@@ -267,114 +307,4 @@ function readArguments(): unknown[] {
   const args = jsonParse(`[${template}]`) as unknown[];
   for (let i = 0; i < count; i++) args[i] = readValue(`args[${i}]`);
   return args;
-}
-
-function readValue(field: string): unknown {
-  const arm = readNumber();
-  if (arm === Arm.UNDEFINED) return undefined;
-  const text = readText();
-  switch (arm) {
-    case Arm.HANDLE:
-      return heldValue(text);
-    case Arm.HOST_FUNCTION:
-      return hostFunctions().passedFunction(text, readText());
-    case Arm.GRAPH:
-      return readGraph(text, field);
-    case Arm.BYTES:
-      return construct(BytesOf, [takeBytes(+text)]);
-  }
-  try {
-    return jsonParse(text);
-  } catch {
-    throw new Refused(Refusal.INVALID_JSON, field);
-  }
-}
-
-function heldValue(handle: string): unknown {
-  if (!holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  return valueOfHandle(handle);
-}
-
-function readGraph(text: string, field: string): unknown {
-  const graph = graphCodec();
-  try {
-    return graph.decodeGraph(text);
-  } catch (error) {
-    if (error instanceof graph.MissingHandle) throw new Refused(Refusal.HANDLE_NOT_FOUND, error.id);
-    const why = error instanceof graph.Malformed ? error.why : "it cannot be read";
-    throw new Refused(Refusal.INVALID_GRAPH, `${field}\n${why}`);
-  }
-}
-
-function takeHostResult(): void {
-  const id = readText();
-  let settle: (call: PendingCall) => void;
-  try {
-    if (readNumber() === 0) {
-      const value = readValue("value");
-      settle = (call) => call.resolve(value);
-    } else {
-      const error = readError("exception");
-      settle = (call) => call.reject(error);
-    }
-  } catch (error) {
-    if (!(error instanceof Refused)) throw error;
-    // The guest did nothing wrong, and waits.
-    const what = error.reason === Refusal.HANDLE_NOT_FOUND ? `there is no handle ${error.what}` : "it is malformed";
-    settle = (call) => call.reject(new KernelTypeError(`the host function's result cannot be read: ${what}`));
-  }
-  loadedHostFunctions()?.answerCall(id, settle);
-}
-
-/** All names are defined or, where one cannot be, that is told. */
-function exposeFunctions(): void {
-  for (let count = readNumber(); count > 0; count--) {
-    const name = readText();
-    if (!hostFunctions().exposeFunction(name)) throw new Refused(Refusal.NAME_FIXED, name);
-  }
-}
-
-/** What a client's function threw: a value, or an error with its cause. */
-function readError(field: string): unknown {
-  if (readNumber() === 1) return readValue(`${field}.thrown`);
-  const name = readText();
-  const message = readText();
-  const hasCause = readNumber() === 1;
-  return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
-}
-
-/** The exports of library/inspect-properties.ts. */
-interface InspectPropertiesLibrary {
-  describeProperties(root: unknown, path: string | undefined, most: number): string | undefined;
-}
-
-function inspectValue(): void {
-  const handle = readOptionalText();
-  const path = readOptionalText();
-  const most = readNumber();
-  if (handle !== undefined && !holdsHandle(handle)) throw new Refused(Refusal.HANDLE_NOT_FOUND, handle);
-  const { describeProperties } = library("inspect-properties") as unknown as InspectPropertiesLibrary;
-  const answer = describeProperties(handle === undefined ? globalObject : valueOfHandle(handle), path, most);
-  if (answer === undefined) throw new Refused(Refusal.NOT_AN_OBJECT, path ?? "");
-  emitEffect(EffectKind.ANSWER, 0, 0, answer);
-}
-
-function releaseHandles(): void {
-  const all = readNumber() === 1;
-  const group = readOptionalText();
-  const count = readNumber();
-  let released = 0;
-  if (all) released = releaseAll();
-  if (group !== undefined) released += releaseGroup(group);
-  for (let i = 0; i < count; i++) released += release(readText());
-  emitEffect(EffectKind.ANSWER, released, 0, "");
-}
-
-/** As an assignment at top level would: names of the new session, enumerable, and free to change. */
-function defineGlobals(): void {
-  const count = readNumber();
-  for (let i = 0; i < count; i++) {
-    const name = readText();
-    defineVariable(name, readValue(`globals[${name}]`));
-  }
 }

@@ -8,25 +8,26 @@
  */
 import { shared } from "#shared";
 import { loadLibrary } from "./host.js";
-import { defineProperty, SafeMap } from "./intrinsics.js";
+import { create, defineProperty } from "./intrinsics.js";
 
 type Library = Readonly<Record<string, unknown>>;
 
-const loaded = new SafeMap<string, Library>();
+/** By name; without a prototype, so that what is absent is absent. */
+const loaded = create(null) as Record<string, Library | undefined>;
 
 /** What the library exports, an object without prototype; it is loaded when it is first asked for. @param name of its file */
 export function library(name: string): Library {
-  let exports = loaded.get(name);
+  let exports = loaded[name];
   if (exports === undefined) {
     exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(shared());
-    loaded.set(name, exports);
+    loaded[name] = exports;
   }
   return exports;
 }
 
 /** Undefined where the session has not loaded it. */
 export function loadedLibrary(name: string): Library | undefined {
-  return loaded.get(name);
+  return loaded[name];
 }
 
 /** As `library`, with the type of what it exports. */

@@ -3,10 +3,11 @@ import { apply, uncurried } from "./intrinsics.js";
 import * as native from "./natives.js";
 
 export { typedArrayTag } from "./intrinsics.js";
-export { BytesOf, parseFloatOf } from "./natives.js";
+export { BytesOf, parseFloatOf, regexpExec, stringFrom } from "./natives.js";
 
 export const charCodeAt = uncurried<(text: string, index: number) => number>(native.charCodeAt);
 export const toLowerCase = uncurried<(text: string) => string>(native.toLowerCase);
+export const toWellFormed = uncurried<(text: string) => string>(native.toWellFormed);
 export const bigintToString = uncurried<(value: bigint) => string>(native.bigintToString);
 export const symbolToString = uncurried<(value: symbol) => string>(native.symbolToString);
 export const dateToIso = uncurried<(value: object) => string>(native.dateToIso);

@@ -14,10 +14,13 @@ function getter(proto: object, key: PropertyKey): Method {
 const typedArray = getPrototypeOf(Uint8Array.prototype) as object;
 
 export const { charCodeAt, toLowerCase } = String.prototype;
+export const { toWellFormed } = String.prototype as unknown as { toWellFormed: () => string };
+export const stringFrom = String;
 export const bigintToString = BigInt.prototype.toString;
 export const symbolToString = Symbol.prototype.toString;
 export const dateToIso = Date.prototype.toISOString;
 export const dateValue = Date.prototype.getTime;
+export const regexpExec = RegExp.prototype.exec;
 export const regexpSource = getter(RegExp.prototype, "source");
 export const FLAGS = "dgimsuvy";
 export const flagGetters = [
@@ -39,6 +42,11 @@ export const arrayBufferLength = getter(ArrayBuffer.prototype, "byteLength");
 export const viewLength = getter(DataView.prototype, "byteLength");
 export const viewOffset = getter(DataView.prototype, "byteOffset");
 export const viewBuffer = getter(DataView.prototype, "buffer");
+export const promiseFinally = Promise.prototype.finally;
+export const { withResolvers: promiseWithResolvers, try: promiseTry } = Promise as unknown as {
+  withResolvers: Method;
+  try: Method;
+};
 export const functionToString = Function.prototype.toString;
 export const numberOf = Number.prototype.valueOf;
 export const stringOf = String.prototype.valueOf;

@@ -4,6 +4,7 @@ import { defineLazyGlobals } from "./libraries.js";
 import "./natives.js";
 
 export function installPlatform(): void {
+  defineLazyGlobals("locals", ["locals", "Locals", "AsyncContext"]);
   defineLazyGlobals("console", ["console"]);
   defineLazyGlobals("emissions", ["emit"]);
   defineLazyGlobals("base64", ["atob", "btoa"]);

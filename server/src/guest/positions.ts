@@ -1,6 +1,7 @@
 /** Frees what leaves the session of the marks that sources run under; library/positions.ts has the maps. */
 import { indexOf } from "./intrinsics.js";
 import { library } from "./libraries.js";
+import { withTemplatePlaces } from "./templates.js";
 
 /**
  * What a mark begins with: a character that nobody sees, and that no file name has a reason to hold. Mirrored in
@@ -22,5 +23,6 @@ export function markFor(map: string): string {
 
 /** A text, such as a stack, with the caller's file names and positions. */
 export function withCallersPositions(text: string): string {
-  return indexOf(text, MARK) < 0 ? text : positions().unmarked(text);
+  const places = withTemplatePlaces(text);
+  return indexOf(places, MARK) < 0 ? places : positions().unmarked(places);
 }

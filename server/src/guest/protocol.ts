@@ -22,6 +22,7 @@ export const InputKind = {
   EXPOSE: 10,
   HOST_RESULT: 11,
   ADD_MODULES: 12,
+  RENDER: 20,
 } as const;
 
 /** How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. */
@@ -40,6 +41,7 @@ export const EffectKind = {
   HOST_CALL: 6,
   HOST_FUNCTION_RELEASED: 7,
   WARNING: 8,
+  TEMPLATE_WARNING: 20,
 } as const;
 
 /** Why an input was refused before any guest code ran. */
@@ -50,6 +52,7 @@ export const Refusal = {
   INVALID_GRAPH: 4,
   MODULE_EXISTS: 5,
   NAME_FIXED: 6,
+  TEMPLATE_NOT_FOUND: 20,
 } as const;
 
 // The input that is being read. Turns never overlap, so there is one; and a turn makes no object for it.

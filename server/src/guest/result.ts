@@ -21,12 +21,13 @@ export interface ResultOptions {
   readonly handles: number;
 }
 
-/** It may wait in the session before it leaves, so bytes stay here until then. */
-export interface EncodedResult {
-  readonly arm: number;
-  readonly text: string;
-  readonly bytes: ArrayBuffer | undefined;
-}
+/**
+ * A text alone is JSON: most results are that, and an object costs more than all else that is done with them. It may wait in
+ * the session before it leaves, so bytes stay here until then.
+ */
+export type EncodedResult =
+  | string
+  | { readonly arm: number; readonly text: string; readonly bytes: ArrayBuffer | undefined };
 
 const UNDEFINED = encoded(Arm.UNDEFINED, "");
 
@@ -34,14 +35,20 @@ function encoded(arm: number, text: string, bytes?: ArrayBuffer): EncodedResult 
   return { arm, text, bytes };
 }
 
+export function armOf(result: EncodedResult): number {
+  return typeof result === "string" ? Arm.JSON : result.arm;
+}
+
 /** The text that leaves for a value: of bytes, which leave beside it, their number. It must leave in this turn. */
-export function textOf({ text, bytes }: EncodedResult): string {
+export function textOf(result: EncodedResult): string {
+  if (typeof result === "string") return result;
+  const { text, bytes } = result;
   return bytes === undefined ? text : numberToString(keepBytes(bytes));
 }
 
 /** Adds an effect that is a value. */
 export function emitResult(kind: number, subject: number, result: EncodedResult): void {
-  emitEffect(kind, subject, result.arm, textOf(result));
+  emitEffect(kind, subject, armOf(result), textOf(result));
 }
 
 const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
@@ -82,8 +89,8 @@ export function withThrownValue(told: string, thrown: unknown, options: ResultOp
     const value = isBytes(thrown)
       ? asGraph(thrown, { encoding, valueBytes, handles, group })
       : encodeResult(thrown, { encoding, valueBytes, handles, group });
-    if (value === undefined || value.arm === Arm.UNDEFINED) return told;
-    return `{"value":[${value.arm},${stringify(value.text)}],${slice(told, 1)}`;
+    if (value === undefined || value === UNDEFINED) return told;
+    return `{"value":[${armOf(value)},${stringify(textOf(value))}],${slice(told, 1)}`;
   } catch {
     return told;
   }
@@ -93,19 +100,19 @@ function asJson(value: unknown, options: ResultOptions): EncodedResult | undefin
   const text = nativeStringify(value);
   if (typeof text !== "string") return UNDEFINED;
   if (!fits(text, options)) return stopTurn(StopCause.VALUE_SIZE) as undefined;
-  return encoded(Arm.JSON, text);
+  return text;
 }
 
 function asData(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
   const text = plainJson(value, true, options.valueBytes);
-  return text === undefined || !fits(text, options) ? asHandle(value, options) : encoded(Arm.JSON, text);
+  return text === undefined || !fits(text, options) ? asHandle(value, options) : text;
 }
 
 function inFull(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
   const json = plainJson(value, false, options.valueBytes);
-  if (json !== undefined) return fits(json, options) ? encoded(Arm.JSON, json) : asHandle(value, options);
+  if (json !== undefined) return fits(json, options) ? json : asHandle(value, options);
   if (mustStay(value)) return asHandle(value, options);
   if (isBytes(value)) {
     const { byteLength, bufferOf } = library("bytes") as unknown as typeof bytes;

@@ -12,28 +12,21 @@ type Preparation = readonly [
   positions: string,
 ];
 
-/** What `await` makes a completion value of. */
-export type Evaluation = Promise<{ readonly value: unknown }> | { readonly value: unknown };
+/** The promise of a source that awaits. */
+export type Evaluation = Promise<{ readonly value: unknown }>;
 
-/** Compiles and runs the source that came with the input; throws where it does not parse. */
-export function evaluateSource(index: number): Evaluation {
-  let answer: unknown;
-  try {
-    answer = runSource(index, undefined);
-    if (sourceAnswer() === SourceAnswer.PREPARE) answer = runSource(index, prepare(answer as string));
-    // It can still turn out that the engine takes what could not be compiled.
-    if (sourceAnswer() === SourceAnswer.PREPARE) prepare(answer as string);
-  } catch (error) {
-    if (sourceAnswer() !== SourceAnswer.THROWN) throw error;
-    return sealed(thrown(error));
-  }
-  // An object that gets nothing from Object.prototype.
-  if (sourceAnswer() === SourceAnswer.VALUE) return { __proto__: null, value: answer } as unknown as Evaluation;
-  return sealed(answer as Promise<{ value: unknown }>);
-}
-
-async function thrown(error: unknown): Promise<never> {
-  throw error;
+/**
+ * Compiles and runs the source that came with the input.
+ *
+ * @returns what `sourceAnswer` tells: the completion value, or for a source that awaits the promise of it
+ * @throws what the source threw, or the error that it does not parse; `sourceAnswer` tells which
+ */
+export function evaluateSource(index: number): unknown {
+  let answer = runSource(index, undefined);
+  if (sourceAnswer() === SourceAnswer.PREPARE) answer = runSource(index, prepare(answer as string));
+  // It can still turn out that the engine takes what could not be compiled.
+  if (sourceAnswer() === SourceAnswer.PREPARE) prepare(answer as string);
+  return answer;
 }
 
 let importer: (name: string) => Promise<unknown>;

@@ -8,7 +8,7 @@ import {
   SourceType,
   type Value,
 } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import type { Command, CommandOptions } from "../session/execution.js";
 import type { Limits } from "../session/limits.js";
 import { millisecondsOf } from "./time.js";
@@ -36,7 +36,6 @@ export function executeCommand(
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
     throw invalid("source_type", "is not known");
   }
-  refuseUnbuilt(request);
   const isModule = request.sourceType === SourceType.MODULE;
   const isTypeScript = request.language === Language.TYPESCRIPT;
   if (isModule) checkModule(request);
@@ -57,12 +56,13 @@ export function executeCommand(
       ExecuteRequest.encode({
         ...request,
         bindings: canonicalValues(request.bindings),
+        locals: canonicalValues(request.locals),
         modules: canonicalTexts(request.modules),
         limits: undefined,
         parentExecutionId: "",
       }).finish(),
     );
-  return { command, options: optionsOf(request, context, digest) };
+  return { command, options: optionsOf(request, context, digest, passed) };
 }
 
 /** Modules are strict, and strict code can have no scope around it. */
@@ -96,7 +96,6 @@ export function callCommand(
   context: Pick<CallContext, "deadline">,
   passed?: string[],
 ): CheckedCommand {
-  refuseUnbuilt(request);
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
     throw invalid("this_value", "has no meaning with construct; leave it out");
@@ -118,12 +117,13 @@ export function callCommand(
       CallRequest.encode({
         ...request,
         args: args.map(canonicalValue),
+        locals: canonicalValues(request.locals),
         ...(thisValue === undefined ? {} : { thisValue: canonicalValue(thisValue) }),
         limits: undefined,
         parentExecutionId: "",
       }).finish(),
     );
-  return { command, options: optionsOf(request, context, digest) };
+  return { command, options: optionsOf(request, context, digest, passed) };
 }
 
 /** @throws SessionError INVALID_REQUEST for an empty step or one no name can be */
@@ -186,19 +186,21 @@ function byName([a]: readonly [string, unknown], [b]: readonly [string, unknown]
   return a < b ? -1 : a > b ? 1 : 0;
 }
 
-function refuseUnbuilt(request: ExecuteRequest | CallRequest): void {
-  if (request.locals.size > 0) throw unimplemented("locals");
-}
-
-function optionsOf(
-  request: ExecuteRequest | CallRequest,
+/** @throws SessionError INVALID_REQUEST */
+export function optionsOf(
+  request: Pick<
+    CallRequest,
+    "limits" | "locals" | "encoding" | "handleGroup" | "atomic" | "parentExecutionId" | "requestId"
+  >,
   context: Pick<CallContext, "deadline">,
   digest: () => string,
+  passed?: string[],
 ): CommandOptions {
   const requestId = checkedRequestId(request.requestId);
   return {
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
+    locals: inputValues(request.locals, "locals", passed),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
     atomic: request.atomic,
     parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),

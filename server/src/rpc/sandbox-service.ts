@@ -10,7 +10,7 @@ import {
   SandboxServiceService,
 } from "@livescope/proto";
 import type { Logger } from "pino";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
@@ -18,6 +18,7 @@ import { cancelExecution } from "./cancel.js";
 import { checkedPath } from "./commands.js";
 import { CONNECT_METHOD, connect } from "./connect.js";
 import type { OpenStreams } from "./open-streams.js";
+import { render } from "./render.js";
 import { run } from "./run.js";
 import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
@@ -53,9 +54,7 @@ export function sandboxService(
   return {
     execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),
-    render: handle(() => {
-      throw unimplemented("Render");
-    }),
+    render: handle((request, context) => render(sessions, request, context)),
     run: (stream) => void run(sessions, stream, logger),
     connect: (stream) => connect(sessions, stream, openStreams, logger),
     cancelExecution: handle((request) => {

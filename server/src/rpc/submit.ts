@@ -1,10 +1,11 @@
 /** The one way of a command from the contract into its session. */
-import type { Command as CommandMessage, Event } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
+import { invalid } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
 import type { HostLink } from "../session/host-functions.js";
 import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
+import { renderCommand } from "./render.js";
 import type { CallContext } from "./unary.js";
 import { consoleMessage, valueMessage } from "./values.js";
 
@@ -51,8 +52,10 @@ export function submit(
       const { command: checked, options } = callCommand(command.value, context, ids);
       return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
     }
-    case "render":
-      throw unimplemented("Render");
+    case "render": {
+      const { command: checked, options } = renderCommand(command.value, context, ids);
+      return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
+    }
     default:
       throw invalid("command", "must be set: say what to run");
   }
@@ -74,7 +77,7 @@ export function eventListener(
   say: (event: NonNullable<Event["event"]>) => void,
 ): ExecutionListener | undefined {
   if (consoleAtEnd && dropEmitted) return undefined;
-  const encoding = command?.$case === "execute" || command?.$case === "call" ? command.value.encoding : 0;
+  const encoding = command?.$case === "render" ? Encoding.JSON : (command?.value.encoding ?? Encoding.UNSPECIFIED);
   const listener: ExecutionListener = {
     console: (entry) => say({ $case: "console", value: consoleMessage(entry) }),
     emitted: (value) => say({ $case: "emitted", value: valueMessage(value, encoding) }),

@@ -2,6 +2,7 @@
 
 export type { Command } from "../engine/kernel-protocol.js";
 
+import type { InputValue } from "../engine/kernel-protocol.js";
 import type { PassedFunctions } from "./host-functions.js";
 import type { Limits } from "./limits.js";
 import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
@@ -21,6 +22,8 @@ export interface CommandOptions {
   readonly limits?: Partial<Limits> | undefined;
   /** As in the contract's Encoding. */
   readonly encoding: number;
+  /** What guest code finds in `locals`; absent for nothing. */
+  readonly locals?: ReadonlyMap<string, InputValue>;
   readonly handleGroup: string;
   /** Empty, or the id by which a repeat of the request is recognised. */
   readonly requestId: string;

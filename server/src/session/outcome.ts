@@ -159,6 +159,13 @@ function framesOf(lines: readonly string[]): Frame[] {
   return lines.slice(0, MAXIMUM_FRAMES).flatMap(frameOf);
 }
 
+/** A warning out of the text of an effect. */
+export function templateWarning({ text }: Effect & { kind: "templateWarning" }): Warning {
+  const { message, stack } = JSON.parse(text) as { message: string; stack: string };
+  const frame = innermostFrame(stack);
+  return frame === undefined ? { message } : { message, frame };
+}
+
 /** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
 function guestLines(stack: string): string[] {
   const lines = stack.split("\n").filter((line) => line !== "");

@@ -168,6 +168,7 @@ export class RunningExecution implements Execution {
       valueBytes,
       handles,
       credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
+      locals: this.#options.locals,
     };
     return {
       input: { kind: "run", command: this.#command, execution },

@@ -10,7 +10,7 @@ import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { consoleEntryOf, type Outcome, type Value } from "./outcome.js";
+import { consoleEntryOf, type Outcome, templateWarning, type Value } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
 import { nameOf, warningsOf } from "./warnings.js";
@@ -385,6 +385,7 @@ export class Session implements HostFunctionsHost {
       } else if (effect.kind === "hostFunctionReleased") this.hostFunctions.released(effect.hostFunctionId);
       else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
       else if (effect.kind === "emitted") execution.emit(effect);
+      else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
       else if (effect.kind === "refused") this.#reject(execution, refusalOf(effect, this.sessionId));
       else this.#settle(execution, execution.outcomeOf(effect, this.memoryBytes));
     } catch (error) {
@@ -511,6 +512,14 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
         "HANDLE_NOT_FOUND",
         "the session holds no such handle: it was released, or is of another session",
         { ids: { session_id: sessionId, handle_id: effect.what } },
+      );
+    case "templateNotFound":
+      return new SessionError(
+        "INVALID_REQUEST",
+        "name: the session has no template of this name; send it in templates",
+        {
+          field: "name",
+        },
       );
     case "moduleExists": {
       const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;

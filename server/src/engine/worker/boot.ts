@@ -25,6 +25,10 @@ import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 const GUEST_STACK_BYTES = 256 * 1024;
 const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;
+const CONTEXT_STRUCT_WORDS = 96;
+/** The package's bits for what a context has. */
+const ALL_INTRINSICS = 0x1ff;
+const INTRINSIC_EVAL = 4;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
 const DISPATCHER_ID = 1;
@@ -79,6 +83,10 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
   clearFreeHeap(modules, instance, sbrkWord);
+  const jobFunctions = findJobFunctions(modules, instance, { runtime, context, gcThresholdWord });
+  const evalPointer = findEvalPointer(modules);
+  const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
+  instance.words[(context + evalPointer) >> 2] = instance.onEvalIndex;
   const layout: Layout = {
     runtime,
     context,
@@ -90,6 +98,8 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     cells,
     sbrkWord,
     gcThresholdWord,
+    evalFunction,
+    jobFunctions,
   };
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
@@ -110,6 +120,66 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
   const index = instance.words.subarray(from, from + count).indexOf(value);
   if (index < 0) throw new EngineAbort("calibration failed: the garbage collection threshold was not found");
   return (from + index) * 4;
+}
+
+/**
+ * `ctx->eval_internal`, as an offset within the context: of all words that hold the index of a function, the one that a
+ * context made without `eval` leaves empty.
+ */
+function findEvalPointer(modules: EngineModules): number {
+  const contextWith = (intrinsics: number): { words: Int32Array; functionCount: number } => {
+    const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: PROBE_PAGES, shared: true });
+    const { exports, words, functionCount } = Instance.boot(modules, memory, IDLE_HOST);
+    const start = exports.QTS_NewContext(exports.QTS_NewRuntime(), intrinsics) >> 2;
+    return { words: words.slice(start, start + CONTEXT_STRUCT_WORDS), functionCount };
+  };
+  const { words, functionCount } = contextWith(ALL_INTRINSICS);
+  const without = contextWith(ALL_INTRINSICS & ~INTRINSIC_EVAL).words;
+  const found = [...words.keys()].filter((i) => {
+    const word = words[i] ?? 0;
+    return word > 0 && word < functionCount && without[i] === 0;
+  });
+  if (found.length !== 1) throw new EngineAbort("calibration failed: the function that evaluates was not found");
+  return (found[0] ?? 0) * 4;
+}
+
+/** Each makes a job of another kind: a reaction of a promise, a thenable that is asked, a finalizer, an import. */
+const JOB_MAKERS = [
+  "Promise.resolve().then(() => 0), 0",
+  "new Promise((resolve) => resolve({ then() {} })), 0",
+  "globalThis.registry = new FinalizationRegistry(() => 0), registry.register({}, 0), 0",
+  'import("nothing").catch(() => 0), 0',
+];
+
+/**
+ * The functions of jobs, found by making some in copies of the memory. `rt->job_list` is a list head, which points to itself while
+ * it is empty; an entry has its links, its context, and then the index of its function.
+ */
+function findJobFunctions(
+  modules: EngineModules,
+  instance: Instance,
+  { runtime, context, gcThresholdWord }: Pick<Layout, "runtime" | "context" | "gcThresholdWord">,
+): number[] {
+  const found = JOB_MAKERS.map((source) => {
+    const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+    const head = runtime >> 2;
+    const wasEmpty = [...probe.words.subarray(head, head + RUNTIME_STRUCT_WORDS).keys()].filter(
+      (i) => probe.words[head + i] === runtime + i * 4 && probe.words[head + i + 1] === runtime + i * 4,
+    );
+    evaluate(probe, context, source, KERNEL_FILENAME);
+    // A finalizer waits for the garbage collector.
+    probe.words[gcThresholdWord >> 2] = 0;
+    evaluate(probe, context, "({})", KERNEL_FILENAME);
+    const functions = wasEmpty.flatMap((i) => {
+      const entry = probe.words[head + i + 1] ?? 0;
+      const isJob = entry !== runtime + i * 4 && probe.words[(entry + 8) >> 2] === context;
+      const index = probe.words[(entry + 12) >> 2] ?? 0;
+      return isJob && index > 0 && index < probe.functionCount ? [index] : [];
+    });
+    if (functions.length !== 1) throw new EngineAbort(`calibration failed: no job was found of ${source}`);
+    return functions[0] ?? 0;
+  });
+  return [...new Set(found)];
 }
 
 /**

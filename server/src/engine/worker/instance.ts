@@ -6,6 +6,9 @@
  * off). Pointers are byte offsets into the memory; `JSValue*` pointers point to 8-byte cells of the guest heap.
  */
 import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
+import { evalCallback } from "./guest-eval.js";
+import { countJobs } from "./job-numbers.js";
+import type { BaseImage } from "./layout.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
 
@@ -19,6 +22,8 @@ export interface InstanceHost {
   loadModule(name: string): string | undefined;
   /** Polled by the engine every 10,000 branches; true ends the running code. */
   shouldInterrupt(): boolean;
+  /** Made by `evalCallback`: evaluates the source texts of guest code, and all others. */
+  readonly onEval: WebAssembly.ExportValue;
   /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
   readonly onRejection: WebAssembly.ExportValue;
 }
@@ -44,6 +49,7 @@ export const IDLE_HOST: InstanceHost = {
   resolveModule: (_importer, specifier) => specifier,
   loadModule: () => "",
   shouldInterrupt: () => false,
+  onEval: evalCallback(() => 0n),
   onRejection: rejectionCallback(() => undefined),
 };
 
@@ -99,8 +105,10 @@ export class Instance {
   readonly exports: RawExports;
   /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
   outOfMemory = false;
-  /** Where the callback stands in the function table; a session keeps the index, so it is the same in every instance. */
+  /** Where the host's callbacks stand in the function table; a session keeps the indices, so they are the same in every instance. */
+  readonly onEvalIndex: number;
   readonly rejectionCallbackIndex: number;
+  readonly #table: WebAssembly.Table;
   readonly #memory: WebAssembly.Memory;
   #bytes: Buffer;
   #words: Int32Array;
@@ -116,10 +124,12 @@ export class Instance {
     this.#words = new Int32Array(memory.buffer);
     const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
     this.exports = named(exports, names);
-    const table = exports[TABLE_EXPORT] as WebAssembly.Table;
-    // The table that an instance begins with is always the same, so in all of them the callback has the same index.
-    this.rejectionCallbackIndex = table.grow(1);
-    table.set(this.rejectionCallbackIndex, host.onRejection);
+    this.#table = exports[TABLE_EXPORT] as WebAssembly.Table;
+    // The table that an instance begins with is always the same, so in all of them the callbacks have the same indices.
+    this.rejectionCallbackIndex = this.#table.grow(2);
+    this.#table.set(this.rejectionCallbackIndex, host.onRejection);
+    this.onEvalIndex = this.rejectionCallbackIndex + 1;
+    this.#table.set(this.onEvalIndex, host.onEval);
   }
 
   /** Starts the engine in a fresh memory: the constructor and data segments run. */
@@ -136,6 +146,27 @@ export class Instance {
     host: InstanceHost,
   ): Instance {
     return new Instance(modules.resume, modules.exportNames, memory, host);
+  }
+
+  /** As `resume`, over a session made from the base image: jobs are counted. */
+  static resumeSession(
+    { baseImage, ...modules }: Pick<EngineModules, "resume" | "exportNames"> & { readonly baseImage: BaseImage },
+    memory: WebAssembly.Memory,
+    host: InstanceHost,
+  ): Instance {
+    const instance = Instance.resume(modules, memory, host);
+    countJobs(instance.#table, memory, baseImage.layout);
+    return instance;
+  }
+
+  /** A function of the engine's, by its place in the table. */
+  functionAt(index: number): WebAssembly.ExportValue {
+    return this.#table.get(index);
+  }
+
+  /** How many functions the engine has in its table. */
+  get functionCount(): number {
+    return this.rejectionCallbackIndex;
   }
 
   get memory(): WebAssembly.Memory {

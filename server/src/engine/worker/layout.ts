@@ -36,10 +36,14 @@ export interface Layout {
   readonly sbrkWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
+  /** Where the engine's own function for evaluating source text stands in its table; sessions have one of ours instead. */
+  readonly evalFunction: number;
+  /** Where the functions by which the engine runs jobs stand in its table. */
+  readonly jobFunctions: readonly number[];
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 154;
+export const CELL_COUNT = 155;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -67,6 +71,8 @@ export const Cell = {
   ANSWER: 152,
   /** 1 once the session has had top-level constants. */
   HAS_CONSTANTS: 153,
+  /** Changes with each job of the engine's queue, and with each turn. */
+  JOB: 154,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;

@@ -40,7 +40,7 @@ export class ModuleLoader {
     const importer = withoutMark(importerName);
     // The kernel names modules, it does not import them.
     const name = importerName === KERNEL_FILENAME ? specifier : resolveSpecifier(specifier, importer);
-    const found = find(table, name);
+    const found = find(table, name, specifier);
     if (found !== undefined && found[1] !== "") return found[1];
     const failure = this.#link(table, { name, specifier, importer });
     if (failure === undefined) return find(table, name)?.[1] ?? NOT_THERE;
@@ -97,8 +97,10 @@ export class ModuleLoader {
   }
 }
 
-function find(table: ModuleTable, name: string): Found | undefined {
-  return (JSON.parse(table.ask(JSON.stringify(["find", name]))) as Found | null) ?? undefined;
+/** @param specifier of an import that the engine begins with; the kernel enters its context */
+function find(table: ModuleTable, name: string, specifier?: string): Found | undefined {
+  const request = specifier === undefined ? ["find", name] : ["find", name, specifier];
+  return (JSON.parse(table.ask(JSON.stringify(request))) as Found | null) ?? undefined;
 }
 
 function missing({ specifier, importer, place }: Wanted): string {

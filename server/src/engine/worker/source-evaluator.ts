@@ -5,6 +5,7 @@ import { EVAL_COMPILE_ONLY, EVAL_GLOBAL, EVAL_GLOBAL_ASYNC, type Instance } from
 import { Cell, type Layout } from "./layout.js";
 import type { Source } from "./messages.js";
 import { SourceCache } from "./source-cache.js";
+import { TemplateEvaluator } from "./template-evaluator.js";
 
 /** What an answer to the kernel is. Mirrored in guest/host.ts. */
 const Answer = {
@@ -23,9 +24,11 @@ const Answer = {
 export class SourceEvaluator {
   readonly #layout: Layout;
   readonly #scripts = new SourceCache<CompiledScript | SourceError>();
+  readonly #templates: TemplateEvaluator;
 
   constructor(layout: Layout) {
     this.#layout = layout;
+    this.#templates = new TemplateEvaluator(layout.context);
   }
 
   /**
@@ -47,6 +50,11 @@ export class SourceEvaluator {
     return script.awaits
       ? this.#answer(instance, Answer.PROMISE, this.#run(instance, script.source, filename, EVAL_GLOBAL_ASYNC))
       : this.#runAtOnce(instance, script.source, filename);
+  }
+
+  /** @returns an owned `JSValue*`; see `TemplateEvaluator.evaluate` */
+  evaluateTemplate(instance: Instance, request: string, number: number): number {
+    return this.#templates.evaluate(instance, request, number);
   }
 
   /**

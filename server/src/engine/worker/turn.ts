@@ -7,6 +7,7 @@ import { argument } from "./boot.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
+import { evalCallback, GuestEval } from "./guest-eval.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type {
@@ -43,6 +44,8 @@ const Ask = {
   KEEP_BYTES: 11,
   TO_BASE64: 12,
   FROM_BASE64: 13,
+  INTERRUPT: 14,
+  COMPILE_TEMPLATE: 20,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -96,6 +99,8 @@ export class TurnRunner implements InstanceHost {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
+  readonly #guestEval: GuestEval;
+  readonly onEval = evalCallback((...source) => this.#guestEval.evaluate(this.#instance as Instance, ...source));
   readonly #rejections: UnhandledRejections;
   readonly #modules = new ModuleLoader();
   #instance: Instance | undefined;
@@ -109,6 +114,7 @@ export class TurnRunner implements InstanceHost {
   #place = 0;
   #deadline = 0;
   #stopped: UndoReason | undefined;
+  #interruptsJob = false;
   #sources: readonly Source[] = [];
   #bytesIn: readonly Uint8Array[] = [];
   #bytesOut: Uint8Array[] = [];
@@ -119,6 +125,7 @@ export class TurnRunner implements InstanceHost {
   constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
     this.#report = report;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
+    this.#guestEval = new GuestEval(engine.baseImage.layout);
     this.#rejections = new UnhandledRejections(engine.baseImage.layout);
     this.#engine = engine;
     this.#control = control;
@@ -227,6 +234,7 @@ export class TurnRunner implements InstanceHost {
     this.#place = request.turn - this.#firstTurn;
     this.#deadline = startedAt + request.budget;
     this.#stopped = undefined;
+    this.#interruptsJob = false;
     this.#sources = request.sources;
     this.#bytesIn = request.input.bytes;
     this.#bytesOut = [];
@@ -256,7 +264,7 @@ export class TurnRunner implements InstanceHost {
     const cached = this.#instances.get(request.memoryKey);
     if (cached !== undefined) return cached;
     if (request.memory === undefined) throw new Error(`engine: no memory came with key ${request.memoryKey}`);
-    const instance = Instance.resume(this.#engine, request.memory, this);
+    const instance = Instance.resumeSession(this.#engine, request.memory, this);
     this.#instances.set(request.memoryKey, instance);
     return instance;
   }
@@ -265,6 +273,8 @@ export class TurnRunner implements InstanceHost {
     const engine = instance.exports;
     const { context, enter, flush, cells, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
+    const job = (cells >> 2) + Cell.JOB;
+    instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
@@ -342,7 +352,7 @@ export class TurnRunner implements InstanceHost {
     const culprit = runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
-    this.#instance = Instance.resume(this.#engine, memory, this);
+    this.#instance = Instance.resumeSession(this.#engine, memory, this);
     this.#instances.set(memoryKey, this.#instance);
     return {
       kind: "undone",
@@ -357,8 +367,15 @@ export class TurnRunner implements InstanceHost {
     };
   }
 
-  /** Once true it stays true for the turn: what the guest catches or finishes meanwhile is undone. */
+  /**
+   * Once true for the turn it stays true: what the guest catches or finishes meanwhile is undone. True once for a job that the
+   * kernel wants unwound: the turn goes on with the next.
+   */
   shouldInterrupt(): boolean {
+    if (this.#interruptsJob) {
+      this.#interruptsJob = false;
+      return true;
+    }
     if (this.#stopped !== undefined) return true;
     if (this.#control.stopRequested(this.#place)) this.#stopped = "stopped";
     else if (clock() > this.#deadline) this.#stopped = "budget";
@@ -394,6 +411,9 @@ export class TurnRunner implements InstanceHost {
       case Ask.STOP:
         this.#stopped ??= KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap";
         return 0;
+      case Ask.INTERRUPT:
+        this.#interruptsJob = true;
+        return 0;
       case Ask.LOAD_LIBRARY:
         return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
       case Ask.PROMISE_STATE:
@@ -413,6 +433,12 @@ export class TurnRunner implements InstanceHost {
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64:
         return readBase64(instance, context, argument(argv, 1));
+      case Ask.COMPILE_TEMPLATE:
+        return this.#evaluator.evaluateTemplate(
+          instance,
+          instance.readString(context, argument(argv, 1)),
+          engine.QTS_GetFloat64(context, argument(argv, 2)),
+        );
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }

@@ -67,6 +67,7 @@ async function drain(execution: Execution, next: () => Promise<IteratorResult<un
       if (!execution.isOpen) return;
       enterContext(execution.context);
       const step = await next();
+      enterContext(execution.context);
       if (step.done === true) return settle(execution, step.value);
       await send(execution, step.value);
     }
@@ -80,7 +81,7 @@ export function send(execution: Execution | undefined, value: unknown): Promise<
   const outlet = execution === undefined ? undefined : outlets.get(execution.number);
   return new KernelPromise<void>((resolve) => {
     if (outlet === undefined || execution === undefined) return resolve();
-    const encoded = encodeResult(value, execution);
+    const encoded = encodeResult(value, execution.options);
     if (encoded === undefined) return;
     outlet.waiting.set(outlet.next++, { value: encoded, leave: resolve });
     waiting++;
@@ -120,6 +121,6 @@ function release(outlet: Outlet): void {
   if (outlet.first < outlet.next || outlet.whenEmpty === undefined) return;
   const then = outlet.whenEmpty;
   outlet.whenEmpty = undefined;
-  enterContext({ execution: outlet.execution });
+  enterContext(outlet.execution.context);
   then();
 }

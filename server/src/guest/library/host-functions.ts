@@ -5,14 +5,23 @@
  * A call's id is its idempotency key: it is drawn here, lies in the session's memory, and stays the same however often the
  * call is sent.
  */
-import { type Context, currentContext, enterContext } from "../contexts.js";
+import { type Context, currentContext, enterContext, executionLocals, findBinding } from "../contexts.js";
 import type { Execution } from "../executions.js";
-import { releaseGroup } from "../handles.js";
-import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, stringify } from "../intrinsics.js";
+import { releaseGroup } from "../handle-release.js";
+import {
+  apply,
+  construct,
+  defineProperty,
+  KernelError,
+  KernelPromise,
+  ownKeys,
+  SafeMap,
+  stringify,
+} from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
 import { randomId } from "../random.js";
-import { encodeResult, type ResultOptions, textOf } from "../result.js";
+import { armOf, encodeResult, type ResultOptions, textOf } from "../result.js";
 
 /** A call whose reply has not come. */
 export interface PendingCall {
@@ -90,19 +99,33 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
     const id = randomId();
     const options = optionsFor(context, id);
     let encoded = "";
-    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}${valueText(args[i], options)}`;
+    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
+    const locals = localsText(context, options);
     calls.set(id, { context, resolve, reject });
     const { execution } = context;
     const number = execution?.isOpen === true ? execution.number : 0;
-    const text = `{"call":"${id}",${target},"args":[${encoded}]}`;
+    const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
     emitEffect(EffectKind.HOST_CALL, number, options.encoding, text);
   });
 }
 
-/** JSON text of `[arm, text]`. */
+/** The locals where it is called, as a further member of the call's text. */
+function localsText({ bindings }: Context, options: ResultOptions): string {
+  const values = findBinding(bindings, executionLocals)?.value as Readonly<Record<string, unknown>> | undefined;
+  if (values === undefined) return "";
+  const names = ownKeys(values);
+  let text = "";
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    text += `${i === 0 ? "" : ","}[${stringify(name)},${valueText(values[name], options)}]`;
+  }
+  return `,"locals":[${text}]`;
+}
+
+/** What stands in JSON text for a value: `arm,text`. */
 function valueText(value: unknown, options: ResultOptions): string {
   const encoded = encodeResult(value, options);
-  return encoded === undefined ? '[0,""]' : `[${encoded.arm},${stringify(textOf(encoded))}]`;
+  return encoded === undefined ? '0,""' : `${armOf(encoded)},${stringify(textOf(encoded))}`;
 }
 
 /**
@@ -112,7 +135,7 @@ function valueText(value: unknown, options: ResultOptions): string {
  */
 function optionsFor({ execution }: Context, id: string): ResultOptions {
   if (execution === undefined) return { encoding: Encoding.FULL, group: id, valueBytes: 1 << 20, handles: 100_000 };
-  const { encoding, group, valueBytes, handles } = execution;
+  const { encoding, group, valueBytes, handles } = execution.options;
   const isOfResult = encoding === Encoding.NONE || encoding === Encoding.HANDLE;
   return {
     encoding: isOfResult ? Encoding.FULL : encoding,

@@ -18,6 +18,7 @@ import {
   stringify,
 } from "../intrinsics.js";
 import { importModule, sealed, syntaxError, withStack } from "../sources.js";
+import { beginImport, noteImport, noteModule } from "./imports.js";
 import { freshMark } from "./positions.js";
 
 interface Module {
@@ -56,6 +57,7 @@ export function executeModule(execution: Execution, name: string, text: string, 
 
 async function evaluation(execution: Execution, name: string, before: Module | undefined): Promise<{ value: unknown }> {
   try {
+    noteImport(name);
     return { __proto__: null, value: await sealed(importModule(name)) } as unknown as { value: unknown };
   } catch (error) {
     if (!isLoadError(error)) throw error;
@@ -85,6 +87,7 @@ export function serveModules(request: string): unknown {
   const name = operands[1];
   switch (operands[0]) {
     case "find":
+      if (operands[2] !== undefined) beginImport(operands[2]);
       return describe(byName.get(name));
     case "link":
       return link(name, operands[2]);
@@ -106,6 +109,7 @@ function describe(module: Module | undefined): string {
 /** @param positions JSON text of the map; empty for none */
 function link(name: string, positions: string): string {
   const module = byName.get(name) as Module;
+  noteModule(name);
   const isFirst = positions === "" && byEngineName.get(name) === undefined;
   module.engineName = isFirst ? name : name + freshMark(positions);
   byEngineName.set(module.engineName, module);

@@ -7,7 +7,7 @@
  */
 import { type Context, currentContext, enterContext, runningExecution } from "../contexts.js";
 import type { Execution } from "../executions.js";
-import { setTurnOwner } from "../host.js";
+import { cells, TURN_OWNER } from "../host.js";
 import { apply, dateNow, KernelTypeError, rejectedPromise, SafeMap } from "../intrinsics.js";
 
 interface Timer {
@@ -80,7 +80,7 @@ export function fireTimer(): void {
   const timer = heap.get(0);
   if (timer === undefined || timer.due > dateNow()) return;
   enterContext(timer.context);
-  setTurnOwner(runningExecution());
+  cells[TURN_OWNER] = runningExecution();
   if (timer.interval === undefined) remove(timer);
   try {
     apply(timer.callback, undefined, timer.args);

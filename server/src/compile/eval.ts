@@ -1,0 +1,25 @@
+/** Turns the text that guest code gave to `eval`, or to a constructor of functions, into what the engine is given. */
+import { parse } from "acorn";
+import MagicString from "magic-string";
+import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
+import { LANGUAGE, SourceError, syntaxErrorOf } from "./source-error.js";
+
+/** @returns what to evaluate instead, undefined where nothing has to change, or why the text must not run */
+export function compileEval(code: string): string | undefined | SourceError {
+  try {
+    refuseScopeName(code);
+    if (!maySuspend(code)) return undefined;
+    // Whether `super` and private names are right depends on the code around, which the engine knows.
+    const program = parse(code, {
+      ecmaVersion: LANGUAGE,
+      sourceType: "script",
+      allowSuperOutsideMethod: true,
+      checkPrivateFields: false,
+    });
+    const text = new MagicString(code);
+    rewriteForLocals(program, text, "sync");
+    return text.hasChanged() ? text.toString() : undefined;
+  } catch (error) {
+    return error instanceof SourceError ? error : syntaxErrorOf(error, code);
+  }
+}

@@ -1,0 +1,214 @@
+/**
+ * The JavaScript inside a template's tags. Where a tag ends is where its code can end: `}}` inside a string, a regular
+ * expression or an object does not end it. So code is parsed up to each end mark in turn, as long as what stands there is the
+ * beginning of something.
+ */
+import { type Expression, type Pattern, type Program, parse, parseExpressionAt, type VariableDeclaration } from "acorn";
+import { type Assignment, type Code, TemplateSyntaxError } from "./template-nodes.js";
+
+/** Reads what stands between two places; throws what acorn throws. */
+type Read<T> = (text: string, offset: number) => T;
+
+/** Of more end marks than these inside one tag nobody finds the right one. */
+const MOST_END_MARKS = 100;
+
+const OPTIONS = {
+  ecmaVersion: "latest",
+  sourceType: "module",
+  allowAwaitOutsideFunction: true,
+  preserveParens: true,
+} as const;
+
+export const NAME = "[\\p{ID_Start}$_][\\p{ID_Continue}$\\u200c\\u200d]*";
+/** `a` and `a.b.c` need no parser, if the first is no word of the language. */
+const SIMPLE = /^\s*([A-Za-z_$][\w$]*)(?:\.[A-Za-z_$][\w$]*)*\s*$/;
+const WORDS: ReadonlySet<string> = new Set(
+  (
+    "arguments await break case catch class const continue debugger default delete do else enum eval export extends " +
+    "finally for function if implements import in instanceof interface let new package private protected public return " +
+    "static super switch throw try typeof var void while with yield"
+  ).split(" "),
+);
+
+/**
+ * Reads the code of a tag that ends in `mark`.
+ *
+ * @param from where the code begins
+ * @returns what was read, and where the end mark stands
+ * @throws TemplateSyntaxError
+ */
+export function readUntil<T>(text: string, from: number, mark: string, read: Read<T>): { read: T; end: number } {
+  let first: TemplateSyntaxError | undefined;
+  let end = text.indexOf(mark, from);
+  for (let tries = 0; end >= 0 && tries < MOST_END_MARKS; tries++) {
+    try {
+      return { read: read(text.slice(from, end), from), end };
+    } catch (error) {
+      const syntax = syntaxErrorOf(error, from);
+      first ??= syntax.offset > end ? new TemplateSyntaxError(syntax.message, end) : syntax;
+      const isBeginning = syntax.offset >= end || /^Unterminated /.test(syntax.message);
+      if (!isBeginning) throw first;
+    }
+    end = text.indexOf(mark, end + 1);
+  }
+  throw first ?? new TemplateSyntaxError(`Missing ${mark}`, from);
+}
+
+/** What acorn found wrong. @param offset of the text that it was given, in the template's */
+function syntaxErrorOf(error: unknown, offset: number): TemplateSyntaxError {
+  if (error instanceof TemplateSyntaxError) return error;
+  if (error instanceof SyntaxError && "pos" in error && typeof error.pos === "number") {
+    return new TemplateSyntaxError(error.message.replace(/ \(\d+:\d+\)$/, ""), offset + error.pos);
+  }
+  if (!(error instanceof RangeError)) throw error;
+  return new TemplateSyntaxError("the expression is nested too deeply", offset);
+}
+
+/** @returns a node whose places are one further to the right than in the text */
+function parsed(text: string, offset: number): Expression {
+  if (text.trim() === "") throw new TemplateSyntaxError("Empty expression", offset);
+  // The line break ends a comment that has none of its own.
+  const wrapped = `(${text}\n)`;
+  try {
+    const node = parseExpressionAt(wrapped, 0, OPTIONS);
+    if (node.type === "ParenthesizedExpression" && node.end === wrapped.length) return node.expression;
+  } catch (error) {
+    throw syntaxErrorOf(error, offset - 1);
+  }
+  // It closes the parenthesis that it did not open.
+  const { end } = parseExpressionAt(text, 0, OPTIONS);
+  throw new TemplateSyntaxError("Unexpected token", offset + text.indexOf(")", end));
+}
+
+/** An expression, comments and white space around it included. */
+export function readExpression(text: string, offset: number): Code {
+  const [, word] = SIMPLE.exec(text) ?? [];
+  if (word === undefined || WORDS.has(word)) parsed(text, offset);
+  return codeOf(text, offset);
+}
+
+/** Without white space around it: errors point at it. */
+function codeOf(text: string, offset: number): Code {
+  const start = text.trimStart();
+  return { text: start.trimEnd(), offset: offset + text.length - start.length };
+}
+
+function codeOfNode(text: string, offset: number, { start, end }: { start: number; end: number }): Code {
+  return { text: text.slice(start - 1, end - 1), offset: offset + start - 1 };
+}
+
+export interface ForHead {
+  readonly target: Code;
+  readonly names: readonly string[];
+  readonly isAsync: boolean;
+  readonly iterable: Code;
+}
+
+const NAMES_WITHOUT_BRACKETS = new RegExp(`^(\\s*)(${NAME}(?:\\s*,\\s*${NAME})+)(?=\\s+(?:of|in)\\s)`, "u");
+const FOR = "for(const ";
+
+/** `x of xs`, `[k, v] of map`, `k, v of map`, `await x of stream()`; `in` means `of`. */
+export function readForHead(given: string, offset: number): ForHead {
+  const [awaits = ""] = /^\s*await(?=\s)/.exec(given) ?? [];
+  const head = given.slice(awaits.length);
+  const start = offset + awaits.length;
+  const [list, space = "", names] = NAMES_WITHOUT_BRACKETS.exec(head) ?? [];
+  // As long as what it stands for, or positions would move: the brackets stand where a space and a comma's space may be missing.
+  if (list !== undefined && names !== undefined) {
+    const rest = readForHead(`${"x".padStart(list.length)}${head.slice(list.length)}`, start);
+    const target = { text: `[${names}]`, offset: start + space.length };
+    return { ...rest, target, names: names.split(",").map((name) => name.trim()), isAsync: awaits !== "" };
+  }
+  const wrapped = `${FOR}${head}\n);`;
+  let program: Program;
+  try {
+    program = parse(wrapped, OPTIONS);
+  } catch (error) {
+    throw syntaxErrorOf(error, start - FOR.length);
+  }
+  const [statement] = program.body;
+  if (
+    (statement?.type !== "ForOfStatement" && statement?.type !== "ForInStatement") ||
+    statement.body.type !== "EmptyStatement" ||
+    statement.end !== wrapped.length
+  ) {
+    throw new TemplateSyntaxError("A for has to say {% for NAME of LIST %}", offset);
+  }
+  const pattern = (statement.left as VariableDeclaration).declarations[0]?.id as Pattern;
+  const inHead = (node: { start: number; end: number }): Code => {
+    const from = node.start - FOR.length;
+    return { text: head.slice(from, node.end - FOR.length), offset: start + from };
+  };
+  return {
+    target: inHead(pattern),
+    names: allNamesOf(pattern),
+    isAsync: awaits !== "",
+    iterable: inHead(statement.right),
+  };
+}
+
+/** `a = 1`, `a = 1, b = 2`, `[a, b] = pair`, `n += 1`, `list.length = 0`. */
+export function readAssignments(text: string, offset: number): Assignment[] {
+  const expression = parsed(text, offset);
+  const parts = expression.type === "SequenceExpression" ? expression.expressions : [expression];
+  return parts.map((part): Assignment => {
+    const whole = codeOfNode(text, offset, part);
+    if (part.type === "UpdateExpression") {
+      const changed = part.argument.type === "Identifier" ? [part.argument.name] : [];
+      return { target: undefined, names: [], isPattern: false, value: whole, changed };
+    }
+    if (part.type !== "AssignmentExpression") {
+      throw new TemplateSyntaxError("A set has to say {% set NAME = VALUE %}", whole.offset);
+    }
+    const { left, operator, right } = part;
+    if (operator !== "=" || left.type === "MemberExpression") {
+      const changed = left.type === "Identifier" ? [left.name] : [];
+      return { target: undefined, names: [], isPattern: false, value: whole, changed };
+    }
+    const names = allNamesOf(left);
+    return {
+      target: codeOfNode(text, offset, left),
+      names: names.filter((name) => name !== ""),
+      isPattern: !names.includes(""),
+      value: codeOfNode(text, offset, right),
+      changed: [],
+    };
+  });
+}
+
+/** `x`, `x, y`, `(x, y)`: each of them. */
+export function readList(text: string, offset: number): Code[] {
+  let expression = parsed(text, offset);
+  while (expression.type === "ParenthesizedExpression") expression = expression.expression;
+  const parts = expression.type === "SequenceExpression" ? expression.expressions : [expression];
+  return parts.map((part) => codeOfNode(text, offset, part));
+}
+
+/** What is to be called; `await f` is a function whose answer is awaited. */
+export function readCallee(text: string, offset: number): { callee: Code; isAwaited: boolean } {
+  const expression = parsed(text, offset);
+  const isAwaited = expression.type === "AwaitExpression";
+  return { callee: codeOfNode(text, offset, isAwaited ? expression.argument : expression), isAwaited };
+}
+
+/** Names that a pattern assigns, with an empty one for what has none, such as `a.b`. */
+function allNamesOf(pattern: Pattern | null): string[] {
+  switch (pattern?.type) {
+    case undefined:
+      return [];
+    case "Identifier":
+      return [pattern.name];
+    case "ObjectPattern":
+      return pattern.properties.flatMap((property) =>
+        allNamesOf(property.type === "RestElement" ? property.argument : property.value),
+      );
+    case "ArrayPattern":
+      return pattern.elements.flatMap(allNamesOf);
+    case "RestElement":
+      return allNamesOf(pattern.argument);
+    case "AssignmentPattern":
+      return allNamesOf(pattern.left);
+    default:
+      return [""];
+  }
+}

@@ -1,0 +1,237 @@
+/**
+ * Renders templates inside the session: keeps named ones and compiled functions, and is what compiled functions call. Loaded
+ * with the first template.
+ *
+ * It runs after guest code may have broken whatever it could reach, so it uses what the kernel captured, by the rules of
+ * ../intrinsics.ts.
+ */
+import { type Execution, fail, finish, Phase } from "../executions.js";
+import { compileTemplate, StopCause, stopTurn } from "../host.js";
+import {
+  apply,
+  defineProperty,
+  getOwnPropertyDescriptor,
+  jsonParse,
+  KernelSyntaxError,
+  SafeMap,
+  stringify,
+} from "../intrinsics.js";
+import { EffectKind, emitEffect } from "../protocol.js";
+import { custom, escapeHtml, text, wellFormed } from "./template-runtime/escaping.js";
+import { list } from "./template-runtime/list.js";
+import { forget, type Kept, keep, placesText, type SiteEntry, stackOf } from "./template-runtime/places.js";
+import { type RenderRequest, readRenderRequest, templates } from "./template-runtime/request.js";
+
+export { withTemplatePlaces } from "./template-runtime/places.js";
+
+/** Compiled templates that a session keeps, and UTF-16 units of their texts and maps; beyond, the oldest are forgotten. */
+const MOST_COMPILED = 200;
+const MOST_TEXT = 1_048_576;
+/** As many as an execution carries. */
+const MOST_WARNINGS = 100;
+
+/** Text, site, line and column of what is no error, or of a name that is declared. */
+type Note = readonly [text: string, site: number, line: number, column: number];
+
+interface Compiled extends Kept {
+  readonly key: string;
+  readonly render: (...values: unknown[]) => unknown;
+  /** Names of the templates in it that the session knows by name, and the text that each had. */
+  readonly names: readonly string[];
+  readonly texts: readonly string[];
+  readonly warnings: readonly Note[];
+  readonly declared: readonly Note[];
+  readonly size: number;
+}
+
+const compiled = new SafeMap<string, Compiled>();
+let size = 0;
+/** Numbers of compiled templates, which their file names carry. */
+let oldest = 1;
+let next = 1;
+
+/**
+ * Renders the template of an input for an execution.
+ *
+ * @param readValue reads a value of the input
+ * @param refuse throws: the session has no template of this name
+ */
+export function render(
+  execution: Execution,
+  readValue: (field: string) => unknown,
+  refuse: (name: string) => never,
+): void {
+  const request = readRenderRequest(execution.options.valueBytes, readValue, refuse);
+  let run: () => unknown;
+  try {
+    run = prepare(execution.number, request);
+  } catch (error) {
+    return fail(execution, Phase.PARSE, error);
+  }
+  let result: unknown;
+  try {
+    result = run();
+  } catch (error) {
+    return fail(execution, Phase.EVALUATE, error);
+  }
+  finish(execution, result);
+}
+
+/**
+ * Compiles the template if it is not compiled already, and tells of its warnings.
+ *
+ * @param execution number of the one that is warned
+ * @returns what renders it
+ * @throws SyntaxError with the place in the template as its stack
+ */
+function prepare(execution: number, request: RenderRequest): () => unknown {
+  const template = compiledTemplate(request);
+  const warn = (message: string, stack: string): void => {
+    const text = `{"message":${stringify(message)},"stack":${stringify(stack)}}`;
+    emitEffect(EffectKind.TEMPLATE_WARNING, execution, 0, text);
+  };
+  const { warnings, declared } = template;
+  for (let i = 0; i < warnings.length && i < MOST_WARNINGS; i++) {
+    const warning = warnings[i] as Note;
+    warn(warning[0], placesText(template, warning[1], warning[2], warning[3]));
+  }
+  for (let i = 0; i < declared.length; i++) {
+    const name = declared[i] as Note;
+    const known = getOwnPropertyDescriptor(globalThis, name[0]);
+    if (known === undefined || known.enumerable !== true) continue;
+    const message = `shadowed name ${name[0]}: the template declares it, and hides the one of the session`;
+    warn(message, placesText(template, name[1], name[2], name[3]));
+  }
+  return () => apply(template.render, globalThis, parameters(request));
+}
+
+/** In the order of compile/template-generator.ts. */
+function parameters({ most, values }: RenderRequest): unknown[] {
+  const given = list<unknown>();
+  given[0] = escapeHtml;
+  given[1] = text;
+  given[2] = custom;
+  given[3] = tooLarge;
+  given[4] = wellFormed;
+  given[5] = most;
+  for (let i = 0; i < values.length; i++) given[6 + i] = values[i];
+  return given;
+}
+
+function tooLarge(): void {
+  stopTurn(StopCause.VALUE_SIZE);
+}
+
+function compiledTemplate(request: RenderRequest): Compiled {
+  const key = keyOf(request);
+  const known = compiled.get(key);
+  if (known !== undefined) {
+    if (isCurrent(known)) return known;
+    drop(known);
+  }
+  const template = compile(key, request);
+  compiled.set(key, template);
+  size += template.size;
+  while (oldest < next - 1 && (next - oldest > MOST_COMPILED || size > MOST_TEXT)) {
+    const old = forget(oldest++) as Compiled | undefined;
+    if (old !== undefined) drop(old);
+  }
+  return template;
+}
+
+/** It is not found any more; functions made in it keep their places until it is forgotten. */
+function drop(template: Compiled): void {
+  if (compiled.get(template.key) !== template) return;
+  compiled.delete(template.key);
+  size -= template.size;
+}
+
+function keyOf({ source, name, names, escapes, streams }: RenderRequest): string {
+  let key = (escapes ? "e" : "-") + (streams ? "s" : "-");
+  for (let i = 0; i < names.length; i++) key += `,${names[i]}`;
+  return key + (source === undefined ? `\nnamed\n${name}` : `\n${name}\n${source}`);
+}
+
+function isCurrent({ names, texts }: Compiled): boolean {
+  for (let i = 0; i < names.length; i++) {
+    if (templates.get(names[i] as string) !== texts[i]) return false;
+  }
+  return true;
+}
+
+/** What the host answers: see compile/template.ts. */
+type Answer =
+  | { readonly kind: "missing"; readonly names: readonly string[] }
+  | { readonly kind: "refused"; readonly message: string; readonly places: readonly Place[] }
+  | {
+      readonly kind: "compiled";
+      readonly map: string;
+      readonly sites: readonly SiteEntry[];
+      readonly files: readonly string[];
+      readonly warnings: readonly Note[];
+      readonly declared: readonly Note[];
+    };
+type Place = readonly [file: string, line: number, column: number];
+
+function compile(key: string, request: RenderRequest): Compiled {
+  const { source, name } = request;
+  const names = list<string>();
+  const texts = list<string>();
+  if (source === undefined) {
+    names[0] = name;
+    texts[0] = templates.get(name) as string;
+  }
+  const root = source ?? (texts[0] as string);
+  const textOf = (file: string): string | undefined => (file === name ? root : templates.get(file));
+  const head = `[${stringify(name)},${stringify(root)},${namesText(request.names)}`;
+  const flags = (request.escapes ? ",true" : ",false") + (request.streams ? ",true" : ",false");
+  let supplied = "";
+  for (;;) {
+    const question = `${head + flags},[${supplied}]]`;
+    const answer = jsonParse(compileTemplate(question, 0) as string) as Answer;
+    if (answer.kind === "missing") {
+      for (let i = 0; i < answer.names.length; i++) {
+        const wanted = answer.names[i] as string;
+        const found = templates.get(wanted);
+        supplied += `${(supplied === "" ? "[" : ",[") + stringify(wanted)},`;
+        supplied += `${found === undefined ? "null" : stringify(found)}]`;
+        if (found === undefined) continue;
+        names[names.length] = wanted;
+        texts[texts.length] = found;
+      }
+      continue;
+    }
+    if (answer.kind === "refused") throw refusal(answer.message, answer.places, textOf);
+    const { map, sites, files, warnings, declared } = answer;
+    const sources = list<string>();
+    for (let i = 0; i < files.length; i++) sources[i] = textOf(files[i] as string) ?? "";
+    const template = {
+      ...{ key, names, texts, warnings, declared, map, sites, files, sources },
+      size: question.length + map.length,
+      render: undefined as unknown as Compiled["render"],
+    };
+    // Known before it runs: the engine may still find it wrong.
+    const number = next++;
+    keep(number, template);
+    template.render = compileTemplate(question, number) as Compiled["render"];
+    return template;
+  }
+}
+
+function namesText(names: readonly string[]): string {
+  let json = "";
+  for (let i = 0; i < names.length; i++) json += (i === 0 ? "" : ",") + stringify(names[i] as string);
+  return `[${json}]`;
+}
+
+function refusal(message: string, places: readonly Place[], textOf: (file: string) => string | undefined): unknown {
+  const error = new KernelSyntaxError(message);
+  defineProperty(error, "stack", {
+    __proto__: null,
+    value: stackOf(places, textOf),
+    writable: true,
+    enumerable: false,
+    configurable: true,
+  } as PropertyDescriptor);
+  return error;
+}
