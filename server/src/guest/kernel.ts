@@ -21,7 +21,7 @@ import {
 } from "./executions.js";
 import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
 import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
-import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
 import {
   apply,
