@@ -177,6 +177,16 @@ describe("the locals of a request", () => {
     expect(await cell.get("n")).toBe(2);
   });
 
+  test("are seen by a template, also after it awaits, whose places stay", async () => {
+    await session.execute("const later = async (x) => { await 0; return x + locals.user }");
+    const text = "{{ locals.user }} {{ await later('x') }}\n{{ await later(locals.user) + locals.user }}";
+    expect(await session.render(text, {}, { locals: { user: "ann" } })).toBe("ann xann\nannannann");
+    const broken = session.render("{{ await 0 }}\n{{ await 0 + nope }}", {}, { filename: "t.html" });
+    const error = await broken.execution().catch((thrown: unknown) => thrown);
+    expect(error).toMatchObject({ frames: [{ filename: "t.html", line: 2, column: 14 }] });
+    await expect(session.render("{{ $livescope$ }}")).rejects.toThrow("$livescope$");
+  });
+
   test("are left alone by `with` in the execution, and come back after it", async () => {
     const code = "[locals.a, locals.with({ a: 2, b: 3 }, () => locals.a + locals.b), locals.a, 'b' in locals]";
     expect(await session.execute(code, { locals: { a: 1 } })).toEqual([1, 5, 1, false]);

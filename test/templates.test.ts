@@ -116,6 +116,29 @@ describe("a template", () => {
     expect(await Promise.all([render(source, { x: 1 }), render(source, { x: 2 })])).toEqual(["11", "22"]);
   });
 
+  test("has its execution's locals, through every await", async () => {
+    await session.execute(
+      "const later = () => new Promise((resolve) => setTimeout(resolve, 5)); const user = () => locals.user",
+    );
+    const source =
+      "{{ user() }}{{ await later() }}{{ user() }}{% for i of [1] %}{{ await later() }}{{ user() }}{% end %}";
+    const as = (user: string) => session.render(source, {}, { locals: { user } });
+    expect(await Promise.all([as("a"), as("b")])).toEqual(["aaa", "bbb"]);
+    await expect(session.render("{{ user() }}")).rejects.toThrow("user");
+  });
+
+  test("has its places behind what it awaits", async () => {
+    await session.execute("const later = async (v) => v");
+    await expect(render("x\n{{ await later(1) + (await later(2)) + nope }}")).rejects.toMatchObject({
+      frames: [{ filename: "t.html", line: 2, column: 40 }],
+    });
+    await expect(
+      render("{% for i of [1] %}\n{{ '\u{1F600}' + (await later(1)) + nope }}{% end %}"),
+    ).rejects.toMatchObject({
+      frames: [{ filename: "t.html", line: 2, column: 30 }],
+    });
+  });
+
   test("leaves nothing behind but what it called", async () => {
     const names = () => session.execute("Object.getOwnPropertyNames(globalThis).length");
     const before = await names();
@@ -132,6 +155,15 @@ describe("a template", () => {
   test("may be as deep as the compiler allows", async () => {
     const deep = `${"{% if x %}{% for i of x %}".repeat(50)}y${"{% end %}".repeat(100)}`;
     expect(await render(deep, { x: [1] })).toBe("y");
+  });
+
+  test("that is atomic is undone where it throws", async () => {
+    await session.execute("var n = 0");
+    const source = "{% set _ = globalThis.n = 1 %}{{ nope }}";
+    await expect(session.render(source, {}, { atomic: true })).rejects.toMatchObject({ undone: true });
+    expect(await session.execute("n")).toBe(0);
+    await expect(session.render(source)).rejects.toMatchObject({ undone: false });
+    expect(await session.execute("n")).toBe(1);
   });
 
   test("that is large is compiled once", async () => {

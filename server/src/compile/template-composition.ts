@@ -5,7 +5,6 @@
 import {
   type BlockNode,
   type IncludeNode,
-  nodesWithin,
   offsetOf,
   type ParsedTemplate,
   type TemplateNode,
@@ -140,9 +139,11 @@ export class Composition {
     seen: Set<TemplateFile>,
   ): void {
     seen.add(file);
-    for (const node of nodesWithin(file.parsed.body)) {
-      if (node.kind === "block") into.set(node.name, { node, file });
-      if (node.kind !== "include") continue;
+    for (const node of file.parsed.parts) {
+      if (node.kind === "block") {
+        into.set(node.name, { node, file });
+        continue;
+      }
       const included = this.#resolve(node.name, file);
       if (included.parsed.extended === undefined && !seen.has(included)) this.#collect(included, into, seen);
     }
@@ -150,7 +151,7 @@ export class Composition {
 
   #warnOfDoubles(): void {
     const names = new Set<string>();
-    for (const node of nodesWithin(this.#file.parsed.body)) {
+    for (const node of this.#file.parsed.parts) {
       if (node.kind !== "block") continue;
       if (names.has(node.name))
         this.warn(`block ${node.name} is defined twice: both places show this one`, node.offset);

@@ -98,6 +98,8 @@ export interface ParsedTemplate {
   readonly text: string;
   readonly body: readonly TemplateNode[];
   readonly extended: IncludeNode | undefined;
+  /** Its blocks and what it includes, wherever they stand in it, in order. */
+  readonly parts: readonly (BlockNode | IncludeNode)[];
 }
 
 /** The template does not parse; the place is in its own text. */
@@ -109,31 +111,6 @@ export class TemplateSyntaxError extends Error {
     readonly offset: number,
   ) {
     super(message);
-  }
-}
-
-/** What a walk over a template's blocks and includes meets, nested ones too, in order. */
-export function* nodesWithin(nodes: readonly TemplateNode[]): Generator<TemplateNode> {
-  for (const node of nodes) {
-    yield node;
-    for (const body of bodiesOf(node)) yield* nodesWithin(body);
-  }
-}
-
-function bodiesOf(node: TemplateNode): (readonly TemplateNode[])[] {
-  switch (node.kind) {
-    case "if":
-      return node.branches.map(({ body }) => body);
-    case "for":
-    case "while":
-      return [node.body, node.otherwise ?? []];
-    case "try":
-      return [node.body, ...node.handlers.map(({ body }) => body), node.otherwise ?? [], node.last ?? []];
-    case "block":
-    case "apply":
-      return [node.body];
-    default:
-      return [];
   }
 }
 

@@ -2,8 +2,10 @@
  * Reads the text of a template: Tornado's language with JavaScript in it; docs/templates.md has it whole. A pure function; what
  * belongs together over several templates is seen later, in template-generator.ts.
  */
+import { usesScopeName } from "./locals-transform.js";
 import { readAssignments, readCallee, readExpression, readForHead } from "./template-expression.js";
 import {
+  type BlockNode,
   type Branch,
   type Code,
   type Escaping,
@@ -15,12 +17,17 @@ import {
 } from "./template-nodes.js";
 import { readExceptHead, type Tag, TagReader, unknownTag } from "./template-tags.js";
 import { squeezed, WHITESPACE_MODES, type WhitespaceMode } from "./template-whitespace.js";
+import { SCOPE_NAME } from "./top-level.js";
 
 /** Blocks inside each other; the engine's own stack bounds how deep code may be nested. */
 const DEEPEST = 100;
 
 /** @throws TemplateSyntaxError */
 export function parseTemplate(text: string): ParsedTemplate {
+  if (usesScopeName(text)) {
+    const offset = Math.max(0, text.indexOf(SCOPE_NAME));
+    throw new TemplateSyntaxError(`the name ${SCOPE_NAME} is the session's own; choose another`, offset);
+  }
   return new TemplateParser(text).parse();
 }
 
@@ -48,6 +55,7 @@ class TemplateParser {
   /** Inside a loop that a `{% break %}` here would leave. */
   #isInLoop = false;
   #extended: IncludeNode | undefined;
+  readonly #parts: (BlockNode | IncludeNode)[] = [];
 
   constructor(text: string) {
     this.#tags = new TagReader(text);
@@ -59,7 +67,9 @@ class TemplateParser {
     if (next !== undefined) {
       throw new TemplateSyntaxError(`{% ${next.word} %} stands outside of what it could belong to`, next.offset);
     }
-    return { text: this.#tags.text, body, extended: this.#extended };
+    // A block is read after what stands in it.
+    const parts = this.#parts.toSorted((a, b) => a.offset - b.offset);
+    return { text: this.#tags.text, body, extended: this.#extended, parts };
   }
 
   /** @returns what stands before the next tag that ends or continues the block, and that tag */
@@ -127,7 +137,7 @@ class TemplateParser {
       case "set":
         return void body.push({ kind: "set", assignments: this.#tags.code(readAssignments), offset });
       case "include":
-        return void body.push(this.#tags.reference(tag));
+        return void body.push(this.#part(this.#tags.reference(tag)));
       case "extends":
         if (this.#extended !== undefined) throw new TemplateSyntaxError("A template extends one other at most", offset);
         if (this.#depth > 0) throw new TemplateSyntaxError("{% extends %} stands inside a block", offset);
@@ -179,7 +189,7 @@ class TemplateParser {
       }
       default: {
         const name = this.#word("{% block %} needs a name", offset);
-        return { kind: "block", name, offset, body: this.#last(tag, name) };
+        return this.#part({ kind: "block", name, offset, body: this.#last(tag, name) });
       }
     }
   }
@@ -188,7 +198,7 @@ class TemplateParser {
     const branches: Branch[] = [];
     let condition: Code | undefined = this.#tags.code(readExpression);
     for (;;) {
-      const { body, next } = this.#part(tag);
+      const { body, next } = this.#section(tag);
       branches.push({ condition, body });
       if (next.word === "end") return { kind: "if", branches };
       if (condition === undefined)
@@ -201,7 +211,7 @@ class TemplateParser {
   }
 
   #readLoop(tag: Tag, isInLoop: boolean): { body: TemplateNode[]; otherwise: TemplateNode[] | undefined } {
-    const { body, next } = this.#part(tag);
+    const { body, next } = this.#section(tag);
     if (next.word === "end") return { body, otherwise: undefined };
     this.#tags.nothingMore("else");
     this.#isInLoop = isInLoop;
@@ -210,7 +220,7 @@ class TemplateParser {
 
   #readTry(tag: Tag): TemplateNode {
     this.#tags.nothingMore("try");
-    let { body: part, next } = this.#part(tag);
+    let { body: part, next } = this.#section(tag);
     const body = part;
     const handlers: Handler[] = [];
     let otherwise: TemplateNode[] | undefined;
@@ -225,7 +235,7 @@ class TemplateParser {
       if (head !== undefined && handlers.at(-1)?.classes.length === 0) {
         throw new TemplateSyntaxError("The {% except %} before this one takes all", offset);
       }
-      ({ body: part, next } = this.#part(tag));
+      ({ body: part, next } = this.#section(tag));
       if (head !== undefined) handlers.push({ ...head, offset, body: part });
       else if (word === "else") otherwise = part;
       else last = part;
@@ -236,8 +246,13 @@ class TemplateParser {
     return { kind: "try", body, handlers, otherwise, last };
   }
 
-  /** The next part of a block, up to what continues or ends it. */
-  #part(tag: Tag, name = ""): { body: TemplateNode[]; next: Tag } {
+  #part<Part extends BlockNode | IncludeNode>(part: Part): Part {
+    this.#parts.push(part);
+    return part;
+  }
+
+  /** The next section of a block, up to what continues or ends it. */
+  #section(tag: Tag, name = ""): { body: TemplateNode[]; next: Tag } {
     const { body, next } = this.#body();
     if (next === undefined) throw new TemplateSyntaxError(`Missing {% end %} of this {% ${tag.word} %}`, tag.offset);
     if (next.word === "end") this.#endOf(tag, next, name);
@@ -249,7 +264,7 @@ class TemplateParser {
 
   /** The last part of a block. */
   #last(tag: Tag, name = ""): TemplateNode[] {
-    const { body, next } = this.#part(tag, name);
+    const { body, next } = this.#section(tag, name);
     if (next.word === "end") return body;
     throw new TemplateSyntaxError(`{% ${next.word} %} stands behind {% else %}`, next.offset);
   }

@@ -30,8 +30,6 @@ export class Lines {
   }
 }
 
-const ASTRAL_RUNS = /(?:[\ud800-\udbff][\udc00-\udfff])+/g;
-
 export class CodeWriter {
   readonly #parts: string[] = [];
   readonly #map: number[] = [];
@@ -43,7 +41,7 @@ export class CodeWriter {
     return this.#length;
   }
 
-  /** Groups of five: line and column here, site, line and column there; columns here count code points, as the engine does. */
+  /** Groups of five: line and column here, site, line and column there. Columns count UTF-16 units. */
   get map(): readonly number[] {
     return this.#map;
   }
@@ -58,32 +56,16 @@ export class CodeWriter {
   code(before: string, { text }: Code, place: Place, site: Site, after: string): void {
     this.add("\n");
     this.#line++;
-    let { line, column } = place;
-    let before_ = before;
-    for (let from = 0; ; ) {
-      const end = text.indexOf("\n", from);
-      const row = end < 0 ? text.slice(from) : text.slice(from, end);
-      this.#mark(before_.length, row, line, column, site);
-      if (end < 0) break;
+    const { column } = place;
+    let { line } = place;
+    this.#map.push(this.#line, before.length + 1, site, line, column);
+    for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) {
       this.#line++;
       line++;
-      column = 1;
-      before_ = "";
-      from = end + 1;
+      this.#map.push(this.#line, 1, site, line, 1);
     }
     this.add(`${before}${text}\n${after}`);
     this.#line++;
-  }
-
-  /** A group for the begin of the row, and one behind each run of characters that the engine counts as one. */
-  #mark(indent: number, row: string, line: number, column: number, site: Site): void {
-    this.#map.push(this.#line, indent + 1, site, line, column);
-    let pairs = 0;
-    for (const run of row.matchAll(ASTRAL_RUNS)) {
-      const end = run.index + run[0].length;
-      pairs += run[0].length / 2;
-      this.#map.push(this.#line, indent + end - pairs + 1, site, line, column + end);
-    }
   }
 
   toString(): string {

@@ -391,6 +391,8 @@ describe("code in tags", () => {
     ["{% if x %}{% end for %}", "{% end for %} stands where {% if %} ends | t.html:1:11"],
     ["{% try %}x{% end %}", "{% try %} has neither {% except %} nor {% finally %} | t.html:1:1"],
     ["{% try %}{% except %}{% except %}{% end %}", "The {% except %} before this one takes all | t.html:1:22"],
+    ["a {{ $livescope$ }}", "the name $livescope$ is the session's own; choose another | t.html:1:6"],
+    ["{{ \\u0024livescope$ }}", "the name $livescope$ is the session's own; choose another | t.html:1:1"],
     ["{{ await x }}{{ yield }}", "The keyword 'yield' is reserved | t.html:1:17"],
   ])("refuses %s", (text, expected) => {
     expect(refusal(text)).toBe(expected);

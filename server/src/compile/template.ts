@@ -5,8 +5,9 @@
 import { posix } from "node:path";
 import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
 import { TemplateGenerator } from "./template-generator.js";
-import { type IncludeNode, nodesWithin, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
+import { type IncludeNode, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
+import { rewrittenForLocals } from "./template-rewrite.js";
 import { Lines, type Place } from "./template-writer.js";
 
 export interface TemplateRequest {
@@ -61,7 +62,14 @@ export function compileTemplate(request: TemplateRequest, parse = parseTemplate)
     try {
       const files = linker.files.map(({ name }) => name);
       const { sites, warnings } = generator.composition;
-      return { kind: "compiled", ...generator.generate(), sites, files, warnings, declared: generator.declared };
+      return {
+        kind: "compiled",
+        ...rewrittenForLocals(generator.generate()),
+        sites,
+        files,
+        warnings,
+        declared: generator.declared,
+      };
     } catch (error) {
       if (!(error instanceof TemplateLinkError)) throw error;
       return {
@@ -175,8 +183,8 @@ function chainOf(by: LoadedFile["by"]): (readonly [string, number, number])[] {
   return [[by.file.name, by.place.line, by.place.column], ...chainOf(by.file.by)];
 }
 
-function referencesOf({ body, extended }: ParsedTemplate): IncludeNode[] {
-  const included = [...nodesWithin(body)].filter((node) => node.kind === "include");
+function referencesOf({ parts, extended }: ParsedTemplate): IncludeNode[] {
+  const included = parts.filter((part) => part.kind === "include");
   return extended === undefined ? included : [extended, ...included];
 }
 

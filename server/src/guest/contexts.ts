@@ -34,12 +34,31 @@ export function makeContext(execution: Execution | undefined, bindings: Binding 
 /** What code runs in that no execution owns. */
 export const rootContext = makeContext(undefined, undefined);
 
-let current = rootContext;
+/** Undefined while it is that of an execution for which nobody has needed it yet. */
+let current: Context | undefined = rootContext;
+let begun: Execution | undefined;
 /** The job that entered it. */
 let enteredIn = -1;
 
 export function currentContext(): Context {
-  return enteredIn === cells[JOB] ? current : rootContext;
+  if (enteredIn !== cells[JOB]) return rootContext;
+  current ??= contextOf(begun as Execution);
+  return current;
+}
+
+/** What the execution's own code begins in; most have their outcome before anybody needs it. */
+export function contextOf(execution: Execution): Context {
+  execution.context ??= makeContext(execution, undefined);
+  return execution.context;
+}
+
+/** What runs from now on, in this job, runs in what the execution's own code begins in. */
+export function enterExecution(execution: Execution): void {
+  begun = execution;
+  current = execution.context;
+  enteredIn = cells[JOB] as number;
+  cells[CONTEXT_OWNER] = execution.number;
+  cells[CURRENT_EXECUTION] = execution.number;
 }
 
 /** True once this job has entered a context. */
@@ -60,6 +79,7 @@ export function enterContext(context: Context): void {
 /** The turn is over: nothing runs, and nothing that ran is held. */
 export function leaveContexts(): void {
   current = rootContext;
+  begun = undefined;
   enteredIn = -1;
   cells[CONTEXT_OWNER] = 0;
   cells[CURRENT_EXECUTION] = 0;
@@ -131,6 +151,6 @@ export function localsOf(values: object): Binding {
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
-  const { execution } = currentContext();
+  const execution = enteredIn === cells[JOB] && current === undefined ? begun : currentContext().execution;
   return execution?.isOpen === true ? execution.number : 0;
 }

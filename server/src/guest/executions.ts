@@ -1,5 +1,13 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
+import {
+  type Binding,
+  type Context,
+  contextOf,
+  enterContext,
+  enterExecution,
+  makeContext,
+  rootContext,
+} from "./contexts.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
@@ -22,8 +30,8 @@ export interface Execution {
   isDead: boolean;
   readonly number: number;
   readonly options: CallerOptions;
-  /** What its own code begins in; the root's once it has its outcome, so that the two do not keep each other. */
-  context: Context;
+  /** See `contextOf`. The root's once it has its outcome, so that the two do not keep each other. */
+  context: Context | undefined;
 }
 
 /** Mirrored by engine/kernel-protocol.ts. */
@@ -46,12 +54,11 @@ export function beginExecution(
   credit: number,
   locals: Binding | undefined,
 ): Execution {
-  const execution: Execution = { isOpen: true, isDead: false, number, options, context: rootContext };
-  const context = makeContext(execution, locals);
-  execution.context = context;
+  const execution: Execution = { isOpen: true, isDead: false, number, options, context: undefined };
+  if (locals !== undefined) execution.context = makeContext(execution, locals);
   begun = execution;
   if (options.streams) emissions().openOutlet(execution, credit);
-  enterContext(context);
+  enterExecution(execution);
   return execution;
 }
 
@@ -72,10 +79,10 @@ export async function followEvaluation(execution: Execution, evaluation: Evaluat
   try {
     value = (await evaluation).value;
   } catch (error) {
-    enterContext(execution.context);
+    enterContext(contextOf(execution));
     return fail(execution, Phase.EVALUATE, error);
   }
-  enterContext(execution.context);
+  enterContext(contextOf(execution));
   finish(execution, value);
 }
 
@@ -113,10 +120,10 @@ async function followPromise(execution: Execution, promise: Promise<unknown>): P
   try {
     value = await promise;
   } catch (error) {
-    enterContext(execution.context);
+    enterContext(contextOf(execution));
     return fail(execution, Phase.REJECTION, error);
   }
-  enterContext(execution.context);
+  enterContext(contextOf(execution));
   conclude(execution, value);
 }
 

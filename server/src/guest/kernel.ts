@@ -33,7 +33,6 @@ import {
   jsonParse,
   KernelReferenceError,
   KernelTypeError,
-  ownKeys,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
@@ -79,20 +78,9 @@ export function install(
   installContinuations();
   installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
-  const scope = create(null) as object;
-  defineProperty(scope, "takeBindings", { value: takeBindings });
-  defineProperty(scope, "declareFunctions", { value: declareFunctions });
-  defineFields(scope, followers);
-  defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
+  const scope = freeze({ __proto__: null, takeBindings, declareFunctions, ...followers });
+  defineProperty(globalThis, "$livescope$", { value: scope, configurable: true });
   return [enter, flush, serveModules, warnOfRejection];
-}
-
-function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
-  const names = ownKeys(fields);
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] as string;
-    defineProperty(object, name, { value: fields[name] });
-  }
 }
 
 function enter(text: string): void {

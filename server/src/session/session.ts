@@ -320,10 +320,17 @@ export class Session implements HostFunctionsHost {
         const again = this.#undone(owner, result, isRetry);
         isRetry = true;
         if (again) this.#loop.addAgain(input);
-        else if (owner === 0 && result.began) this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
+        else if (typeof run === "object" && run.kind === "timer" && result.began) this.#dropTimer();
       },
     };
     return input;
+  }
+
+  /** The timer that is due could not be run, and no execution in flight is to blame for it. */
+  #dropTimer(): void {
+    const message = "a timer that no execution in flight owns could not be run, and was taken away";
+    for (const execution of this.#open.values()) execution.warn({ message });
+    this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
   }
 
   #budget(owner: number): number {

@@ -6,7 +6,7 @@
  * here, in the session's own memory and under its limit. `emit` gives a promise of its leaving; who awaits it goes at the
  * client's pace.
  */
-import { currentContext, enterContext } from "../contexts.js";
+import { contextOf, currentContext, enterContext } from "../contexts.js";
 import { type Execution, fail, Phase, settle } from "../executions.js";
 import { asGenerator } from "../generators.js";
 import { KernelPromise, SafeMap } from "../intrinsics.js";
@@ -65,9 +65,9 @@ async function drain(execution: Execution, next: () => Promise<IteratorResult<un
   try {
     for (;;) {
       if (!execution.isOpen) return;
-      enterContext(execution.context);
+      enterContext(contextOf(execution));
       const step = await next();
-      enterContext(execution.context);
+      enterContext(contextOf(execution));
       if (step.done === true) return settle(execution, step.value);
       await send(execution, step.value);
     }
@@ -121,6 +121,6 @@ function release(outlet: Outlet): void {
   if (outlet.first < outlet.next || outlet.whenEmpty === undefined) return;
   const then = outlet.whenEmpty;
   outlet.whenEmpty = undefined;
-  enterContext(outlet.execution.context);
+  enterContext(contextOf(outlet.execution));
   then();
 }
