@@ -60,6 +60,23 @@ async function callsOfSdk(name, client, pid, sessions) {
   return { name, pid, run: (i) => attached[i % attached.length].call("inc", [1]) };
 }
 
+/** Host calls of one execution, one after the other. */
+const HOST_CALLS = 20;
+
+/** One round trip from the guest to a function of the client and back, by the SDK; the execution around them is shared by all. */
+async function hostCalls(name, client, pid) {
+  const session = await (await client.sdk()).createSession({
+    setup: `async function callAll() { for (let i = 0; i < ${HOST_CALLS}; i++) await ping(i); }`,
+  });
+  await session.expose({ ping: (n) => n });
+  const run = async () => {
+    const start = performance.now();
+    await session.call("callAll");
+    return (performance.now() - start) / HOST_CALLS;
+  };
+  return { target: { name, pid, run, timesItself: true }, end: () => session.delete() };
+}
+
 async function sessionWith(client, source) {
   const sessionId = await client.create();
   return { sessionId, handleId: await client.handle(sessionId, source) };
@@ -86,6 +103,9 @@ export async function warmUp(client, { warmUpCalls }) {
   await runAll(warmUpCalls, 64, () => client.callOverConnect(session.sessionId, session.handleId, 1));
   const { run } = await callsOfSdk("warm up", client, undefined, [session]);
   await runAll(warmUpCalls, 64, run);
+  const host = await hostCalls("warm up", client, undefined);
+  await runAll(warmUpCalls / HOST_CALLS, 1, host.target.run);
+  await host.end();
   await runAll(warmUpCalls / 8, 16, async () => client.delete(await client.create()));
   await deleteAll(client, [session]);
 }
@@ -100,14 +120,17 @@ export async function measureOne(client, pid, { rounds, milliseconds }) {
     await client.delete(sessionId);
     return took;
   };
+  const host = await hostCalls("host call", client, pid);
   const targets = [
     ...echoes(client, pid),
+    host.target,
     calls("call", client, pid, [session]),
     callsOverConnect("connect", client, pid, [session]),
     await callsOfSdk("sdk", client, pid, [session]),
     { name: "create", pid, run: create, timesItself: true },
   ];
   const measured = await interleave(targets, { inFlight: 1, rounds, milliseconds });
+  await host.end();
   await deleteAll(client, [session]);
   return measured;
 }

@@ -92,7 +92,7 @@ describe("a Connect stream", () => {
       executing(2, "1", { sessionId: "nobody" }),
       executing(3, "1 + 1"),
       executing(3, "'again'"),
-      { frameId: 4n, frame: { $case: "expose", value: Expose.create({ sessionId: session.id, names: ["f"] }) } },
+      { frameId: 4n, frame: { $case: "expose", value: Expose.create({ sessionId: "nobody", names: ["f"] }) } },
       cancelling(5, { sessionId: "nobody", executionId: "x" }),
       { frameId: 6n, frame: { $case: "command", value: Command.create() } },
     );
@@ -103,7 +103,7 @@ describe("a Connect stream", () => {
         Code.INVALID_ARGUMENT,
         Code.INVALID_ARGUMENT,
         Code.NOT_FOUND,
-        Code.UNIMPLEMENTED,
+        Code.NOT_FOUND,
         Code.NOT_FOUND,
         Code.INVALID_ARGUMENT,
       ].map((code) => `status ${code}`),

@@ -88,6 +88,61 @@ describe("when the connection breaks", () => {
   });
 });
 
+describe("when the connection of a client with host functions breaks", () => {
+  test("its calls wait for it, run once, and are answered over the next one", async () => {
+    await using session = await client.createSession();
+    const began: number[] = [];
+    let answer: (value: string) => void = () => undefined;
+    await session.expose({
+      ask: (n: number) => {
+        began.push(n);
+        return n === 1 ? new Promise<string>((resolve) => (answer = resolve)) : "quick";
+      },
+    });
+    await using other = await Livescope.connect(server.address);
+    const running = other.attach(session.id).execute("await ask(1)");
+    await expect.poll(() => began).toEqual([1]);
+    wire.cut();
+    expect(await other.attach(session.id).execute("await ask(2)")).toBe("quick");
+    answer("slow");
+    expect(await running).toBe("slow");
+    expect(began).toEqual([1, 2]);
+  });
+
+  test("what was answered while it was away is told when it is back", async () => {
+    await using session = await client.createSession();
+    let count = 0;
+    await session.expose({
+      ask: async () => {
+        count++;
+        wire.cut();
+        return "answered";
+      },
+    });
+    await using other = await Livescope.connect(server.address);
+    expect(await other.attach(session.id).execute("await ask()")).toBe("answered");
+    expect(count).toBe(1);
+  });
+
+  test("functions passed as values are found again", async () => {
+    await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    await session.call("keep", [(x: number) => x + 1]);
+    await using other = await Livescope.connect(server.address);
+    wire.cut();
+    expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
+  });
+
+  test("an exposure ends with an error if another client took the name meanwhile", async () => {
+    await using session = await client.createSession();
+    const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });
+    await using other = await Livescope.connect(server.address);
+    await other.attach(session.id).expose({ f: () => 2 }, { takeOver: true });
+    wire.cut();
+    expect(await exposure.ended).toMatchObject({ reason: "HOST_FUNCTION_TAKEN" });
+    expect(await session.execute("await f()")).toBe(2);
+  });
+});
+
 test("without a server calls fail after a while, and not with what may have run", async () => {
   const session = client.attach("s");
   wire.close();

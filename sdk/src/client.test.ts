@@ -281,7 +281,7 @@ describe("a request", () => {
 
   it("is refused with what cannot be sent, by a rejection", async () => {
     const session = client.attach("s");
-    await expect(session.call("f", [() => 1])).rejects.toThrow(TypeError);
+    await expect(session.call("f", [[() => 1]])).rejects.toThrow(TypeError);
     await expect(session.execute("1", { timeout: 0 })).rejects.toThrow(RangeError);
     await expect(client.createSession({ idleTtl: -1 })).rejects.toThrow(RangeError);
     await expect(client.serverInfo({ timeout: 0 })).rejects.toThrow(RangeError);

@@ -5,6 +5,7 @@ import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { Executor } from "./executor.js";
+import { HostFunctions } from "./host-functions.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
 import { Session } from "./session.js";
@@ -23,7 +24,8 @@ export interface ConnectOptions {
   readonly connectTimeout?: number | undefined;
   /**
    * How executions travel: all on one stream ("connect"), or each as an RPC of its own ("unary"), for where something between
-   * here and the server lets no streams through. Both give the same answers. Left out: "connect", which is faster.
+   * here and the server lets no streams through. Both give the same answers. Left out: "connect", which is faster. Functions
+   * that are lent to a session need a stream, and open one over "unary" as well: see `session.expose`.
    */
   readonly transport?: "connect" | "unary" | undefined;
   /** Ends the attempt when aborted; of no effect on what comes after. */
@@ -87,11 +89,15 @@ export class Livescope implements AsyncDisposable {
   readonly #channel: Channel;
   readonly #commands: CommandTransport;
   readonly #executor: Executor;
+  readonly #hostFunctions: HostFunctions;
 
-  private constructor(channel: Channel, commands: CommandTransport) {
+  private constructor(channel: Channel, transport: ConnectOptions["transport"]) {
+    // A stream is opened when there is something to say on it.
+    const connection = new Connection(channel);
     this.#channel = channel;
-    this.#commands = commands;
-    this.#executor = new Executor(commands);
+    this.#hostFunctions = new HostFunctions(connection);
+    this.#commands = transport === "unary" ? new UnaryCommands(channel, connection) : connection;
+    this.#executor = new Executor(this.#commands);
   }
 
   /**
@@ -101,9 +107,9 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the server does not accept the credentials
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { credentials, connectTimeout = 5_000, signal, transport = "connect" } = options;
+    const { credentials, connectTimeout = 5_000, signal, transport } = options;
     const channel = new Channel(address, credentials);
-    const client = new Livescope(channel, transport === "unary" ? new UnaryCommands(channel) : new Connection(channel));
+    const client = new Livescope(channel, transport);
     try {
       await client.serverInfo({ timeout: connectTimeout, signal });
       return client;
@@ -143,7 +149,7 @@ export class Livescope implements AsyncDisposable {
       requestId: options.requestId ?? randomUUID(),
     });
     const { session } = await this.#channel.send(SessionServiceService.createSession, request, options);
-    return new Session(this.#channel, this.#commands, readSession(session).sessionId, true);
+    return new Session(this.#channel, this.#commands, this.#hostFunctions, readSession(session).sessionId, true);
   }
 
   /**
@@ -151,7 +157,7 @@ export class Livescope implements AsyncDisposable {
    * use. Disposing of it releases its own handles and leaves the session alone.
    */
   attach(sessionId: string): Session {
-    return new Session(this.#channel, this.#commands, sessionId, false);
+    return new Session(this.#channel, this.#commands, this.#hostFunctions, sessionId, false);
   }
 
   /**
@@ -198,7 +204,10 @@ export class Livescope implements AsyncDisposable {
     };
   }
 
-  /** Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. */
+  /**
+   * Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. What was exposed
+   * to sessions is provided no more once the calls under way have ended.
+   */
   close(): void {
     this.#commands.close();
     this.#channel.close();

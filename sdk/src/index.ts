@@ -6,6 +6,7 @@
 
 export { Livescope } from "./client.js";
 export { Handle, Preview } from "./handle.js";
+export { Exposure, hostCall } from "./host-function.js";
 export { Session } from "./session.js";
 
 // What can go wrong:
@@ -44,6 +45,7 @@ export type {
   Warning,
 } from "./execution.js";
 export type { ExecutionStream } from "./execution-stream.js";
+export type { ExposeOptions, HostCallContext, HostFunction } from "./host-function.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
 export type {

@@ -3,6 +3,8 @@ import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { type CallTarget, Executor } from "./executor.js";
 import { Handle, type HandleOwner } from "./handle.js";
+import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
+import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
 import { type Inspection, readInspection } from "./inspection.js";
 import type {
   CallOptions,
@@ -34,7 +36,8 @@ import { encodeHandle } from "./values.js";
  * Values go in and come out as structured cloning would copy them: with undefined, NaN, BigInts, Dates, Maps, Sets, typed
  * arrays, errors and cycles in them, objects of a class as plain objects. What cannot be copied (functions, symbols, promises)
  * comes out as a {@link Handle}, also inside other values; handles may be sent, also inside other values. A function of
- * the client cannot be sent: TypeError. A type argument such as `execute<number>` is the caller's promise: nothing checks it.
+ * the client may be sent as an argument or a binding, not inside other values: guest code sees an async function, and may call it
+ * until it lets go of it or this object is disposed. A type argument such as `execute<number>` is the caller's promise: nothing checks it.
  */
 export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */
@@ -42,11 +45,19 @@ export class Session implements AsyncDisposable {
   readonly #transport: Channel;
   readonly #handles: SessionHandles;
   readonly #executor: Executor;
+  readonly #hostFunctions: HostFunctions;
+  readonly #scope: HostScope;
   readonly #owned: boolean;
   #disposal: Promise<void> | undefined;
 
   /** @internal */
-  constructor(transport: Channel, commands: CommandTransport, id: string, owned: boolean) {
+  constructor(
+    transport: Channel,
+    commands: CommandTransport,
+    hostFunctions: HostFunctions,
+    id: string,
+    owned: boolean,
+  ) {
     const owner: HandleOwner = {
       execute: (code, options) => this.execute(code, options),
       call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
@@ -60,7 +71,15 @@ export class Session implements AsyncDisposable {
     this.id = id;
     this.#transport = transport;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner));
-    this.#executor = new Executor(commands, { id, handles: this.#handles });
+    const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
+    this.#executor = new Executor(commands, { id, handles: this.#handles, pass });
+    this.#hostFunctions = hostFunctions;
+    this.#scope = {
+      sessionId: id,
+      session: this,
+      makeHandle: (description, isOpen) =>
+        new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),
+    };
     this.#owned = owned;
   }
 
@@ -115,6 +134,30 @@ export class Session implements AsyncDisposable {
     options: CallOptions = {},
   ): ExecutionStream<T, R> {
     return this.#executor.streamCall({ path }, args, options);
+  }
+
+  /**
+   * Lends functions of this process to the session, where guest code finds them as global async functions of these names:
+   *
+   *     await session.expose({ fetchUser: (id: string, { signal }: HostCallContext) => users.get(id, signal) });
+   *     await session.execute("(await fetchUser('ann')).name");
+   *
+   * Values of every kind go both ways; what cannot be copied comes as a {@link Handle} that is of use until the function has
+   * returned. Calls run at once, in any order. They travel on a Connect stream, over the transport "unary" on one of its own,
+   * which is opened again when it breaks: calls that were not answered are then made again, and run once. It keeps the process
+   * alive until the exposure is released, or the session object or the client is closed.
+   * @throws {TypeError} if what is exposed is no function
+   * @throws {RangeError} if a time is out of range
+   * @throws {InvalidRequestError} if a name is no identifier
+   * @throws {AlreadyExistsError} if another client provides a function of one of the names; none is exposed then
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed, or the client closed
+   */
+  async expose(functions: Readonly<Record<string, HostFunction>>, options: ExposeOptions = {}): Promise<Exposure> {
+    this.#handles.assertUsable();
+    this.#transport.assertOpen();
+    return this.#hostFunctions.expose(this.#scope, functions, options);
   }
 
   /**
@@ -222,12 +265,14 @@ export class Session implements AsyncDisposable {
 
   async #delete(): Promise<void> {
     this.#handles.dispose();
+    this.#hostFunctions.forget(this.#scope, true);
     const request = { sessionId: this.id, allowMissing: true };
     await this.#transport.send(SessionServiceService.deleteSession, request, {});
   }
 
   async #detach(): Promise<void> {
     this.#handles.dispose();
+    this.#hostFunctions.forget(this.#scope, false);
     await this.#handles.releaseGroup();
   }
 

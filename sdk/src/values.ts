@@ -1,4 +1,4 @@
-import type { Handle as WireHandle, Value as WireValue } from "@livescope/proto";
+import type { HostFunction, Handle as WireHandle, Value as WireValue } from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
 import { decodeGraph } from "./graph/decode.js";
 import { encodeGraph } from "./graph/encode.js";
@@ -6,11 +6,14 @@ import { Handle, type Preview } from "./handle.js";
 
 /**
  * Gives a value the form in which it is sent: `undefined`, a Uint8Array and a {@link Handle} have arms of their own, plain data
- * goes as JSON text, all else as a graph. `path` is what errors call the value.
+ * goes as JSON text, all else as a graph. `path` is what errors call the value. `pass` takes a function, where one may be sent:
+ * as the value itself, not within another.
  * @throws {TypeError} if something in it cannot be copied: a function, a symbol, a promise
  * @throws {LivescopeError} if it is, or has in it, a handle that was released
  */
-export function encodeValue(value: unknown, path: string): WireValue {
+export function encodeValue(value: unknown, path: string, pass?: PassFunction): WireValue {
+  if (typeof value === "function" && pass)
+    return { kind: { $case: "hostFunction", value: pass(value as (...args: never[]) => unknown) } };
   if (value === undefined) return {};
   if (value instanceof Handle) return { kind: { $case: "handle", value: encodeHandle(value, path) } };
   if (value instanceof Uint8Array) return { kind: { $case: "bytes", value: asBuffer(value) } };
@@ -21,9 +24,16 @@ export function encodeValue(value: unknown, path: string): WireValue {
   };
 }
 
+/** Makes a function of the client known to the connection. */
+export type PassFunction = (run: (...args: never[]) => unknown) => HostFunction;
+
 /** Encodes named values; see {@link encodeValue}. */
-export function encodeValues(values: Readonly<Record<string, unknown>> = {}, path: string): Map<string, WireValue> {
-  return new Map(Object.entries(values).map(([name, value]) => [name, encodeValue(value, `${path}.${name}`)]));
+export function encodeValues(
+  values: Readonly<Record<string, unknown>> = {},
+  path: string,
+  pass?: PassFunction,
+): Map<string, WireValue> {
+  return new Map(Object.entries(values).map(([name, value]) => [name, encodeValue(value, `${path}.${name}`, pass)]));
 }
 
 /**

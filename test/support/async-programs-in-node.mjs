@@ -1,7 +1,7 @@
 // Runs async programs in Node itself, one after the other. Reads a JSON array of `[bound, text]`, writes one of what each logged.
 import { AsyncLocalStorage } from "node:async_hooks";
-import { runInThisContext } from "node:vm";
 import { text } from "node:stream/consumers";
+import { runInThisContext } from "node:vm";
 
 const storage = new AsyncLocalStorage();
 let lines = [];

@@ -10,6 +10,10 @@ import {
   Encoding,
   ExecuteRequest,
   type Execution,
+  Expose,
+  type HostCall,
+  type HostFunction,
+  type HostResult,
   type SandboxServiceClient,
   type ServerFrame,
 } from "@livescope/proto";
@@ -64,6 +68,28 @@ export class RawConnection {
     return outcomeOf(frame.value.event.value);
   }
 
+  /** The host calls that came, in their order. */
+  get hostCalls(): HostCall[] {
+    return this.frames.flatMap(({ frame }) => (frame?.$case === "hostCall" ? [frame.value] : []));
+  }
+
+  /** Waits for so many host calls, and gives the last of them. */
+  async hostCall(count = 1): Promise<HostCall> {
+    for (;;) {
+      const call = this.hostCalls[count - 1];
+      if (call !== undefined) return call;
+      await new Promise<void>((resolve) => this.#heard.push(resolve));
+    }
+  }
+
+  /** Waits until a frame is answered by `exposed`: the names that are; or by its status: `status CODE`. */
+  async exposed(frameId: number): Promise<string[] | string> {
+    const isAnswer = ({ frame }: ServerFrame): boolean => frame?.$case === "status" || frame?.$case === "exposed";
+    const { frame } = await this.until((each) => each.frameId === BigInt(frameId) && isAnswer(each));
+    if (frame?.$case === "exposed") return [...frame.value.names].sort();
+    return `status ${frame?.$case === "status" ? frame.value.code : "none"}`;
+  }
+
   /** What was told of a frame: `console TEXT`, `emitted JSON` and what `answer` gives. */
   async toldOf(frameId: number): Promise<string[]> {
     const answer = await this.answer(frameId);
@@ -115,4 +141,27 @@ export function cancelling(frameId: number, request: Partial<CancelExecutionRequ
 
 export function crediting(frameId: number, credit: number): ClientFrame {
   return { frameId: BigInt(frameId), frame: { $case: "credit", value: credit } };
+}
+
+export function exposing(frameId: number, request: Partial<Expose>): ClientFrame {
+  return { frameId: BigInt(frameId), frame: { $case: "expose", value: Expose.fromPartial(request) } };
+}
+
+export function replying(frameId: number, hostCallId: string, outcome: HostResult["outcome"]): ClientFrame {
+  return { frameId: BigInt(frameId), frame: { $case: "hostResult", value: { hostCallId, outcome } } };
+}
+
+/** The value that JSON has this text for, as what a function returned. */
+export function returned(json: unknown): HostResult["outcome"] {
+  return { $case: "value", value: { kind: { $case: "json", value: JSON.stringify(json) } } };
+}
+
+/** A command that calls a function of the session with functions of the client. */
+export function passing(frameId: number, sessionId: string, path: string, ...functions: HostFunction[]): ClientFrame {
+  const args = functions.map((value) => ({ kind: { $case: "hostFunction" as const, value } }));
+  const value = CallRequest.fromPartial({ sessionId, path, args, encoding: Encoding.FULL });
+  return {
+    frameId: BigInt(frameId),
+    frame: { $case: "command", value: Command.fromPartial({ command: { $case: "call", value } }) },
+  };
 }

@@ -21,6 +21,8 @@ export interface CommandOptions {
   /** Ends the execution when aborted. */
   readonly signal?: AbortSignal | undefined;
   readonly listener?: CommandListener | undefined;
+  /** It carries functions of the client, which only a Connect stream can. */
+  readonly hasFunctions?: boolean | undefined;
 }
 
 /** A command on its way. */

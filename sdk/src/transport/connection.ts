@@ -9,8 +9,10 @@ import {
   checkTimeout,
   type StartedCommand,
 } from "./commands.js";
+import type { HostSide } from "./host-side.js";
 import { Outgoing } from "./outgoing.js";
 import { PendingCommand, type PendingCommandHost } from "./pending-command.js";
+import type { Saying } from "./saying.js";
 import { errorFrom, errorFromStatus } from "./status.js";
 
 /** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
@@ -20,8 +22,12 @@ const READY_TIMEOUT = 3_000;
 /** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
 const ATTEMPTS = 4;
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
+/** The longest wait before a stream is opened again that is kept for what is lent to sessions, in milliseconds. */
+const LONGEST_BACKOFF = 2_000;
 /** Codes of a stream that another one may do without. */
 const PASSING: ReadonlySet<string> = new Set(["UNAVAILABLE", "CANCELLED", "INTERNAL", "UNKNOWN"]);
+/** Those after which another stream may be had. */
+const REOPENED: ReadonlySet<string> = new Set([...PASSING, "RESOURCE_EXHAUSTED", "DEADLINE_EXCEEDED", "ABORTED"]);
 
 /** The method, for messages that are encoded already. */
 const CONNECT = { ...SandboxServiceService.connect, requestSerialize: (message: Buffer): Buffer => message };
@@ -30,7 +36,8 @@ type Stream = ClientDuplexStream<Buffer, ConnectResponse>;
 
 /**
  * One Connect stream at a time, on which all commands of a client travel; what is said in one tick travels in one message. The
- * stream is opened with the first command, ended when it was idle for a while, and opened anew when it broke.
+ * stream is opened with the first command, ended when it was idle for a while, and opened anew when it broke. While functions are
+ * lent to sessions it is kept, and opened again at once.
  */
 export class Connection implements CommandTransport, PendingCommandHost {
   readonly #channel: Channel;
@@ -39,6 +46,10 @@ export class Connection implements CommandTransport, PendingCommandHost {
   /** What waits before it is sent again. */
   readonly #delayed = new Set<PendingCommand>();
   readonly #outgoing = new Outgoing();
+  #host: HostSide | undefined;
+  #reopening: NodeJS.Timeout | undefined;
+  /** How often a stream that is kept was lost in a row. */
+  #losses = 0;
   #stream: Stream | undefined;
   /** Something was heard on the stream. */
   #isAlive = false;
@@ -51,6 +62,21 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   constructor(channel: Channel) {
     this.#channel = channel;
+  }
+
+  /** Carries what this has to say, too. */
+  serve(host: HostSide): void {
+    this.#host = host;
+  }
+
+  get isOpen(): boolean {
+    return this.#stream !== undefined;
+  }
+
+  /** Says something on the stream. Without one it is opened if it is to be kept, and what is said is left to its opening. */
+  say(saying: Saying): void {
+    if (this.#stream !== undefined) this.#outgoing.addSaying(saying);
+    if (this.#reopening === undefined) this.#schedule();
   }
 
   start(command: AnyCommand, options: CommandOptions): StartedCommand {
@@ -79,12 +105,13 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (command.frameId === 0) return;
     if (ends) this.cancel(command);
     this.#commands.delete(command.frameId);
-    this.#checkIdle();
+    this.checkIdle();
   }
 
   /** What is in flight, or was said in this tick, is still answered. */
   close(): void {
     this.#isClosed = true;
+    clearTimeout(this.#reopening);
     const isConnected = this.#stream !== undefined || this.#channel.isReady;
     if (isConnected) this.#flush();
     const unsent = isConnected ? [] : this.#outgoing.takeCommands();
@@ -92,7 +119,8 @@ export class Connection implements CommandTransport, PendingCommandHost {
       command.reject(new LivescopeError("the client is closed: connect again"));
     }
     this.#delayed.clear();
-    this.#checkIdle();
+    if (this.#stream === undefined) this.#host?.onClosed();
+    this.checkIdle();
   }
 
   #send(command: PendingCommand): void {
@@ -109,10 +137,12 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   #flush(): void {
     this.#isScheduled = false;
-    if (this.#isBusy || this.#outgoing.isEmpty) return;
+    const isKept = this.#isKept;
+    if (this.#isBusy || (this.#outgoing.isEmpty && (this.#stream !== undefined || !isKept))) return;
     if (this.#stream === undefined && !this.#channel.isReady) return this.#waitUntilReady();
+    if (this.#stream === undefined && isKept) this.#outgoing.putFirst(this.#host?.opening() ?? []);
     const message = this.#outgoing.nextMessage((command) => this.#commands.set(command.frameId, command));
-    if (message.length === 0) return this.#checkIdle();
+    if (message.length === 0) return this.checkIdle();
     this.#stream ??= this.#open();
     const stream = this.#stream;
     this.#isBusy = true;
@@ -132,6 +162,8 @@ export class Connection implements CommandTransport, PendingCommandHost {
       for (const command of this.#outgoing.takeCommands()) {
         command.reject(new UnavailableError(message, { code: "UNAVAILABLE" }));
       }
+      this.#host?.onUnreachable(new UnavailableError(message, { code: "UNAVAILABLE" }));
+      this.#reopen();
     });
   }
 
@@ -140,8 +172,9 @@ export class Connection implements CommandTransport, PendingCommandHost {
     this.#isAlive = false;
     stream.on("data", ({ frames }) => {
       this.#isAlive = true;
+      this.#losses = 0;
       for (const frame of frames) this.#hear(frame);
-      this.#checkIdle();
+      this.checkIdle();
     });
     stream.on("error", (error) => this.#onEnd(stream, errorFrom(error)));
     // It comes last, with or without an error.
@@ -149,11 +182,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     return stream;
   }
 
-  /** Of a kind that is not known here, a frame is for a client that knows what to do with it. */
-  #hear({ frameId, frame }: ServerFrame): void {
+  #hear(heard: ServerFrame): void {
+    const { frameId, frame } = heard;
     const id = Number(frameId);
     const command = this.#commands.get(id);
-    if (command === undefined) return;
+    if (command === undefined) return this.#host?.hear(heard);
     if (frame?.$case === "event") {
       if (command.hear(frame.value)) this.#commands.delete(id);
     } else if (frame?.$case === "status") {
@@ -174,8 +207,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     this.#commands.clear();
     if (error instanceof StatusError && !PASSING.has(error.code)) {
       for (const command of [...sent, ...unsent]) command.reject(error);
+      if (!REOPENED.has(error.code)) this.#host?.onRefused(error);
+      this.#reopen();
       return;
     }
+    this.#reopen();
     const lost = lostBy(error);
     for (const command of sent) {
       if (command.mayRepeat) this.#sendAgain(command, lost);
@@ -187,6 +223,21 @@ export class Connection implements CommandTransport, PendingCommandHost {
     }
   }
 
+  get #isKept(): boolean {
+    return !this.#isClosed && this.#host?.isActive === true;
+  }
+
+  /** Opens a stream again that is to be kept. Should a command open it before, all is said then. */
+  #reopen(): void {
+    if (this.#isClosed) return this.#host?.onClosed();
+    if (!this.#isKept || this.#reopening !== undefined) return;
+    const delay = Math.min(LONGEST_BACKOFF, BACKOFF.first * BACKOFF.factor ** this.#losses++);
+    this.#reopening = setTimeout(() => {
+      this.#reopening = undefined;
+      this.#schedule();
+    }, jittered(delay));
+  }
+
   #sendAgain(command: PendingCommand, error: Error | (() => Error)): void {
     command.frameId = 0;
     if (++command.failures === ATTEMPTS || this.#isClosed) {
@@ -194,16 +245,13 @@ export class Connection implements CommandTransport, PendingCommandHost {
     }
     const delay = BACKOFF.first * BACKOFF.factor ** (command.failures - 1);
     this.#delayed.add(command);
-    setTimeout(
-      () => {
-        if (this.#delayed.delete(command)) this.#send(command);
-      },
-      delay * (1 + BACKOFF.jitter * (2 * Math.random() - 1)),
-    );
+    setTimeout(() => {
+      if (this.#delayed.delete(command)) this.#send(command);
+    }, jittered(delay));
   }
 
   /** Without anything in flight the stream ends: at once when the client is closed, else after a while. */
-  #checkIdle(): void {
+  checkIdle(): void {
     if (!this.#isIdle) return;
     if (this.#isClosed) return this.#endStream();
     this.#idleSince = performance.now();
@@ -211,7 +259,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
   }
 
   get #isIdle(): boolean {
-    return this.#commands.size === 0 && this.#outgoing.isEmpty && this.#stream !== undefined;
+    return this.#commands.size === 0 && this.#outgoing.isEmpty && this.#stream !== undefined && !this.#isKept;
   }
 
   #onIdleTimer(): void {
@@ -226,7 +274,12 @@ export class Connection implements CommandTransport, PendingCommandHost {
     this.#stream?.end();
     this.#stream = undefined;
     this.#isBusy = false;
+    if (this.#isClosed) this.#host?.onClosed();
   }
+}
+
+function jittered(milliseconds: number): number {
+  return milliseconds * (1 + BACKOFF.jitter * (2 * Math.random() - 1));
 }
 
 /** Makes the errors of those whose stream broke: each has its own, which leads to its own caller. */

@@ -1,6 +1,7 @@
 import { type ClientFrame, ConnectRequest } from "@livescope/proto";
 import { ResourceExhaustedError } from "../errors.js";
 import { PendingCommand } from "./pending-command.js";
+import type { Saying } from "./saying.js";
 
 /** The most that a message may have, in bytes, and how much of it is filled by joining what was said in one tick. */
 const MESSAGE_BYTES = 4 * 1024 * 1024;
@@ -14,7 +15,7 @@ interface Control {
 
 /** What a connection has still to say, in order. */
 export class Outgoing {
-  #waiting: (PendingCommand | Control)[] = [];
+  #waiting: (PendingCommand | Control | Saying)[] = [];
   /** Frames ascend within a stream. */
   #nextFrameId = 1;
 
@@ -26,6 +27,15 @@ export class Outgoing {
     this.#waiting.push(command);
   }
 
+  addSaying(saying: Saying): void {
+    this.#waiting.push(saying);
+  }
+
+  /** What is said first on a new stream, before all that waits. */
+  putFirst(sayings: readonly Saying[]): void {
+    this.#waiting.unshift(...sayings);
+  }
+
   addCredit(command: PendingCommand, credit: number): void {
     this.#waiting.push({ command, credit });
   }
@@ -34,7 +44,7 @@ export class Outgoing {
     this.#waiting.push({ command, credit: undefined });
   }
 
-  /** Takes all commands back that wait; what was to be said about others has no stream any more. */
+  /** Takes all commands back that wait; whatever else was to be said has no stream any more. */
   takeCommands(): PendingCommand[] {
     return this.#waiting.splice(0).filter((each) => each instanceof PendingCommand && !each.isOver) as PendingCommand[];
   }
@@ -48,6 +58,7 @@ export class Outgoing {
     const parts: Uint8Array[] = [];
     let size = 0;
     let taken = 0;
+    const refused: (() => void)[] = [];
     for (const each of this.#waiting) {
       if (size > JOINED_BYTES) break;
       const part = encode(each, this.#nextFrameId);
@@ -61,22 +72,31 @@ export class Outgoing {
         }
         each.frameId = this.#nextFrameId++;
         onSent(each);
+      } else if ("frame" in each) {
+        if (part.length > MESSAGE_BYTES) {
+          refused.push(() => each.tooLarge?.(part.length));
+          continue;
+        }
+        const frameId = this.#nextFrameId++;
+        each.sent?.(frameId);
       }
       parts.push(part);
       size += part.length;
     }
     this.#waiting.splice(0, taken);
+    for (const each of refused) each();
     return Buffer.concat(parts, size);
   }
 }
 
 /** Undefined where nobody waits for it any more. */
-function encode(each: PendingCommand | Control, nextFrameId: number): Uint8Array | undefined {
+function encode(each: PendingCommand | Control | Saying, nextFrameId: number): Uint8Array | undefined {
   if (each instanceof PendingCommand) {
     if (each.isOver) return undefined;
     const frame = each.frame(nextFrameId);
     return encodeFrames(each.isCancelled ? [frame, cancelOf(frame.frameId)] : [frame]);
   }
+  if ("frame" in each) return encodeFrames([{ frameId: BigInt(nextFrameId), frame: each.frame }]);
   const { command, credit } = each;
   if (command.frameId === 0) return undefined;
   const frameId = BigInt(command.frameId);

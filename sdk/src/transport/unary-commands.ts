@@ -19,20 +19,24 @@ import {
   FIRST_CREDIT,
   type StartedCommand,
 } from "./commands.js";
+import type { Connection } from "./connection.js";
 import { errorFrom } from "./status.js";
 
 /** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
 const CANCEL_TIMEOUT = 5_000;
 
-/** Commands as RPCs of their own: Execute and Call, and Run where somebody listens. */
+/** Commands as RPCs of their own: Execute and Call, Run where somebody listens, and a stream for those with functions. */
 export class UnaryCommands implements CommandTransport {
   readonly #channel: Channel;
+  readonly #connection: Connection;
 
-  constructor(channel: Channel) {
+  constructor(channel: Channel, connection: Connection) {
     this.#channel = channel;
+    this.#connection = connection;
   }
 
   start(command: AnyCommand, options: CommandOptions): StartedCommand {
+    if (options.hasFunctions === true) return this.#connection.start(command, options);
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#channel.assertOpen();
@@ -41,6 +45,7 @@ export class UnaryCommands implements CommandTransport {
 
   close(): void {
     // The channel is its owner's to close.
+    this.#connection.close();
   }
 
   #send(command: AnyCommand, options: CommandOptions): StartedCommand {

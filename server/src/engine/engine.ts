@@ -169,6 +169,7 @@ export class Engine {
   restoreImage(memory: SessionMemory, image: SessionImage): void {
     const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
     if (restored !== memory.memory) this.#move(memory, restored);
+    this.#memories.seed(memory.memory);
   }
 
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */

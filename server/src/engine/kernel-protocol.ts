@@ -130,6 +130,7 @@ export type Refusal =
   | "notAnObject"
   | "invalidGraph"
   | "moduleExists"
+  | "nameFixed"
   | "templateNotFound";
 
 /** A value on its way out of a session. */
@@ -159,7 +160,10 @@ export interface HostCallText {
   readonly name: string;
   /** Of a function passed as a value. */
   readonly id?: string;
+  /** Of the arguments, as in ResultEncoding. */
+  readonly encoding: number;
   readonly args: readonly EncodedValue[];
+  readonly locals: ReadonlyMap<string, EncodedValue>;
 }
 
 const INPUT_KIND = {
@@ -186,6 +190,7 @@ const REFUSALS: Readonly<Record<number, Refusal>> = {
   3: "notAnObject",
   4: "invalidGraph",
   5: "moduleExists",
+  6: "nameFixed",
   20: "templateNotFound",
 };
 
@@ -354,10 +359,20 @@ export function encodedValue(arm: number, text: string, bytes: readonly Uint8Arr
   return { arm: ARMS[arm] ?? "undefined", text };
 }
 
+type ValueText = readonly [arm: number, text: string];
+
 /** Values stand in the text as `[arm, text]`. */
-function hostCall(text: string, bytes: readonly Uint8Array[]): HostCallText {
-  const call = JSON.parse(text) as Omit<HostCallText, "args"> & { readonly args: readonly [number, string][] };
-  return { ...call, args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)) };
+function hostCall(encoding: number, text: string, bytes: readonly Uint8Array[]): HostCallText {
+  const call = JSON.parse(text) as Pick<HostCallText, "call" | "name" | "id"> & {
+    readonly args: readonly ValueText[];
+    readonly locals?: readonly (readonly [name: string, ...value: ValueText])[];
+  };
+  return {
+    ...call,
+    encoding,
+    args: call.args.map(([arm, value]) => encodedValue(arm, value, bytes)),
+    locals: new Map((call.locals ?? []).map(([name, arm, value]) => [name, encodedValue(arm, value, bytes)])),
+  };
 }
 
 /** Effects in the order the kernel gave them. */
@@ -385,7 +400,7 @@ function effectOf(kind: number, subject: number, detail: number, text: string, b
     case 5:
       return { kind: "emitted", execution: subject, ...encodedValue(detail, text, bytes) };
     case 6:
-      return { kind: "hostCall", execution: subject, call: hostCall(text, bytes) };
+      return { kind: "hostCall", execution: subject, call: hostCall(detail, text, bytes) };
     case 7:
       return { kind: "hostFunctionReleased", hostFunctionId: text };
     case 8:

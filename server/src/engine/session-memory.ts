@@ -64,7 +64,7 @@ export class SessionMemories {
       new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: maximumPages, shared: true });
     const bytes = new Uint8Array(memory.buffer);
     for (const [address, run] of this.#base.runs) bytes.set(run, address);
-    this.#seed(memory);
+    this.seed(memory);
     const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
     session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
     return session;
@@ -106,7 +106,8 @@ export class SessionMemories {
     this.#dropped.bytes += memory.buffer.byteLength;
   }
 
-  #seed(memory: WebAssembly.Memory): void {
+  /** Gives a session entropy of its own, also when it was put back: ids that it drew meanwhile are known outside. */
+  seed(memory: WebAssembly.Memory): void {
     randomFillSync(this.#entropy);
     const cells = this.#base.layout.cells >> 2;
     const words = new Int32Array(memory.buffer);

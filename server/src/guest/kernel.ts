@@ -21,7 +21,7 @@ import {
 } from "./executions.js";
 import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
 import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
-import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
 import {
   apply,
@@ -129,8 +129,7 @@ function run(kind: number, subject: number): void {
     case InputKind.ADD_MODULES:
       return addInputModules();
     case InputKind.EXPOSE:
-      for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
-      return undefined;
+      return rareInputs().exposeFunctions();
     case InputKind.HOST_RESULT:
       return rareInputs().takeHostResult();
     default:

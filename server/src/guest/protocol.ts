@@ -51,6 +51,7 @@ export const Refusal = {
   NOT_AN_OBJECT: 3,
   INVALID_GRAPH: 4,
   MODULE_EXISTS: 5,
+  NAME_FIXED: 6,
   TEMPLATE_NOT_FOUND: 20,
 } as const;
 

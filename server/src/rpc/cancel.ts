@@ -2,7 +2,7 @@
 import type { CancelExecutionRequest } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
-import { checkedText } from "./commands.js";
+import { checkedText } from "./values.js";
 
 /** @throws SessionError INVALID_REQUEST, SESSION_NOT_FOUND and the like; that there is no such execution is no error */
 export function cancelExecution(sessions: Sessions, { sessionId, executionId }: CancelExecutionRequest): void {

@@ -1,6 +1,6 @@
 /** What the frames of a Connect client do, kind by kind. */
 import type { ClientFrame } from "@livescope/proto";
-import { invalid, unimplemented } from "../session/errors.js";
+import { invalid } from "../session/errors.js";
 import { cancelExecution } from "./cancel.js";
 import type { Connection } from "./connection.js";
 
@@ -15,15 +15,6 @@ interface FrameKind<Value> {
 }
 
 const hasOwnId = (): boolean => false;
-
-function unbuilt(what: string): FrameKind<unknown> {
-  return {
-    refersToCommand: hasOwnId,
-    handle: () => {
-      throw unimplemented(what);
-    },
-  };
-}
 
 const FRAMES: { readonly [Case in Frame["$case"]]: FrameKind<ValueOf<Case>> } = {
   command: {
@@ -41,9 +32,18 @@ const FRAMES: { readonly [Case in Frame["$case"]]: FrameKind<ValueOf<Case>> } = 
     refersToCommand: () => true,
     handle: (connection, frameId, credit) => connection.command(frameId)?.allow(credit),
   },
-  expose: unbuilt("expose"),
-  hostResult: unbuilt("host_result"),
-  releaseHostFunctionId: unbuilt("release_host_function_id"),
+  expose: {
+    refersToCommand: hasOwnId,
+    handle: (connection, frameId, request) => connection.expose(frameId, request),
+  },
+  hostResult: {
+    refersToCommand: hasOwnId,
+    handle: (connection, _, result) => connection.hostFunctions.result(result),
+  },
+  releaseHostFunctionId: {
+    refersToCommand: hasOwnId,
+    handle: (connection, _, hostFunctionId) => connection.hostFunctions.forget(hostFunctionId),
+  },
 };
 
 /** @throws SessionError which becomes the `status` that answers the frame */

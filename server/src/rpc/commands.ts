@@ -13,9 +13,8 @@ import type { Command, CommandOptions } from "../session/execution.js";
 import type { Limits } from "../session/limits.js";
 import { millisecondsOf } from "./time.js";
 import type { CallContext } from "./unary.js";
-import { checkedEncoding, checkedHandleId, inputValue, inputValues } from "./values.js";
+import { checkedEncoding, checkedHandleId, checkedText, inputValue, inputValues } from "./values.js";
 
-const TEXT_LIMIT = 1024;
 const ARGUMENTS = 10_000;
 
 export interface CheckedCommand {
@@ -23,8 +22,15 @@ export interface CheckedCommand {
   readonly options: CommandOptions;
 }
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function executeCommand(request: ExecuteRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
+/**
+ * @param passed takes the ids of functions of the client; absent where none may be
+ * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ */
+export function executeCommand(
+  request: ExecuteRequest,
+  context: Pick<CallContext, "deadline">,
+  passed?: string[],
+): CheckedCommand {
   if (!(request.language in Language) || request.language === Language.UNRECOGNIZED)
     throw invalid("language", "is not known");
   if (!(request.sourceType in SourceType) || request.sourceType === SourceType.UNRECOGNIZED) {
@@ -41,7 +47,7 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
     filename: filename !== "" || isModule ? filename : isTypeScript ? "script.ts" : "script.js",
     isTypeScript,
     isModule,
-    bindings: inputValues(request.bindings, "bindings"),
+    bindings: inputValues(request.bindings, "bindings", passed),
     modules: checkedModules(request.modules),
   };
   const digest = (): string =>
@@ -56,7 +62,7 @@ export function executeCommand(request: ExecuteRequest, context: Pick<CallContex
         parentExecutionId: "",
       }).finish(),
     );
-  return { command, options: optionsOf(request, context, digest) };
+  return { command, options: optionsOf(request, context, digest, passed) };
 }
 
 /** Modules are strict, and strict code can have no scope around it. */
@@ -81,8 +87,15 @@ export function checkedModules(modules: ReadonlyMap<string, string>): ReadonlyMa
   return modules;
 }
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
-export function callCommand(request: CallRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
+/**
+ * @param passed as of `executeCommand`
+ * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ */
+export function callCommand(
+  request: CallRequest,
+  context: Pick<CallContext, "deadline">,
+  passed?: string[],
+): CheckedCommand {
   const { handleId, path, thisValue, args } = request;
   if (request.construct && thisValue !== undefined)
     throw invalid("this_value", "has no meaning with construct; leave it out");
@@ -95,8 +108,8 @@ export function callCommand(request: CallRequest, context: Pick<CallContext, "de
     handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
     path: path === "" ? undefined : checkedPath(path),
     construct: request.construct,
-    thisValue: thisValue === undefined ? undefined : inputValue(thisValue, "this_value"),
-    args: args.map((value, i) => inputValue(value, `args[${i}]`)),
+    thisValue: thisValue === undefined ? undefined : inputValue(thisValue, "this_value", passed),
+    args: args.map((value, i) => inputValue(value, `args[${i}]`, passed)),
   };
   const digest = (): string =>
     digestOf(
@@ -110,7 +123,7 @@ export function callCommand(request: CallRequest, context: Pick<CallContext, "de
         parentExecutionId: "",
       }).finish(),
     );
-  return { command, options: optionsOf(request, context, digest) };
+  return { command, options: optionsOf(request, context, digest, passed) };
 }
 
 /** @throws SessionError INVALID_REQUEST for an empty step or one no name can be */
@@ -181,12 +194,13 @@ export function optionsOf(
   >,
   context: Pick<CallContext, "deadline">,
   digest: () => string,
+  passed?: string[],
 ): CommandOptions {
   const requestId = checkedRequestId(request.requestId);
   return {
     limits: requestedLimits(request.limits),
     encoding: checkedEncoding(request.encoding),
-    locals: inputValues(request.locals, "locals"),
+    locals: inputValues(request.locals, "locals", passed),
     handleGroup: checkedText(request.handleGroup, "handle_group"),
     atomic: request.atomic,
     parentExecutionId: checkedText(request.parentExecutionId, "parent_execution_id"),
@@ -194,11 +208,4 @@ export function optionsOf(
     digest: requestId === "" ? "" : digest(),
     deadline: context.deadline,
   };
-}
-
-/** Short texts that name something: they travel into the engine, which reads up to the first NUL. */
-export function checkedText(text: string, field: string): string {
-  if (text.length > TEXT_LIMIT) throw invalid(field, `must have at most ${TEXT_LIMIT} characters`);
-  if (text.includes("\0")) throw invalid(field, "must be text without NUL characters");
-  return text;
 }

@@ -4,11 +4,12 @@
  * A client that does not read what it is told is not read either, beyond some point, and emits nothing; beyond another the
  * stream ends. So what is kept for it is bounded, whatever it asked for.
  */
-import type { ClientFrame, Command } from "@livescope/proto";
+import type { ClientFrame, Command, Expose } from "@livescope/proto";
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { handleFrame } from "./client-frames.js";
+import { StreamHostLink } from "./host-link.js";
 import { Outbox, type Send } from "./outbox.js";
 import { toStatus } from "./status.js";
 import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
@@ -36,9 +37,13 @@ export class Connection implements CommandHost {
   readonly sessions: Sessions;
   readonly logger: Logger;
   readonly outbox: Outbox;
+  /** The functions that the client lends. */
+  readonly hostFunctions: StreamHostLink;
   readonly deadline: number;
   readonly #transport: Transport;
   readonly #commands = new Map<bigint, StreamedCommand>();
+  /** Frames that expose and have not been answered. */
+  #exposing = 0;
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
@@ -52,6 +57,11 @@ export class Connection implements CommandHost {
     this.logger = logger;
     this.deadline = transport.deadline;
     this.#transport = transport;
+    this.hostFunctions = new StreamHostLink({
+      sessions,
+      say: (frame) => this.say(frame),
+      onAnswered: () => this.#endIfDone(),
+    });
     this.outbox = new Outbox(transport.send, () => this.#onTaken());
   }
 
@@ -62,9 +72,24 @@ export class Connection implements CommandHost {
       try {
         handleFrame(this, frame);
       } catch (error) {
-        this.say(encodeFrame(frame.frameId, { $case: "status", value: toStatus(error, this.logger) }));
+        this.#refuse(frame.frameId, error);
       }
     }
+  }
+
+  #refuse(frameId: bigint, error: unknown): void {
+    this.say(encodeFrame(frameId, { $case: "status", value: toStatus(error, this.logger) }));
+  }
+
+  expose(frameId: bigint, request: Expose): void {
+    this.#exposing++;
+    this.hostFunctions
+      .expose(frameId, request)
+      .catch((error: unknown) => this.#refuse(frameId, error))
+      .finally(() => {
+        this.#exposing--;
+        this.#endIfDone();
+      });
   }
 
   /** @returns false for an id that is not above all before it */
@@ -108,6 +133,8 @@ export class Connection implements CommandHost {
    */
   finish(error?: SessionError): void {
     this.#ending ??= { error };
+    // Who has said the last cannot answer: its calls wait for another stream of it.
+    if (error === undefined) this.hostFunctions.detach();
     for (const command of this.#commands.values()) command.allow(Number.POSITIVE_INFINITY);
     this.#endIfDone();
   }
@@ -116,6 +143,7 @@ export class Connection implements CommandHost {
   lost(): void {
     this.#isOver = true;
     this.outbox.close();
+    this.hostFunctions.detach();
     for (const command of this.#commands.values()) command.abandon();
     this.#commands.clear();
   }
@@ -145,8 +173,10 @@ export class Connection implements CommandHost {
   }
 
   #endIfDone(): void {
-    if (this.#isOver || this.#ending === undefined || this.#commands.size > 0 || this.outbox.bytes > 0) return;
+    if (this.#isOver || this.#ending === undefined || this.outbox.bytes > 0) return;
+    if (this.#commands.size > 0 || this.#exposing > 0 || this.hostFunctions.openCalls > 0) return;
     this.#isOver = true;
+    this.hostFunctions.detach();
     this.#transport.end(this.#ending.error);
   }
 }

@@ -3,17 +3,21 @@ import { Encoding, RenderRequest, type RenderResponse } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Command } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
-import { type CheckedCommand, canonicalValues, checkedText, digestOf, optionsOf } from "./commands.js";
+import { type CheckedCommand, canonicalValues, digestOf, optionsOf } from "./commands.js";
 import { abandon, submit } from "./submit.js";
 import type { CallContext } from "./unary.js";
-import { executionMessage, inputValues } from "./values.js";
+import { checkedText, executionMessage, inputValues } from "./values.js";
 
 const TEMPLATES = 1_000;
 /** What a template without a name is called; in angle brackets, so that it is no name of another. */
 const UNNAMED = "<template>";
 
 /** @throws SessionError INVALID_REQUEST */
-export function renderCommand(request: RenderRequest, context: Pick<CallContext, "deadline">): CheckedCommand {
+export function renderCommand(
+  request: RenderRequest,
+  context: Pick<CallContext, "deadline">,
+  passed?: string[],
+): CheckedCommand {
   const { template, templates, autoescape, stream } = request;
   if (template === undefined) throw invalid("template", "say what to render: a source, or the name of a template");
   if (templates.size > TEMPLATES) throw invalid("templates", `may have at most ${TEMPLATES} entries`);
@@ -29,13 +33,13 @@ export function renderCommand(request: RenderRequest, context: Pick<CallContext,
         : checkedName(request.filename, "filename"),
     templates: new Map([...templates].map(([name, text]) => [checkedName(name, "templates"), text])),
     // In one order, whatever the client's map has: the same names are compiled once.
-    context: inputValues(new Map([...request.context].sort(([a], [b]) => (a < b ? -1 : 1))), "context"),
+    context: inputValues(new Map([...request.context].sort(([a], [b]) => (a < b ? -1 : 1))), "context", passed),
     autoescape: autoescape ?? true,
     stream,
   };
   // A text is never a handle.
   const asked = { ...request, encoding: Encoding.JSON, handleGroup: "" };
-  return { command, options: optionsOf(asked, context, () => digest(request)) };
+  return { command, options: optionsOf(asked, context, () => digest(request), passed) };
 }
 
 function digest(request: RenderRequest): string {

@@ -15,7 +15,7 @@ import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.j
 import type { HandleDescription } from "../session/outcome.js";
 import type { Sessions } from "../session/sessions.js";
 import { cancelExecution } from "./cancel.js";
-import { checkedPath, checkedText } from "./commands.js";
+import { checkedPath } from "./commands.js";
 import { CONNECT_METHOD, connect } from "./connect.js";
 import type { OpenStreams } from "./open-streams.js";
 import { render } from "./render.js";
@@ -23,7 +23,7 @@ import { run } from "./run.js";
 import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
-import { checkedHandleId, executionMessage } from "./values.js";
+import { checkedHandleId, checkedText, executionMessage } from "./values.js";
 
 const HANDLE_IDS = 10_000;
 const PROPERTIES = { unset: 100, most: 1_000 };

@@ -9,7 +9,6 @@ import {
   canonicalValues,
   checkedModules,
   checkedRequestId,
-  checkedText,
   digestOf,
   requestedLimits,
 } from "./commands.js";
@@ -17,7 +16,7 @@ import type { OpenStreams } from "./open-streams.js";
 import { sessionMessage } from "./session-message.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
-import { inputValues } from "./values.js";
+import { checkedText, inputValues } from "./values.js";
 import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
 
 const PAGE = { unset: 50, most: 1_000 };

@@ -2,6 +2,7 @@
 import { BinaryWriter } from "@bufbuild/protobuf/wire";
 import { type Command, ConnectResponse, type ServerFrame } from "@livescope/proto";
 import type { Logger } from "pino";
+import type { HostLink } from "../session/host-functions.js";
 import { FIRST_CREDIT } from "../session/running-execution.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Outbox } from "./outbox.js";
@@ -13,7 +14,8 @@ import { executionMessage } from "./values.js";
 export const ROOM = 1024 * 1024;
 /** Credit is passed on in lots: each costs a turn. */
 const LOT = 8;
-const MESSAGE_BYTES = 4 * 1024 * 1024;
+/** The most that a message may have. */
+export const MESSAGE_BYTES = 4 * 1024 * 1024;
 
 const RESOURCE_EXHAUSTED = 8;
 
@@ -22,6 +24,8 @@ export interface CommandHost {
   readonly sessions: Sessions;
   readonly outbox: Pick<Outbox, "bytes">;
   readonly logger: Logger;
+  /** By which functions are called that a command carries. */
+  readonly hostFunctions: HostLink;
   /** Milliseconds since the epoch by which the stream ends; Infinity for none. */
   readonly deadline: number;
   /** Sends an encoded frame. @param taken called when the transport has taken it */
@@ -51,7 +55,7 @@ export class StreamedCommand {
       const taken = event.$case === "emitted" ? () => this.#taken() : undefined;
       this.#say({ $case: "event", value: { executionId, event } }, taken);
     });
-    this.#submitted = submit(host.sessions, command, host, listener);
+    this.#submitted = submit(host.sessions, command, host, listener, host.hostFunctions);
     const { execution, options } = this.#submitted;
     execution.outcome.then(
       (outcome) => {

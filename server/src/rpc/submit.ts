@@ -2,6 +2,7 @@
 import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
+import type { HostLink } from "../session/host-functions.js";
 import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
 import { renderCommand } from "./render.js";
@@ -20,6 +21,7 @@ const NO_END_OF_CREDIT = 2 ** 30;
  * Starts an execution. Its session has it when this returns, so what is submitted in one tick goes to the engine together.
  *
  * @param listener takes what it brings out before it ends
+ * @param link by which the functions of the client are called that the command carries; absent where it may carry none
  * @throws SessionError when the command is refused
  */
 export function submit(
@@ -27,14 +29,19 @@ export function submit(
   { command }: Pick<CommandMessage, "command">,
   context: Pick<CallContext, "deadline">,
   listener?: ExecutionListener,
+  link?: HostLink,
 ): Submitted {
   sessions.checkNotDraining();
-  const heard = (options: CommandOptions): CommandOptions =>
-    listener === undefined ? options : { ...options, listener };
+  const ids: string[] | undefined = link === undefined ? undefined : [];
+  const heard = (options: CommandOptions): CommandOptions => ({
+    ...options,
+    ...(listener === undefined ? {} : { listener }),
+    ...(link === undefined || ids === undefined || ids.length === 0 ? {} : { passed: { ids, link } }),
+  });
   switch (command?.$case) {
     case "execute": {
       const { sessionId } = command.value;
-      const { command: checked, options } = executeCommand(command.value, context);
+      const { command: checked, options } = executeCommand(command.value, context, ids);
       const execution =
         sessionId === undefined
           ? sessions.executeAlone(checked, heard(options))
@@ -42,11 +49,11 @@ export function submit(
       return { execution, options };
     }
     case "call": {
-      const { command: checked, options } = callCommand(command.value, context);
+      const { command: checked, options } = callCommand(command.value, context, ids);
       return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
     }
     case "render": {
-      const { command: checked, options } = renderCommand(command.value, context);
+      const { command: checked, options } = renderCommand(command.value, context, ids);
       return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
     }
     default:

@@ -15,8 +15,11 @@ import { invalid } from "../session/errors.js";
 import type * as domain from "../session/outcome.js";
 import { durationOf } from "./time.js";
 
-/** @throws SessionError INVALID_REQUEST */
-export function inputValue(value: Value | undefined, field: string): InputValue {
+/**
+ * @param passed takes the ids of functions of the client; absent where none may be
+ * @throws SessionError INVALID_REQUEST
+ */
+export function inputValue(value: Value | undefined, field: string, passed?: string[]): InputValue {
   const kind = value?.kind;
   if (kind === undefined) return { kind: "undefined" };
   switch (kind.$case) {
@@ -35,8 +38,16 @@ export function inputValue(value: Value | undefined, field: string): InputValue 
     case "handle":
       if (kind.value.handleId === "") throw invalid(`${field}.handle.handle_id`, "must not be empty");
       return { kind: "handle", handleId: checkedHandleId(kind.value.handleId, `${field}.handle.handle_id`) };
-    case "hostFunction":
-      throw invalid(field, "host functions travel over Connect only");
+    case "hostFunction": {
+      if (passed === undefined)
+        throw invalid(field, "host functions travel over Connect only, in what a command is given");
+      const { hostFunctionId, name } = kind.value;
+      if (hostFunctionId === "") throw invalid(`${field}.host_function.host_function_id`, "must not be empty");
+      checkedText(hostFunctionId, `${field}.host_function.host_function_id`);
+      checkedText(name, `${field}.host_function.name`);
+      passed.push(hostFunctionId);
+      return { kind: "hostFunction", hostFunctionId, name };
+    }
   }
 }
 
@@ -62,14 +73,35 @@ const RESERVED = new Set(
 );
 
 /** @throws SessionError INVALID_REQUEST for a name that no variable can have */
-export function inputValues(values: ReadonlyMap<string, Value>, field: string): Map<string, InputValue> {
+export function checkedName(name: string, field: string): string {
+  if (!NAME.test(name)) throw invalid(`${field}[${JSON.stringify(name.slice(0, 64))}]`, "is not an identifier");
+  if (RESERVED.has(name)) throw invalid(`${field}[${name}]`, "is a reserved word and cannot be a variable's name");
+  return name;
+}
+
+/**
+ * @param passed as of `inputValue`
+ * @throws SessionError INVALID_REQUEST, also for a name that no variable can have
+ */
+export function inputValues(
+  values: ReadonlyMap<string, Value>,
+  field: string,
+  passed?: string[],
+): Map<string, InputValue> {
   const inputs = new Map<string, InputValue>();
   for (const [name, value] of values) {
-    if (!NAME.test(name)) throw invalid(`${field}[${JSON.stringify(name.slice(0, 64))}]`, "is not an identifier");
-    if (RESERVED.has(name)) throw invalid(`${field}[${name}]`, "is a reserved word and cannot be a variable's name");
-    inputs.set(name, inputValue(value, `${field}[${name}]`));
+    inputs.set(checkedName(name, field), inputValue(value, `${field}[${name}]`, passed));
   }
   return inputs;
+}
+
+const TEXT_LIMIT = 1024;
+
+/** Short texts that name something: they travel into the engine, which reads up to the first NUL. */
+export function checkedText(text: string, field: string): string {
+  if (text.length > TEXT_LIMIT) throw invalid(field, `must have at most ${TEXT_LIMIT} characters`);
+  if (text.includes("\0")) throw invalid(field, "must be text without NUL characters");
+  return text;
 }
 
 /** @throws SessionError INVALID_REQUEST for a number that is no encoding of the contract */

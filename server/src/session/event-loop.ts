@@ -127,6 +127,11 @@ export class EventLoop {
     if (this.#waiting.length > 0) this.#schedule();
   }
 
+  /** True while an atomic execution has the session alone. */
+  get isHeld(): boolean {
+    return this.#hold !== undefined;
+  }
+
   /** True while a turn of the session is on its way. */
   get isRunning(): boolean {
     return this.#posted.length > 0;

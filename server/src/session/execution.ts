@@ -3,6 +3,7 @@
 export type { Command } from "../engine/kernel-protocol.js";
 
 import type { InputValue } from "../engine/kernel-protocol.js";
+import type { PassedFunctions } from "./host-functions.js";
 import type { Limits } from "./limits.js";
 import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
 
@@ -35,6 +36,8 @@ export interface CommandOptions {
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
   readonly listener?: ExecutionListener;
+  /** Functions of the client that the command carries as values. */
+  readonly passed?: PassedFunctions;
 }
 
 export interface Execution {

@@ -5,14 +5,19 @@
  * A connection is a client as a session knows it. It outlives the stream that it came by: while it is gone its calls wait for
  * it, for as long as it asked for, and are sent again when it is back, with the same ids.
  */
+import { randomUUID } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import { type Value, valueFrom } from "./outcome.js";
 
-/** The client's end of a stream. */
+/** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
-  /** Asks the client to run a function. */
-  call(call: HostCall): void;
+  /** A session may call it from now on, until `ended`, and wants to be told when the stream ends: `functions.detach`. */
+  attached(functions: HostFunctions): void;
+  /** The session is gone. */
+  ended(functions: HostFunctions): void;
+  /** Asks the client to run a function; the answer goes to `functions.result`. */
+  call(call: HostCall, functions: HostFunctions): void;
   /** Nobody waits for a call any more. */
   cancelled(callId: string): void;
   /** The guest does not hold a function any more that was passed as a value. */
@@ -22,13 +27,18 @@ export interface HostLink {
 export interface HostCall {
   /** Stays the same however often the call is sent. */
   readonly callId: string;
+  /** Empty in a session that lives for one execution. */
   readonly sessionId: string;
   /** Empty where no execution owns the call. */
   readonly executionId: string;
   readonly name: string;
   /** Of a function that was passed as a value; empty for an exposed one. */
   readonly hostFunctionId: string;
+  /** As in the contract's Encoding: how the execution asked for its values. */
+  readonly encoding: number;
   readonly args: readonly Value[];
+  /** Those of the execution where it calls. */
+  readonly locals: ReadonlyMap<string, Value>;
   /** Milliseconds that the execution has left; undefined where none owns the call. */
   readonly remainingTime: number | undefined;
 }
@@ -36,11 +46,18 @@ export interface HostCall {
 export interface ExposeOptions {
   /** Names the client to this session, also after a reconnect. */
   readonly connectionId: string;
+  /** Empty: only the client is named, so that what it passes as values finds it again. */
   readonly names: readonly string[];
   /** Takes names from the connection that has them. */
   readonly takeOver: boolean;
   /** Milliseconds that calls wait for the client when its stream has ended. */
   readonly reconnectWindow: number;
+}
+
+/** Functions that a command brings with it as values. */
+export interface PassedFunctions {
+  readonly ids: readonly string[];
+  readonly link: HostLink;
 }
 
 /** What the functions ask of their session. */
@@ -61,6 +78,20 @@ export interface HostCaller {
   hostCallEnded(): void;
 }
 
+/** Milliseconds that calls wait for a client that did not say how long. */
+export const RECONNECT_WINDOW = 30_000;
+
+/** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
+const MOST = {
+  connections: 1_000,
+  names: 1_000,
+  functions: 10_000,
+  /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
+  calls: 10_000,
+  /** UTF-16 units, or bytes, of the arguments of open calls: they are kept, to be sent again. */
+  argumentSize: 16 * 1024 * 1024,
+};
+
 interface Connection {
   readonly id: string;
   link: HostLink | undefined;
@@ -74,7 +105,10 @@ interface Connection {
 interface PendingCall {
   readonly execution: number;
   readonly text: HostCallText;
+  readonly size: number;
   connection: Connection;
+  /** That by which it was sent last. */
+  sentBy: HostLink | undefined;
 }
 
 export class HostFunctions {
@@ -83,6 +117,8 @@ export class HostFunctions {
   readonly #byName = new Map<string, Connection>();
   readonly #byFunction = new Map<string, Connection>();
   readonly #pending = new Map<string, PendingCall>();
+  /** Of all that is pending. */
+  #argumentSize = 0;
 
   constructor(host: HostFunctionsHost) {
     this.#host = host;
@@ -97,7 +133,8 @@ export class HostFunctions {
    * A client provides functions. Its calls that were not answered are sent again.
    *
    * @returns all names that it provides now
-   * @throws SessionError HOST_FUNCTION_TAKEN when another connection has one of the names; none is taken then
+   * @throws SessionError HOST_FUNCTION_TAKEN when another connection has one of the names; none is taken then.
+   * QUOTA_EXCEEDED
    */
   expose(options: ExposeOptions, link: HostLink): string[] {
     const { connectionId, names, takeOver, reconnectWindow } = options;
@@ -109,6 +146,8 @@ export class HostFunctions {
         { ids: { session_id: this.#host.sessionId, name: taken }, field: "names" },
       );
     }
+    const added = names.filter((name) => !this.#byName.has(name)).length;
+    if (this.#byName.size + added > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
     const connection = this.#connect(connectionId, link);
     connection.reconnectWindow = reconnectWindow;
     for (const name of names) {
@@ -117,62 +156,81 @@ export class HostFunctions {
       connection.names.add(name);
     }
     for (const [callId, call] of this.#pending) {
-      const provider = call.text.id === undefined ? this.#byName.get(call.text.name) : call.connection;
-      if (provider !== connection) continue;
-      if (call.connection !== connection) call.connection.link?.cancelled(callId);
+      if (call.text.id !== undefined || call.connection === connection) continue;
+      if (this.#byName.get(call.text.name) !== connection) continue;
+      call.connection.link?.cancelled(callId);
       call.connection = connection;
       this.#send(callId, call);
     }
     return [...connection.names];
   }
 
-  /** A client passes functions as values. */
-  pass(connectionId: string, hostFunctionIds: readonly string[], link: HostLink): void {
-    if (hostFunctionIds.length === 0) return;
-    const connection = this.#connect(connectionId, link);
-    for (const id of hostFunctionIds) {
+  /** Takes names back that the session could not define. */
+  withdraw(connectionId: string, names: readonly string[]): void {
+    const connection = this.#connections.get(connectionId);
+    for (const name of names) {
+      if (connection?.names.delete(name) === true) this.#byName.delete(name);
+    }
+  }
+
+  /**
+   * A client passes functions as values. They belong to the connection that its stream has exposed to this session as, or else
+   * to one of their own, which no other stream can be.
+   *
+   * @throws SessionError QUOTA_EXCEEDED
+   */
+  pass({ ids, link }: PassedFunctions): void {
+    if (this.#byFunction.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
+    const known = [...this.#connections.values()].find((each) => each.link === link);
+    const connection = known ?? this.#connect(randomUUID(), link);
+    for (const id of ids) {
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
     }
   }
 
   /** A client keeps a function no more that it passed; calls of it fail from now on. */
-  forget(connectionId: string, hostFunctionId: string): void {
+  forget(link: HostLink, hostFunctionId: string): void {
     const connection = this.#byFunction.get(hostFunctionId);
-    if (connection?.id !== connectionId) return;
+    if (connection?.link !== link) return;
     connection.functions.delete(hostFunctionId);
     this.#byFunction.delete(hostFunctionId);
     this.#failCalls((call) => call.text.id === hostFunctionId, "the client has released this function");
   }
 
   /** The stream of a client has ended. */
-  detach(connectionId: string, link: HostLink): void {
-    const connection = this.#connections.get(connectionId);
-    if (connection?.link !== link) return;
-    connection.link = undefined;
-    connection.timer = setTimeout(() => this.#abandon(connection), connection.reconnectWindow);
-    connection.timer.unref();
+  detach(link: HostLink): void {
+    for (const connection of this.#connections.values()) {
+      if (connection.link !== link) continue;
+      connection.link = undefined;
+      connection.timer = setTimeout(() => this.#abandon(connection), connection.reconnectWindow);
+      connection.timer.unref();
+    }
   }
 
   /** Guest code calls. @param execution number of the execution it does it for; 0 for none */
   call(execution: number, text: HostCallText): void {
+    const refuse = (message: string): void => this.#host.reply(text.call, execution, failure(message));
     const connection = text.id === undefined ? this.#byName.get(text.name) : this.#byFunction.get(text.id);
-    if (connection === undefined) {
-      return this.#host.reply(text.call, execution, failure(`no client provides the function ${text.name} now`));
+    if (connection === undefined) return refuse(`no client provides the function ${text.name} now`);
+    const size = text.args.reduce((sum, arg) => sum + (arg.arm === "bytes" ? arg.bytes.length : arg.text.length), 0);
+    if (this.#pending.size >= MOST.calls || this.#argumentSize + size > MOST.argumentSize) {
+      return refuse("too many calls of host functions are open; await some of them");
     }
-    const call: PendingCall = { execution, text, connection };
+    const call: PendingCall = { execution, text, size, connection, sentBy: undefined };
     this.#pending.set(text.call, call);
+    this.#argumentSize += size;
     this.#host.callerOf(execution)?.hostCallBegan();
     this.#send(text.call, call);
   }
 
-  /** The client answered; an answer for a call that is not open is ignored. */
-  result(connectionId: string, callId: string, result: HostResult): void {
+  /** The client answered; an answer for a call that is not open, or not its, is ignored. */
+  result(link: HostLink, callId: string, result: HostResult): void {
     const call = this.#pending.get(callId);
-    if (call?.connection.id === connectionId) this.#settle(callId, call, result);
+    if (call?.connection.link === link) this.#settle(callId, call, result);
   }
 
-  /** The guest does not hold a function any more. */
+  /** The guest does not hold a function any more, or never got it. */
   released(hostFunctionId: string): void {
     const connection = this.#byFunction.get(hostFunctionId);
     if (connection === undefined) return;
@@ -185,7 +243,7 @@ export class HostFunctions {
   cancelOf(execution: number): void {
     for (const [callId, call] of this.#pending) {
       if (call.execution !== execution) continue;
-      this.#pending.delete(callId);
+      this.#remove(callId, call);
       call.connection.link?.cancelled(callId);
     }
   }
@@ -194,38 +252,60 @@ export class HostFunctions {
   end(): void {
     for (const [callId, call] of this.#pending) call.connection.link?.cancelled(callId);
     this.#pending.clear();
-    for (const { timer } of this.#connections.values()) clearTimeout(timer);
-  }
-
-  #connect(id: string, link: HostLink): Connection {
-    const known = this.#connections.get(id);
-    if (known !== undefined) {
-      clearTimeout(known.timer);
-      known.link = link;
-      return known;
+    for (const [id, connection] of this.#byFunction) connection.link?.released(id);
+    this.#byFunction.clear();
+    this.#byName.clear();
+    for (const { timer, link } of this.#connections.values()) {
+      clearTimeout(timer);
+      link?.ended(this);
     }
-    const made: Connection = { id, link, names: new Set(), functions: new Set(), reconnectWindow: 0, timer: undefined };
-    this.#connections.set(id, made);
-    return made;
+    this.#connections.clear();
   }
 
-  #send(callId: string, { execution, text, connection }: PendingCall): void {
+  /** The client is here: by a new stream what it has not answered is sent again. */
+  #connect(id: string, link: HostLink): Connection {
+    let connection = this.#connections.get(id);
+    if (connection === undefined) {
+      if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
+      const [names, functions] = [new Set<string>(), new Set<string>()];
+      connection = { id, link: undefined, names, functions, reconnectWindow: RECONNECT_WINDOW, timer: undefined };
+      this.#connections.set(id, connection);
+    }
+    clearTimeout(connection.timer);
+    if (connection.link === link) return connection;
+    connection.link = link;
+    link.attached(this);
+    for (const [callId, call] of this.#pending) if (call.connection === connection) this.#send(callId, call);
+    return connection;
+  }
+
+  #send(callId: string, call: PendingCall): void {
+    const { execution, text, connection } = call;
+    if (connection.link === undefined || call.sentBy === connection.link) return;
+    call.sentBy = connection.link;
     const caller = this.#host.callerOf(execution);
-    connection.link?.call({
+    const message: HostCall = {
       callId,
       sessionId: this.#host.sessionId,
       executionId: caller?.executionId ?? "",
       name: text.name,
       hostFunctionId: text.id ?? "",
+      encoding: text.encoding,
       args: text.args.map(valueFrom),
+      locals: new Map([...text.locals].map(([name, value]) => [name, valueFrom(value)])),
       remainingTime: caller?.timeLeft(),
-    });
+    };
+    connection.link.call(message, this);
   }
 
   #settle(callId: string, call: PendingCall, result: HostResult): void {
-    this.#pending.delete(callId);
+    this.#remove(callId, call);
     this.#host.callerOf(call.execution)?.hostCallEnded();
     this.#host.reply(callId, call.execution, result);
+  }
+
+  #remove(callId: string, call: PendingCall): void {
+    if (this.#pending.delete(callId)) this.#argumentSize -= call.size;
   }
 
   #failCalls(isMeant: (call: PendingCall) => boolean, message: string): void {
@@ -238,6 +318,11 @@ export class HostFunctions {
     for (const name of connection.names) this.#byName.delete(name);
     for (const id of connection.functions) this.#byFunction.delete(id);
     this.#failCalls((call) => call.connection === connection, "the client that provides this function is gone");
+  }
+
+  #tooMany(what: string, most: number): SessionError {
+    const ids = { session_id: this.#host.sessionId };
+    return new SessionError("QUOTA_EXCEEDED", `the session already has ${most} ${what}; release some`, { ids });
   }
 }
 

@@ -96,6 +96,11 @@ export class RunningExecution implements Execution {
     return this.#options.encoding;
   }
 
+  /** Ids of the functions that came with its command as values. */
+  get passedFunctions(): readonly string[] {
+    return this.#options.passed?.ids ?? [];
+  }
+
   get isAtomic(): boolean {
     return this.#options.atomic;
   }

@@ -46,6 +46,8 @@ export class Session implements HostFunctionsHost {
   readonly #loop: EventLoop;
   /** Functions that clients lend to this session. */
   readonly hostFunctions = new HostFunctions(this);
+  /** Replies that wait for an execution: without one no guest code runs. */
+  #lateReplies: Input[] = [];
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
   /** Executions without an outcome, by their number. */
   readonly #open = new Map<number, RunningExecution>();
@@ -145,6 +147,7 @@ export class Session implements HostFunctionsHost {
     this.#ended = error;
     this.#loop.removeAll();
     this.#loop.stop(() => true);
+    this.#lateReplies = [];
     this.hostFunctions.end();
     this.#watchers.ended(error);
     for (const execution of [...this.#open.values()]) this.#reject(execution, error);
@@ -162,20 +165,39 @@ export class Session implements HostFunctionsHost {
    * A client provides functions, which guest code finds as global ones.
    *
    * @returns all names that it provides now
-   * @throws SessionError HOST_FUNCTION_TAKEN
+   * @throws SessionError HOST_FUNCTION_TAKEN, QUOTA_EXCEEDED, INVALID_REQUEST
    */
   async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
     if (this.#ended !== undefined) throw this.#ended;
-    const names = this.hostFunctions.expose(options, link);
-    await this.#ask({ kind: "expose", names: options.names });
-    return names;
+    const { connectionId, names } = options;
+    const all = this.hostFunctions.expose(options, link);
+    if (names.length === 0) return all;
+    try {
+      await this.#ask({ kind: "expose", names });
+    } catch (error) {
+      this.hostFunctions.withdraw(connectionId, names);
+      throw error;
+    }
+    return all;
   }
 
   // What the host functions ask.
 
   reply(callId: string, execution: number, result: HostResult): void {
     if (this.#ended !== undefined) return;
-    this.#loop.add(this.#input(this.#open.has(execution) ? execution : 0, { kind: "hostResult", callId, result }));
+    const isOpen = this.#open.has(execution);
+    const input = this.#input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
+    if (isOpen || this.#takesLateReplies) this.#loop.add(input);
+    else this.#lateReplies.push(input);
+  }
+
+  /** What an atomic execution may still undo must not swallow the reply of a call that it did not make. */
+  get #takesLateReplies(): boolean {
+    return this.#open.size > 0 && !this.#loop.isHeld;
+  }
+
+  #addLateReplies(): void {
+    for (const input of this.#lateReplies.splice(0)) this.#loop.add(input);
   }
 
   callerOf(execution: number): RunningExecution | undefined {
@@ -210,20 +232,26 @@ export class Session implements HostFunctionsHost {
       );
     }
     const parent = this.#openById.get(options.parentExecutionId);
-    const number = this.#nextExecution++;
-    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
-    if (execution.depth > DEEPEST_CALLS) {
+    if (parent !== undefined && parent.depth >= DEEPEST_CALLS) {
       throw new SessionError(
         "QUOTA_EXCEEDED",
         `guest code and host functions call each other more than ${DEEPEST_CALLS} levels deep`,
         { ids: { session_id: this.sessionId }, field: "parent_execution_id" },
       );
     }
+    if (parent !== undefined && options.atomic) {
+      throw invalid("atomic", "what runs on behalf of another execution is undone with that one, and not alone");
+    }
+    const { passed } = options;
+    if (passed !== undefined) this.hostFunctions.pass(passed);
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
     this.#open.set(number, execution);
+    if (this.#takesLateReplies) this.#addLateReplies();
     this.#executionNames.set(number, execution.executionId);
     this.#executionNames.delete(number - NAMES_KEPT);
     this.#openById.set(execution.executionId, execution);
-    const start = { isAtomic: execution.isAtomic && parent === undefined, root: execution.root };
+    const start = { isAtomic: execution.isAtomic, root: execution.root };
     const first = this.#input(number, () => execution.begin(), start);
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
@@ -404,8 +432,11 @@ export class Session implements HostFunctionsHost {
 
   #settle(execution: RunningExecution, outcome: Outcome): void {
     if (outcome.result.kind !== "value") {
-      this.#rollBack(execution);
-      if (outcome.result.kind === "stopped") this.hostFunctions.cancelOf(execution.number);
+      const isRolledBack = this.#rollBack(execution);
+      const isStopped = outcome.result.kind === "stopped";
+      // Where it was undone the guest does not know of them; and of what was stopped nothing runs any more.
+      if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
+      if (isRolledBack || (isStopped && !execution.hasCommitted)) this.#releaseFunctionsOf(execution);
     }
     const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
     this.usage.wallTime += wallTime;
@@ -418,19 +449,30 @@ export class Session implements HostFunctionsHost {
   }
 
   #reject(execution: RunningExecution, error: Error): void {
+    this.#releaseFunctionsOf(execution);
     this.#close(execution);
     execution.reject(error);
+  }
+
+  /** The guest never got the functions that came with its command. */
+  #releaseFunctionsOf({ passedFunctions }: RunningExecution): void {
+    for (const id of passedFunctions) this.hostFunctions.released(id);
   }
 
   #close(execution: RunningExecution): void {
     this.#open.delete(execution.number);
     this.#openById.delete(execution.executionId);
     this.#loop.ended(execution.number);
+    if (this.#takesLateReplies) this.#addLateReplies();
   }
 
-  /** Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended. */
-  #rollBack(execution: RunningExecution): void {
-    if (!execution.isAtomic) return;
+  /**
+   * Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended.
+   *
+   * @returns false for one that is not atomic
+   */
+  #rollBack(execution: RunningExecution): boolean {
+    if (!execution.isAtomic) return false;
     for (const number of this.#loop.rollBack()) {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
@@ -438,6 +480,7 @@ export class Session implements HostFunctionsHost {
     const { names } = this.hostFunctions;
     // What was provided meanwhile is unknown to the session as it was before.
     if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
+    return true;
   }
 
   /** A turn of the kernel's own. */
@@ -489,6 +532,8 @@ function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): Ses
       const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;
       return new SessionError("INVALID_REQUEST", message, { field: `modules[${field}]` });
     }
+    case "nameFixed":
+      return invalid("names", `guest code has made ${field} a name that nobody may change; choose another`);
     case "invalidJson":
       return invalid(field, "is not valid JSON text");
     case "invalidGraph": {

@@ -5,9 +5,19 @@
  * A call's id is its idempotency key: it is drawn here, lies in the session's memory, and stays the same however often the
  * call is sent.
  */
-import { type Context, currentContext, enterContext } from "../contexts.js";
+import { type Context, currentContext, enterContext, executionLocals, findBinding } from "../contexts.js";
 import type { Execution } from "../executions.js";
-import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, stringify } from "../intrinsics.js";
+import { releaseGroup } from "../handle-release.js";
+import {
+  apply,
+  construct,
+  defineProperty,
+  KernelError,
+  KernelPromise,
+  ownKeys,
+  SafeMap,
+  stringify,
+} from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
 import { randomId } from "../random.js";
@@ -40,10 +50,14 @@ export function areHostCallsOpen(): boolean {
   return calls.size > 0;
 }
 
-/** From now on the session has a global function of this name that calls the client. */
-export function exposeFunction(name: string): void {
+/**
+ * From now on the session has a global function of this name that calls the client.
+ *
+ * @returns false where guest code has made a property of that name, or a global object, that nobody may change
+ */
+export function exposeFunction(name: string): boolean {
   const value = hostFunction(name, `"name":${stringify(name)}`);
-  defineProperty(globalThis, name, {
+  return defineProperty(globalThis, name, {
     __proto__: null,
     value,
     writable: true,
@@ -70,39 +84,73 @@ function hostFunction(name: string, target: string): (...args: unknown[]) => Pro
   return made;
 }
 
+const KernelRangeError = errorClasses[1] as ErrorConstructor;
+
+/** Calls that may be open at once: each lies in the session's memory, and at the host. */
+const MOST_CALLS = 10_000;
+
 function call(target: string, args: readonly unknown[]): Promise<unknown> {
   return new KernelPromise((resolve, reject) => {
+    if (calls.size >= MOST_CALLS) {
+      const message = `${MOST_CALLS} calls of host functions are open, the most there may be: await some of them`;
+      throw construct(KernelRangeError, [message]);
+    }
     const context = currentContext();
-    let encoded = "";
-    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}${encodeForClient(context, args[i])}`;
     const id = randomId();
+    const options = optionsFor(context, id);
+    let encoded = "";
+    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
+    const locals = localsText(context, options);
     calls.set(id, { context, resolve, reject });
     const { execution } = context;
     const number = execution?.isOpen === true ? execution.number : 0;
-    emitEffect(EffectKind.HOST_CALL, number, 0, `{"call":"${id}",${target},"args":[${encoded}]}`);
+    const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
+    emitEffect(EffectKind.HOST_CALL, number, options.encoding, text);
   });
 }
 
-/** JSON text of `[arm, text]`. Where the caller of the execution wants no values, those that a client needs still travel. */
-function encodeForClient({ execution }: Context, value: unknown): string {
-  const asked = execution === undefined || execution.options.encoding === Encoding.NONE ? NOBODY : execution.options;
-  const encoded = encodeResult(value, asked);
-  return encoded === undefined ? '[0,""]' : `[${armOf(encoded)},${stringify(textOf(encoded))}]`;
+/** The locals where it is called, as a further member of the call's text. */
+function localsText({ bindings }: Context, options: ResultOptions): string {
+  const values = findBinding(bindings, executionLocals)?.value as Readonly<Record<string, unknown>> | undefined;
+  if (values === undefined) return "";
+  const names = ownKeys(values);
+  let text = "";
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
+    text += `${i === 0 ? "" : ","}[${stringify(name)},${valueText(values[name], options)}]`;
+  }
+  return `,"locals":[${text}]`;
 }
 
-/** How values are encoded that no execution asked for. */
-const NOBODY: ResultOptions = {
-  encoding: Encoding.FULL,
-  group: "",
-  valueBytes: 1 << 20,
-  handles: 100_000,
-};
+/** What stands in JSON text for a value: `arm,text`. */
+function valueText(value: unknown, options: ResultOptions): string {
+  const encoded = encodeResult(value, options);
+  return encoded === undefined ? '0,""' : `${armOf(encoded)},${stringify(textOf(encoded))}`;
+}
+
+/**
+ * How the values of a call are encoded: as the execution asked, except that a client that wants no values, or live ones alone,
+ * says this of its result. What is not copied is held by a group of the call's own until it is answered: who answers need not be
+ * who runs the execution, and can neither leak nor release what that one holds.
+ */
+function optionsFor({ execution }: Context, id: string): ResultOptions {
+  if (execution === undefined) return { encoding: Encoding.FULL, group: id, valueBytes: 1 << 20, handles: 100_000 };
+  const { encoding, group, valueBytes, handles } = execution.options;
+  const isOfResult = encoding === Encoding.NONE || encoding === Encoding.HANDLE;
+  return {
+    encoding: isOfResult ? Encoding.FULL : encoding,
+    group: group === undefined ? undefined : id,
+    valueBytes,
+    handles,
+  };
+}
 
 /** The client answered a call. What waits for it goes on in the context of the call; an unknown call is ignored. */
 export function answerCall(id: string, settle: (call: PendingCall) => void): void {
   const pending = calls.get(id);
   if (pending === undefined) return;
   calls.delete(id);
+  releaseGroup(id);
   enterContext(pending.context);
   settle(pending);
 }
@@ -110,7 +158,9 @@ export function answerCall(id: string, settle: (call: PendingCall) => void): voi
 /** Calls of an execution that is not to run any more: nobody waits for their replies. */
 export function dropCallsOf(execution: Execution): void {
   calls.forEach((pending, id) => {
-    if (pending.context.execution === execution) calls.delete(id);
+    if (pending.context.execution !== execution) return;
+    calls.delete(id);
+    releaseGroup(id);
   });
 }
 

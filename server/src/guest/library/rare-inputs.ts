@@ -29,6 +29,14 @@ export function takeHostResult(): void {
   loadedHostFunctions()?.answerCall(id, settle);
 }
 
+/** All names are defined or, where one cannot be, that is told. */
+export function exposeFunctions(): void {
+  for (let count = readNumber(); count > 0; count--) {
+    const name = readText();
+    if (!hostFunctions().exposeFunction(name)) throw new Refused(Refusal.NAME_FIXED, name);
+  }
+}
+
 /** What a client's function threw: a value, or an error with its cause. */
 function readError(field: string): unknown {
   if (readNumber() === 1) return readValue(`${field}.thrown`);

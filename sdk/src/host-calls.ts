@@ -1,0 +1,159 @@
+import type { HostCall, HostResult, Handle as WireHandle } from "@livescope/proto";
+import { type Handle, Preview } from "./handle.js";
+import { type HostCallContext, runningHostCall } from "./host-function.js";
+import type { Provided } from "./host-functions.js";
+import { returnedOutcome, thrownOutcome } from "./host-outcome.js";
+import { readDuration } from "./limits.js";
+import type { Connection } from "./transport/connection.js";
+import { decodeValue } from "./values.js";
+
+/** Answers that are kept: should the stream break before the server has one, it asks again. */
+const KEPT = { answers: 1_000, bytes: 16 * 1024 * 1024 };
+/** The server tells when a call's time is over; this much later, in milliseconds, it is taken for told. */
+const GRACE = 1_000;
+
+interface RunningCall {
+  readonly call: HostCall;
+  readonly controller: AbortController;
+  /** Counts streams: that on which it was sent last. */
+  stream: number;
+}
+
+/** The calls of host functions that a client runs, each once however often it is sent, and their newest answers. */
+export class HostCalls {
+  readonly #connection: Connection;
+  readonly #running = new Map<string, RunningCall>();
+  readonly #answers = new Map<string, HostResult>();
+  #answerBytes = 0;
+  #stream = 0;
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+  }
+
+  get areRunning(): boolean {
+    return this.#running.size > 0;
+  }
+
+  onNewStream(): void {
+    this.#stream++;
+  }
+
+  /** @param provided the function that is called; undefined where there is none any more */
+  run(call: HostCall, provided: Provided | undefined): void {
+    const { hostCallId } = call;
+    const running = this.#running.get(hostCallId);
+    const answer = this.#answers.get(hostCallId);
+    if (running !== undefined) running.stream = this.#stream;
+    else if (answer !== undefined) this.#send(answer);
+    else if (provided === undefined) {
+      const error = new Error(`the client provides the function ${call.function?.name ?? ""} no more`);
+      this.#answer({ hostCallId, outcome: thrownOutcome(error) });
+    } else this.#begin(call, provided);
+  }
+
+  cancel(hostCallId: string): void {
+    const running = this.#running.get(hostCallId);
+    this.#running.delete(hostCallId);
+    running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
+    this.#connection.checkIdle();
+  }
+
+  cancelAll(): void {
+    for (const id of [...this.#running.keys()]) this.cancel(id);
+  }
+
+  /** Nobody waits any more for those of a session that were not sent again. */
+  cancelLeftBehind(sessionId: string): void {
+    for (const [id, { call, stream }] of [...this.#running]) {
+      if (call.sessionId === sessionId && stream < this.#stream) this.cancel(id);
+    }
+  }
+
+  #begin(call: HostCall, provided: Provided): void {
+    const { hostCallId } = call;
+    const name = call.function?.name || "the function";
+    const controller = new AbortController();
+    const running = { call, controller, stream: this.#stream };
+    this.#running.set(hostCallId, running);
+    const timers: NodeJS.Timeout[] = [];
+    const settle = (outcome: HostResult["outcome"]): void => {
+      for (const timer of timers) clearTimeout(timer);
+      if (this.#running.get(hostCallId) !== running) return;
+      this.#running.delete(hostCallId);
+      this.#answer({ hostCallId, outcome });
+      this.#connection.checkIdle();
+    };
+    const { timeout } = provided;
+    if (timeout !== undefined) {
+      const expire = (): void => {
+        const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
+        settle(thrownOutcome(error));
+        controller.abort(error);
+      };
+      timers.push(setTimeout(expire, Math.min(timeout, LONGEST_TIMER)));
+    }
+    if (call.remainingTime !== undefined) {
+      const left = readDuration(call.remainingTime) + GRACE;
+      timers.push(setTimeout(() => this.cancel(hostCallId), Math.min(left, LONGEST_TIMER)).unref());
+    }
+    controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
+    this.#call(call, provided, controller.signal).then(
+      (value) => settle(returnedOutcome(value, name)),
+      (error: unknown) => settle(thrownOutcome(error)),
+    );
+  }
+
+  async #call(call: HostCall, { run, scope }: Provided, signal: AbortSignal): Promise<unknown> {
+    const { session, sessionId } = scope;
+    const handles = new Map<string, Handle>();
+    const isOpen = (): boolean => this.#running.has(call.hostCallId);
+    const onHandle = (description: WireHandle): Preview => {
+      if (description.handleId === "") return new Preview(description);
+      const handle = handles.get(description.handleId) ?? scope.makeHandle(description, isOpen);
+      handles.set(handle.id, handle);
+      return handle;
+    };
+    const args = call.args.map((arg) => decodeValue(arg, onHandle));
+    const locals = Object.fromEntries([...call.locals].map(([key, value]) => [key, decodeValue(value, onHandle)]));
+    const context: HostCallContext = {
+      locals,
+      signal,
+      session,
+      callId: call.hostCallId,
+      keep: (handle) => session.handle("handle", { bindings: { handle } }),
+    };
+    while (args.length < run.length - 1) args.push(undefined);
+    const { executionId } = call;
+    return await runningHostCall.run({ context, sessionId, executionId }, () => run(...args, context));
+  }
+
+  #answer(result: HostResult): void {
+    this.#answers.set(result.hostCallId, result);
+    this.#answerBytes += sizeOf(result);
+    for (const [id, oldest] of this.#answers) {
+      if (this.#answers.size <= KEPT.answers && this.#answerBytes <= KEPT.bytes) break;
+      this.#answers.delete(id);
+      this.#answerBytes -= sizeOf(oldest);
+    }
+    this.#send(result);
+  }
+
+  #send(result: HostResult): void {
+    const { hostCallId } = result;
+    this.#connection.say({
+      frame: { $case: "hostResult", value: result },
+      tooLarge: (bytes) => {
+        const error = new RangeError(`the result has ${bytes} bytes, more than a message carries: give a part of it`);
+        this.#send({ hostCallId, outcome: thrownOutcome(error) });
+      },
+    });
+  }
+}
+
+function sizeOf({ outcome }: HostResult): number {
+  const value = outcome?.$case === "value" ? outcome.value.kind?.value : undefined;
+  return 200 + (typeof value === "string" || value instanceof Uint8Array ? value.length : 0);
+}
+
+const LONGEST_TIMER = 2 ** 31 - 1;

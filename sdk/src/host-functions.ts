@@ -1,0 +1,274 @@
+import { randomUUID } from "node:crypto";
+import type { Handle as WireHandle } from "@livescope/proto";
+import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
+import { LivescopeError, StatusError } from "./errors.js";
+import type { Handle } from "./handle.js";
+import { HostCalls } from "./host-calls.js";
+import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
+import { writeDuration } from "./limits.js";
+import type { Session } from "./session.js";
+import type { Connection } from "./transport/connection.js";
+import type { HostSide } from "./transport/host-side.js";
+import type { Saying } from "./transport/saying.js";
+import { errorFromStatus } from "./transport/status.js";
+
+/** A session object, as the functions that were given to it know it. */
+export interface HostScope {
+  readonly sessionId: string;
+  readonly session: Session;
+  /** Makes a handle that is of use while `isOpen` says so. */
+  makeHandle(description: WireHandle, isOpen: () => boolean): Handle;
+}
+
+/** A function with what its calls need. */
+export interface Provided {
+  readonly run: HostFunction;
+  readonly timeout: number | undefined;
+  readonly scope: HostScope;
+}
+
+/** Functions that one command carries as values: by their ids, the same one once. */
+export class PassedFunctions {
+  readonly byId = new Map<string, HostFunction>();
+  readonly #ids = new Map<HostFunction, string>();
+
+  add(run: HostFunction): HostFunctionMessage {
+    const hostFunctionId = this.#ids.get(run) ?? randomUUID();
+    this.#ids.set(run, hostFunctionId);
+    this.byId.set(hostFunctionId, run);
+    return { hostFunctionId, name: run.name.slice(0, NAME_LENGTH) };
+  }
+}
+
+const NAME_LENGTH = 1_000;
+
+interface Exposed {
+  readonly request: Expose;
+  readonly provided: ReadonlyMap<string, Provided>;
+  readonly scope: HostScope;
+  /** Settled by the first answer. */
+  readonly begun: PromiseWithResolvers<void>;
+  readonly ended: PromiseWithResolvers<StatusError | undefined>;
+  isBegun: boolean;
+}
+
+/**
+ * All functions that a client lends to sessions. They travel on a Connect stream, which is kept for them, and opened again when
+ * it breaks; the server then knows the client by its connection id, and sends again what was not answered.
+ */
+export class HostFunctions implements HostSide {
+  readonly #connection: Connection;
+  readonly #connectionId = randomUUID();
+  readonly #calls: HostCalls;
+  readonly #exposed = new Set<Exposed>();
+  readonly #passed = new Map<string, Provided>();
+  /** Sessions that know the connection on the stream that there is. */
+  readonly #announced = new Set<string>();
+  /** What an answer is waited for, by the id of its frame; undefined for what only names the connection. */
+  readonly #asked = new Map<number, { readonly sessionId: string; readonly exposed: Exposed | undefined }>();
+
+  constructor(connection: Connection) {
+    this.#connection = connection;
+    this.#calls = new HostCalls(connection);
+    connection.serve(this);
+  }
+
+  get isActive(): boolean {
+    return this.#exposed.size > 0 || this.#passed.size > 0 || this.#calls.areRunning;
+  }
+
+  /**
+   * @throws {StatusError} if the server refuses them, or cannot be reached
+   * @throws {RangeError} if an option is none
+   */
+  async expose(
+    scope: HostScope,
+    functions: Readonly<Record<string, HostFunction>>,
+    options: ExposeOptions,
+  ): Promise<Exposure> {
+    const { timeout, takeOver, reconnectWindow } = options;
+    if (timeout !== undefined) writeDuration("timeout", timeout);
+    const provided = new Map<string, Provided>();
+    for (const [name, run] of Object.entries(functions)) {
+      if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
+      provided.set(name, { run, timeout, scope });
+    }
+    const request = Expose.create({
+      sessionId: scope.sessionId,
+      names: [...provided.keys()],
+      connectionId: this.#connectionId,
+      takeOver: takeOver ?? false,
+      reconnectWindow: writeWindow(reconnectWindow),
+    });
+    const exposed: Exposed = {
+      request,
+      provided,
+      scope,
+      begun: withResolvers(),
+      ended: withResolvers(),
+      isBegun: false,
+    };
+    this.#exposed.add(exposed);
+    this.#connection.say(this.#asking(exposed));
+    await exposed.begun.promise;
+    return new Exposure(request.names, exposed.ended.promise, () => this.#end(exposed, undefined));
+  }
+
+  /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
+  pass(scope: HostScope, { byId }: PassedFunctions): () => void {
+    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope });
+    if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
+    return () => {
+      for (const id of byId.keys()) this.#passed.delete(id);
+      this.#connection.checkIdle();
+    };
+  }
+
+  /** A session object is done with. @param isDeleted the session is gone for all */
+  forget(scope: HostScope, isDeleted: boolean): void {
+    for (const exposed of [...this.#exposed]) if (exposed.scope === scope) this.#end(exposed, undefined);
+    for (const [id, provided] of this.#passed) {
+      if (provided.scope !== scope) continue;
+      this.#passed.delete(id);
+      if (!isDeleted) this.#connection.say({ frame: { $case: "releaseHostFunctionId", value: id } });
+    }
+    this.#connection.checkIdle();
+  }
+
+  // What the connection says.
+
+  opening(): Saying[] {
+    this.#asked.clear();
+    this.#announced.clear();
+    this.#calls.onNewStream();
+    const sayings = [...this.#exposed].map((exposed) => this.#asking(exposed));
+    for (const { scope } of this.#passed.values()) {
+      if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
+    }
+    return sayings;
+  }
+
+  hear({ frameId, frame }: ServerFrame): void {
+    switch (frame?.$case) {
+      case "exposed":
+        return this.#onAnswer(Number(frameId), undefined);
+      case "status":
+        return this.#onAnswer(Number(frameId), errorFromStatus(frame.value));
+      case "hostCall":
+        return this.#calls.run(frame.value, this.#find(frame.value));
+      case "hostCallCancelled":
+        return this.#calls.cancel(frame.value.hostCallId);
+      case "releasedHostFunctionId":
+        this.#passed.delete(frame.value);
+        return this.#connection.checkIdle();
+    }
+  }
+
+  onUnreachable(error: LivescopeError): void {
+    for (const exposed of [...this.#exposed]) if (!exposed.isBegun) this.#refuse(exposed, error);
+  }
+
+  onRefused(error: LivescopeError): void {
+    for (const exposed of [...this.#exposed]) this.#refuse(exposed, error);
+    this.#passed.clear();
+    this.#calls.cancelAll();
+  }
+
+  onClosed(): void {
+    for (const exposed of [...this.#exposed]) {
+      if (exposed.isBegun) this.#end(exposed, undefined);
+      else this.#refuse(exposed, new LivescopeError("the client is closed: connect again"));
+    }
+    this.#passed.clear();
+    this.#calls.cancelAll();
+  }
+
+  #find({ sessionId, function: asked }: HostCall): Provided | undefined {
+    if (asked === undefined) return undefined;
+    if (asked.hostFunctionId !== "") return this.#passed.get(asked.hostFunctionId);
+    // The newest that has the name.
+    const having = [...this.#exposed].filter(
+      ({ request, provided }) => request.sessionId === sessionId && provided.has(asked.name),
+    );
+    return having.at(-1)?.provided.get(asked.name);
+  }
+
+  /** What exposes functions. On a later stream names are not taken from who took them meanwhile. */
+  #asking(exposed: Exposed): Saying {
+    const { request, isBegun } = exposed;
+    const { sessionId } = request;
+    this.#announced.add(sessionId);
+    return {
+      frame: { $case: "expose", value: isBegun ? { ...request, takeOver: false } : request },
+      sent: (frameId) => this.#asked.set(frameId, { sessionId, exposed }),
+      tooLarge: (bytes) => this.#refuse(exposed, new LivescopeError(`the names have ${bytes} bytes: expose fewer`)),
+    };
+  }
+
+  /** What tells a session who this is. @param window milliseconds, where it is not the server's default */
+  #naming({ sessionId }: Pick<HostScope, "sessionId">, window?: number): Saying {
+    this.#announced.add(sessionId);
+    const value = Expose.create({
+      sessionId,
+      connectionId: this.#connectionId,
+      reconnectWindow: writeWindow(window),
+    });
+    return {
+      frame: { $case: "expose", value },
+      sent: (frameId) => this.#asked.set(frameId, { sessionId, exposed: undefined }),
+    };
+  }
+
+  #onAnswer(frameId: number, error: StatusError | undefined): void {
+    const asked = this.#asked.get(frameId);
+    if (asked === undefined) return;
+    this.#asked.delete(frameId);
+    // Whatever was to be sent again has come before this.
+    this.#calls.cancelLeftBehind(asked.sessionId);
+    const { exposed } = asked;
+    if (exposed === undefined) return;
+    if (error !== undefined) return this.#refuse(exposed, error);
+    exposed.isBegun = true;
+    exposed.begun.resolve();
+  }
+
+  #refuse(exposed: Exposed, error: LivescopeError): void {
+    if (exposed.isBegun) return this.#end(exposed, error instanceof StatusError ? error : undefined);
+    this.#exposed.delete(exposed);
+    exposed.begun.reject(error);
+    this.#connection.checkIdle();
+  }
+
+  #end(exposed: Exposed, error: StatusError | undefined): void {
+    if (!this.#exposed.delete(exposed)) return;
+    exposed.ended.resolve(error);
+    const { sessionId } = exposed.scope;
+    const isUsed =
+      [...this.#exposed].some(({ scope }) => scope.sessionId === sessionId) ||
+      [...this.#passed.values()].some(({ scope }) => scope.sessionId === sessionId);
+    // With the stream its names are free then, for others to have.
+    if (!isUsed && this.#connection.isOpen) this.#connection.say(this.#naming(exposed.scope, 0));
+    this.#connection.checkIdle();
+  }
+}
+
+function writeWindow(milliseconds: number | undefined) {
+  if (milliseconds === undefined) return undefined;
+  return milliseconds === 0 ? { seconds: 0n, nanos: 0 } : writeDuration("reconnectWindow", milliseconds);
+}
+
+interface PromiseWithResolvers<T> {
+  readonly promise: Promise<T>;
+  resolve(value: T): void;
+  reject(error: unknown): void;
+}
+
+function withResolvers<T>(): PromiseWithResolvers<T> {
+  let resolve: (value: T) => void = () => undefined;
+  let reject: (error: unknown) => void = () => undefined;
+  const promise = new Promise<T>((onResolve, onReject) => {
+    resolve = onResolve;
+    reject = onReject;
+  });
+  return { promise, resolve, reject };
+}

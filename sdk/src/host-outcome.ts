@@ -1,0 +1,41 @@
+import { Exception, type HostResult } from "@livescope/proto";
+import { GuestError } from "./errors.js";
+import { encodeValue } from "./values.js";
+
+type Outcome = HostResult["outcome"];
+
+/** Causes of an error that are told. */
+const CAUSES = 16;
+
+/** What a host function returned. What cannot be sent is a TypeError for the guest. */
+export function returnedOutcome(value: unknown, name: string): Outcome {
+  try {
+    return { $case: "value", value: encodeValue(value, `the result of ${name}`) };
+  } catch (error) {
+    return thrownOutcome(error);
+  }
+}
+
+/** What a host function threw: an error by its name, message and causes, all else as a value. */
+export function thrownOutcome(thrown: unknown): Outcome {
+  return { $case: "exception", value: exceptionOf(thrown, 0) };
+}
+
+function exceptionOf(thrown: unknown, depth: number): Exception {
+  // What a function of the guest threw goes back as what it was.
+  if (thrown instanceof GuestError) {
+    if (thrown.guestName === "") return exceptionOf(thrown.thrown, depth);
+    return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
+  }
+  if (thrown instanceof Error) return errorOf(String(thrown.name), String(thrown.message), thrown.cause, depth);
+  try {
+    return Exception.fromPartial({ thrown: encodeValue(thrown, "what was thrown") });
+  } catch {
+    return Exception.fromPartial({ name: "Error", message: `a ${typeof thrown} was thrown, which cannot be copied` });
+  }
+}
+
+function errorOf(name: string, message: string, cause: unknown, depth: number): Exception {
+  const told = cause === undefined || depth === CAUSES ? undefined : exceptionOf(cause, depth + 1);
+  return Exception.fromPartial({ name, message, ...(told && { cause: told }) });
+}

@@ -1,0 +1,355 @@
+/** What the SDK promises about functions that a client lends to a session. */
+import {
+  AlreadyExistsError,
+  GuestError,
+  Handle,
+  type HostCallContext,
+  hostCall,
+  InvalidRequestError,
+  LivescopeError,
+  type Session,
+} from "@livescope/sdk";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { connect, withServer } from "../support/server.js";
+
+const served = withServer();
+let session: Session;
+
+beforeEach(async () => {
+  session = await served.client.createSession({
+    setup: "const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));",
+  });
+});
+afterEach(() => session.delete());
+
+const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+
+describe("an exposed function", () => {
+  test("is called by guest code, and may call the session back meanwhile", async () => {
+    await session.execute("let calls = 0; function count() { return ++calls }");
+    await session.expose({
+      add: async (a: number, b: number) => {
+        await session.call("count");
+        return a + b;
+      },
+    });
+    expect(await session.execute("await add(2, 3)")).toBe(5);
+    expect(await session.execute("calls")).toBe(1);
+    expect(await session.execute("typeof add + add.name")).toBe("functionadd");
+  });
+
+  test("calls back also into an atomic execution, which is undone whole", async () => {
+    await session.execute("let n = 0; function up() { return ++n }");
+    await session.expose({ callUp: async () => session.call("up") });
+    const failing = session.execute("await callUp(); await callUp(); throw new Error('at ' + n)", { atomic: true });
+    await expect(failing).rejects.toThrow("at 2");
+    expect(await session.execute("n")).toBe(0);
+    expect(await session.execute("await callUp()", { atomic: true })).toBe(1);
+    await session.expose({ nested: () => session.execute("1", { atomic: true }) });
+    await expect(session.execute("await nested()")).rejects.toThrow("on behalf of another execution");
+  });
+
+  test("gets what was passed and a context after it", async () => {
+    const given: unknown[][] = [];
+    await session.expose({
+      three: (...args: unknown[]) => void given.push(args),
+      declared: (...[a, b, context]: [unknown, unknown, HostCallContext]) => void given.push([a, b, context]),
+      padded: (a: unknown, b: unknown, context: HostCallContext) => void given.push([a, b, context]),
+    });
+    await session.execute("await three(1, 2, 3); await padded(1)");
+    expect(given[0]?.slice(0, 3)).toEqual([1, 2, 3]);
+    expect(given[0]?.[3]).toMatchObject({ session, locals: {}, signal: { aborted: false } });
+    expect(given[1]).toEqual([1, undefined, expect.objectContaining({ session })]);
+  });
+
+  test("can ask for its context at any depth, which no argument of the guest can stand for", async () => {
+    await session.expose({
+      who: async (_id: number, context: HostCallContext) => {
+        await sleep(1);
+        return hostCall().callId !== context.callId && hostCall().callId.length > 0;
+      },
+    });
+    expect(await session.execute("await who(1, { callId: 'forged' })")).toBe(true);
+    expect(() => hostCall()).toThrow(LivescopeError);
+  });
+
+  test("takes and gives values of every kind", async () => {
+    const values = {
+      undefined: undefined,
+      nan: Number.NaN,
+      minus: -0,
+      big: 12n ** 30n,
+      date: new Date(5),
+      map: new Map<unknown, unknown>([[{ a: 1 }, new Set([1])]]),
+      bytes: new Uint8Array([1, 2]),
+      floats: new Float64Array([1.5]),
+      error: new RangeError("far", { cause: "why" }),
+      text: "\ud800 \0",
+      sparse: Object.assign(new Array(3), { 0: 1 }),
+    };
+    const cycle: Record<string, unknown> = { values };
+    cycle.self = cycle;
+    const seen: unknown[] = [];
+    await session.expose({
+      same: (value: unknown) => {
+        seen.push(value);
+        return value;
+      },
+    });
+    const back = await session.execute<typeof cycle>("await same(cycle)", { bindings: { cycle } });
+    expect(seen[0]).toEqual(cycle);
+    expect(back).toEqual(cycle);
+    expect(back.self).toBe(back);
+    for (const value of [undefined, 1, "x", null, new Uint8Array([3])]) {
+      expect(await session.execute("await same(value)", { bindings: { value } })).toEqual(value);
+    }
+    expect(seen.slice(1)).toEqual([undefined, 1, "x", null, new Uint8Array([3])]);
+  });
+
+  test("gets handles that live as long as the call, unless it keeps them", async () => {
+    let kept: Handle | undefined;
+    let lent: Handle | undefined;
+    await session.expose({
+      twice: async (fn: Handle, { list }: { list: Handle }, { keep }: HostCallContext) => {
+        lent = fn;
+        kept = await keep(fn);
+        expect(await list.call([])).toBe("in it");
+        return [await fn.call([1]), fn];
+      },
+    });
+    const code =
+      "const fn = (x) => x + 1; const [a, same] = await twice(fn, { list: () => 'in it' }); [a, same === fn]";
+    expect(await session.execute(code)).toEqual([2, true]);
+    expect(lent?.released).toBe(true);
+    await expect(lent?.call([1]) ?? Promise.resolve()).rejects.toThrow(LivescopeError);
+    expect(await kept?.call([41])).toBe(42);
+    await kept?.release();
+    expect((await session.info()).handleCount).toBe(0);
+  });
+
+  test("sees the locals of the execution that calls, where it calls", async () => {
+    await session.expose({
+      who: (context: HostCallContext) => context.locals.user,
+      all: ({ locals }: HostCallContext) => locals,
+    });
+    await session.execute(`async function twice() {
+      const before = locals.user;
+      return [before, await who(), locals.user, await locals.with({ user: before + '!' }, who), await who()];
+    }`);
+    const of = (user: string) => session.call("twice", [], { locals: { user } });
+    expect(await Promise.all([of("a"), of("b")])).toEqual([
+      ["a", "a", "a", "a!", "a"],
+      ["b", "b", "b", "b!", "b"],
+    ]);
+    expect(await session.execute("await all()")).toEqual({});
+    const locals = { when: new Date(1), list: [undefined] };
+    expect(await session.execute("await all()", { locals })).toEqual(locals);
+    expect(await session.execute("await all()", { locals: { fn: () => 1 } })).toMatchObject({
+      fn: { type: "function" },
+    });
+  });
+
+  test("is called by templates", async () => {
+    await session.expose({ greet: (name: string) => `hello <${name}>` });
+    expect(await session.render("{{ await greet(who) }}", { who: "you" })).toBe("hello &lt;you&gt;");
+    expect(await session.render("{{ await up(1) }}", { up: (n: number) => n + 1 })).toBe("2");
+  });
+
+  test("throws errors that the guest catches, with name, message and cause", async () => {
+    class NoUser extends Error {
+      override name = "NoUser";
+    }
+    await session.expose({
+      fail: () => {
+        throw new NoUser("nobody", { cause: new TypeError("inner", { cause: { code: 7 } }) });
+      },
+      odd: () => Promise.reject({ code: 1 }),
+      unsendable: () => Symbol("x"),
+    });
+    const code = `const e = await fail().catch((e) => e);
+      [e instanceof Error, e.name, e.message, e.cause instanceof TypeError, e.cause.message, e.cause.cause.code]`;
+    expect(await session.execute(code)).toEqual([true, "NoUser", "nobody", true, "inner", 7]);
+    expect(await session.execute("await odd().catch((e) => e)")).toEqual({ code: 1 });
+    expect(await session.execute("await unsendable().catch((e) => e.name)")).toBe("TypeError");
+    const uncaught = session.execute("await fail()");
+    await expect(uncaught).rejects.toMatchObject({ guestName: "NoUser", cause: { guestName: "TypeError" } });
+  });
+
+  test("gives back the guest's own error when a callback of it throws", async () => {
+    await session.expose({ run: (fn: Handle) => fn.call([]) });
+    const code = "await run(() => { throw new RangeError('mine', { cause: 1 }) }).catch((e) => [e.name, e.message])";
+    expect(await session.execute(code)).toEqual(["RangeError", "mine"]);
+    const thrown: unknown = await session.execute("await run(() => { throw { a: 1 } }).catch((e) => e)");
+    expect(thrown).toEqual({ a: 1 });
+  });
+
+  test("runs as often at once as it is called", async () => {
+    let running = 0;
+    let most = 0;
+    await session.expose({
+      slow: async (n: number) => {
+        most = Math.max(most, ++running);
+        await sleep(20);
+        running--;
+        return n * n;
+      },
+    });
+    expect(await session.execute("await Promise.all([1, 2, 3, 4].map((n) => slow(n)))")).toEqual([1, 4, 9, 16]);
+    expect(most).toBe(4);
+  });
+
+  test("is told by its signal that nobody waits any more", async () => {
+    const reasons: string[] = [];
+    const called = vi.fn();
+    await session.expose({
+      hang: async ({ signal }: HostCallContext) => {
+        called();
+        await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+        reasons.push((signal.reason as Error).name);
+      },
+    });
+    await expect(session.execute("await hang()", { timeout: 200 })).rejects.toMatchObject({ reason: "TIMEOUT" });
+    await expect.poll(() => reasons).toEqual(["AbortError"]);
+    const aborting = new AbortController();
+    const aborted = session.execute("await hang()", { signal: aborting.signal });
+    await expect.poll(() => called.mock.calls.length).toBe(2);
+    aborting.abort();
+    await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+    await expect.poll(() => reasons.length).toBe(2);
+    expect(await session.execute("1")).toBe(1);
+  });
+
+  test("has a time limit of its own", async () => {
+    let reason: unknown;
+    await session.expose(
+      {
+        slow: async ({ signal }: HostCallContext) => {
+          await new Promise<void>((resolve) => signal.addEventListener("abort", () => resolve()));
+          reason = signal.reason;
+        },
+      },
+      { timeout: 50 },
+    );
+    const code = "await slow().catch((e) => [e.name, e.message])";
+    expect(await session.execute(code)).toEqual(["TimeoutError", "slow did not answer within 50 ms"]);
+    await expect.poll(() => (reason as Error)?.name).toBe("TimeoutError");
+  });
+
+  test("is accounted for apart from the guest's own time", async () => {
+    await session.expose({ slow: () => sleep(100) });
+    const { usage } = await session.execute("await Promise.all([slow(), slow()])").execution();
+    expect(usage.hostCalls).toBe(2);
+    expect(usage.hostTime).toBeGreaterThan(80);
+    expect(usage.hostTime).toBeLessThanOrEqual(usage.wallTime);
+    expect(usage.cpuTime).toBeLessThan(usage.hostTime);
+  });
+
+  test("may go deeper by calling back, but not without end", async () => {
+    let deepest = 0;
+    await session.expose({
+      deeper: async (n: number) => {
+        deepest = Math.max(deepest, n);
+        return session.execute(`await deeper(${n + 1})`);
+      },
+    });
+    await expect(session.execute("await deeper(1)")).rejects.toThrow("levels deep");
+    expect(deepest).toBe(17);
+    expect(await session.execute("1")).toBe(1);
+  });
+
+  test("can be called from what another client runs, and answers it alone", async () => {
+    await session.expose({ id: (value: unknown) => value });
+    const other = await connect(served.server.address);
+    const attached = other.attach(session.id);
+    expect(await attached.execute("await id(7)")).toBe(7);
+    expect(await attached.execute("await id(() => 1).catch(String)")).toBeInstanceOf(Handle);
+    other.close();
+  });
+});
+
+describe("exposing", () => {
+  test("is refused for a name that another client provides, unless it takes over", async () => {
+    await session.expose({ mine: () => 1 });
+    const other = await connect(served.server.address);
+    const attached = other.attach(session.id);
+    const refused = attached.expose({ mine: () => 2 });
+    await expect(refused).rejects.toThrow(AlreadyExistsError);
+    await expect(refused).rejects.toMatchObject({ reason: "HOST_FUNCTION_TAKEN" });
+    expect(await session.execute("await mine()")).toBe(1);
+    await attached.expose({ mine: () => 2 }, { takeOver: true });
+    expect(await session.execute("await mine()")).toBe(2);
+    other.close();
+  });
+
+  test("is refused for what is no name or no function", async () => {
+    await expect(session.expose({ "not a name": () => 1 })).rejects.toThrow(InvalidRequestError);
+    await expect(session.expose({ f: 1 as never })).rejects.toThrow(TypeError);
+    await expect(session.expose({ f: () => 1 }, { timeout: -1 })).rejects.toThrow(RangeError);
+    await expect(session.expose({ f: () => 1 }, { reconnectWindow: 1e9 })).rejects.toThrow(InvalidRequestError);
+    await expect(served.client.attach("nobody").expose({ f: () => 1 })).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+
+  test("ends by release, after which calls are rejected and others may have the name", async () => {
+    const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });
+    expect(exposure.names).toEqual(["f"]);
+    await exposure.release();
+    expect(await exposure.ended).toBeUndefined();
+    await expect(session.execute("await f()")).rejects.toThrow("no more");
+    const second = await session.expose({ f: () => 2 });
+    expect(await session.execute("await f()")).toBe(2);
+    await second.release();
+  });
+
+  test("ends with the session object", async () => {
+    const exposure = await session.expose({ f: () => 1 });
+    await session.delete();
+    expect(await exposure.ended).toBeUndefined();
+    await expect(session.expose({ f: () => 1 })).rejects.toThrow(LivescopeError);
+  });
+
+  test("ends with the client, and its names go with it", async () => {
+    const other = await connect(served.server.address);
+    const exposure = await other.attach(session.id).expose({ f: () => 1 }, { reconnectWindow: 0 });
+    other.close();
+    expect(await exposure.ended).toBeUndefined();
+    await expect.poll(() => session.execute("await f().catch((e) => e.message)")).toContain("no client provides");
+  });
+});
+
+describe("a function passed as an argument or a binding", () => {
+  test("is called as often as the guest likes", async () => {
+    await session.execute(
+      "async function map(list, fn) { const all = []; for (const x of list) all.push(await fn(x)); return all }",
+    );
+    expect(await session.call("map", [[1, 2, 3], (x: number) => x * 2])).toEqual([2, 4, 6]);
+    expect(await session.execute("await double(4)", { bindings: { double: (x: number) => x * 2 } })).toBe(8);
+  });
+
+  test("is one function within a command, and lives as long as the guest holds it", async () => {
+    await session.execute("let kept; function keep(a, b) { kept = a; return a === b }");
+    let count = 0;
+    const fn = (): number => ++count;
+    expect(await session.call("keep", [fn, fn])).toBe(true);
+    expect(await session.execute("await kept(); await kept()")).toBe(2);
+  });
+
+  test("is rejected once its session object is disposed", async () => {
+    await session.execute("let kept; function keep(fn) { kept = fn }");
+    {
+      await using attached = served.client.attach(session.id);
+      await attached.call("keep", [() => 1]);
+      expect(await session.execute("await kept()")).toBe(1);
+    }
+    await expect.poll(() => session.execute("await kept().catch((e) => e.message)")).toContain("no client provides");
+  });
+
+  test("is refused where none can live: within other values, and without a session", async () => {
+    await expect(session.call("String", [{ fn: () => 1 }])).rejects.toThrow(TypeError);
+    await expect(served.client.execute("f", { bindings: { f: () => 1 } })).rejects.toThrow(TypeError);
+  });
+
+  test("fails as the guest's error where the command is refused or throws", async () => {
+    await expect(session.call("nothing", [() => 1])).rejects.toThrow(GuestError);
+    await expect(served.client.attach("nobody").call("f", [() => 1])).rejects.toMatchObject({ code: "NOT_FOUND" });
+  });
+});
