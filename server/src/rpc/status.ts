@@ -21,6 +21,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   HOST_FUNCTION_TAKEN: Code.ALREADY_EXISTS,
   READER_TOO_SLOW: Code.RESOURCE_EXHAUSTED,
   DRAINING: Code.UNAVAILABLE,
+  DEADLINE_PASSED: Code.DEADLINE_EXCEEDED,
   INVALID_REQUEST: Code.INVALID_ARGUMENT,
   UNIMPLEMENTED: Code.UNIMPLEMENTED,
   SESSION_DELETED_MEANWHILE: Code.ABORTED,
@@ -30,7 +31,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
 function publicReason(reason: ErrorReason): string {
   if (reason === "SESSION_DELETED_MEANWHILE") return "SESSION_DELETED";
   if (reason === "READER_TOO_SLOW") return "QUOTA_EXCEEDED";
-  return reason === "UNIMPLEMENTED" ? "" : reason;
+  return reason === "UNIMPLEMENTED" || reason === "DEADLINE_PASSED" ? "" : reason;
 }
 
 /** What a handler's failure looks like on the wire. */

@@ -1,6 +1,6 @@
 /** The one way of a command from the contract into its session. */
 import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
-import { invalid } from "../session/errors.js";
+import { invalid, SessionError } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
 import type { HostLink } from "../session/host-functions.js";
 import type { Sessions } from "../session/sessions.js";
@@ -32,6 +32,10 @@ export function submit(
   link?: HostLink,
 ): Submitted {
   sessions.checkNotDraining();
+  // Nobody waits for the answer, so nothing is to happen.
+  if (context.deadline <= Date.now()) {
+    throw new SessionError("DEADLINE_PASSED", "the deadline had passed when the request arrived; nothing ran");
+  }
   const ids: string[] | undefined = link === undefined ? undefined : [];
   const heard = (options: CommandOptions): CommandOptions => ({
     ...options,

@@ -14,6 +14,8 @@ export type ErrorReason =
   /** The client does not read what it is told; what is kept for it is bounded. */
   | "READER_TOO_SLOW"
   | "DRAINING"
+  /** The caller's deadline was over before its request was looked at. */
+  | "DEADLINE_PASSED"
   | "INVALID_REQUEST"
   | "UNIMPLEMENTED"
   /** The running call's own session was deleted under it. */
