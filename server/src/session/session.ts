@@ -170,12 +170,14 @@ export class Session implements HostFunctionsHost {
   async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
     if (this.#ended !== undefined) throw this.#ended;
     const { connectionId, names } = options;
+    const known = new Set(this.hostFunctions.names);
     const all = this.hostFunctions.expose(options, link);
     if (names.length === 0) return all;
     try {
       await this.#ask({ kind: "expose", names });
     } catch (error) {
-      this.hostFunctions.withdraw(connectionId, names);
+      const added = names.filter((name) => !known.has(name));
+      this.hostFunctions.withdraw(connectionId, added);
       throw error;
     }
     return all;
