@@ -199,8 +199,7 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   const writer = new InputWriter();
   writer.number(INPUT_KIND[input.kind === "run" ? input.command.kind : input.kind]);
   writer.number(input.kind === "run" ? input.execution.number : input.kind === "credit" ? input.execution : 0);
-  writer.number(header.isMoreToCome ? 1 : 0);
-  writer.number(header.dropped.length);
+  writer.number(header.dropped.length * 2 + (header.isMoreToCome ? 1 : 0));
   for (const number of header.dropped) writer.number(number);
   switch (input.kind) {
     case "run":
@@ -244,15 +243,16 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
   return writer.finish();
 }
 
-const NO_VALUES: ReadonlyMap<string, InputValue> = new Map();
-
 function writeCommand(writer: InputWriter, command: Command, execution: ExecutionInput): void {
   writer.number(execution.encoding);
   writer.optionalText(execution.handleGroup);
   writer.number(execution.valueBytes);
   writer.number(execution.handles);
-  writer.number(execution.credit ?? -1);
-  writer.values(execution.locals ?? NO_VALUES);
+  const { credit, locals } = execution;
+  const hasLocals = locals !== undefined && locals.size > 0;
+  writer.number((credit === undefined ? 0 : 1) + (hasLocals ? 2 : 0));
+  if (credit !== undefined) writer.number(credit);
+  if (hasLocals) writer.values(locals);
   if (command.kind === "execute") {
     writer.number(0);
     writer.values(command.bindings);

@@ -88,8 +88,9 @@ function enter(text: string): void {
   beginInput(text);
   const kind = readNumber();
   const subject = readNumber();
-  isMoreToCome = readNumber() === 1;
-  for (let count = readNumber(); count > 0; count--) drop(readNumber());
+  const waiting = readNumber();
+  isMoreToCome = (waiting & 1) === 1;
+  for (let count = waiting >> 1; count > 0; count--) drop(readNumber());
   // The job that enters has entered no context yet, so it is the root's.
   cells[TURN_OWNER] = 0;
   try {
@@ -175,8 +176,10 @@ function begin(number: number): Execution {
   const group = readOptionalText();
   const valueBytes = readNumber();
   const handles = readNumber();
-  const credit = readNumber();
-  const locals = readNames("locals");
+  // Each number that most inputs need not have is time on the way of a call.
+  const extras = readNumber();
+  const credit = (extras & 1) === 1 ? readNumber() : -1;
+  const locals = (extras & 2) === 2 ? readNames("locals") : undefined;
   const options = sameOptions(encoding, group, valueBytes, handles, credit >= 0);
   return beginExecution(number, options, credit, locals === undefined ? undefined : localsOf(locals));
 }
