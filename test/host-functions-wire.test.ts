@@ -165,6 +165,19 @@ describe("host calls", () => {
     expect(await session.execute("1")).toBe(1);
   });
 
+  test("are answered by their own client alone", async () => {
+    await expose();
+    connection.send(run(2, "await f()"));
+    const { hostCallId } = await connection.hostCall();
+    const other = open();
+    other.send(exposing(1, { sessionId: session.id, names: ["g"], connectionId: "d" }));
+    await other.exposed(1);
+    other.send(replying(2, hostCallId, returned("forged")), executing(3, "0"));
+    await other.answer(3);
+    connection.send(replying(3, hostCallId, returned("true")));
+    expect(await connection.answer(2)).toBe('value "true"');
+  });
+
   test("reject with a TypeError where the answer cannot be read", async () => {
     await expose();
     const text = "try { await f() } catch (error) { error instanceof TypeError && error.message }";
@@ -385,7 +398,9 @@ describe("a hostile guest", () => {
   test("cannot make the server keep more arguments than sixteen mebibytes", async () => {
     await expose();
     const code = `const big = 'x'.repeat(900_000); let refused = 0;
-      for (let i = 0; i < 30; i++) { f(big).catch(() => refused++); await sleep(1) } refused`;
+      for (let i = 0; i < 30; i++) { f(big).catch(() => refused++); await sleep(1) }
+      while (refused < 12) await sleep(1);
+      await sleep(20); refused`;
     connection.send(run(2, code));
     expect(await connection.answer(2)).toBe("value 12");
   });

@@ -242,6 +242,7 @@ describe("an exposed function", () => {
     expect(usage.hostTime).toBeGreaterThan(80);
     expect(usage.hostTime).toBeLessThanOrEqual(usage.wallTime);
     expect(usage.cpuTime).toBeLessThan(usage.hostTime);
+    expect((await session.info()).usage).toMatchObject({ hostCalls: 2, hostTime: usage.hostTime });
   });
 
   test("may go deeper by calling back, but not without end", async () => {

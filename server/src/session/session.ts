@@ -40,7 +40,7 @@ export class Session implements HostFunctionsHost {
   readonly idleTtl: number;
   readonly createdAt = Date.now();
   lastUsedAt = this.createdAt;
-  readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, turns: 0 };
+  readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #loop: EventLoop;
@@ -170,12 +170,14 @@ export class Session implements HostFunctionsHost {
   async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
     if (this.#ended !== undefined) throw this.#ended;
     const { connectionId, names } = options;
+    const known = new Set(this.hostFunctions.names);
     const all = this.hostFunctions.expose(options, link);
     if (names.length === 0) return all;
     try {
       await this.#ask({ kind: "expose", names });
     } catch (error) {
-      this.hostFunctions.withdraw(connectionId, names);
+      const added = names.filter((name) => !known.has(name));
+      this.hostFunctions.withdraw(connectionId, added);
       throw error;
     }
     return all;
@@ -438,11 +440,13 @@ export class Session implements HostFunctionsHost {
       if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
       if (isRolledBack || (isStopped && !execution.hasCommitted)) this.#releaseFunctionsOf(execution);
     }
-    const { wallTime, cpuTime, queueTime, turns } = outcome.usage;
+    const { wallTime, cpuTime, queueTime, hostTime, turns, hostCalls } = outcome.usage;
     this.usage.wallTime += wallTime;
     this.usage.cpuTime += cpuTime;
     this.usage.queueTime += queueTime;
+    this.usage.hostTime += hostTime;
     this.usage.turns += turns;
+    this.usage.hostCalls += hostCalls;
     this.#close(execution);
     execution.settle(outcome);
     this.#watchers.finished(outcome, execution.encoding);
