@@ -10,16 +10,16 @@ import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
-import { consoleEntryOf, type Outcome, templateWarning, type Value } from "./outcome.js";
+import { OpenExecutions } from "./open-executions.js";
+import { type Outcome, templateWarning } from "./outcome.js";
+import { sizeOfOutcome } from "./outcome-size.js";
+import { refusalOf } from "./refusals.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
-import { nameOf, warningsOf } from "./warnings.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
-/** Executions that can still be named when a promise of theirs is rejected after they ended. */
-const NAMES_KEPT = 100;
 
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
@@ -49,13 +49,10 @@ export class Session implements HostFunctionsHost {
   /** Replies that wait for an execution: without one no guest code runs. */
   #lateReplies: Input[] = [];
   readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
-  /** Executions without an outcome, by their number. */
-  readonly #open = new Map<number, RunningExecution>();
-  readonly #openById = new Map<string, RunningExecution>();
-  /** Ids of the newest executions by their number: the kernel knows numbers only. */
-  readonly #executionNames = new Map<number, string>();
   readonly #asks = new Set<(error: SessionError) => void>();
   readonly #watchers = new Watchers();
+  /** Executions without an outcome. */
+  readonly #open = new OpenExecutions(this.#watchers);
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
   #whenIdle: (() => void)[] = [];
@@ -118,7 +115,7 @@ export class Session implements HostFunctionsHost {
 
   /** Ends an execution by its id; one that has ended or is not known is no error. */
   cancel(executionId: string): void {
-    this.#openById.get(executionId)?.cancel();
+    this.#open.byId(executionId)?.cancel();
   }
 
   /** @throws SessionError HANDLE_NOT_FOUND, INVALID_REQUEST */
@@ -150,7 +147,7 @@ export class Session implements HostFunctionsHost {
     this.#lateReplies = [];
     this.hostFunctions.end();
     this.#watchers.ended(error);
-    for (const execution of [...this.#open.values()]) this.#reject(execution, error);
+    for (const execution of this.#open.all()) this.#reject(execution, error);
     for (const reject of this.#asks) reject(error);
     await this.settled();
     this.#engine.releaseMemory(this.#memory);
@@ -187,7 +184,7 @@ export class Session implements HostFunctionsHost {
 
   reply(callId: string, execution: number, result: HostResult): void {
     if (this.#ended !== undefined) return;
-    const isOpen = this.#open.has(execution);
+    const isOpen = this.#open.get(execution) !== undefined;
     const input = this.#input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
     if (isOpen || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
@@ -233,7 +230,7 @@ export class Session implements HostFunctionsHost {
         { ids: { session_id: this.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const parent = this.#openById.get(options.parentExecutionId);
+    const parent = this.#open.byId(options.parentExecutionId);
     if (parent !== undefined && parent.depth >= DEEPEST_CALLS) {
       throw new SessionError(
         "QUOTA_EXCEEDED",
@@ -248,11 +245,8 @@ export class Session implements HostFunctionsHost {
     if (passed !== undefined) this.hostFunctions.pass(passed);
     const number = this.#nextExecution++;
     const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
-    this.#open.set(number, execution);
+    this.#open.add(execution);
     if (this.#takesLateReplies) this.#addLateReplies();
-    this.#executionNames.set(number, execution.executionId);
-    this.#executionNames.delete(number - NAMES_KEPT);
-    this.#openById.set(execution.executionId, execution);
     const start = { isAtomic: execution.isAtomic, root: execution.root };
     const first = this.#input(number, () => execution.begin(), start);
     execution.onStop = () => this.#stop(execution, first);
@@ -265,14 +259,14 @@ export class Session implements HostFunctionsHost {
   /** The caller of an execution takes more of its emitted values. */
   #allow(execution: RunningExecution, credit: number): void {
     const { number } = execution;
-    if (!this.#open.has(number)) return;
+    if (this.#open.get(number) === undefined) return;
     this.#loop.add(this.#input(number, { kind: "credit", execution: number, credit }));
   }
 
   /** Ends an execution wherever it is. */
   #stop(execution: RunningExecution, first: Input): void {
     const { number } = execution;
-    if (!this.#open.has(number)) return;
+    if (this.#open.get(number) === undefined) return;
     if (this.#loop.remove(first)) return this.#endBetweenTurns(execution);
     if (execution.isAtomic && this.#loop.isRunning) {
       // What runs in its hold ends with it; then the session is put back.
@@ -312,7 +306,7 @@ export class Session implements HostFunctionsHost {
       owner,
       ...(start === undefined ? {} : { start }),
       begin: () => {
-        const onConsole = (entry: ConsoleText): void => this.#logLive(entry);
+        const onConsole = (entry: ConsoleText): void => this.#open.logLive(entry);
         if (typeof run === "function") return { ...run(), onConsole };
         return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
       },
@@ -331,7 +325,7 @@ export class Session implements HostFunctionsHost {
   /** The timer that is due could not be run, and no execution in flight is to blame for it. */
   #dropTimer(): void {
     const message = "a timer that no execution in flight owns could not be run, and was taken away";
-    for (const execution of this.#open.values()) execution.warn({ message });
+    this.#open.warnAll({ message });
     this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
   }
 
@@ -342,48 +336,17 @@ export class Session implements HostFunctionsHost {
   #committed(owner: number, result: TurnResult & { kind: "committed" }): void {
     const payer = this.#open.get(owner || result.owner);
     payer?.account(result);
-    for (const [i, entry] of result.console.entries()) this.#log(entry, i < result.told);
+    for (const [i, entry] of result.console.entries()) this.#open.log(entry, i < result.told);
     // Those of an execution that ends in this turn belong to it.
-    for (const effect of result.effects) if (effect.kind === "warning") this.#warn(effect);
+    for (const effect of result.effects) if (effect.kind === "warning") this.#open.warn(effect);
     for (const effect of result.effects) this.#apply(effect);
     const stopping = this.#stopping;
     this.#stopping = undefined;
-    if (stopping !== undefined && this.#open.has(stopping.number)) this.#endBetweenTurns(stopping);
-    if (payer === undefined || !this.#open.has(payer.number)) return;
+    if (stopping !== undefined && this.#open.has(stopping)) this.#endBetweenTurns(stopping);
+    if (payer === undefined || !this.#open.has(payer)) return;
     payer.goesOn();
     // It was asked to stop in this turn, which was faster.
     if (payer.isStopping) this.#endBetweenTurns(payer);
-  }
-
-  #logLive(entry: ConsoleText): void {
-    const execution = this.#open.get(entry.execution);
-    if (execution !== undefined) execution.logLive(entry);
-    else this.#logUnowned(entry);
-  }
-
-  /** @param wasLive it was told while the turn ran */
-  #log(entry: ConsoleText, wasLive: boolean): void {
-    const execution = this.#open.get(entry.execution);
-    if (execution !== undefined) execution.log(entry, false, wasLive);
-    else if (!wasLive) this.#logUnowned(entry);
-  }
-
-  /** A timer wrote it that an execution left behind: only who watches the session may see it. */
-  #logUnowned(entry: ConsoleText): void {
-    if (!this.#watchers.isEmpty) this.#watchers.console("", consoleEntryOf(entry.text, false));
-  }
-
-  /** Who has ended is named to all that are in flight. */
-  #warn(effect: Effect & { kind: "warning" }): void {
-    const own = this.#open.get(effect.execution);
-    const whose = own === undefined ? nameOf(effect.execution, this.#executionNames) : undefined;
-    try {
-      for (const warning of warningsOf(effect, whose)) {
-        for (const execution of own === undefined ? this.#open.values() : [own]) execution.warn(warning);
-      }
-    } catch {
-      // The text of a session that broke its engine could be anything.
-    }
   }
 
   #apply(effect: Effect): void {
@@ -414,8 +377,7 @@ export class Session implements HostFunctionsHost {
     const stopping = this.#stopping;
     this.#stopping = undefined;
     if (!result.began) {
-      for (const each of [own, stopping])
-        if (each !== undefined && this.#open.has(each.number)) this.#endBetweenTurns(each);
+      for (const each of [own, stopping]) if (each !== undefined && this.#open.has(each)) this.#endBetweenTurns(each);
       return false;
     }
     const culprit = stopping ?? this.#open.get(result.culprit);
@@ -464,8 +426,7 @@ export class Session implements HostFunctionsHost {
   }
 
   #close(execution: RunningExecution): void {
-    this.#open.delete(execution.number);
-    this.#openById.delete(execution.executionId);
+    this.#open.delete(execution);
     this.#loop.ended(execution.number);
     if (this.#takesLateReplies) this.#addLateReplies();
   }
@@ -512,61 +473,5 @@ export class Session implements HostFunctionsHost {
         },
       });
     });
-  }
-}
-
-function refusalOf(effect: Effect & { kind: "refused" }, sessionId: string): SessionError {
-  const field = effect.what;
-  switch (effect.reason) {
-    case "handleNotFound":
-      return new SessionError(
-        "HANDLE_NOT_FOUND",
-        "the session holds no such handle: it was released, or is of another session",
-        { ids: { session_id: sessionId, handle_id: effect.what } },
-      );
-    case "templateNotFound":
-      return new SessionError(
-        "INVALID_REQUEST",
-        "name: the session has no template of this name; send it in templates",
-        {
-          field: "name",
-        },
-      );
-    case "moduleExists": {
-      const message = `modules[${field}]: the session has another module of this name; give this one a name of its own`;
-      return new SessionError("INVALID_REQUEST", message, { field: `modules[${field}]` });
-    }
-    case "nameFixed":
-      return invalid("names", `guest code has made ${field} a name that nobody may change; choose another`);
-    case "invalidJson":
-      return invalid(field, "is not valid JSON text");
-    case "invalidGraph": {
-      const [graphField = "", why = ""] = field.split("\n");
-      return invalid(graphField, `is not a valid graph: ${why}`);
-    }
-    default:
-      return new SessionError("INVALID_REQUEST", "path: leads to nothing that can be inspected without running code", {
-        field: "path",
-      });
-  }
-}
-
-/** What keeping an outcome for a repeat costs in bytes, roughly. */
-function sizeOfOutcome(outcome: Outcome): number {
-  const { result } = outcome;
-  const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
-  const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;
-  return 300 + text + exception + outcome.console.reduce((sum, entry) => sum + entry.text.length + 50, 0);
-}
-
-function sizeOfValue(value: Value): number {
-  switch (value.kind) {
-    case "json":
-    case "graph":
-      return value.text.length;
-    case "bytes":
-      return value.bytes.length;
-    default:
-      return 0;
   }
 }

@@ -1,0 +1,94 @@
+/** The executions of a session that have no outcome yet, and what turns say of them: console entries and warnings. */
+import type { ConsoleText } from "../engine/engine.js";
+import type { Effect } from "../engine/kernel-protocol.js";
+import { consoleEntryOf, type Warning } from "./outcome.js";
+import type { RunningExecution } from "./running-execution.js";
+import { nameOf, warningsOf } from "./warnings.js";
+import type { Watchers } from "./watchers.js";
+
+/** Executions that can still be named when a promise of theirs is rejected after they ended. */
+const NAMES_KEPT = 100;
+
+export class OpenExecutions {
+  readonly #watchers: Watchers;
+  readonly #byNumber = new Map<number, RunningExecution>();
+  readonly #byId = new Map<string, RunningExecution>();
+  /** Ids of the newest executions by their number: the kernel knows numbers only. */
+  readonly #names = new Map<number, string>();
+
+  /** @param watchers are told what no execution in flight has written */
+  constructor(watchers: Watchers) {
+    this.#watchers = watchers;
+  }
+
+  get size(): number {
+    return this.#byNumber.size;
+  }
+
+  get(number: number): RunningExecution | undefined {
+    return this.#byNumber.get(number);
+  }
+
+  byId(executionId: string): RunningExecution | undefined {
+    return this.#byId.get(executionId);
+  }
+
+  has({ number }: RunningExecution): boolean {
+    return this.#byNumber.has(number);
+  }
+
+  all(): RunningExecution[] {
+    return [...this.#byNumber.values()];
+  }
+
+  add(execution: RunningExecution): void {
+    const { number, executionId } = execution;
+    this.#byNumber.set(number, execution);
+    this.#byId.set(executionId, execution);
+    this.#names.set(number, executionId);
+    this.#names.delete(number - NAMES_KEPT);
+  }
+
+  delete({ number, executionId }: RunningExecution): void {
+    this.#byNumber.delete(number);
+    this.#byId.delete(executionId);
+  }
+
+  /** Takes a console entry of a turn that runs. */
+  logLive(entry: ConsoleText): void {
+    const execution = this.#byNumber.get(entry.execution);
+    if (execution !== undefined) execution.logLive(entry);
+    else this.#logUnowned(entry);
+  }
+
+  /** Takes a console entry of a turn that has committed. @param wasLive it was told while the turn ran */
+  log(entry: ConsoleText, wasLive: boolean): void {
+    const execution = this.#byNumber.get(entry.execution);
+    if (execution !== undefined) execution.log(entry, false, wasLive);
+    else if (!wasLive) this.#logUnowned(entry);
+  }
+
+  /** A timer wrote it that an execution left behind: only who watches the session may see it. */
+  #logUnowned(entry: ConsoleText): void {
+    if (!this.#watchers.isEmpty) this.#watchers.console("", consoleEntryOf(entry.text, false));
+  }
+
+  /** Gives a warning to all that are in flight. */
+  warnAll(warning: Warning): void {
+    for (const execution of this.#byNumber.values()) execution.warn(warning);
+  }
+
+  /** Who has ended is named to all that are in flight. */
+  warn(effect: Effect & { kind: "warning" }): void {
+    const own = this.#byNumber.get(effect.execution);
+    const whose = own === undefined ? nameOf(effect.execution, this.#names) : undefined;
+    try {
+      for (const warning of warningsOf(effect, whose)) {
+        if (own === undefined) this.warnAll(warning);
+        else own.warn(warning);
+      }
+    } catch {
+      // The text of a session that broke its engine could be anything.
+    }
+  }
+}
