@@ -175,15 +175,23 @@ export class Engine {
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */
   atEndOfTick(callback: () => void): void {
     this.#endOfTick.push(callback);
-    if (this.#endOfTick.length > 1) return;
-    setImmediate(() => {
-      this.#isGathering = true;
-      const callbacks = this.#endOfTick;
-      this.#endOfTick = [];
-      for (const each of callbacks) each();
-      this.#isGathering = false;
-      this.#distribute();
-    });
+    if (this.#endOfTick.length === 1) setImmediate(() => this.#runEndOfTick());
+  }
+
+  /** Calls back after `submit` instead of at the end of the tick: all that is to travel together came with it. */
+  together(submit: () => void): void {
+    submit();
+    this.#runEndOfTick();
+  }
+
+  #runEndOfTick(): void {
+    const callbacks = this.#endOfTick;
+    if (callbacks.length === 0) return;
+    this.#endOfTick = [];
+    this.#isGathering = true;
+    for (const each of callbacks) each();
+    this.#isGathering = false;
+    this.#distribute();
   }
 
   /** Ends all workers; turns still running are undone. */

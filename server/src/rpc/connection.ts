@@ -68,6 +68,10 @@ export class Connection implements CommandHost {
   /** The frames of one message. They are begun in one tick, so they reach the engine together. */
   receive(frames: readonly ClientFrame[]): void {
     if (this.#isOver) return;
+    this.sessions.together(() => this.#handle(frames));
+  }
+
+  #handle(frames: readonly ClientFrame[]): void {
     for (const frame of frames) {
       try {
         handleFrame(this, frame);

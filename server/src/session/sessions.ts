@@ -149,6 +149,11 @@ export class Sessions {
     for (const session of this.#alone) session.cancel(executionId);
   }
 
+  /** What `submit` gives to sessions goes to the engine together, and at once. */
+  together(submit: () => void): void {
+    this.#engine.together(submit);
+  }
+
   /** From now on nothing new is taken. Resolves when what runs has ended. */
   async drain(): Promise<void> {
     this.#draining = true;
