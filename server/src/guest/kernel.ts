@@ -36,7 +36,7 @@ import {
   ownKeys,
   slice,
 } from "./intrinsics.js";
-import { library } from "./libraries.js";
+import { connectLibraries, library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
 import { installPlatform } from "./platform.js";
@@ -73,6 +73,7 @@ export function install(
   importModule: (name: string) => Promise<unknown>,
 ): unknown[] {
   connectHost(dispatch, cells);
+  connectLibraries();
   connectImports(importModule);
   installProxies();
   installRandom();

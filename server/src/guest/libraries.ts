@@ -15,11 +15,19 @@ type Library = Readonly<Record<string, unknown>>;
 /** By name; without a prototype, so that what is absent is absent. */
 const loaded = create(null) as Record<string, Library | undefined>;
 
+/** What libraries import of the kernel. Taken once, so that what only they need is held by nothing but this. */
+let given: readonly unknown[];
+
+/** Called when all that the kernel consists of is there. */
+export function connectLibraries(): void {
+  given = shared();
+}
+
 /** What the library exports, an object without prototype; it is loaded when it is first asked for. @param name of its file */
 export function library(name: string): Library {
   let exports = loaded[name];
   if (exports === undefined) {
-    exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(shared());
+    exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(given);
     loaded[name] = exports;
   }
   return exports;
