@@ -106,16 +106,39 @@ function givenModules(entry, kernelFiles) {
         return { path: file, namespace: "given", sideEffects: false };
       });
       onLoad({ filter: /.*/, namespace: "given" }, async ({ path }) => {
-        const { exports } = await bundle(path, { plugins: [sharedModule("export const shared = []")] });
+        const { body, exports } = await bundle(path, { plugins: [sharedModule("export const shared = []")] });
+        const constants = constantsOf(body);
         const ask = (name) =>
           dirname(path) === folder
             ? `ofLibrary("${basename(path, ".ts")}", "${name}")`
             : `ofKernel("${relative(source, path)}", "${name}")`;
-        const values = Object.keys(exports).map((name) => `export const ${name} = /* @__PURE__ */ ${ask(name)};`);
+        const values = Object.entries(exports).map(
+          ([name, local]) => `export const ${name} = ${constants.get(local) ?? `/* @__PURE__ */ ${ask(name)}`};`,
+        );
         return { contents: values.join("\n") };
       });
     },
   };
+}
+
+/**
+ * Numbers, texts, and objects of them, by the variable that holds them: a library has its own, so that the kernel, which has
+ * them where it uses them, need not hold any for it.
+ */
+function constantsOf(code) {
+  const isConstant = (node) =>
+    node?.type === "Literal" ||
+    (node?.type === "ObjectExpression" &&
+      node.properties.every(({ kind, computed, value }) => kind === "init" && !computed && value.type === "Literal"));
+  const found = new Map();
+  simple(parse(code, { ecmaVersion: "latest", sourceType: "module" }), {
+    VariableDeclaration({ declarations }) {
+      for (const { id, init } of declarations) {
+        if (isConstant(init)) found.set(id.name, code.slice(init.start, init.end));
+      }
+    },
+  });
+  return found;
 }
 
 /** Fits what comes from packages into the realm. */
