@@ -6,13 +6,13 @@ import {
   getPrototypeOf,
   hasOwnValue,
   isArray,
-  ownValue,
   SafeMap,
   slice,
   stringify,
 } from "./intrinsics.js";
+import { ownValue } from "./own-value.js";
 import { plainJson } from "./plain-json.js";
-import { withCallersPositions } from "./positions.js";
+import { withCallersPositions } from "./callers-positions.js";
 import { isProxy } from "./proxies.js";
 
 const NAME_LIMIT = 256;

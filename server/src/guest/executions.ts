@@ -5,7 +5,7 @@ import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
 import { KernelTypeError, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
-import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
+import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
 import type { Evaluation } from "./sources.js";
 
 /** What its caller wants of an execution. */
@@ -155,6 +155,5 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 
 function failNow(execution: Execution, phase: number, error: unknown): void {
   close(execution);
-  const told = withThrownValue(description().describeThrown(error), error, execution.options);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, told);
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, description().tellThrown(error, execution.options));
 }

@@ -5,7 +5,7 @@
 
 import { ClassId } from "./classes.js";
 import { domExceptionText } from "./dom-exceptions.js";
-import { classOf } from "./host.js";
+import { classOf } from "./host-asks.js";
 import {
   ArrayPrototype,
   ErrorPrototype,
@@ -17,11 +17,11 @@ import {
   numberToString,
   ObjectPrototype,
   ownKeys,
-  ownValue,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
+import { ownValue } from "./own-value.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

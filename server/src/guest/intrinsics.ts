@@ -39,7 +39,6 @@ export const indexOf = uncurried<(text: string, wanted: string, from?: number) =
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
-export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
 export const { toStringTag } = Symbol;
 /** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
@@ -47,11 +46,7 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(getPrototypeOf(Uint8Array.prototype) as object, toStringTag),
 );
 
-const reject = Promise.reject;
-/** A promise rejected with this. */
-export function rejectedPromise(error: unknown): Promise<never> {
-  return apply(reject, KernelPromise, [error]) as Promise<never>;
-}
+export const promiseReject = Promise.reject;
 export const KernelPromise = Promise;
 
 export const KernelProxy = Proxy;
@@ -89,12 +84,6 @@ export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> exten
 /** Gives a property another value, and leaves its attributes as they are. */
 export function replaceProperty(object: object, key: PropertyKey, value: unknown): void {
   defineProperty(object, key, { ...getOwnPropertyDescriptor(object, key), value });
-}
-
-/** Text that is safe to read as an own property whatever the key is. */
-export function ownValue(object: object, key: PropertyKey): unknown {
-  const descriptor = getOwnPropertyDescriptor(object, key);
-  return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
 }
 
 /** The getter that reading a property would run, own or inherited; undefined where it would run none. */

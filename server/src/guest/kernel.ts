@@ -52,9 +52,10 @@ import {
   takeEffects,
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
-import { installRandom, reseedIfAsked } from "./random.js";
+import { installRandom } from "./random.js";
 import { connectImports, type Evaluation, evaluateSource, sealed } from "./sources.js";
 import { templateRuntime } from "./templates.js";
+import { timeOrigin } from "./time-origin.js";
 import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
@@ -97,7 +98,7 @@ function defineFields(object: object, fields: Readonly<Record<string, unknown>>)
 }
 
 function enter(text: string): void {
-  reseedIfAsked();
+  timeOrigin();
   beginInput(text);
   const kind = readNumber();
   const subject = readNumber();

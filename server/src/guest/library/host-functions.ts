@@ -10,8 +10,9 @@ import type { Execution } from "../executions.js";
 import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, stringify } from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
-import { randomId } from "../random.js";
-import { armOf, encodeResult, type ResultOptions, textOf } from "../result.js";
+import { randomId } from "../random-id.js";
+import { armOf, textOf } from "../other-results.js";
+import { encodeResult, type ResultOptions } from "../result.js";
 
 /** A call whose reply has not come. */
 export interface PendingCall {

@@ -5,7 +5,8 @@
  * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
  * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
  */
-import { type Context, Continuing, currentContext, restoreContext } from "../contexts.js";
+import { Continuing } from "../bindings.js";
+import { type Context, currentContext, restoreContext } from "../contexts.js";
 import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "../continuations.js";
 import { cells, JOB } from "../host.js";
 import { apply, defineProperty } from "../intrinsics.js";

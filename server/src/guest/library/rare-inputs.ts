@@ -1,5 +1,5 @@
 /** Inputs that most sessions never see: what they do is short, but every session would carry it. */
-import { release, releaseAll, releaseGroup } from "../handle-release.js";
+import { release, releaseAll, releaseGroup } from "../handle-entries.js";
 import { holdsHandle, valueOfHandle } from "../handles.js";
 import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
 import { Refused, readValue } from "../input-values.js";

@@ -5,7 +5,7 @@
  * property that is there already meets no setter of the guest.
  */
 import { holdsHandle, valueOfHandle } from "../../handles.js";
-import { fromBase64 } from "../../host.js";
+import { fromBase64 } from "../../host-asks.js";
 import {
   apply,
   construct,

@@ -2,7 +2,7 @@
 
 import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
-import { toBase64 } from "../../host.js";
+import { toBase64 } from "../../host-asks.js";
 import {
   apply,
   getOwnPropertyDescriptor,
@@ -13,7 +13,6 @@ import {
   isFiniteNumber,
   numberToString,
   objectKeys,
-  ownValue,
   SafeMap,
   slice,
   stringify,
@@ -30,6 +29,7 @@ import {
   typedArrayLength,
   typedArrayTag,
 } from "../../methods.js";
+import { ownValue } from "../../own-value.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
 import { isProxy } from "../../proxies.js";

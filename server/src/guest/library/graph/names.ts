@@ -1,5 +1,6 @@
 /** Classes that a graph names, in the order in which originals.ts has them. */
-import { ownValue, SafeMap } from "../../intrinsics.js";
+import { SafeMap } from "../../intrinsics.js";
+import { ownValue } from "../../own-value.js";
 import { errorClasses, viewClasses } from "../../originals.js";
 
 const VIEWS = [
