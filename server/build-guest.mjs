@@ -13,9 +13,10 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "acorn";
 import { simple } from "acorn-walk";
-import { build } from "esbuild";
+import { build, transformSync } from "esbuild";
 import MagicString from "magic-string";
 import { minify } from "terser";
+import { withInlinedCalls } from "./inline-calls.mjs";
 
 const source = fileURLToPath(new URL("./src/guest", import.meta.url));
 const folder = resolve(source, "library");
@@ -102,7 +103,7 @@ function givenModules(entry, kernelFiles) {
       onResolve({ filter: /^\./ }, ({ path, importer, kind }) => {
         if (kind === "entry-point") return undefined;
         const file = resolve(dirname(importer), path).replace(/\.js$/, ".ts");
-        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder)) return undefined;
+        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder) || isOnlyFunctions(file)) return undefined;
         return { path: file, namespace: "given", sideEffects: false };
       });
       onLoad({ filter: /.*/, namespace: "given" }, async ({ path }) => {
@@ -119,6 +120,15 @@ function givenModules(entry, kernelFiles) {
       });
     },
   };
+}
+
+/** True for a file that consists of functions: those a library can have itself, while the kernel puts them where it calls them. */
+function isOnlyFunctions(file) {
+  if (dirname(file) === folder) return false;
+  const { code } = transformSync(readFileSync(file, "utf8"), { loader: "ts", target: "es2023" });
+  return parse(code, { ecmaVersion: "latest", sourceType: "module" }).body.every(
+    ({ type, declaration }) => type === "ImportDeclaration" || (declaration ?? { type }).type === "FunctionDeclaration",
+  );
 }
 
 /**
@@ -204,7 +214,7 @@ const imports = [...places.keys()].map((key, i) => {
 });
 const values = [...places.keys()].map((_, i) => `v${i}`);
 const shared = `${imports.join("\n")}\nexport const shared = () => [${values.join(",")}];`;
-const kernel = await bundle(kernelEntry, { plugins: [sharedModule(shared)] });
+const kernel = await bundle(kernelEntry, { plugins: [sharedModule(shared)], minifyIdentifiers: false });
 writeFileSync(
   new URL("kernel.js", target),
   await withSmallFunctions(`${kernel.body};return ${kernel.exports.install}`),
@@ -217,7 +227,7 @@ writeFileSync(
  * @param body of the function that the script calls and gives
  */
 async function withSmallFunctions(body) {
-  const { code } = await minify(`give((()=>{"use strict";${body}})())`, {
+  const { code } = await minify(`give((()=>{"use strict";${withInlinedCalls(body)}})())`, {
     ecma: 2020,
     toplevel: true,
     compress: { passes: 4, pure_getters: true, unsafe_methods: true, hoist_props: true, reduce_funcs: false },
