@@ -103,7 +103,8 @@ function givenModules(entry, kernelFiles) {
       onResolve({ filter: /^\./ }, ({ path, importer, kind }) => {
         if (kind === "entry-point") return undefined;
         const file = resolve(dirname(importer), path).replace(/\.js$/, ".ts");
-        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder) || isOnlyFunctions(file)) return undefined;
+        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder) || isOnlyFunctions(file))
+          return undefined;
         return { path: file, namespace: "given", sideEffects: false };
       });
       onLoad({ filter: /.*/, namespace: "given" }, async ({ path }) => {
@@ -127,7 +128,10 @@ function isOnlyFunctions(file) {
   if (dirname(file) === folder) return false;
   const { code } = transformSync(readFileSync(file, "utf8"), { loader: "ts", target: "es2023" });
   return parse(code, { ecmaVersion: "latest", sourceType: "module" }).body.every(
-    ({ type, declaration }) => type === "ImportDeclaration" || (declaration ?? { type }).type === "FunctionDeclaration",
+    ({ type, declaration }) =>
+      type === "ImportDeclaration" ||
+      (declaration ?? { type }).type === "FunctionDeclaration" ||
+      declaration?.declarations?.every(({ init }) => init?.type === "Literal"),
   );
 }
 

@@ -74,7 +74,8 @@ function survey(program) {
   const uses = new Map();
   const hidden = new Set();
   for (const node of program.body) {
-    if (node.type === "FunctionDeclaration" && !node.async && !node.generator) functions.set(node.id.name, { node, names: [] });
+    if (node.type === "FunctionDeclaration" && !node.async && !node.generator)
+      functions.set(node.id.name, { node, names: [] });
   }
   const bound = new Set();
   fullAncestor(program, (node, _state, ancestors, type) => {
@@ -93,7 +94,14 @@ function survey(program) {
     const isCall = parent.type === "CallExpression" && parent.callee === node && !parent.optional;
     const call = isCall ? parent : undefined;
     const list = uses.get(node.name) ?? [];
-    list.push({ call, place: call ?? node, statement: ancestors.at(-3), body: ancestors.at(-4), holder: ancestors.at(-5), top });
+    list.push({
+      call,
+      place: call ?? node,
+      statement: ancestors.at(-3),
+      body: ancestors.at(-4),
+      holder: ancestors.at(-5),
+      top,
+    });
     uses.set(node.name, list);
   });
   for (const [name, entry] of functions) {
@@ -121,7 +129,11 @@ function replacement(callee, use, isOnlyUse) {
 /** An argument that means the same wherever in the expression it stands, and however often. */
 function isFixed(node) {
   const { type, object, computed } = node;
-  return type === "Literal" || type === "Identifier" || (type === "MemberExpression" && !computed && object.type === "Identifier");
+  return (
+    type === "Literal" ||
+    type === "Identifier" ||
+    (type === "MemberExpression" && !computed && object.type === "Identifier")
+  );
 }
 
 function asExpression({ code, names, params }, args, expression) {
@@ -135,7 +147,11 @@ function asExpression({ code, names, params }, args, expression) {
   for (const { name, node, isShorthand } of places) {
     const argument = args[params.indexOf(name)];
     const text = argument === undefined ? "void 0" : `(${code.slice(argument.start, argument.end)})`;
-    edited.overwrite(node.start - expression.start, node.end - expression.start, isShorthand ? `${name}:${text}` : text);
+    edited.overwrite(
+      node.start - expression.start,
+      node.end - expression.start,
+      isShorthand ? `${name}:${text}` : text,
+    );
   }
   return edited.toString();
 }

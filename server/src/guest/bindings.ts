@@ -1,5 +1,6 @@
 /** What only libraries do with contexts and their bindings. In the kernel each session would carry it. */
-import { type Binding, currentContext, enterContext, MARK, makeContext } from "./contexts.js";
+import { type Binding, currentContext, enterContext, MARK } from "./contexts.js";
+import { makeContext } from "./make-context.js";
 
 /** Something that knows in which context to go on; who it belongs to changes. */
 export class Continuing {

@@ -6,6 +6,7 @@
  * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
+import { makeContext } from "./make-context.js";
 import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
 import { freeze, KernelTypeError } from "./intrinsics.js";
 
@@ -25,10 +26,6 @@ export interface Context {
   readonly execution: Execution | undefined;
   readonly bindings: Binding | undefined;
   readonly mark: object;
-}
-
-export function makeContext(execution: Execution | undefined, bindings: Binding | undefined): Context {
-  return { execution, bindings, mark: MARK };
 }
 
 /** What code runs in that no execution owns. */

@@ -7,15 +7,10 @@
  */
 import { type Context, currentContext, type Noted, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
-import {
-  apply,
-  defineProperty,
-  FunctionPrototype,
-  getPrototypeOf,
-  replaceProperty as replace,
-  uncurried,
-} from "./intrinsics.js";
+import { apply, defineProperty, FunctionPrototype, getPrototypeOf } from "./intrinsics.js";
+import { uncurried } from "./uncurried.js";
 import { library } from "./libraries.js";
+import { isObject, replaceProperty as replace } from "./properties.js";
 
 export type Callback = (...args: unknown[]) => unknown;
 type Promises = typeof import("./library/promises.js");
@@ -68,10 +63,6 @@ export function followed(value: unknown): unknown {
 /** What to give to `await`, which asks no promise of its own. */
 export function awaited(value: unknown): unknown {
   return !isObject(value) || isPromiseLike(value) ? value : followedThenable(value);
-}
-
-export function isObject(value: unknown): value is object {
-  return typeof value === "object" ? value !== null : typeof value === "function";
 }
 
 /** True for all that is made by the guest's own `Promise`, and not by a class derived from it. */

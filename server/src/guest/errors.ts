@@ -1,16 +1,8 @@
 /** Describes what guest code threw. Looks only: a hostile getter, proxy or toString does not run. */
 import { domExceptionText } from "./dom-exceptions.js";
 import { dataProperty, inspect, isError } from "./inspect.js";
-import {
-  getOwnPropertyDescriptor,
-  getPrototypeOf,
-  hasOwnValue,
-  isArray,
-  SafeMap,
-  slice,
-  stringify,
-} from "./intrinsics.js";
-import { ownValue } from "./own-value.js";
+import { getOwnPropertyDescriptor, getPrototypeOf, isArray, SafeMap, slice, stringify } from "./intrinsics.js";
+import { ownValue, hasOwnValue } from "./properties.js";
 import { plainJson } from "./plain-json.js";
 import { withCallersPositions } from "./callers-positions.js";
 import { isProxy } from "./proxies.js";

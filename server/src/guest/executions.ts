@@ -1,5 +1,6 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Binding, type Context, enterContext, makeContext, rootContext } from "./contexts.js";
+import { type Binding, type Context, enterContext, rootContext } from "./contexts.js";
+import { makeContext } from "./make-context.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";

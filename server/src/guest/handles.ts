@@ -12,19 +12,6 @@ export interface Entry {
   readonly group: string;
 }
 
-/** For handle-entries.ts, which is no part of the kernel. */
+/** For handle-lookup.ts, and for handle-entries.ts, which is no part of the kernel. */
 export const byId = new SafeMap<string, Entry>();
 export const groups = new SafeMap<string, SafeMap<unknown, Entry>>();
-
-export function holdsHandle(id: string): boolean {
-  return byId.has(id);
-}
-
-/** The value behind an id that `holdsHandle`. */
-export function valueOfHandle(id: string): unknown {
-  return byId.get(id)?.value;
-}
-
-export function handleCount(): number {
-  return byId.size;
-}

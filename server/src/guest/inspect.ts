@@ -12,7 +12,6 @@ import {
   FunctionPrototype,
   getOwnPropertyDescriptor,
   getPrototypeOf,
-  hasOwnValue,
   isArray,
   numberToString,
   ObjectPrototype,
@@ -21,7 +20,7 @@ import {
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
-import { ownValue } from "./own-value.js";
+import { ownValue, hasOwnValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

@@ -19,7 +19,7 @@ import {
   openExecution,
   Phase,
 } from "./executions.js";
-import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
+import { holdsHandle, valueOfHandle, handleCount } from "./handle-lookup.js";
 import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
 import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
@@ -39,6 +39,8 @@ import {
 import { connectLibraries, library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
+// What libraries work with, taken before guest code runs.
+import "./originals.js";
 import { installPlatform } from "./platform.js";
 import {
   beginInput,
@@ -48,12 +50,13 @@ import {
   Refusal,
   readNumber,
   readOptionalText,
-  readText,
   takeEffects,
 } from "./protocol.js";
+import { readText } from "./read-text.js";
 import { installProxies } from "./proxies.js";
 import { installRandom } from "./random.js";
-import { connectImports, type Evaluation, evaluateSource, sealed } from "./sources.js";
+import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
+import { sealed } from "./sealed.js";
 import { templateRuntime } from "./templates.js";
 import { timeOrigin } from "./time-origin.js";
 import { timers } from "./timers.js";
@@ -74,8 +77,8 @@ export function install(
   importModule: (name: string) => Promise<unknown>,
 ): unknown[] {
   connectHost(dispatch, cells);
-  connectLibraries();
   connectImports(importModule);
+  connectLibraries();
   installProxies();
   installRandom();
   installContinuations();

@@ -13,7 +13,7 @@ import { create, defineProperty } from "./intrinsics.js";
 type Library = Readonly<Record<string, unknown>>;
 
 /** By name; without a prototype, so that what is absent is absent. */
-const loaded = create(null) as Record<string, Library | undefined>;
+export const loaded = create(null) as Record<string, Library | undefined>;
 
 /** What libraries import of the kernel. Taken once, so that what only they need is held by nothing but this. */
 let given: readonly unknown[];
@@ -31,16 +31,6 @@ export function library(name: string): Library {
     loaded[name] = exports;
   }
   return exports;
-}
-
-/** Undefined where the session has not loaded it. */
-export function loadedLibrary(name: string): Library | undefined {
-  return loaded[name];
-}
-
-/** As `library`, with the type of what it exports. */
-export function lazy<T>(name: string): () => T {
-  return () => library(name) as T;
 }
 
 /** Defines names of the global object whose values, exports of the library with these names, come at first use. */

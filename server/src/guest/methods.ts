@@ -1,5 +1,6 @@
 /** For libraries: the methods of natives.ts as functions that take `this` first. */
-import { apply, uncurried } from "./intrinsics.js";
+import { apply } from "./intrinsics.js";
+import { uncurried } from "./uncurried.js";
 import * as native from "./natives.js";
 
 export { typedArrayTag } from "./intrinsics.js";

@@ -2,7 +2,8 @@
 import type { Execution } from "./executions.js";
 import { SafeMap } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import { readNumber, readText } from "./protocol.js";
+import { readNumber } from "./protocol.js";
+import { readText } from "./read-text.js";
 
 interface Modules {
   isFree(name: string, text: string): boolean;

@@ -12,7 +12,9 @@ interface Positions {
   unmarked(text: string): string;
 }
 
-export const positions = () => library("positions") as unknown as Positions;
+export function positions(): Positions {
+  return library("positions") as unknown as Positions;
+}
 
 /** The mark for sources with this map. @param map JSON text; see compile/positions.ts */
 export function markFor(map: string): string {

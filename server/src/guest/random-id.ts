@@ -1,5 +1,6 @@
 /** Ids that nobody can guess; for libraries. */
-import { numberToString, uncurried } from "./intrinsics.js";
+import { numberToString } from "./intrinsics.js";
+import { uncurried } from "./uncurried.js";
 import { padStart as nativePadStart } from "./natives.js";
 import { IDS, nextWord } from "./random.js";
 

@@ -1,6 +1,6 @@
 /** The kernel's side of templates: all they need is in a library, which comes with the first one. */
-import { lazy } from "./libraries.js";
+import { library } from "./libraries.js";
 
-export const NAME = "template-runtime";
-
-export const templateRuntime = lazy<typeof import("./library/template-runtime.js")>(NAME);
+export function templateRuntime(): typeof import("./library/template-runtime.js") {
+  return library("template-runtime") as typeof import("./library/template-runtime.js");
+}

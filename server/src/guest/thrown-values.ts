@@ -1,6 +1,6 @@
 /** What a caller is told of what was thrown: its description, and the value itself where it asked for values. */
 import { describeThrown } from "./errors.js";
-import { handleCount } from "./handles.js";
+import { handleCount } from "./handle-lookup.js";
 import { isError } from "./inspect.js";
 import { slice, stringify, typedArrayTag } from "./intrinsics.js";
 import { library } from "./libraries.js";

@@ -3,7 +3,7 @@
  */
 import { description } from "../description.js";
 import { graphCodec } from "../graph.js";
-import { handleCount } from "../handles.js";
+import { handleCount } from "../handle-lookup.js";
 import { StopCause, stopTurn } from "../host.js";
 import { apply, construct, typedArrayTag } from "../intrinsics.js";
 import { BytesOf } from "../natives.js";

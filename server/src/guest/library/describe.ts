@@ -1,6 +1,6 @@
 /** What the kernel tells of values that it does not carry: of handles, and of what was thrown. */
 import { describeHandle } from "../describe-handle.js";
-import { handleCount } from "../handles.js";
+import { handleCount } from "../handle-lookup.js";
 import { StopCause, stopTurn } from "../host.js";
 import { idOf } from "../other-results.js";
 import { Arm } from "../protocol.js";

@@ -7,7 +7,8 @@
  */
 import { Continuing } from "../bindings.js";
 import { type Context, currentContext, restoreContext } from "../contexts.js";
-import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "../continuations.js";
+import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
+import { isObject } from "../properties.js";
 import { cells, JOB } from "../host.js";
 import { apply, defineProperty } from "../intrinsics.js";
 

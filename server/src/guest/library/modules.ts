@@ -17,7 +17,9 @@ import {
   slice,
   stringify,
 } from "../intrinsics.js";
-import { importModule, sealed, syntaxError, withStack } from "../sources.js";
+import { importModule } from "../sources.js";
+import { sealed } from "../sealed.js";
+import { syntaxError, withStack } from "../syntax-errors.js";
 import { beginImport, noteImport, noteModule } from "./imports.js";
 import { freshMark } from "./positions.js";
 

@@ -4,7 +4,8 @@
 
 import { currentContext, resumeContext } from "../contexts.js";
 import { type Callback, followed } from "../continuations.js";
-import { apply, indexOf, replaceProperty } from "../intrinsics.js";
+import { apply, indexOf } from "../intrinsics.js";
+import { replaceProperty } from "../properties.js";
 import { functionToString, promiseFinally, promiseTry, promiseWithResolvers } from "../natives.js";
 import { MARK, originalText } from "./function-text.js";
 

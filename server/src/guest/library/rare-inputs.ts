@@ -1,11 +1,12 @@
 /** Inputs that most sessions never see: what they do is short, but every session would carry it. */
 import { release, releaseAll, releaseGroup } from "../handle-entries.js";
-import { holdsHandle, valueOfHandle } from "../handles.js";
+import { holdsHandle, valueOfHandle } from "../handle-lookup.js";
 import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
 import { Refused, readValue } from "../input-values.js";
 import { KernelTypeError } from "../intrinsics.js";
 import { defineVariable, globalObject } from "../names.js";
-import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText, readText } from "../protocol.js";
+import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText } from "../protocol.js";
+import { readText } from "../read-text.js";
 import type { PendingCall } from "./host-functions.js";
 import { describeProperties } from "./inspect-properties.js";
 

@@ -8,7 +8,6 @@ import {
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
-  hasOwnValue,
   indexOf,
   isFiniteNumber,
   numberToString,
@@ -29,7 +28,7 @@ import {
   typedArrayLength,
   typedArrayTag,
 } from "../../methods.js";
-import { ownValue } from "../../own-value.js";
+import { ownValue, hasOwnValue } from "../../properties.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
 import { isProxy } from "../../proxies.js";

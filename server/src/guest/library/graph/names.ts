@@ -1,6 +1,6 @@
 /** Classes that a graph names, in the order in which originals.ts has them. */
 import { SafeMap } from "../../intrinsics.js";
-import { ownValue } from "../../own-value.js";
+import { ownValue } from "../../properties.js";
 import { errorClasses, viewClasses } from "../../originals.js";
 
 const VIEWS = [
