@@ -136,13 +136,14 @@ function isOnlyFunctions(file) {
 }
 
 /**
- * Numbers, texts, and objects of them, by the variable that holds them: a library has its own, so that the kernel, which has
+ * Numbers, texts, and objects of them (an empty object stands for itself), by the variable that holds them: a library has its own, so that the kernel, which has
  * them where it uses them, need not hold any for it.
  */
 function constantsOf(code) {
   const isConstant = (node) =>
     node?.type === "Literal" ||
     (node?.type === "ObjectExpression" &&
+      node.properties.length > 0 &&
       node.properties.every(({ kind, computed, value }) => kind === "init" && !computed && value.type === "Literal"));
   const found = new Map();
   simple(parse(code, { ecmaVersion: "latest", sourceType: "module" }), {

@@ -6,9 +6,9 @@
  * root's, never in what the job before it left behind.
  */
 import type { Execution } from "./executions.js";
-import { makeContext } from "./make-context.js";
 import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
 import { freeze, KernelTypeError } from "./intrinsics.js";
+import { makeContext } from "./make-context.js";
 
 /** One value of a context, in a list; a key is in it once. */
 export interface Binding {

@@ -8,9 +8,9 @@
 import { type Context, currentContext, type Noted, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
 import { apply, defineProperty, FunctionPrototype, getPrototypeOf } from "./intrinsics.js";
-import { uncurried } from "./uncurried.js";
 import { library } from "./libraries.js";
 import { isObject, replaceProperty as replace } from "./properties.js";
+import { uncurried } from "./uncurried.js";
 
 export type Callback = (...args: unknown[]) => unknown;
 type Promises = typeof import("./library/promises.js");
@@ -96,14 +96,14 @@ export const followers = {
     yielded = undefined;
     return value;
   },
-  // Most sources have no loop that awaits, and no import.
-  a: lazyMethod("iterations", "delegated"),
-  b: lazyMethod("iterations", "beginBody"),
-  i: lazyMethod("iterations", "beginLoop"),
-  o: lazyMethod("iterations", "isClosing"),
-  w: lazyMethod("iterations", "closing"),
-  m: lazyMethod("imports", "noteImport"),
-  p: lazyMethod("imports", "beginModule"),
+  /** What loops that await and delegating generators call. */
+  l(): unknown {
+    return library("iterations");
+  },
+  /** What imports call. */
+  i(): unknown {
+    return library("imports");
+  },
 };
 
 /** A method whose code is in a library. */

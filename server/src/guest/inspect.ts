@@ -20,7 +20,7 @@ import {
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
-import { ownValue, hasOwnValue } from "./properties.js";
+import { hasOwnValue, ownValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

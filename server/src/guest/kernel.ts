@@ -14,14 +14,14 @@ import {
   fail,
   failOpen,
   finish,
-  followEvaluation,
+  follow,
   keepBegun,
   openExecution,
   Phase,
 } from "./executions.js";
-import { holdsHandle, valueOfHandle, handleCount } from "./handle-lookup.js";
+import { handleCount, holdsHandle, valueOfHandle } from "./handle-lookup.js";
 import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
-import { hostFunctions, loadedHostFunctions } from "./host-functions.js";
+import { loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
 import {
   apply,
@@ -52,12 +52,11 @@ import {
   readOptionalText,
   takeEffects,
 } from "./protocol.js";
-import { readText } from "./read-text.js";
 import { installProxies } from "./proxies.js";
 import { installRandom } from "./random.js";
-import { connectImports, type Evaluation, evaluateSource } from "./sources.js";
+import { readText } from "./read-text.js";
 import { sealed } from "./sealed.js";
-import { templateRuntime } from "./templates.js";
+import { connectImports, type Evaluated, evaluateSource } from "./sources.js";
 import { timeOrigin } from "./time-origin.js";
 import { timers } from "./timers.js";
 
@@ -127,9 +126,7 @@ function run(kind: number, subject: number): void {
     case InputKind.CALL:
       return call(begin(subject));
     case InputKind.RENDER:
-      return templateRuntime().render(begin(subject), readValue, (name) => {
-        throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
-      });
+      return rareInputs().render(begin(subject));
     case InputKind.TIMER:
       return timers()?.fireTimer();
     case InputKind.DROP_TIMER:
@@ -143,10 +140,9 @@ function run(kind: number, subject: number): void {
     case InputKind.DEFINE_GLOBALS:
       return rareInputs().defineGlobals();
     case InputKind.ADD_MODULES:
-      return addInputModules();
+      return addModules();
     case InputKind.EXPOSE:
-      for (let count = readNumber(); count > 0; count--) hostFunctions().exposeFunction(readText());
-      return undefined;
+      return rareInputs().exposeFunctions();
     case InputKind.HOST_RESULT:
       return rareInputs().takeHostResult();
     default:
@@ -235,7 +231,7 @@ function readNames(field: string): Record<string, unknown> | undefined {
 function execute(execution: Execution): void {
   const source = readNumber();
   offerBindings(readNames("bindings"));
-  addInputModules();
+  addModules();
   if (executeModule(execution)) return;
   let answer: unknown;
   try {
@@ -246,12 +242,7 @@ function execute(execution: Execution): void {
     offerBindings(undefined);
   }
   if (sourceAnswer() === SourceAnswer.VALUE) finish(execution, answer);
-  else void followEvaluation(execution, sealed(answer as Evaluation));
-}
-
-function addInputModules(): void {
-  const refused = addModules();
-  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
+  else void follow(execution, sealed(answer as Promise<Evaluated>), true);
 }
 
 function call(execution: Execution): void {

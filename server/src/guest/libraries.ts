@@ -8,7 +8,7 @@
  */
 import { shared } from "#shared";
 import { loadLibrary } from "./host.js";
-import { create, defineProperty } from "./intrinsics.js";
+import { create, defineProperty, freeze } from "./intrinsics.js";
 
 type Library = Readonly<Record<string, unknown>>;
 
@@ -27,7 +27,8 @@ export function connectLibraries(): void {
 export function library(name: string): Library {
   let exports = loaded[name];
   if (exports === undefined) {
-    exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(given);
+    // Compiled sources call some, so guest code may get hold of them.
+    exports = freeze((loadLibrary(name) as (given: readonly unknown[]) => Library)(given));
     loaded[name] = exports;
   }
   return exports;

@@ -1,7 +1,7 @@
 /** For libraries: the methods of natives.ts as functions that take `this` first. */
 import { apply } from "./intrinsics.js";
-import { uncurried } from "./uncurried.js";
 import * as native from "./natives.js";
+import { uncurried } from "./uncurried.js";
 
 export { typedArrayTag } from "./intrinsics.js";
 export { BytesOf, parseFloatOf, regexpExec, stringFrom } from "./natives.js";

@@ -1,8 +1,8 @@
 /** Ids that nobody can guess; for libraries. */
 import { numberToString } from "./intrinsics.js";
-import { uncurried } from "./uncurried.js";
 import { padStart as nativePadStart } from "./natives.js";
 import { IDS, nextWord } from "./random.js";
+import { uncurried } from "./uncurried.js";
 
 const padStart = uncurried<(text: string, length: number, fill: string) => string>(nativePadStart);
 

@@ -13,8 +13,10 @@ type Preparation = readonly [
   positions: string,
 ];
 
-/** The promise of a source that awaits. */
-export type Evaluation = Promise<{ readonly value: unknown }>;
+/** What the promise of a source that awaits is fulfilled with. */
+export interface Evaluated {
+  readonly value: unknown;
+}
 
 /**
  * Compiles and runs the source that came with the input.

@@ -9,9 +9,9 @@ import { type Context, currentContext, enterContext } from "../contexts.js";
 import type { Execution } from "../executions.js";
 import { apply, construct, defineProperty, KernelError, KernelPromise, SafeMap, stringify } from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
+import { armOf, textOf } from "../other-results.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
 import { randomId } from "../random-id.js";
-import { armOf, textOf } from "../other-results.js";
 import { encodeResult, type ResultOptions } from "../result.js";
 
 /** A call whose reply has not come. */

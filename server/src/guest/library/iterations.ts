@@ -8,9 +8,9 @@
 import { Continuing } from "../bindings.js";
 import { type Context, currentContext, restoreContext } from "../contexts.js";
 import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
-import { isObject } from "../properties.js";
 import { cells, JOB } from "../host.js";
 import { apply, defineProperty } from "../intrinsics.js";
+import { isObject } from "../properties.js";
 
 const { iterator, asyncIterator } = Symbol;
 const NativePromise = Promise;

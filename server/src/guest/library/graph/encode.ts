@@ -28,9 +28,9 @@ import {
   typedArrayLength,
   typedArrayTag,
 } from "../../methods.js";
-import { ownValue, hasOwnValue } from "../../properties.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
+import { hasOwnValue, ownValue } from "../../properties.js";
 import { isProxy } from "../../proxies.js";
 import { kindOf } from "./kind.js";
 import { createList, type List } from "./list.js";

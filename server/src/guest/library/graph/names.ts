@@ -1,7 +1,7 @@
 /** Classes that a graph names, in the order in which originals.ts has them. */
 import { SafeMap } from "../../intrinsics.js";
-import { ownValue } from "../../properties.js";
 import { errorClasses, viewClasses } from "../../originals.js";
+import { ownValue } from "../../properties.js";
 
 const VIEWS = [
   "Int8Array",
