@@ -67,7 +67,8 @@ let isMoreToCome = false;
  * Runs once, in the base image.
  *
  * @param importModule imports in the kernel's name, which only a function that is not stripped has
- * @returns `[enter, flush, serveModules, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, serveModules, warnOfRejection, installPlatform]`, of which the last is to be called when this function is
+ * no more, so that what it makes takes the place of that; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(
@@ -81,14 +82,13 @@ export function install(
   installProxies();
   installRandom();
   installContinuations();
-  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = create(null) as object;
   defineProperty(scope, "takeBindings", { value: takeBindings });
   defineProperty(scope, "declareFunctions", { value: declareFunctions });
   defineFields(scope, followers);
   defineProperty(globalThis, "$livescope$", { value: freeze(scope), configurable: true });
-  return [enter, flush, serveModules, warnOfRejection];
+  return [enter, flush, serveModules, warnOfRejection, installPlatform];
 }
 
 function defineFields(object: object, fields: Readonly<Record<string, unknown>>): void {
