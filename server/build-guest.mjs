@@ -13,9 +13,10 @@ import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "acorn";
 import { simple } from "acorn-walk";
-import { build } from "esbuild";
+import { build, transformSync } from "esbuild";
 import MagicString from "magic-string";
 import { minify } from "terser";
+import { withInlinedCalls } from "./inline-calls.mjs";
 
 const source = fileURLToPath(new URL("./src/guest", import.meta.url));
 const folder = resolve(source, "library");
@@ -102,20 +103,57 @@ function givenModules(entry, kernelFiles) {
       onResolve({ filter: /^\./ }, ({ path, importer, kind }) => {
         if (kind === "entry-point") return undefined;
         const file = resolve(dirname(importer), path).replace(/\.js$/, ".ts");
-        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder)) return undefined;
+        if (file === entry || !(kernelFiles.has(file) || dirname(file) === folder) || isOnlyFunctions(file))
+          return undefined;
         return { path: file, namespace: "given", sideEffects: false };
       });
       onLoad({ filter: /.*/, namespace: "given" }, async ({ path }) => {
-        const { exports } = await bundle(path, { plugins: [sharedModule("export const shared = []")] });
+        const { body, exports } = await bundle(path, { plugins: [sharedModule("export const shared = []")] });
+        const constants = constantsOf(body);
         const ask = (name) =>
           dirname(path) === folder
             ? `ofLibrary("${basename(path, ".ts")}", "${name}")`
             : `ofKernel("${relative(source, path)}", "${name}")`;
-        const values = Object.keys(exports).map((name) => `export const ${name} = /* @__PURE__ */ ${ask(name)};`);
+        const values = Object.entries(exports).map(
+          ([name, local]) => `export const ${name} = ${constants.get(local) ?? `/* @__PURE__ */ ${ask(name)}`};`,
+        );
         return { contents: values.join("\n") };
       });
     },
   };
+}
+
+/** True for a file that consists of functions: those a library can have itself, while the kernel puts them where it calls them. */
+function isOnlyFunctions(file) {
+  if (dirname(file) === folder) return false;
+  const { code } = transformSync(readFileSync(file, "utf8"), { loader: "ts", target: "es2023" });
+  return parse(code, { ecmaVersion: "latest", sourceType: "module" }).body.every(
+    ({ type, declaration }) =>
+      type === "ImportDeclaration" ||
+      (declaration ?? { type }).type === "FunctionDeclaration" ||
+      declaration?.declarations?.every(({ init }) => init?.type === "Literal"),
+  );
+}
+
+/**
+ * Numbers, texts, and objects of them (an empty object stands for itself), by the variable that holds them: a library has its own, so that the kernel, which has
+ * them where it uses them, need not hold any for it.
+ */
+function constantsOf(code) {
+  const isConstant = (node) =>
+    node?.type === "Literal" ||
+    (node?.type === "ObjectExpression" &&
+      node.properties.length > 0 &&
+      node.properties.every(({ kind, computed, value }) => kind === "init" && !computed && value.type === "Literal"));
+  const found = new Map();
+  simple(parse(code, { ecmaVersion: "latest", sourceType: "module" }), {
+    VariableDeclaration({ declarations }) {
+      for (const { id, init } of declarations) {
+        if (isConstant(init)) found.set(id.name, code.slice(init.start, init.end));
+      }
+    },
+  });
+  return found;
 }
 
 /** Fits what comes from packages into the realm. */
@@ -181,7 +219,7 @@ const imports = [...places.keys()].map((key, i) => {
 });
 const values = [...places.keys()].map((_, i) => `v${i}`);
 const shared = `${imports.join("\n")}\nexport const shared = () => [${values.join(",")}];`;
-const kernel = await bundle(kernelEntry, { plugins: [sharedModule(shared)] });
+const kernel = await bundle(kernelEntry, { plugins: [sharedModule(shared)], minifyIdentifiers: false });
 writeFileSync(
   new URL("kernel.js", target),
   await withSmallFunctions(`${kernel.body};return ${kernel.exports.install}`),
@@ -194,7 +232,7 @@ writeFileSync(
  * @param body of the function that the script calls and gives
  */
 async function withSmallFunctions(body) {
-  const { code } = await minify(`give((()=>{"use strict";${body}})())`, {
+  const { code } = await minify(`give((()=>{"use strict";${withInlinedCalls(body)}})())`, {
     ecma: 2020,
     toplevel: true,
     compress: { passes: 4, pure_getters: true, unsafe_methods: true, hoist_props: true, reduce_funcs: false },

@@ -29,7 +29,10 @@ describe("what suspends says in which context it goes on", () => {
     ["() => { return e }", "() => { return e }"],
     ["function* g() { yield e }", "function* g() { yield e }"],
     ["async function* g() { yield e }", "async function* g() { let $c=$.c();$.k($c=$.y($.c(),yield  $.r(e))) }"],
-    ["async function* g() { yield* e }", "async function* g() { let $c=$.c();$.k($c=$.y($c= $.a(e),yield*$c)) }"],
+    [
+      "async function* g() { yield* e }",
+      "async function* g() { let $c=$.c();$.k($c=$.y($c= $.l().delegated(e),yield*$c)) }",
+    ],
     [
       "async function* g() { 'use strict'; yield }",
       "async function* g() { 'use strict'; let $c=$.c();$.k($c=$.y($.c(),yield)) }",
@@ -53,11 +56,17 @@ describe("what suspends says in which context it goes on", () => {
 
   test("a loop that awaits begins its body in its context, and a pattern is bound there", () => {
     const named = readable(rewritten("l: for await (const x of e) f(x)"));
-    expect(named).toContain("try{l: for await (const x of $i= $.i(e)) {const $x=$.b($c,$i);f(x)}}catch($v)");
+    expect(named).toContain(
+      "try{l: for await (const x of $i= $.l().beginLoop(e)) {const $x=$.l().beginBody($c,$i);f(x)}}catch($v)",
+    );
     const pattern = readable(rewritten("for await (const { a = f() } of e) g(a)"));
-    expect(pattern).toContain("for await (const $v of $i= $.i(e)) {const { a = f() }=$.b($c,$i,$v);g(a)}");
+    expect(pattern).toContain(
+      "for await (const $v of $i= $.l().beginLoop(e)) {const { a = f() }=$.l().beginBody($c,$i,$v);g(a)}",
+    );
     const member = readable(rewritten("for await (x.y of e) {}"));
-    expect(member).toContain("for await (const $v of $i= $.i(e)) {const $x=(x.y=$.b($c,$i,$v));{}}");
+    expect(member).toContain(
+      "for await (const $v of $i= $.l().beginLoop(e)) {const $x=(x.y=$.l().beginBody($c,$i,$v));{}}",
+    );
   });
 
   test("and code at top level only where it may", () => {

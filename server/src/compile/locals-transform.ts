@@ -155,7 +155,7 @@ class LocalsRewrite {
           argument.start,
           marked(`${open}${CONTEXT}=`, this.#original(node.start, argument.start)),
         );
-        this.#given("a", argument, kind, visit);
+        this.#given("l().delegated", argument, kind, visit);
         this.#insert(node.end, `,yield*${CONTEXT}))`);
       } else {
         this.#insert(node.start, `${open}${SCOPE_NAME}.c(),`);
@@ -164,7 +164,7 @@ class LocalsRewrite {
       }
     },
     ImportExpression: (node, kind, visit) => {
-      this.#given("m", node.source, kind, visit);
+      this.#given("i().noteImport", node.source, kind, visit);
       if (node.options) visit(node.options, kind);
     },
     ReturnStatement: (node, kind, visit) => {
@@ -222,7 +222,12 @@ class LocalsRewrite {
   }
 
   /** An expression whose value the engine gets by way of the kernel. */
-  #given(by: "a" | "i" | "m" | "r", node: acorn.Expression, kind: Kind, visit: WalkerCallback<Kind>): void {
+  #given(
+    by: "l().delegated" | "l().beginLoop" | "i().noteImport" | "r",
+    node: acorn.Expression,
+    kind: Kind,
+    visit: WalkerCallback<Kind>,
+  ): void {
     const isSequence = node.type === "SequenceExpression";
     // The space: `await[x]` is a token and a bracket, `await$livescope$` would be one token.
     this.#insert(node.start, ` ${SCOPE_NAME}.${by}(${isSequence ? "(" : ""}`);
@@ -261,11 +266,14 @@ class LocalsRewrite {
       this.#text.overwrite(left.start, left.end, marked(replaced, this.#original(left.start, left.end)));
     }
     this.#insert(right.start, `${LOOP}=`);
-    this.#given("i", right, kind, visit);
-    const value = `${SCOPE_NAME}.b(${CONTEXT},${LOOP},${VALUE})`;
+    this.#given("l().beginLoop", right, kind, visit);
+    const value = `${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP},${VALUE})`;
     const bound =
       left.type === "VariableDeclaration" ? `${pattern}=${value};` : `const ${RESTORED}=(${pattern}=${value});`;
-    this.#insert(body.start, isName ? `{const ${RESTORED}=${SCOPE_NAME}.b(${CONTEXT},${LOOP});` : `{${bound}`);
+    this.#insert(
+      body.start,
+      isName ? `{const ${RESTORED}=${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP});` : `{${bound}`,
+    );
     visit(body, kind);
     this.#insert(body.end, "}");
     this.#insert(node.end, `}catch(${VALUE}){${closed("catch{}", kind)}throw ${VALUE}}finally{${closed("", kind)}}}`);
@@ -296,7 +304,7 @@ function restore(kind: Kind): string {
 
 /** Restores the context, and waits until a loop's iterator is closed. @param failed what becomes of an error in that */
 function closed(failed: string, kind: Kind): string {
-  const wait = `try{if(${SCOPE_NAME}.o(${LOOP}))await ${SCOPE_NAME}.w(${LOOP})}${failed}finally{${restore("async")}}`;
+  const wait = `try{if(${SCOPE_NAME}.l().isClosing(${LOOP}))await ${SCOPE_NAME}.l().closing(${LOOP})}${failed}finally{${restore("async")}}`;
   return `${restore(kind)}{${note("async")}${wait}}`;
 }
 

@@ -47,7 +47,7 @@ export function compileModule(code: string, name: string, isTypeScript: boolean)
   const rewritten = new MagicString(text);
   rewriteForLocals(program, rewritten, "async");
   if (usesMeta(program)) begin(rewritten, program, `import.meta.url=${JSON.stringify(name)};`);
-  if (imports.length > 0) begin(rewritten, program, `${SCOPE_NAME}.p(${JSON.stringify(name)});`);
+  if (imports.length > 0) begin(rewritten, program, `${SCOPE_NAME}.i().beginModule(${JSON.stringify(name)});`);
   if (!rewritten.hasChanged()) return { source: text, positions: positionsOf(text), imports };
   const source = rewritten.toString();
   return { source, positions: positionsOf(source, rewritten), imports };

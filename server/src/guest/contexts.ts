@@ -8,6 +8,7 @@
 import type { Execution } from "./executions.js";
 import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
 import { freeze, KernelTypeError } from "./intrinsics.js";
+import { makeContext } from "./make-context.js";
 
 /** One value of a context, in a list; a key is in it once. */
 export interface Binding {
@@ -17,7 +18,7 @@ export interface Binding {
 }
 
 /** What a context of the kernel's has, and nothing that guest code could make. */
-const MARK = {};
+export const MARK = {};
 
 /** Immutable. */
 export interface Context {
@@ -25,10 +26,6 @@ export interface Context {
   readonly execution: Execution | undefined;
   readonly bindings: Binding | undefined;
   readonly mark: object;
-}
-
-export function makeContext(execution: Execution | undefined, bindings: Binding | undefined): Context {
-  return { execution, bindings, mark: MARK };
 }
 
 /** What code runs in that no execution owns. */
@@ -99,46 +96,15 @@ export function resumeContext(context: Context): void {
   cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
 }
 
-/** Something that knows in which context to go on; who it belongs to changes. */
-export class Continuing {
-  context = currentContext();
-  readonly mark = MARK;
-}
+/** A context, or what knows in which to go on. */
+export type Noted = Context | { readonly context: Context; readonly mark: object };
 
 /** Makes the context current if this job has none yet, and gives the value. @throws TypeError if it is none of the kernel's */
-export function restoreContext<T>(noted: Context | Continuing, value: T): T {
+export function restoreContext<T>(noted: Noted, value: T): T {
   if (enteredIn === cells[JOB]) return value;
   if (noted.mark !== MARK) throw new KernelTypeError("not a context");
   resumeContext("context" in noted ? noted.context : noted);
   return value;
-}
-
-/** Runs a function with other bindings, for the execution that runs anyway. */
-export function runWith<T>(bindings: Binding | undefined, run: () => T): T {
-  const before = currentContext();
-  enterContext(makeContext(before.execution, bindings));
-  try {
-    return run();
-  } finally {
-    enterContext(before);
-  }
-}
-
-/** The list with this value under the key instead of what it had there. */
-export function bind(bindings: Binding | undefined, key: object, value: unknown): Binding {
-  return { key, value, next: without(bindings, key) };
-}
-
-function without(bindings: Binding | undefined, key: object): Binding | undefined {
-  if (findBinding(bindings, key) === undefined) return bindings;
-  const { next } = bindings as Binding;
-  return bindings?.key === key ? next : { ...(bindings as Binding), next: without(next, key) };
-}
-
-export function findBinding(bindings: Binding | undefined, key: object): Binding | undefined {
-  let at = bindings;
-  while (at !== undefined && at.key !== key) at = at.next;
-  return at;
 }
 
 /** Stands for the locals of executions; library/locals.ts reads them. */
@@ -147,10 +113,4 @@ export const executionLocals = {};
 /** What an execution's own code finds in `locals`. @param values own properties of an object without prototype */
 export function localsOf(values: object): Binding {
   return { key: executionLocals, value: freeze(values), next: undefined };
-}
-
-/** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
-export function runningExecution(): number {
-  const execution = enteredIn === cells[JOB] && current === undefined ? begun : currentContext().execution;
-  return execution?.isOpen === true ? execution.number : 0;
 }

@@ -5,24 +5,12 @@
  * What is not followed: a thenable given to the `resolve` of a bare `new Promise`, which the engine asks by itself. It is asked
  * in nobody's context.
  */
-import {
-  type Context,
-  type Continuing,
-  currentContext,
-  restoreContext,
-  resumeContext,
-  rootContext,
-} from "./contexts.js";
+import { type Context, currentContext, type Noted, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
-import {
-  apply,
-  defineProperty,
-  FunctionPrototype,
-  getPrototypeOf,
-  replaceProperty as replace,
-  uncurried,
-} from "./intrinsics.js";
+import { apply, defineProperty, FunctionPrototype, getPrototypeOf } from "./intrinsics.js";
 import { library } from "./libraries.js";
+import { isObject, replaceProperty as replace } from "./properties.js";
+import { uncurried } from "./uncurried.js";
 
 export type Callback = (...args: unknown[]) => unknown;
 type Promises = typeof import("./library/promises.js");
@@ -77,10 +65,6 @@ export function awaited(value: unknown): unknown {
   return !isObject(value) || isPromiseLike(value) ? value : followedThenable(value);
 }
 
-export function isObject(value: unknown): value is object {
-  return typeof value === "object" ? value !== null : typeof value === "function";
-}
-
 /** True for all that is made by the guest's own `Promise`, and not by a class derived from it. */
 function isPromiseLike(value: object): boolean {
   try {
@@ -103,7 +87,7 @@ export const followers = {
   c: currentContext,
   r: awaited,
   s: restoreContext,
-  y(context: Context | Continuing, value: unknown): Context {
+  y(context: Noted, value: unknown): Context {
     yielded = restoreContext(context, value);
     return currentContext();
   },
@@ -112,14 +96,14 @@ export const followers = {
     yielded = undefined;
     return value;
   },
-  // Most sources have no loop that awaits, and no import.
-  a: lazyMethod("iterations", "delegated"),
-  b: lazyMethod("iterations", "beginBody"),
-  i: lazyMethod("iterations", "beginLoop"),
-  o: lazyMethod("iterations", "isClosing"),
-  w: lazyMethod("iterations", "closing"),
-  m: lazyMethod("imports", "noteImport"),
-  p: lazyMethod("imports", "beginModule"),
+  /** What loops that await and delegating generators call. */
+  l(): unknown {
+    return library("iterations");
+  },
+  /** What imports call. */
+  i(): unknown {
+    return library("imports");
+  },
 };
 
 /** A method whose code is in a library. */

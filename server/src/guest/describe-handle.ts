@@ -1,6 +1,7 @@
 /** Tells of a value that stays in its session. */
 import { className, inspect, typeName } from "./inspect.js";
-import { ownValue, stringify } from "./intrinsics.js";
+import { stringify } from "./intrinsics.js";
+import { ownValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const PREVIEW_LIMIT = 120;

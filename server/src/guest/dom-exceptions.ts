@@ -2,7 +2,7 @@
  * What a DOMException says. Their class is a library; but the kernel has to know one that is thrown, and their name and message
  * are getters, which it does not run.
  */
-import { loadedLibrary } from "./libraries.js";
+import { loadedLibrary } from "./loaded-library.js";
 
 type DomExceptionLibrary = typeof import("./library/dom-exception.js");
 

@@ -1,5 +1,6 @@
 /** Values that leave before their execution ends: a library, for most callers wait for the end. */
-import { library, loadedLibrary } from "./libraries.js";
+import { library } from "./libraries.js";
+import { loadedLibrary } from "./loaded-library.js";
 
 type Emissions = typeof import("./library/emissions.js");
 

@@ -1,18 +1,11 @@
 /** Describes what guest code threw. Looks only: a hostile getter, proxy or toString does not run. */
+
+import { withCallersPositions } from "./callers-positions.js";
 import { domExceptionText } from "./dom-exceptions.js";
 import { dataProperty, inspect, isError } from "./inspect.js";
-import {
-  getOwnPropertyDescriptor,
-  getPrototypeOf,
-  hasOwnValue,
-  isArray,
-  ownValue,
-  SafeMap,
-  slice,
-  stringify,
-} from "./intrinsics.js";
+import { getOwnPropertyDescriptor, getPrototypeOf, isArray, SafeMap, slice, stringify } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
-import { withCallersPositions } from "./positions.js";
+import { hasOwnValue, ownValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const NAME_LIMIT = 256;

@@ -1,20 +1,13 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import {
-  type Binding,
-  type Context,
-  contextOf,
-  enterContext,
-  enterExecution,
-  makeContext,
-  rootContext,
-} from "./contexts.js";
+import { type Binding, type Context, contextOf, enterContext, enterExecution, rootContext } from "./contexts.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
-import { KernelTypeError, SafeMap } from "./intrinsics.js";
+import { SafeMap } from "./intrinsics.js";
+import { makeContext } from "./make-context.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
-import { type EncodedResult, emitResult, encodeResult, type ResultOptions, withThrownValue } from "./result.js";
-import type { Evaluation } from "./sources.js";
+import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
+import type { Evaluated } from "./sources.js";
 
 /** What its caller wants of an execution. */
 export interface CallerOptions extends ResultOptions {
@@ -73,17 +66,18 @@ export function openExecution(number: number): Execution | undefined {
   return begun?.number === number && begun.isOpen ? begun : open.get(number);
 }
 
-/** Follows a source that awaits. */
-export async function followEvaluation(execution: Execution, evaluation: Evaluation): Promise<void> {
+/** Follows a promise that the execution gave; of a source that awaits, one of `{ value }`. */
+export async function follow(execution: Execution, promise: Promise<unknown>, isEvaluation: boolean): Promise<void> {
   let value: unknown;
   try {
-    value = (await evaluation).value;
+    value = await promise;
   } catch (error) {
     enterContext(contextOf(execution));
-    return fail(execution, Phase.EVALUATE, error);
+    return fail(execution, isEvaluation ? Phase.EVALUATE : Phase.REJECTION, error);
   }
   enterContext(contextOf(execution));
-  finish(execution, value);
+  if (isEvaluation) finish(execution, (value as Evaluated).value);
+  else conclude(execution, value);
 }
 
 /** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */
@@ -98,14 +92,13 @@ export function abandon(execution: Execution): void {
 }
 
 function failAsDeadlock(execution: Execution): void {
-  const message = "the awaited promise can never settle: nothing is left in the session that could resolve it";
-  fail(execution, Phase.DEADLOCK, new KernelTypeError(message));
+  fail(execution, Phase.DEADLOCK, description().deadlock());
 }
 
 /** A promise is awaited before it is encoded, unless the caller wants the promise itself. */
 export function finish(execution: Execution, value: unknown): void {
   if (typeof value === "object" && execution.options.encoding !== Encoding.HANDLE && isPromise(value)) {
-    void followPromise(execution, value as Promise<unknown>);
+    void follow(execution, value as Promise<unknown>, false);
   } else {
     conclude(execution, value);
   }
@@ -115,21 +108,9 @@ function conclude(execution: Execution, value: unknown): void {
   if (!execution.options.streams || !emissions().runGenerator(execution, value)) settle(execution, value);
 }
 
-async function followPromise(execution: Execution, promise: Promise<unknown>): Promise<void> {
-  let value: unknown;
-  try {
-    value = await promise;
-  } catch (error) {
-    enterContext(contextOf(execution));
-    return fail(execution, Phase.REJECTION, error);
-  }
-  enterContext(contextOf(execution));
-  conclude(execution, value);
-}
-
 export function settle(execution: Execution, value: unknown): void {
   if (!execution.isOpen) return;
-  if (execution.options.streams) return emissions().afterEmissions(execution, () => settleNow(execution, value));
+  if (execution.options.streams) return emissions().afterEmissions(execution, settleNow, value, 0);
   settleNow(execution, value);
 }
 
@@ -155,13 +136,12 @@ function close(execution: Execution): void {
 export function fail(execution: Execution, phase: number, error: unknown): void {
   if (!execution.isOpen) return;
   if (execution.options.streams && phase !== Phase.DEADLOCK) {
-    return emissions().afterEmissions(execution, () => failNow(execution, phase, error));
+    return emissions().afterEmissions(execution, failNow, error, phase);
   }
-  failNow(execution, phase, error);
+  failNow(execution, error, phase);
 }
 
-function failNow(execution: Execution, phase: number, error: unknown): void {
+function failNow(execution: Execution, error: unknown, phase: number): void {
   close(execution);
-  const told = withThrownValue(description().describeThrown(error), error, execution.options);
-  emitEffect(EffectKind.EXCEPTION, execution.number, phase, told);
+  emitEffect(EffectKind.EXCEPTION, execution.number, phase, description().tellThrown(error, execution.options));
 }

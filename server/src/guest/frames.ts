@@ -1,5 +1,6 @@
 /** Lines of a stack: which are the kernel's, and who called it. */
-import { indexOf, KernelError, ownValue, slice } from "./intrinsics.js";
+import { indexOf, KernelError, slice } from "./intrinsics.js";
+import { ownValue } from "./properties.js";
 
 const LINE_LIMIT = 500;
 

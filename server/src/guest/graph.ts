@@ -1,8 +1,6 @@
 /** The graph encoding, which carries what JSON cannot. Its codec is a library, loaded at first use. */
 import { library } from "./libraries.js";
 import type * as codec from "./library/graph.js";
-// What it and the library `bytes` work with is the kernel's, which takes it before guest code runs.
-import "./originals.js";
 
 export function graphCodec(): typeof codec {
   return library("graph") as unknown as typeof codec;

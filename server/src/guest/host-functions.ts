@@ -1,5 +1,6 @@
 /** Functions of connected clients: a library, for most sessions have none. */
-import { library, loadedLibrary } from "./libraries.js";
+import { library } from "./libraries.js";
+import { loadedLibrary } from "./loaded-library.js";
 
 type HostFunctions = typeof import("./library/host-functions.js");
 

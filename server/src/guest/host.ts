@@ -1,21 +1,14 @@
 /** The kernel's only way out: the dispatcher, and the cells it shares with the host. */
 
-/** What the dispatcher is asked, by its first argument. Mirrored in engine/worker/turn.ts. */
+/** What the dispatcher is asked, by its first argument; host-asks.ts has what only libraries ask. Mirrored in engine/worker/turn.ts. */
 const EVALUATE = 0;
-const LOG = 1;
 const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
 const STOP = 4;
 const LOAD_LIBRARY = 5;
-const PROMISE_STATE = 6;
-const PROMISE_RESULT = 7;
-const CLASS_OF = 8;
 const TAKE_BYTES = 10;
 const KEEP_BYTES = 11;
-const TO_BASE64 = 12;
-const FROM_BASE64 = 13;
 const INTERRUPT = 14;
-const COMPILE_TEMPLATE = 20;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -23,8 +16,8 @@ export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 /** Mirrored in engine/worker/layout.ts. */
 /** Number of the execution that runs; the host reads it even after it had to kill this worker. */
 export const CURRENT_EXECUTION = 0;
-const SEED_GENERATION = 1;
-const SEED = 2;
+/** Eight words of entropy, which are the state of random.ts. */
+export const SEED = 2;
 export const HANDLE_COUNT = 10;
 export const INPUT_LENGTH = 11;
 const EFFECT_COUNT = 12;
@@ -37,13 +30,12 @@ export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
 /** Changes with each job of the engine's queue, and with each turn. */
 export const JOB = 154;
-const KEY = 144;
 const ANSWER = 152;
 const HAS_CONSTANTS = 153;
 
 type Dispatch = (ask: number, argument: unknown, detail?: unknown) => unknown;
 
-let dispatch: Dispatch;
+export let dispatch: Dispatch;
 /** What kernel and host share, by the indices above. Read as they are where a turn reads often. */
 export let cells: Int32Array;
 
@@ -68,32 +60,9 @@ export function sourceAnswer(): number {
   return cells[ANSWER] as number;
 }
 
-/**
- * @param execution number of the execution that wrote it; 0 for none
- * @param entry JSON text of one console entry; leaves at once, whatever becomes of the turn
- */
-export function log(execution: number, entry: string): void {
-  dispatch(LOG, entry, execution);
-}
-
 /** True for the engine's own promises only; runs no guest code. */
 export function isPromise(value: unknown): boolean {
   return dispatch(IS_PROMISE, value) === true;
-}
-
-/** 0: pending, 1: fulfilled, 2: rejected, -1: no promise of the engine's. Runs no guest code. */
-export function promiseState(value: unknown): number {
-  return dispatch(PROMISE_STATE, value) as number;
-}
-
-/** What a promise that has settled was fulfilled with, or rejected; it does not count as handled by that. */
-export function promiseResult(promise: object): unknown {
-  return dispatch(PROMISE_RESULT, promise);
-}
-
-/** The engine's own class of an object, one of `ClassId` or another; runs no guest code. */
-export function classOf(object: object): number {
-  return dispatch(CLASS_OF, object) as number;
 }
 
 /** Bytes of a text in UTF-8. */
@@ -111,15 +80,6 @@ export function loadLibrary(name: string): unknown {
   return dispatch(LOAD_LIBRARY, name);
 }
 
-/**
- * @param request JSON text; see engine/worker/template-evaluator.ts
- * @param number that the file name of the compiled template carries; 0 to be told about it first
- * @returns JSON text, or with a number the function that renders the template
- */
-export function compileTemplate(request: string, number: number): unknown {
-  return dispatch(COMPILE_TEMPLATE, request, number);
-}
-
 /** Does not return: the engine unwinds what runs, past all `catch` and `finally`, and goes on with its next job. */
 export function interruptJob(): never {
   dispatch(INTERRUPT, undefined);
@@ -135,29 +95,6 @@ export function takeBytes(index: number): ArrayBuffer {
 /** Copies bytes out, to leave with the effects of the turn; gives their number among them. */
 export function keepBytes(buffer: ArrayBuffer): number {
   return dispatch(KEEP_BYTES, buffer) as number;
-}
-
-export function toBase64(buffer: ArrayBuffer): string {
-  return dispatch(TO_BASE64, buffer) as string;
-}
-
-/** Undefined where the text is not base64. */
-export function fromBase64(text: string): ArrayBuffer | undefined {
-  return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
-}
-
-/** Changes whenever the host has put new entropy into the cells. */
-export function seedGeneration(): number {
-  return cells[SEED_GENERATION] as number;
-}
-
-export function seedWord(index: number): number {
-  return cells[SEED + index] as number;
-}
-
-/** One of eight words of entropy that are for `crypto` alone. */
-export function keyWord(index: number): number {
-  return cells[KEY + index] as number;
 }
 
 export function setEffectCount(count: number): void {

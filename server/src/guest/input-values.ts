@@ -1,11 +1,12 @@
 /** The values that come with an input. */
 import { graphCodec } from "./graph.js";
-import { holdsHandle, valueOfHandle } from "./handles.js";
+import { holdsHandle, valueOfHandle } from "./handle-lookup.js";
 import { takeBytes } from "./host.js";
 import { hostFunctions } from "./host-functions.js";
 import { construct, jsonParse } from "./intrinsics.js";
 import { BytesOf } from "./natives.js";
-import { Arm, Refusal, readNumber, readText } from "./protocol.js";
+import { Arm, Refusal, readNumber } from "./protocol.js";
+import { readText } from "./read-text.js";
 
 /** An input that names what is not there; nothing ran. */
 export class Refused {

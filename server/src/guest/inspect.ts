@@ -5,23 +5,22 @@
 
 import { ClassId } from "./classes.js";
 import { domExceptionText } from "./dom-exceptions.js";
-import { classOf } from "./host.js";
+import { classOf } from "./host-asks.js";
 import {
   ArrayPrototype,
   ErrorPrototype,
   FunctionPrototype,
   getOwnPropertyDescriptor,
   getPrototypeOf,
-  hasOwnValue,
   isArray,
   numberToString,
   ObjectPrototype,
   ownKeys,
-  ownValue,
   slice,
 } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { bigintToString, symbolToString, toLowerCase, typedArrayTag } from "./methods.js";
+import { hasOwnValue, ownValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const CHAIN_LIMIT = 100;

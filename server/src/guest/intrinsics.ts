@@ -7,6 +7,8 @@
  * (Object.prototype would answer).
  */
 
+import { uncurried } from "./uncurried.js";
+
 // biome-ignore lint/complexity/noBannedTypes: any guest function
 type AnyFunction = Function;
 
@@ -27,19 +29,14 @@ export const stringify = JSON.stringify as (text: string) => string;
 export const { isFinite: isFiniteNumber } = Number;
 export const dateNow = Date.now;
 
-const bind = Function.prototype.bind;
-const callFunction = Function.prototype.call;
-/** Turns a method into a function that takes `this` first. */
-export function uncurried<F>(method: AnyFunction): F {
-  return apply(bind, callFunction, [method]) as F;
-}
-
+/** For uncurried.ts. */
+export const bind = Function.prototype.bind;
+export const callFunction = Function.prototype.call;
 export const slice = uncurried<(text: string, start: number, end?: number) => string>(String.prototype.slice);
 export const indexOf = uncurried<(text: string, wanted: string, from?: number) => number>(String.prototype.indexOf);
 export const isWellFormed = uncurried<(text: string) => boolean>(
   (String.prototype as unknown as { isWellFormed: () => boolean }).isWellFormed,
 );
-export const padStart = uncurried<(text: string, length: number, fill: string) => string>(String.prototype.padStart);
 export const numberToString = uncurried<(value: number | bigint, radix?: number) => string>(Number.prototype.toString);
 export const { toStringTag } = Symbol;
 /** The name of a typed array's class, undefined for everything else; a getter of the engine that cannot be fooled. */
@@ -47,11 +44,7 @@ export const typedArrayTag = uncurried<(value: object) => string | undefined>(
   getter(getPrototypeOf(Uint8Array.prototype) as object, toStringTag),
 );
 
-const reject = Promise.reject;
-/** A promise rejected with this. */
-export function rejectedPromise(error: unknown): Promise<never> {
-  return apply(reject, KernelPromise, [error]) as Promise<never>;
-}
+export const promiseReject = Promise.reject;
 export const KernelPromise = Promise;
 
 export const KernelProxy = Proxy;
@@ -70,32 +63,33 @@ function getter(proto: object, key: PropertyKey): AnyFunction {
   return getOwnPropertyDescriptor(proto, key)?.get as AnyFunction;
 }
 
-/** Makes a subclass whose instances use the engine's own methods whatever becomes of the guest-visible class. */
-function sealedClass<C extends { prototype: object }>(derived: C, base: { prototype: object }): C {
-  const names = ownKeys(base.prototype);
+/**
+ * Makes a subclass whose instances use the engine's own methods whatever becomes of the guest-visible class; those that the
+ * kernel and its libraries call, for each session carries each of them.
+ */
+function sealedClass<C extends { prototype: object }>(derived: C, base: { prototype: object }, names: string[]): C {
   for (let i = 0; i < names.length; i++) {
-    const name = names[i] as PropertyKey;
-    const descriptor = getOwnPropertyDescriptor(base.prototype, name);
-    if (descriptor !== undefined && name !== "constructor") defineProperty(derived.prototype, name, descriptor);
+    const name = names[i] as string;
+    defineProperty(derived.prototype, name, getOwnPropertyDescriptor(base.prototype, name) as PropertyDescriptor);
   }
   setPrototypeOf(derived.prototype, null);
   return freeze(derived);
 }
 
-export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map);
+export const SafeMap = sealedClass(class SafeMap<K, V> extends Map<K, V> {}, Map, [
+  "get",
+  "set",
+  "has",
+  "delete",
+  "clear",
+  "size",
+  "forEach",
+]);
 export type SafeMap<K, V> = Map<K, V>;
-export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet);
-
-/** Gives a property another value, and leaves its attributes as they are. */
-export function replaceProperty(object: object, key: PropertyKey, value: unknown): void {
-  defineProperty(object, key, { ...getOwnPropertyDescriptor(object, key), value });
-}
-
-/** Text that is safe to read as an own property whatever the key is. */
-export function ownValue(object: object, key: PropertyKey): unknown {
-  const descriptor = getOwnPropertyDescriptor(object, key);
-  return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
-}
+export const SafeWeakSet = sealedClass(class SafeWeakSet<T extends object> extends WeakSet<T> {}, WeakSet, [
+  "has",
+  "add",
+]);
 
 /** The getter that reading a property would run, own or inherited; undefined where it would run none. */
 export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unknown>(
@@ -105,8 +99,3 @@ export const lookupGetter = uncurried<(object: object, key: PropertyKey) => unkn
 const hasOwn = uncurried<(object: object, key: PropertyKey) => boolean>(Object.prototype.hasOwnProperty);
 
 export { hasOwn };
-
-/** True for a data property; a descriptor of the engine always owns its fields. */
-export function hasOwnValue(descriptor: PropertyDescriptor): boolean {
-  return hasOwn(descriptor, "value");
-}

@@ -14,12 +14,12 @@ import {
   fail,
   failOpen,
   finish,
-  followEvaluation,
+  follow,
   keepBegun,
   openExecution,
   Phase,
 } from "./executions.js";
-import { handleCount, holdsHandle, valueOfHandle } from "./handles.js";
+import { handleCount, holdsHandle, valueOfHandle } from "./handle-lookup.js";
 import { cells, connectHost, HANDLE_COUNT, NEXT_TIMER, SourceAnswer, sourceAnswer, TURN_OWNER } from "./host.js";
 import { loadedHostFunctions } from "./host-functions.js";
 import { Refused, readValue } from "./input-values.js";
@@ -35,9 +35,11 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
-import { library } from "./libraries.js";
+import { connectLibraries, library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
+// What libraries work with, taken before guest code runs.
+import "./originals.js";
 import { installPlatform } from "./platform.js";
 import {
   beginInput,
@@ -47,13 +49,14 @@ import {
   Refusal,
   readNumber,
   readOptionalText,
-  readText,
   takeEffects,
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
-import { installRandom, reseedIfAsked } from "./random.js";
-import { connectImports, type Evaluation, evaluateSource, sealed } from "./sources.js";
-import { templateRuntime } from "./templates.js";
+import { installRandom } from "./random.js";
+import { readText } from "./read-text.js";
+import { sealed } from "./sealed.js";
+import { connectImports, type Evaluated, evaluateSource } from "./sources.js";
+import { timeOrigin } from "./time-origin.js";
 import { timers } from "./timers.js";
 
 /** More inputs are waiting: what is pending now may still go on. */
@@ -63,7 +66,8 @@ let isMoreToCome = false;
  * Runs once, in the base image.
  *
  * @param importModule imports in the kernel's name, which only a function that is not stripped has
- * @returns `[enter, flush, serveModules, warnOfRejection]`; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
+ * @returns `[enter, flush, serveModules, warnOfRejection, installPlatform]`, of which the last is to be called when this function is
+ * no more, so that what it makes takes the place of that; compiled sources reach `takeBindings` and `declareFunctions` by a name that the
  * host turns into a lexical constant, so that guest code can neither replace nor enumerate it
  */
 export function install(
@@ -73,18 +77,18 @@ export function install(
 ): unknown[] {
   connectHost(dispatch, cells);
   connectImports(importModule);
+  connectLibraries();
   installProxies();
   installRandom();
   installContinuations();
-  installPlatform();
   Reflect.deleteProperty(globalThis, "SharedArrayBuffer");
   const scope = freeze({ __proto__: null, takeBindings, declareFunctions, ...followers });
   defineProperty(globalThis, "$livescope$", { value: scope, configurable: true });
-  return [enter, flush, serveModules, warnOfRejection];
+  return [enter, flush, serveModules, warnOfRejection, installPlatform];
 }
 
 function enter(text: string): void {
-  reseedIfAsked();
+  timeOrigin();
   beginInput(text);
   const kind = readNumber();
   const subject = readNumber();
@@ -111,9 +115,7 @@ function run(kind: number, subject: number): void {
     case InputKind.CALL:
       return call(begin(subject));
     case InputKind.RENDER:
-      return templateRuntime().render(begin(subject), readValue, (name) => {
-        throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
-      });
+      return rareInputs().render(begin(subject));
     case InputKind.TIMER:
       return timers()?.fireTimer();
     case InputKind.DROP_TIMER:
@@ -127,7 +129,7 @@ function run(kind: number, subject: number): void {
     case InputKind.DEFINE_GLOBALS:
       return rareInputs().defineGlobals();
     case InputKind.ADD_MODULES:
-      return addInputModules();
+      return addModules();
     case InputKind.EXPOSE:
       return rareInputs().exposeFunctions();
     case InputKind.HOST_RESULT:
@@ -220,7 +222,7 @@ function readNames(field: string): Record<string, unknown> | undefined {
 function execute(execution: Execution): void {
   const source = readNumber();
   offerBindings(readNames("bindings"));
-  addInputModules();
+  addModules();
   if (executeModule(execution)) return;
   let answer: unknown;
   try {
@@ -231,12 +233,7 @@ function execute(execution: Execution): void {
     offerBindings(undefined);
   }
   if (sourceAnswer() === SourceAnswer.VALUE) finish(execution, answer);
-  else void followEvaluation(execution, sealed(answer as Evaluation));
-}
-
-function addInputModules(): void {
-  const refused = addModules();
-  if (refused !== undefined) throw new Refused(Refusal.MODULE_EXISTS, refused);
+  else void follow(execution, sealed(answer as Promise<Evaluated>), true);
 }
 
 function call(execution: Execution): void {

@@ -8,31 +8,30 @@
  */
 import { shared } from "#shared";
 import { loadLibrary } from "./host.js";
-import { create, defineProperty } from "./intrinsics.js";
+import { create, defineProperty, freeze } from "./intrinsics.js";
 
 type Library = Readonly<Record<string, unknown>>;
 
 /** By name; without a prototype, so that what is absent is absent. */
-const loaded = create(null) as Record<string, Library | undefined>;
+export const loaded = create(null) as Record<string, Library | undefined>;
+
+/** What libraries import of the kernel. Taken once, so that what only they need is held by nothing but this. */
+let given: readonly unknown[];
+
+/** Called when all that the kernel consists of is there. */
+export function connectLibraries(): void {
+  given = shared();
+}
 
 /** What the library exports, an object without prototype; it is loaded when it is first asked for. @param name of its file */
 export function library(name: string): Library {
   let exports = loaded[name];
   if (exports === undefined) {
-    exports = (loadLibrary(name) as (given: readonly unknown[]) => Library)(shared());
+    // Compiled sources call some, so guest code may get hold of them.
+    exports = freeze((loadLibrary(name) as (given: readonly unknown[]) => Library)(given));
     loaded[name] = exports;
   }
   return exports;
-}
-
-/** Undefined where the session has not loaded it. */
-export function loadedLibrary(name: string): Library | undefined {
-  return loaded[name];
-}
-
-/** As `library`, with the type of what it exports. */
-export function lazy<T>(name: string): () => T {
-  return () => library(name) as T;
 }
 
 /** Defines names of the global object whose values, exports of the library with these names, come at first use. */

@@ -1,6 +1,7 @@
 /** For libraries: the methods of natives.ts as functions that take `this` first. */
-import { apply, uncurried } from "./intrinsics.js";
+import { apply } from "./intrinsics.js";
 import * as native from "./natives.js";
+import { uncurried } from "./uncurried.js";
 
 export { typedArrayTag } from "./intrinsics.js";
 export { BytesOf, parseFloatOf, regexpExec, stringFrom } from "./natives.js";

@@ -1,47 +1,29 @@
 /** The way to the session's modules; library/modules.ts has them. */
 import type { Execution } from "./executions.js";
-import { SafeMap } from "./intrinsics.js";
 import { library } from "./libraries.js";
-import { readNumber, readText } from "./protocol.js";
+import { readNumber } from "./protocol.js";
 
 interface Modules {
-  isFree(name: string, text: string): boolean;
-  addModule(name: string, text: string): void;
-  executeModule(execution: Execution, name: string, text: string, isTypeScript: boolean): void;
+  addModules(count: number): void;
+  executeModule(execution: Execution, isTypeScript: boolean): void;
   serveModules(request: string): unknown;
 }
 
-const modules = () => library("modules") as unknown as Modules;
+function modules(): Modules {
+  return library("modules") as unknown as Modules;
+}
 
-/**
- * Adds the modules of the input, all or none.
- *
- * @returns the name of one that the session has already with another text
- */
-export function addModules(): string | undefined {
+/** Adds the modules of the input, all or none. */
+export function addModules(): void {
   const count = readNumber();
-  if (count === 0) return undefined;
-  const { isFree, addModule } = modules();
-  const added = new SafeMap<string, string>();
-  for (let i = 0; i < count; i++) {
-    const name = readText();
-    const text = readText();
-    if (!isFree(name, text) || (added.get(name) ?? text) !== text) return name;
-    added.set(name, text);
-  }
-  added.forEach((text, name) => {
-    addModule(name, text);
-  });
-  return undefined;
+  if (count > 0) modules().addModules(count);
 }
 
 /** Runs the module of the input, if the execution has one. */
 export function executeModule(execution: Execution): boolean {
-  if (readNumber() === 0) return false;
-  const isTypeScript = readNumber() === 1;
-  const filename = readText();
-  const name = filename === "" ? `module-${execution.number}.${isTypeScript ? "ts" : "js"}` : filename;
-  modules().executeModule(execution, name, readText(), isTypeScript);
+  const kind = readNumber();
+  if (kind === 0) return false;
+  modules().executeModule(execution, readNumber() === 1);
   return true;
 }
 

@@ -4,13 +4,13 @@ import { meetConstants } from "./host.js";
 import {
   defineProperty,
   getOwnPropertyDescriptor,
-  hasOwnValue,
   KernelReferenceError,
   KernelSyntaxError,
   KernelTypeError,
   ownKeys,
   SafeWeakSet,
 } from "./intrinsics.js";
+import { hasOwnValue } from "./properties.js";
 
 /** The global object, whatever guest code makes of the name `globalThis`. */
 export const globalObject = globalThis as unknown as Record<string, unknown>;

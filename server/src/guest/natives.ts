@@ -13,7 +13,7 @@ function getter(proto: object, key: PropertyKey): Method {
 
 const typedArray = getPrototypeOf(Uint8Array.prototype) as object;
 
-export const { charCodeAt, toLowerCase } = String.prototype;
+export const { charCodeAt, padStart, toLowerCase } = String.prototype;
 export const { toWellFormed } = String.prototype as unknown as { toWellFormed: () => string };
 export const stringFrom = String;
 export const bigintToString = BigInt.prototype.toString;

@@ -27,9 +27,10 @@ const DATA_BYTES = 1 << 20;
 /** Beyond it a recursive walk would meet the stack limit of the guest. */
 const JSON_DEPTH = 200;
 /** What one value costs at most as google.protobuf.Value: tags, lengths, an 8-byte number, and bytes for UTF-16 units. */
-const DATA_COST = { value: 16, unit: 3 };
-/** What it costs at least as JSON text. */
-const JSON_COST = { value: 1, unit: 1 };
+const DATA_COST = 16;
+const DATA_UNIT_COST = 3;
+/** What it costs at least as JSON text, and each of its UTF-16 units. */
+const JSON_COST = 1;
 
 const globalObject: object = globalThis;
 const stringifyValue = JSON.stringify as (value: unknown) => string;
@@ -38,7 +39,6 @@ const stringifyValue = JSON.stringify as (value: unknown) => string;
 let asData = false;
 /** Objects met so far: JSON text loses that two places share one. In data for people nobody minds. */
 let met: SafeMap<object, true> | undefined;
-let cost = DATA_COST;
 let room = 0;
 
 /**
@@ -51,7 +51,6 @@ let room = 0;
 export function plainJson(value: unknown, forPeople: boolean, limit: number): string | undefined {
   if (typeof value === "number" && isFiniteNumber(value) && value !== 0) return numberToString(value);
   asData = forPeople;
-  cost = forPeople ? DATA_COST : JSON_COST;
   room = forPeople ? DATA_BYTES : limit;
   met = undefined;
   const isObject = typeof value === "object" && value !== null;
@@ -110,7 +109,7 @@ function isPlainArray(value: readonly unknown[], depth: number): boolean {
 }
 
 function hasRoom(units: number): boolean {
-  room -= cost.value + units * cost.unit;
+  room -= asData ? DATA_COST + units * DATA_UNIT_COST : JSON_COST + units;
   return room >= 0;
 }
 

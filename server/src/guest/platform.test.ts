@@ -196,7 +196,7 @@ describe("what the platform does with time and errors", () => {
 });
 
 describe("what a session costs before it is used", () => {
-  test("is at most 252 KiB, static data of the engine included", () => {
-    expect(engine.baseImageBytes).toBeLessThanOrEqual(252 * 1024);
+  test("is at most 224 KiB, static data of the engine included", () => {
+    expect(engine.baseImageBytes).toBeLessThanOrEqual(224 * 1024);
   });
 });

@@ -1,7 +1,5 @@
-/** Frees what leaves the session of the marks that sources run under; library/positions.ts has the maps. */
-import { indexOf } from "./intrinsics.js";
+/** The marks that sources run under; library/positions.ts has the maps. */
 import { library } from "./libraries.js";
-import { withTemplatePlaces } from "./templates.js";
 
 /**
  * What a mark begins with: a character that nobody sees, and that no file name has a reason to hold. Mirrored in
@@ -14,15 +12,11 @@ interface Positions {
   unmarked(text: string): string;
 }
 
-const positions = () => library("positions") as unknown as Positions;
+export function positions(): Positions {
+  return library("positions") as unknown as Positions;
+}
 
 /** The mark for sources with this map. @param map JSON text; see compile/positions.ts */
 export function markFor(map: string): string {
   return positions().markFor(map);
-}
-
-/** A text, such as a stack, with the caller's file names and positions. */
-export function withCallersPositions(text: string): string {
-  const places = withTemplatePlaces(text);
-  return indexOf(places, MARK) < 0 ? places : positions().unmarked(places);
 }

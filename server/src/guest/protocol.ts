@@ -87,10 +87,6 @@ export function readOptionalText(): string | undefined {
   return slice(text, start, at);
 }
 
-export function readText(): string {
-  return readOptionalText() ?? "";
-}
-
 let effects = 0;
 let overflow = "";
 let payload = "";

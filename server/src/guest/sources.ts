@@ -1,8 +1,9 @@
 /** Runs the sources of executions: prepares what their compiled form needs, then has the host hand them to the engine. */
 import { runSource, SourceAnswer, sourceAnswer } from "./host.js";
-import { defineProperty, jsonParse, KernelSyntaxError } from "./intrinsics.js";
+import { jsonParse } from "./intrinsics.js";
 import { type Declared, declare } from "./names.js";
 import { markFor } from "./positions.js";
+import { syntaxError } from "./syntax-errors.js";
 
 /** What the host answers instead of running a source; an array, whose elements exist whatever guest code made of prototypes. */
 type Preparation = readonly [
@@ -12,8 +13,10 @@ type Preparation = readonly [
   positions: string,
 ];
 
-/** The promise of a source that awaits. */
-export type Evaluation = Promise<{ readonly value: unknown }>;
+/** What the promise of a source that awaits is fulfilled with. */
+export interface Evaluated {
+  readonly value: unknown;
+}
 
 /**
  * Compiles and runs the source that came with the input.
@@ -29,27 +32,12 @@ export function evaluateSource(index: number): unknown {
   return answer;
 }
 
-let importer: (name: string) => Promise<unknown>;
+/** Imports a module by the name that it was given when it was added. */
+export let importModule: (name: string) => Promise<unknown>;
 
 /** @param importInKernelsName a function that is not stripped of the name it imports in */
 export function connectImports(importInKernelsName: (name: string) => Promise<unknown>): void {
-  importer = importInKernelsName;
-}
-
-/** Imports a module by the name that it was given when it was added. */
-export function importModule(name: string): Promise<unknown> {
-  return importer(name);
-}
-
-const NativePromise = Promise;
-
-/**
- * A promise that guest code never gets hold of. With a constructor of its own not even a broken Promise.prototype stands
- * between its settling and the kernel.
- */
-export function sealed<T>(promise: Promise<T>): Promise<T> {
-  defineProperty(promise, "constructor", { __proto__: null, value: NativePromise } as PropertyDescriptor);
-  return promise;
+  importModule = importInKernelsName;
 }
 
 /** @returns the mark that the source runs under */
@@ -61,21 +49,4 @@ function prepare(text: string): string {
   if (declared !== null) declare(declared);
   const positions = preparation[2];
   return positions === "" ? "" : markFor(positions);
-}
-
-/** What a source that does not parse gives; the place is the caller's. */
-export function syntaxError(message: string, filename: string, line: number, column: number): object {
-  return withStack(new KernelSyntaxError(message), filename, line, column);
-}
-
-/** Gives an error that no code threw the place it is about. */
-export function withStack(error: object, filename: string, line: number, column: number): object {
-  defineProperty(error, "stack", {
-    __proto__: null,
-    value: `    at ${filename}:${line}:${column}\n`,
-    writable: true,
-    enumerable: false,
-    configurable: true,
-  } as PropertyDescriptor);
-  return error;
 }

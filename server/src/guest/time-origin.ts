@@ -3,12 +3,8 @@ import { dateNow } from "./intrinsics.js";
 
 let origin = 0;
 
-/** Called when the session is given entropy; only the first time counts, so it stays through forks and restores. */
-export function beginTime(): void {
-  if (origin === 0) origin = dateNow();
-}
-
-/** Milliseconds since 1970. */
+/** Milliseconds since 1970. It is what it was when this was first called, in the first turn, and stays through forks and restores. */
 export function timeOrigin(): number {
+  if (origin === 0) origin = dateNow();
   return origin;
 }

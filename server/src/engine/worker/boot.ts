@@ -73,7 +73,12 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   const warnOfRejection = engine.QTS_GetPropNumber(context, entries, 3);
   const sealScope = `const ${SCOPE_NAME}=globalThis.${SCOPE_NAME};delete globalThis.${SCOPE_NAME}`;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, sealScope, KERNEL_FILENAME));
+  const installPlatform = engine.QTS_GetPropNumber(context, entries, 4);
   for (const value of [install, dispatcher, importModule, entries]) engine.QTS_FreeValuePointer(context, value);
+  // What it makes takes the place of what is no more needed.
+  const installed = engine.QTS_Call(context, installPlatform, engine.QTS_GetUndefined(), 0, argv);
+  must(instance, context, installed, "installing the platform");
+  for (const value of [installPlatform, installed]) engine.QTS_FreeValuePointer(context, value);
 
   instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
   checkRejectionTracker(modules, instance, context);

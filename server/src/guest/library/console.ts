@@ -2,12 +2,12 @@
  * The guest's `console`. Each entry leaves at once, attributed to the execution that runs. Lines of strings, numbers and the
  * like are put together here; all else is in the library `inspect`.
  */
-import { runningExecution } from "../contexts.js";
+import { runningExecution } from "../bindings.js";
+import { withCallersPositions } from "../callers-positions.js";
 import { callerFrame } from "../frames.js";
-import { log } from "../host.js";
+import { log } from "../host-asks.js";
 import { inspectLibrary, simpleText } from "../inspect.js";
 import { dateNow, defineProperty, indexOf, slice, stringify, toStringTag } from "../intrinsics.js";
-import { withCallersPositions } from "../positions.js";
 
 /** UTF-16 units of an entry. */
 export const ENTRY_LIMIT = 65_536;

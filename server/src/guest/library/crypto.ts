@@ -1,6 +1,6 @@
 /** `crypto.getRandomValues` and `crypto.randomUUID`, out of the entropy that the host gave this session. */
 import { ChaChaStream } from "../chacha.js";
-import { keyWord, seedGeneration } from "../host.js";
+import { keyWord, seedGeneration } from "../host-asks.js";
 import { typedArrayTag } from "../methods.js";
 import { asInterface, requireArguments } from "../webidl.js";
 import { DOMException } from "./dom-exception.js";

@@ -89,11 +89,16 @@ export function send(execution: Execution | undefined, value: unknown): Promise<
   });
 }
 
-/** Runs `then` once all that the execution emitted has left. */
-export function afterEmissions(execution: Execution, then: () => void): void {
+/** Ends the execution in this way once all that it emitted has left. */
+export function afterEmissions(
+  execution: Execution,
+  end: (execution: Execution, value: unknown, phase: number) => void,
+  value: unknown,
+  phase: number,
+): void {
   const outlet = outlets.get(execution.number);
-  if (outlet === undefined || outlet.first === outlet.next) return then();
-  outlet.whenEmpty = then;
+  if (outlet === undefined || outlet.first === outlet.next) return end(execution, value, phase);
+  outlet.whenEmpty = () => end(execution, value, phase);
 }
 
 /** Nothing leaves any more: the execution has its outcome, or will never have one. */

@@ -5,9 +5,10 @@
  * A call's id is its idempotency key: it is drawn here, lies in the session's memory, and stays the same however often the
  * call is sent.
  */
-import { type Context, currentContext, enterContext, executionLocals, findBinding } from "../contexts.js";
+import { findBinding } from "../bindings.js";
+import { type Context, currentContext, enterContext, executionLocals } from "../contexts.js";
 import type { Execution } from "../executions.js";
-import { releaseGroup } from "../handle-release.js";
+import { releaseGroup } from "../handle-entries.js";
 import {
   apply,
   construct,
@@ -19,9 +20,10 @@ import {
   stringify,
 } from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
+import { armOf, textOf } from "../other-results.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
-import { randomId } from "../random.js";
-import { armOf, encodeResult, type ResultOptions, textOf } from "../result.js";
+import { randomId } from "../random-id.js";
+import { encodeResult, type ResultOptions } from "../result.js";
 
 /** A call whose reply has not come. */
 export interface PendingCall {

@@ -2,18 +2,11 @@
 
 import { describeHandle } from "../describe-handle.js";
 import { inspect, typeName } from "../inspect.js";
-import {
-  getOwnPropertyDescriptor,
-  getPrototypeOf,
-  hasOwnValue,
-  indexOf,
-  ownKeys,
-  slice,
-  stringify,
-} from "../intrinsics.js";
+import { getOwnPropertyDescriptor, getPrototypeOf, indexOf, ownKeys, slice, stringify } from "../intrinsics.js";
 import { symbolToString } from "../methods.js";
 import { constantGetters } from "../names.js";
 import { plainJson } from "../plain-json.js";
+import { hasOwnValue } from "../properties.js";
 import { isProxy } from "../proxies.js";
 
 const PREVIEW_LIMIT = 120;

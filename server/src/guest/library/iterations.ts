@@ -5,10 +5,12 @@
  * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
  * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
  */
-import { type Context, Continuing, currentContext, restoreContext } from "../contexts.js";
-import { awaited, type Callback, isObject, nativeResolve, nativeThen } from "../continuations.js";
+import { Continuing } from "../bindings.js";
+import { type Context, currentContext, restoreContext } from "../contexts.js";
+import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
 import { cells, JOB } from "../host.js";
 import { apply, defineProperty } from "../intrinsics.js";
+import { isObject } from "../properties.js";
 
 const { iterator, asyncIterator } = Symbol;
 const NativePromise = Promise;

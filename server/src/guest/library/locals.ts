@@ -2,7 +2,8 @@
  * Bindings that exist for one execution, or one block, and for all that it calls: `locals`, `Locals` and `AsyncContext`. All are
  * entries of the running context, which follows the code (contexts.ts, continuations.ts).
  */
-import { type Binding, bind, currentContext, executionLocals, findBinding, runWith } from "../contexts.js";
+import { bind, findBinding, runWith } from "../bindings.js";
+import { type Binding, currentContext, executionLocals } from "../contexts.js";
 import {
   apply,
   construct,

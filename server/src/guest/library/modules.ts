@@ -4,7 +4,8 @@
  * The engine keeps a module by its name for ever. A name whose text is executed again leads to the new module from then on,
  * which the engine knows under another mark; who imported the old one keeps it.
  */
-import { type Execution, fail, followEvaluation, Phase } from "../executions.js";
+import { type Execution, fail, follow, Phase } from "../executions.js";
+import { Refused } from "../input-values.js";
 import { dataProperty, isError } from "../inspect.js";
 import {
   getPrototypeOf,
@@ -17,7 +18,11 @@ import {
   slice,
   stringify,
 } from "../intrinsics.js";
-import { importModule, sealed, syntaxError, withStack } from "../sources.js";
+import { Refusal } from "../protocol.js";
+import { readText } from "../read-text.js";
+import { sealed } from "../sealed.js";
+import { importModule } from "../sources.js";
+import { syntaxError, withStack } from "../syntax-errors.js";
 import { beginImport, noteImport, noteModule } from "./imports.js";
 import { freshMark } from "./positions.js";
 
@@ -36,23 +41,34 @@ const loadErrors = new SafeWeakSet<object>();
 
 const NAMES_SHOWN = 20;
 
-/** False where the session has another module of this name. */
-export function isFree(name: string, text: string): boolean {
-  const known = byName.get(name);
-  return known === undefined || known.text === text;
+/** Reads this many modules of the input and adds them, all or none. */
+export function addModules(count: number): void {
+  const added = new SafeMap<string, string>();
+  for (let i = 0; i < count; i++) {
+    const name = readText();
+    const text = readText();
+    if ((added.get(name) ?? byName.get(name)?.text ?? text) !== text) throw new Refused(Refusal.MODULE_EXISTS, name);
+    added.set(name, text);
+  }
+  added.forEach((text, name) => {
+    addModule(name, text);
+  });
 }
 
 /** Adds a module for others to import; one that the session has already stays. */
-export function addModule(name: string, text: string): void {
+function addModule(name: string, text: string): void {
   if (byName.get(name) !== undefined) return;
   byName.set(name, { name, text, isTypeScript: slice(name, -3) === ".ts", engineName: "" });
 }
 
-/** Runs a module under its name, which leads to it from now on; if it cannot be loaded, to the one before. */
-export function executeModule(execution: Execution, name: string, text: string, isTypeScript: boolean): void {
+/** Runs the module of the input under its name, which leads to it from now on; if it cannot be loaded, to the one before. */
+export function executeModule(execution: Execution, isTypeScript: boolean): void {
+  const filename = readText();
+  const name = filename === "" ? `module-${execution.number}.${isTypeScript ? "ts" : "js"}` : filename;
+  const text = readText();
   const before = byName.get(name);
   byName.set(name, { name, text, isTypeScript, engineName: "" });
-  void followEvaluation(execution, sealed(evaluation(execution, name, before)));
+  void follow(execution, sealed(evaluation(execution, name, before)), true);
 }
 
 async function evaluation(execution: Execution, name: string, before: Module | undefined): Promise<{ value: unknown }> {

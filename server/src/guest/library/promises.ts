@@ -4,8 +4,9 @@
 
 import { currentContext, resumeContext } from "../contexts.js";
 import { type Callback, followed } from "../continuations.js";
-import { apply, indexOf, replaceProperty } from "../intrinsics.js";
+import { apply, indexOf } from "../intrinsics.js";
 import { functionToString, promiseFinally, promiseTry, promiseWithResolvers } from "../natives.js";
+import { replaceProperty } from "../properties.js";
 import { MARK, originalText } from "./function-text.js";
 
 /** What to give to the engine instead of an object that may be a thenable: it asks that in the context of now. */

@@ -1,11 +1,15 @@
 /** Inputs that most sessions never see: what they do is short, but every session would carry it. */
-import { release, releaseAll, releaseGroup } from "../handle-release.js";
-import { holdsHandle, valueOfHandle } from "../handles.js";
+
+import type { Execution } from "../executions.js";
+import { release, releaseAll, releaseGroup } from "../handle-entries.js";
+import { holdsHandle, valueOfHandle } from "../handle-lookup.js";
 import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
 import { Refused, readValue } from "../input-values.js";
 import { KernelTypeError } from "../intrinsics.js";
 import { defineVariable, globalObject } from "../names.js";
-import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText, readText } from "../protocol.js";
+import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText } from "../protocol.js";
+import { readText } from "../read-text.js";
+import { templateRuntime } from "../templates.js";
 import type { PendingCall } from "./host-functions.js";
 import { describeProperties } from "./inspect-properties.js";
 
@@ -44,6 +48,12 @@ function readError(field: string): unknown {
   const message = readText();
   const hasCause = readNumber() === 1;
   return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
+}
+
+export function render(execution: Execution): void {
+  templateRuntime().render(execution, readValue, (name) => {
+    throw new Refused(Refusal.TEMPLATE_NOT_FOUND, name);
+  });
 }
 
 export function inspectValue(): void {

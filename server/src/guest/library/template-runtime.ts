@@ -6,7 +6,8 @@
  * ../intrinsics.ts.
  */
 import { type Execution, fail, finish, Phase } from "../executions.js";
-import { compileTemplate, StopCause, stopTurn } from "../host.js";
+import { StopCause, stopTurn } from "../host.js";
+import { compileTemplate } from "../host-asks.js";
 import {
   apply,
   defineProperty,

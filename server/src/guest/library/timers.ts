@@ -5,10 +5,11 @@
  * Those that are due next stand on top of a binary heap, in a map from place to timer: a map, unlike an array, has no elements
  * that guest code could put setters under.
  */
-import { type Context, currentContext, enterContext, runningExecution } from "../contexts.js";
+import { runningExecution } from "../bindings.js";
+import { type Context, currentContext, enterContext } from "../contexts.js";
 import type { Execution } from "../executions.js";
 import { cells, TURN_OWNER } from "../host.js";
-import { apply, dateNow, KernelTypeError, rejectedPromise, SafeMap } from "../intrinsics.js";
+import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
 
 interface Timer {
   readonly id: number;
@@ -86,7 +87,7 @@ export function fireTimer(): void {
     apply(timer.callback, undefined, timer.args);
   } catch (error) {
     // Nobody waits for it: it is told of like a rejection that nobody handles.
-    void rejectedPromise(error);
+    void apply(promiseReject, KernelPromise, [error]);
   }
   if (timer.interval === undefined || byId.get(timer.id) !== timer) return;
   timer.due = dateNow() + timer.interval;

@@ -4,8 +4,8 @@
  * The nodes that JSON.parse gives become the arrays and objects of the value themselves, filled in place: writing to a
  * property that is there already meets no setter of the guest.
  */
-import { holdsHandle, valueOfHandle } from "../../handles.js";
-import { fromBase64 } from "../../host.js";
+import { holdsHandle, valueOfHandle } from "../../handle-lookup.js";
+import { fromBase64 } from "../../host-asks.js";
 import {
   apply,
   construct,

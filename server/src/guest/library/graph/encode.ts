@@ -2,18 +2,16 @@
 
 import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
-import { toBase64 } from "../../host.js";
+import { toBase64 } from "../../host-asks.js";
 import {
   apply,
   getOwnPropertyDescriptor,
   getPrototypeOf,
   hasOwn,
-  hasOwnValue,
   indexOf,
   isFiniteNumber,
   numberToString,
   objectKeys,
-  ownValue,
   SafeMap,
   slice,
   stringify,
@@ -32,6 +30,7 @@ import {
 } from "../../methods.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
+import { hasOwnValue, ownValue } from "../../properties.js";
 import { isProxy } from "../../proxies.js";
 import { kindOf } from "./kind.js";
 import { createList, type List } from "./list.js";

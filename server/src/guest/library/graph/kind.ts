@@ -1,7 +1,7 @@
 /** What an object is to the graph encoding. */
 import { ClassId } from "../../classes.js";
 import { domExceptionText } from "../../dom-exceptions.js";
-import { classOf } from "../../host.js";
+import { classOf } from "../../host-asks.js";
 import { getPrototypeOf } from "../../intrinsics.js";
 import { typedArrayTag } from "../../methods.js";
 import { globalObject } from "../../names.js";

@@ -1,6 +1,7 @@
 /** Classes that a graph names, in the order in which originals.ts has them. */
-import { ownValue, SafeMap } from "../../intrinsics.js";
+import { SafeMap } from "../../intrinsics.js";
 import { errorClasses, viewClasses } from "../../originals.js";
+import { ownValue } from "../../properties.js";
 
 const VIEWS = [
   "Int8Array",

@@ -4,7 +4,7 @@
  */
 import { setPrototypeOf } from "../../intrinsics.js";
 
-export { classOf, promiseResult, promiseState } from "../../host.js";
+export { classOf, promiseResult, promiseState } from "../../host-asks.js";
 export { dataProperty, isError } from "../../inspect.js";
 export {
   construct,

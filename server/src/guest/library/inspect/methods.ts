@@ -1,6 +1,6 @@
 /** The methods of `console` beyond plain logging, and what they remember. */
 
-import { runningExecution } from "../../contexts.js";
+import { runningExecution } from "../../bindings.js";
 import { openExecution } from "../../executions.js";
 import { currentStack } from "../../frames.js";
 import { dateNow } from "../../intrinsics.js";

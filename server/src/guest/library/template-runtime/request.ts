@@ -1,6 +1,7 @@
 /** Reads what is to be rendered out of an input; and the named templates of the session, which inputs add to. */
 import { jsonParse, SafeMap } from "../../intrinsics.js";
-import { readNumber, readOptionalText, readText } from "../../protocol.js";
+import { readNumber, readOptionalText } from "../../protocol.js";
+import { readText } from "../../read-text.js";
 import { list } from "./list.js";
 
 /** Texts of named templates. */

@@ -1,0 +1,22 @@
+/** Small things with values and properties. */
+import { defineProperty, getOwnPropertyDescriptor, hasOwn } from "./intrinsics.js";
+
+/** Text that is safe to read as an own property whatever the key is. */
+export function ownValue(object: object, key: PropertyKey): unknown {
+  const descriptor = getOwnPropertyDescriptor(object, key);
+  return descriptor === undefined ? undefined : hasOwnValue(descriptor) ? descriptor.value : undefined;
+}
+
+/** True for a data property; a descriptor of the engine always owns its fields. */
+export function hasOwnValue(descriptor: PropertyDescriptor): boolean {
+  return hasOwn(descriptor, "value");
+}
+
+export function isObject(value: unknown): value is object {
+  return typeof value === "object" ? value !== null : typeof value === "function";
+}
+
+/** Gives a property another value, and leaves its attributes as they are. */
+export function replaceProperty(object: object, key: PropertyKey, value: unknown): void {
+  defineProperty(object, key, { ...getOwnPropertyDescriptor(object, key), value });
+}

@@ -1,0 +1,6 @@
+/** Reads texts of the input that are always there. */
+import { readOptionalText } from "./protocol.js";
+
+export function readText(): string {
+  return readOptionalText() ?? "";
+}
