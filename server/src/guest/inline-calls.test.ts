@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 const file = new URL("../../inline-calls.mjs", import.meta.url).href;
 const { withInlinedCalls } = (await import(file)) as { withInlinedCalls: (code: string) => string };
 
-function valueOf(code: string): unknown {
+function resultOf(code: string): unknown {
   return (new Function(code) as () => unknown)();
 }
 
@@ -19,7 +19,7 @@ test.each([
   ["a number", "var n=154;function f(){return n}return f()", "var n=154;function f(){return n"],
 ])("%s stands where it was called", (_, code, gone) => {
   expect(withInlinedCalls(code)).not.toContain(gone);
-  expect(valueOf(withInlinedCalls(code))).toEqual(valueOf(code));
+  expect(resultOf(withInlinedCalls(code))).toEqual(resultOf(code));
 });
 
 test.each([
@@ -53,7 +53,7 @@ test.each([
   ],
   ["a function without a value", "function f(a){if(a)return 1}function g(a){return f(a)}return[g(0),g(1)]"],
 ])("%s keeps its meaning", (_, code) => {
-  expect(valueOf(withInlinedCalls(code))).toEqual(valueOf(code));
+  expect(resultOf(withInlinedCalls(code))).toEqual(resultOf(code));
 });
 
 test("a name that hides one of the top is refused", () => {
