@@ -10,7 +10,7 @@ import MagicString from "magic-string";
 const SHORT = 60;
 
 /**
- * @param code a script whose top-level names are hidden by few names below; it may end in a `return`
+ * @param code a script that may end in a `return`; no name below its top is that of one at its top
  * @returns the same, with calls replaced until no more can be
  */
 export function withInlinedCalls(code) {
@@ -46,13 +46,15 @@ function withInlinedNumbers(code) {
 
 /** Replaces calls of one function: others may lie within them. */
 function inlineOne(code) {
-  const { functions, uses, hidden } = survey(parse(code, { ecmaVersion: "latest", allowReturnOutsideFunction: true }));
+  const { functions, uses, assigned } = survey(
+    parse(code, { ecmaVersion: "latest", allowReturnOutsideFunction: true }),
+  );
   for (const [name, { node, names }] of functions) {
     const all = uses.get(name) ?? [];
     const params = node.params.map((param) => param.name);
-    const isCarried = names.some((it) => it.name === name || (hidden.has(it.name) && !it.isOwn));
-    if (isCarried || node.params.some(({ type }) => type !== "Identifier")) continue;
-    const callee = { code, node, names, params };
+    const isRecursive = names.some((it) => it.name === name);
+    if (isRecursive || node.params.some(({ type }) => type !== "Identifier")) continue;
+    const callee = { code, node, names, params, assigned };
     const edited = new MagicString(code);
     let replaced = 0;
     for (const use of all) {
@@ -68,48 +70,40 @@ function inlineOne(code) {
   return undefined;
 }
 
-/** Top-level functions with the names in them, where they are used, and what is declared below the top. */
+/** Top-level functions with the names in them, where they are used, and which names are assigned to. */
 function survey(program) {
   const functions = new Map();
   const uses = new Map();
-  const hidden = new Set();
+  const top = new Set();
+  const assigned = new Set();
   for (const node of program.body) {
-    if (node.type === "FunctionDeclaration" && !node.async && !node.generator)
-      functions.set(node.id.name, { node, names: [] });
+    for (const { id } of node.declarations ?? [node]) if (id) top.add(id.name);
+    const isPlain = node.type === "FunctionDeclaration" && !node.async && !node.generator;
+    if (isPlain) functions.set(node.id.name, { node, names: [] });
   }
   const bound = new Set();
   fullAncestor(program, (node, _state, ancestors, type) => {
-    const top = functions.get(ancestors[1]?.id?.name);
-    if (/^This|^Meta|^Super|^Await|^Yield/.test(node.type) || node.name === "arguments") bound.add(top);
+    const within = functions.get(ancestors[1]?.id?.name);
+    if (/^This|^Meta|^Super|^Await|^Yield/.test(node.type) || node.name === "arguments") bound.add(within);
     if (node.type !== "Identifier" || node === ancestors[1].id) return;
     const parent = ancestors.at(-2);
     const isTarget = type === "VariablePattern";
     const isAssigned = isTarget ? parent.type === "AssignmentExpression" : parent.type === "UpdateExpression";
     const isDeclared = isTarget && !isAssigned;
     const isBelow = ancestors.some((it) => /Function|^Block|^Class|^For|^Catch/.test(it.type));
-    if (isDeclared && isBelow) hidden.add(node.name);
+    if (isDeclared && isBelow && top.has(node.name)) throw new Error(`${node.name} hides what is at the top`);
+    if (isAssigned) assigned.add(node.name);
     const isShorthand = parent.type === "Property" && parent.shorthand;
-    top?.names.push({ name: node.name, node, isDeclared, isAssigned, isShorthand });
+    within?.names.push({ name: node.name, node, isDeclared, isAssigned, isShorthand });
     if (!functions.has(node.name) || isTarget) return;
     const isCall = parent.type === "CallExpression" && parent.callee === node && !parent.optional;
     const call = isCall ? parent : undefined;
     const list = uses.get(node.name) ?? [];
-    list.push({
-      call,
-      place: call ?? node,
-      statement: ancestors.at(-3),
-      body: ancestors.at(-4),
-      holder: ancestors.at(-5),
-      top,
-    });
+    list.push({ call, place: call ?? node, statement: ancestors.at(-3), within });
     uses.set(node.name, list);
   });
-  for (const [name, entry] of functions) {
-    if (bound.has(entry)) functions.delete(name);
-    const own = new Set(entry.names.filter((it) => it.isDeclared).map((it) => it.name));
-    for (const it of entry.names) it.isOwn = own.has(it.name);
-  }
-  return { functions, uses, hidden };
+  for (const [name, entry] of functions) if (bound.has(entry)) functions.delete(name);
+  return { functions, uses, assigned };
 }
 
 /** @returns what stands in place of a call; undefined where the call has to stay */
@@ -118,7 +112,8 @@ function replacement(callee, use, isOnlyUse) {
   const args = use.call.arguments;
   if (args.length > params.length || args.some(({ type }) => type === "SpreadElement")) return undefined;
   const [only, ...more] = node.body.body;
-  const expression = more.length === 0 ? (only?.argument ?? only?.expression) : undefined;
+  const isExpression = more.length === 0 && (only?.type === "ReturnStatement" || only?.type === "ExpressionStatement");
+  const expression = isExpression ? (only.argument ?? only.expression) : undefined;
   if (expression !== undefined && (isOnlyUse || expression.end - expression.start <= SHORT)) {
     const text = asExpression(callee, args, expression);
     if (text !== undefined) return only.type === "ReturnStatement" ? `(${text})` : `(${text},void 0)`;
@@ -127,23 +122,24 @@ function replacement(callee, use, isOnlyUse) {
 }
 
 /** An argument that means the same wherever in the expression it stands, and however often. */
-function isFixed(node) {
-  const { type, object, computed } = node;
-  return (
-    type === "Literal" ||
-    type === "Identifier" ||
-    (type === "MemberExpression" && !computed && object.type === "Identifier")
-  );
+function isFixed({ type, name, object, computed }, assigned) {
+  if (type === "Identifier") return !assigned.has(name);
+  return type === "Literal" || (type === "MemberExpression" && !computed && isFixed(object, assigned));
 }
 
-function asExpression({ code, names, params }, args, expression) {
-  if (names.some((it) => it.isAssigned && params.includes(it.name))) return undefined;
+function asExpression({ code, names, params, assigned }, args, expression) {
+  const original = code.slice(expression.start, expression.end);
+  if (/=>|function/.test(original) || names.some((it) => it.isAssigned && params.includes(it.name))) return undefined;
   const places = names.filter((it) => !it.isDeclared && params.includes(it.name));
-  const isInOrder = places.length === params.length && places.every((it, i) => it.name === params[i]);
-  const isPlain = !/\?|&&|\|\||=>|function/.test(code.slice(expression.start, expression.end));
-  if (!args.every(isFixed) && !(isInOrder && isPlain && args.length === params.length)) return undefined;
+  if (!args.every((it) => isFixed(it, assigned))) {
+    // All of them are evaluated, in their order, before anything happens.
+    const isInOrder = places.length === params.length && places.every((it, i) => it.name === params[i]);
+    const before = isInOrder && code.slice(expression.start, places.at(-1).node.start);
+    const isPlain = isInOrder && args.length === params.length && !/\?|&&|\|\||\)/.test(before);
+    if (!isPlain || /\+\+|--|[^=!<>]=[^=]/.test(original)) return undefined;
+  }
   if (names.some((it) => it.isDeclared && !params.includes(it.name))) return undefined;
-  const edited = new MagicString(code.slice(expression.start, expression.end));
+  const edited = new MagicString(original);
   for (const { name, node, isShorthand } of places) {
     const argument = args[params.indexOf(name)];
     const text = argument === undefined ? "void 0" : `(${code.slice(argument.start, argument.end)})`;
@@ -160,7 +156,7 @@ function asExpression({ code, names, params }, args, expression) {
 function asBlock({ code, node, names, params }, use, args) {
   const { statement } = use;
   const isReturned = statement.type === "ReturnStatement";
-  if (use.top === undefined || !(isReturned || statement.type === "ExpressionStatement")) return undefined;
+  if (use.within === undefined || !(isReturned || statement.type === "ExpressionStatement")) return undefined;
   if (!isReturned && /\breturn\b/.test(code.slice(node.body.start, node.body.end))) return undefined;
   let bindings = "";
   for (const [i, name] of params.entries()) {

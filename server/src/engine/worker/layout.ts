@@ -47,9 +47,9 @@ export const CELL_COUNT = 155;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
-  /** Raised by the host when it writes new entropy; the kernel reseeds when it differs from what it saw. */
+  /** Raised by the host when it writes new entropy; `crypto` takes the new key when it differs from what it saw. */
   SEED_GENERATION: 1,
-  /** Eight words of entropy, for handle ids and `Math.random`. */
+  /** Eight words of entropy, the state of the generators for handle ids and `Math.random`. */
   SEED: 2,
   /** Handles the session holds. */
   HANDLE_COUNT: 10,
