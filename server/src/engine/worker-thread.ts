@@ -14,7 +14,6 @@ import type {
   WorkerMessage,
   WorkerSetup,
 } from "./worker/messages.js";
-import { packBatch, unpackReplies } from "./worker/packing.js";
 import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** Always the built file: Node runs no TypeScript in a worker. */
@@ -89,7 +88,7 @@ export class WorkerThread {
       this.#worker.on("message", (message: WorkerMessage) => {
         switch (message.type) {
           case "replies": {
-            const replies = unpackReplies(message.replies);
+            const { replies } = message;
             this.#unanswered -= replies.length;
             events.onReplies(this, replies);
             break;
@@ -137,7 +136,7 @@ export class WorkerThread {
     const request: BatchRequest = { drop: this.#drop, groups };
     if (this.#drop.length > 0) this.#drop = [];
     this.#control.begin(first);
-    this.#worker.postMessage(packBatch(request));
+    this.#worker.postMessage(request);
   }
 
   #requestOf({ memory, turns }: PostedGroup): GroupRequest {

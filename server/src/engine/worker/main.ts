@@ -8,7 +8,6 @@ import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
 import { compileGuest } from "./guest-bytecode.js";
 import type { SharedEngine, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
-import { packReplies, unpackBatch } from "./packing.js";
 import { TurnRunner } from "./turn.js";
 import { loadEngineModules } from "./wasm-module.js";
 
@@ -26,14 +25,12 @@ const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.chec
 });
 
 port.on("message", (request: WorkerRequest) => {
-  if ("drop" in request) {
+  if (!("groups" in request)) {
     runner.drop(request.drop);
     collectGarbage();
     return;
   }
-  const isAlive = runner.runBatch(unpackBatch(request), (replies) =>
-    post({ type: "replies", replies: packReplies(replies) }),
-  );
+  const isAlive = runner.runBatch(request, (replies) => post({ type: "replies", replies }));
   if (!isAlive) control.park();
 });
 post({ type: "ready" });

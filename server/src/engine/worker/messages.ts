@@ -1,6 +1,5 @@
 /** The messages between the main thread and a worker. Texts are the kernel's own (see guest/protocol.ts). */
 import type { BaseImage } from "./layout.js";
-import type { Packed } from "./packing.js";
 
 /** `workerData` of a worker. */
 export interface WorkerSetup {
@@ -144,7 +143,7 @@ export type WorkerMessage =
   | { readonly type: "console"; readonly turn: number; readonly entry: ConsoleText }
   /** The turn is run again; what it wrote to the console before does not count. */
   | { readonly type: "restarted"; readonly turn: number }
-  | { readonly type: "replies"; readonly replies: Packed };
+  | { readonly type: "replies"; readonly replies: readonly TurnReply[] };
 
 /** A batch, or what to do between batches. */
-export type WorkerRequest = Packed | CollectRequest;
+export type WorkerRequest = BatchRequest | CollectRequest;
