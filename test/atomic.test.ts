@@ -66,6 +66,20 @@ describe("an atomic execution", () => {
     expect(await Promise.all([before, after])).toEqual([1, 7]);
   });
 
+  test("that is stopped while it waits for another atomic one undoes nothing of that one", async () => {
+    const abort = new AbortController();
+    const holding = session.execute(
+      "total = 50; await sleep(20); const grown = []; for (let i = 0; i < 1e5; i++) grown.push({ i }); await sleep(20); inc(1)",
+      { atomic: true },
+    );
+    const waiting = session.execute("total = 0", { atomic: true, signal: abort.signal });
+    await new Promise((resolve) => setTimeout(resolve, 10));
+    abort.abort(new Error("enough"));
+    await expect(waiting).rejects.toThrow("enough");
+    expect(await holding).toBe(51);
+    expect(await session.execute("total")).toBe(51);
+  });
+
   test("keeps the session usable however often it fails, on whatever has grown meanwhile", async () => {
     for (let i = 0; i < 5; i++) {
       const failing = session.execute("globalThis.big = new Array(5e5).fill(i => i); await sleep(1); throw 1", {

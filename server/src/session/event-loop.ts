@@ -138,13 +138,15 @@ export class EventLoop {
   }
 
   /**
-   * Puts the session back to where it was before the atomic execution that holds it began. No turn may be on its way.
+   * Puts the session back to where it was before this atomic execution began, if it is the one that holds the session. No turn
+   * may be on its way then.
    *
-   * @returns numbers of the other executions that had begun meanwhile: the session does not know them any more
+   * @returns numbers of the other executions that had begun meanwhile: the session does not know them any more; undefined
+   *   for one that had not begun
    */
-  rollBack(): number[] {
+  rollBack(execution: number): number[] | undefined {
     const hold = this.#hold;
-    if (hold === undefined) return [];
+    if (hold?.owner !== execution) return undefined;
     this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimerAt = hold.nextTimerAt;
     this.#dropped = [...hold.dropped, ...this.#dropped];

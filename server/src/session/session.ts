@@ -434,11 +434,12 @@ export class Session implements HostFunctionsHost {
   /**
    * Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended.
    *
-   * @returns false for one that is not atomic
+   * @returns false for one that is not atomic, or has not begun
    */
   #rollBack(execution: RunningExecution): boolean {
-    if (!execution.isAtomic) return false;
-    for (const number of this.#loop.rollBack()) {
+    const children = execution.isAtomic ? this.#loop.rollBack(execution.number) : undefined;
+    if (children === undefined) return false;
+    for (const number of children) {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
     }
