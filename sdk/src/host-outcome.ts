@@ -27,8 +27,8 @@ function exceptionOf(thrown: unknown, depth: number): Exception {
     if (thrown.guestName === "") return exceptionOf(thrown.thrown, depth);
     return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
   }
-  if (thrown instanceof Error) return errorOf(String(thrown.name), String(thrown.message), thrown.cause, depth);
   try {
+    if (thrown instanceof Error) return errorOf(String(thrown.name), String(thrown.message), thrown.cause, depth);
     return Exception.fromPartial({ thrown: encodeValue(thrown, "what was thrown") });
   } catch {
     return Exception.fromPartial({ name: "Error", message: `a ${typeof thrown} was thrown, which cannot be copied` });

@@ -150,11 +150,9 @@ class LocalsRewrite {
       // Whoever asks for the next value may run in another context.
       const open = `${SCOPE_NAME}.k(${CONTEXT}=${SCOPE_NAME}.y(`;
       if (argument && delegate) {
-        this.#text.overwrite(
-          node.start,
-          argument.start,
-          marked(`${open}${CONTEXT}=`, this.#original(node.start, argument.start)),
-        );
+        // Behind the star the argument may stand in parentheses, or on a line of its own: both stay where they are.
+        const start = node.start + this.#original(node.start, argument.start).indexOf("*") + 1;
+        this.#text.overwrite(node.start, start, marked(`${open}${CONTEXT}=`, this.#original(node.start, start)));
         this.#given("l().delegated", argument, kind, visit);
         this.#insert(node.end, `,yield*${CONTEXT}))`);
       } else {

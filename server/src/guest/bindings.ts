@@ -1,17 +1,11 @@
 /** What only libraries do with contexts and their bindings. In the kernel each session would carry it. */
-import { type Binding, currentContext, enterContext, MARK } from "./contexts.js";
+import { type Binding, Context, currentContext, enterContext } from "./contexts.js";
 import { makeContext } from "./make-context.js";
-
-/** Something that knows in which context to go on; who it belongs to changes. */
-export class Continuing {
-  context = currentContext();
-  readonly mark = MARK;
-}
 
 /** Runs a function with other bindings, for the execution that runs anyway. */
 export function runWith<T>(bindings: Binding | undefined, run: () => T): T {
   const before = currentContext();
-  enterContext(makeContext(before.execution, bindings));
+  enterContext(makeContext(Context.executionOf(before), bindings));
   try {
     return run();
   } finally {
@@ -38,6 +32,6 @@ export function findBinding(bindings: Binding | undefined, key: object): Binding
 
 /** The number of the execution that runs; 0 when what runs has none, or one that has its outcome. */
 export function runningExecution(): number {
-  const { execution } = currentContext();
+  const execution = Context.executionOf(currentContext());
   return execution?.isOpen === true ? execution.number : 0;
 }

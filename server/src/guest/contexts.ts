@@ -7,7 +7,7 @@
  */
 import type { Execution } from "./executions.js";
 import { CONTEXT_OWNER, CURRENT_EXECUTION, cells, interruptJob, JOB } from "./host.js";
-import { freeze, KernelTypeError } from "./intrinsics.js";
+import { deleteProperty, freeze, setPrototypeOf } from "./intrinsics.js";
 import { makeContext } from "./make-context.js";
 
 /** One value of a context, in a list; a key is in it once. */
@@ -17,16 +17,43 @@ export interface Binding {
   readonly next: Binding | undefined;
 }
 
-/** What a context of the kernel's has, and nothing that guest code could make. */
-export const MARK = {};
+/**
+ * Compiled sources hold contexts, so guest code can get hold of them. What they have is private, and they inherit nothing:
+ * there is nothing to be read, changed or made of one.
+ */
+export class Context {
+  readonly #execution: Execution | undefined;
+  readonly #bindings: Binding | undefined;
+  /** What it stands for, where that changes. */
+  #current: Context | undefined;
 
-/** Immutable. */
-export interface Context {
+  constructor(execution: Execution | undefined, bindings: Binding | undefined) {
+    this.#execution = execution;
+    this.#bindings = bindings;
+  }
+
   /** The execution that this runs for; undefined for the root. */
-  readonly execution: Execution | undefined;
-  readonly bindings: Binding | undefined;
-  readonly mark: object;
+  static executionOf(context: Context): Execution | undefined {
+    return context.#execution;
+  }
+
+  static bindingsOf(context: Context): Binding | undefined {
+    return context.#bindings;
+  }
+
+  /** From now on the one stands for the other. */
+  static standFor(context: Context, current: Context): void {
+    context.#current = current;
+  }
+
+  /** What is gone on in. @throws TypeError if it is none of the kernel's */
+  static current(context: Context): Context {
+    return context.#current ?? context;
+  }
 }
+setPrototypeOf(Context.prototype, null);
+deleteProperty(Context.prototype, "constructor");
+freeze(Context.prototype);
 
 /** What code runs in that no execution owns. */
 export const rootContext = makeContext(undefined, undefined);
@@ -67,7 +94,7 @@ export function isEntered(): boolean {
 export function enterContext(context: Context): void {
   current = context;
   enteredIn = cells[JOB] as number;
-  const { execution } = context;
+  const execution = Context.executionOf(context);
   const number = execution === undefined ? 0 : execution.number;
   cells[CONTEXT_OWNER] = number;
   cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
@@ -87,7 +114,7 @@ export function leaveContexts(): void {
  * unwinds this job, and no `catch` and no `finally` of the guest sees it.
  */
 export function resumeContext(context: Context): void {
-  const { execution } = context;
+  const execution = Context.executionOf(context);
   if (execution?.isDead === true) interruptJob();
   current = context;
   enteredIn = cells[JOB] as number;
@@ -96,14 +123,10 @@ export function resumeContext(context: Context): void {
   cells[CURRENT_EXECUTION] = number !== 0 && execution?.isOpen === true ? number : 0;
 }
 
-/** A context, or what knows in which to go on. */
-export type Noted = Context | { readonly context: Context; readonly mark: object };
-
 /** Makes the context current if this job has none yet, and gives the value. @throws TypeError if it is none of the kernel's */
-export function restoreContext<T>(noted: Noted, value: T): T {
+export function restoreContext<T>(noted: Context, value: T): T {
   if (enteredIn === cells[JOB]) return value;
-  if (noted.mark !== MARK) throw new KernelTypeError("not a context");
-  resumeContext("context" in noted ? noted.context : noted);
+  resumeContext(Context.current(noted));
   return value;
 }
 

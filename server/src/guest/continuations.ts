@@ -5,7 +5,7 @@
  * What is not followed: a thenable given to the `resolve` of a bare `new Promise`, which the engine asks by itself. It is asked
  * in nobody's context.
  */
-import { type Context, currentContext, type Noted, restoreContext, resumeContext, rootContext } from "./contexts.js";
+import { type Context, currentContext, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
 import { apply, defineProperty, FunctionPrototype, getPrototypeOf } from "./intrinsics.js";
 import { library } from "./libraries.js";
@@ -87,7 +87,7 @@ export const followers = {
   c: currentContext,
   r: awaited,
   s: restoreContext,
-  y(context: Noted, value: unknown): Context {
+  y(context: Context, value: unknown): Context {
     yielded = restoreContext(context, value);
     return currentContext();
   },

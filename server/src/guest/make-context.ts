@@ -1,7 +1,7 @@
 /** Makes contexts. */
-import { type Binding, type Context, MARK } from "./contexts.js";
+import { type Binding, Context } from "./contexts.js";
 import type { Execution } from "./executions.js";
 
 export function makeContext(execution: Execution | undefined, bindings: Binding | undefined): Context {
-  return { execution, bindings, mark: MARK };
+  return new Context(execution, bindings);
 }

@@ -6,7 +6,7 @@
  * here, in the session's own memory and under its limit. `emit` gives a promise of its leaving; who awaits it goes at the
  * client's pace.
  */
-import { contextOf, currentContext, enterContext } from "../contexts.js";
+import { Context, contextOf, currentContext, enterContext } from "../contexts.js";
 import { type Execution, fail, Phase, settle } from "../executions.js";
 import { asGenerator } from "../generators.js";
 import { KernelPromise, SafeMap } from "../intrinsics.js";
@@ -35,7 +35,7 @@ let waiting = 0;
 
 export const { emit } = {
   emit(value: unknown): Promise<void> {
-    const { execution } = currentContext();
+    const execution = Context.executionOf(currentContext());
     return send(execution?.isOpen === true ? execution : undefined, value);
   },
 };

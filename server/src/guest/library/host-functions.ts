@@ -6,7 +6,7 @@
  * call is sent.
  */
 import { findBinding } from "../bindings.js";
-import { type Context, currentContext, enterContext, executionLocals } from "../contexts.js";
+import { Context, currentContext, enterContext, executionLocals } from "../contexts.js";
 import type { Execution } from "../executions.js";
 import { releaseGroup } from "../handle-entries.js";
 import {
@@ -104,7 +104,7 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
     for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
     const locals = localsText(context, options);
     calls.set(id, { context, resolve, reject });
-    const { execution } = context;
+    const execution = Context.executionOf(context);
     const number = execution?.isOpen === true ? execution.number : 0;
     const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
     emitEffect(EffectKind.HOST_CALL, number, options.encoding, text);
@@ -112,8 +112,10 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
 }
 
 /** The locals where it is called, as a further member of the call's text. */
-function localsText({ bindings }: Context, options: ResultOptions): string {
-  const values = findBinding(bindings, executionLocals)?.value as Readonly<Record<string, unknown>> | undefined;
+function localsText(context: Context, options: ResultOptions): string {
+  const values = findBinding(Context.bindingsOf(context), executionLocals)?.value as
+    | Readonly<Record<string, unknown>>
+    | undefined;
   if (values === undefined) return "";
   const names = ownKeys(values);
   let text = "";
@@ -135,7 +137,8 @@ function valueText(value: unknown, options: ResultOptions): string {
  * says this of its result. What is not copied is held by a group of the call's own until it is answered: who answers need not be
  * who runs the execution, and can neither leak nor release what that one holds.
  */
-function optionsFor({ execution }: Context, id: string): ResultOptions {
+function optionsFor(context: Context, id: string): ResultOptions {
+  const execution = Context.executionOf(context);
   if (execution === undefined) return { encoding: Encoding.FULL, group: id, valueBytes: 1 << 20, handles: 100_000 };
   const { encoding, group, valueBytes, handles } = execution.options;
   const isOfResult = encoding === Encoding.NONE || encoding === Encoding.HANDLE;
@@ -160,7 +163,7 @@ export function answerCall(id: string, settle: (call: PendingCall) => void): voi
 /** Calls of an execution that is not to run any more: nobody waits for their replies. */
 export function dropCallsOf(execution: Execution): void {
   calls.forEach((pending, id) => {
-    if (pending.context.execution !== execution) return;
+    if (Context.executionOf(pending.context) !== execution) return;
     calls.delete(id);
     releaseGroup(id);
   });

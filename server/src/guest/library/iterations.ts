@@ -5,11 +5,11 @@
  * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
  * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
  */
-import { Continuing } from "../bindings.js";
-import { type Context, currentContext, restoreContext } from "../contexts.js";
+import { Context, currentContext, restoreContext } from "../contexts.js";
 import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
 import { cells, JOB } from "../host.js";
 import { apply, defineProperty } from "../intrinsics.js";
+import { makeContext } from "../make-context.js";
 import { isObject } from "../properties.js";
 
 const { iterator, asyncIterator } = Symbol;
@@ -42,13 +42,11 @@ class Loop {
   }
 }
 
-/** What a `yield*` iterates. Who asks it for its next value may run in another context than who asked before. */
-class Delegate extends Continuing {
-  /** Notes who asks. Values that were asked for in advance are asked for in a job of the engine's, which has no context. */
-  note(): void {
-    restoreContext(this, undefined);
-    this.context = currentContext();
-  }
+/** Notes who asks a `yield*` for its next value: that may run in another context than who asked before. */
+function noteAsker(delegate: Context): void {
+  // Values that were asked for in advance are asked for in a job of the engine's, which has no context.
+  restoreContext(delegate, undefined);
+  Context.standFor(delegate, currentContext());
 }
 
 /** What cannot be iterated is given back, so that the engine says so. */
@@ -63,7 +61,9 @@ function beginLoop(iterable: unknown): unknown {
 }
 
 function delegated(iterable: unknown): unknown {
-  const delegate = new Delegate();
+  // What the `yield*` iterates is also what it goes on in.
+  const delegate = makeContext(undefined, undefined);
+  Context.standFor(delegate, currentContext());
   iteratedBy(
     iterable,
     delegate,
@@ -132,15 +132,15 @@ function ordinaryInLoop(of: object, loop: Loop): object {
   } as object;
 }
 
-function delegating(of: object, delegate: Delegate, change: (given: unknown) => unknown): object {
+function delegating(of: object, delegate: Context, change: (given: unknown) => unknown): object {
   const { next } = of as { next: Callback };
   const ask = (method: Callback, args: unknown[]): unknown => {
-    delegate.note();
+    noteAsker(delegate);
     return change(apply(method, of, args));
   };
   const asked = (name: "return" | "throw"): unknown => {
     // A method that is missing will not be called.
-    delegate.note();
+    noteAsker(delegate);
     const method = (of as Methods)[name];
     if (typeof method !== "function") return method;
     return (...args: unknown[]) => ask(method as Callback, args);

@@ -3,7 +3,7 @@
  * entries of the running context, which follows the code (contexts.ts, continuations.ts).
  */
 import { bind, findBinding, runWith } from "../bindings.js";
-import { type Binding, currentContext, executionLocals } from "../contexts.js";
+import { type Binding, Context, currentContext, executionLocals } from "../contexts.js";
 import {
   apply,
   construct,
@@ -44,7 +44,7 @@ function isAsked(name: PropertyKey): boolean {
 
 /** An object that guest code reads locals through. Its traps are the kernel's and run no guest code. */
 function makeView(prototype: object, key?: object): object {
-  const valuesNow = (): Values | undefined => valuesIn(currentContext().bindings, key ?? view);
+  const valuesNow = (): Values | undefined => valuesIn(Context.bindingsOf(currentContext()), key ?? view);
   const traps = {
     __proto__: null,
     get(_target: object, name: PropertyKey): unknown {
@@ -90,7 +90,7 @@ const withValues = {
       throw new KernelTypeError("with: the bindings must be an object");
     if (typeof callback !== "function") throw new KernelTypeError("with: what to run must be a function");
     const key = this === locals ? executionLocals : this;
-    const { bindings } = currentContext();
+    const bindings = Context.bindingsOf(currentContext());
     const all = create(null) as Record<PropertyKey, unknown>;
     const outer = valuesIn(bindings, key);
     if (outer !== undefined) copyValues(outer, all);
@@ -139,19 +139,19 @@ class Variable {
   run(value: unknown, callback: Callback, ...args: unknown[]): unknown {
     // Reading it first tells whether this is a variable.
     void this.#name;
-    return runWith(bind(currentContext().bindings, this, value), () => apply(callback, undefined, args));
+    return runWith(bind(Context.bindingsOf(currentContext()), this, value), () => apply(callback, undefined, args));
   }
 
   get(): unknown {
     const defaultValue = this.#defaultValue;
-    const found = findBinding(currentContext().bindings, this);
+    const found = findBinding(Context.bindingsOf(currentContext()), this);
     return found === undefined ? defaultValue : found.value;
   }
 }
 
 /** All bindings of the moment that it was made in, locals among them. What runs in it still runs for who calls it. */
 class Snapshot {
-  readonly #bindings = currentContext().bindings;
+  readonly #bindings = Context.bindingsOf(currentContext());
 
   run(callback: Callback, ...args: unknown[]): unknown {
     return runWith(this.#bindings, () => apply(callback, undefined, args));
@@ -159,7 +159,7 @@ class Snapshot {
 
   static wrap(callback: unknown): Callback {
     if (typeof callback !== "function") throw new KernelTypeError("wrap: the argument must be a function");
-    const { bindings } = currentContext();
+    const bindings = Context.bindingsOf(currentContext());
     const wrapped = function (this: unknown, ...args: unknown[]): unknown {
       return runWith(bindings, () => apply(callback, this, args));
     };

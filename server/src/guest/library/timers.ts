@@ -6,7 +6,7 @@
  * that guest code could put setters under.
  */
 import { runningExecution } from "../bindings.js";
-import { type Context, currentContext, enterContext } from "../contexts.js";
+import { Context, currentContext, enterContext } from "../contexts.js";
 import type { Execution } from "../executions.js";
 import { cells, TURN_OWNER } from "../host.js";
 import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
@@ -104,7 +104,7 @@ export function dropTimer(): void {
 /** Takes away what an execution left that is not to run any more. */
 export function dropTimersOf(execution: Execution): void {
   byId.forEach((timer) => {
-    if (timer.context.execution === execution) remove(timer);
+    if (Context.executionOf(timer.context) === execution) remove(timer);
   });
 }
 
