@@ -7,7 +7,7 @@
  */
 import { type Context, currentContext, restoreContext, resumeContext, rootContext } from "./contexts.js";
 import { isPromise } from "./host.js";
-import { apply, defineProperty, FunctionPrototype, getPrototypeOf } from "./intrinsics.js";
+import { apply, defineProperty, FunctionPrototype, getPrototypeOf, hasOwn } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { isObject, replaceProperty as replace } from "./properties.js";
 import { uncurried } from "./uncurried.js";
@@ -68,7 +68,8 @@ export function awaited(value: unknown): unknown {
 /** True for all that is made by the guest's own `Promise`, and not by a class derived from it. */
 function isPromiseLike(value: object): boolean {
   try {
-    return getPrototypeOf(value) === PromisePrototype;
+    // With a constructor of its own the engine asks its `then`, in nobody's context.
+    return getPrototypeOf(value) === PromisePrototype && !hasOwn(value, "constructor");
   } catch {
     // A proxy of the guest's, which will say more when it is asked for its `then`.
     return false;

@@ -49,6 +49,7 @@ export const { withResolvers: promiseWithResolvers, try: promiseTry } = Promise 
 };
 export const functionToString = Function.prototype.toString;
 export const numberOf = Number.prototype.valueOf;
+export const KernelNumber = Number;
 export const stringOf = String.prototype.valueOf;
 export const booleanOf = Boolean.prototype.valueOf;
 export const bigintOf = BigInt.prototype.valueOf;

@@ -68,7 +68,8 @@ function makeView(prototype: object, key?: object): object {
     getOwnPropertyDescriptor(_target: object, name: PropertyKey): PropertyDescriptor | undefined {
       const values = valuesNow();
       if (values === undefined || !hasOwn(values, name)) return undefined;
-      return { value: values[name as string], writable: false, enumerable: true, configurable: true };
+      const value = values[name as string];
+      return { __proto__: null, value, writable: false, enumerable: true, configurable: true } as PropertyDescriptor;
     },
   };
   const view = construct(KernelProxy, [create(prototype), traps]) as object;
@@ -164,8 +165,12 @@ class Snapshot {
       return runWith(bindings, () => apply(callback, this, args));
     };
     const { name, length } = callback as Callback;
-    defineProperty(wrapped, "name", { value: `wrapped ${name}`, configurable: true });
-    defineProperty(wrapped, "length", { value: length, configurable: true });
+    defineProperty(wrapped, "name", {
+      __proto__: null,
+      value: `wrapped ${name}`,
+      configurable: true,
+    } as PropertyDescriptor);
+    defineProperty(wrapped, "length", { __proto__: null, value: length, configurable: true } as PropertyDescriptor);
     return wrapped;
   }
 }
@@ -188,7 +193,7 @@ export { AsyncContext, Locals, locals };
 
 /** Names are shortened when a library is built. */
 function named(made: object, name: string): void {
-  defineProperty(made, "name", { value: name, configurable: true });
+  defineProperty(made, "name", { __proto__: null, value: name, configurable: true } as PropertyDescriptor);
 }
 
 function define(object: object, name: string, value: unknown): void {

@@ -10,6 +10,7 @@ import { Context, currentContext, enterContext } from "../contexts.js";
 import type { Execution } from "../executions.js";
 import { cells, TURN_OWNER } from "../host.js";
 import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
+import { KernelNumber } from "../natives.js";
 
 interface Timer {
   readonly id: number;
@@ -52,7 +53,7 @@ export const { setTimeout, setInterval, clearTimeout, clearInterval } = {
 
 function start(name: string, callback: unknown, delay: unknown, args: unknown[], repeats: boolean): number {
   if (typeof callback !== "function") throw new KernelTypeError(`${name}: the callback must be a function`);
-  const wanted = Number(delay);
+  const wanted = KernelNumber(delay);
   // As everywhere: what is no number, below one or too long counts as one.
   const milliseconds = wanted >= 1 && wanted <= LONGEST_DELAY ? wanted - (wanted % 1) : 1;
   const timer: Timer = {
