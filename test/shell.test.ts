@@ -84,6 +84,32 @@ describe("buf curl", () => {
   });
 });
 
+describe("buf curl and values", () => {
+  test.each([
+    ["data", { data: { a: [1, null] } }, "ENCODING_UNSPECIFIED", { data: { a: [1, null] } }],
+    ["json", { json: '{"a":[1,null]}' }, "ENCODING_FULL", { json: '{"a":[1,null]}' }],
+    [
+      "graph",
+      { graph: '[{"when":1},["Date","2026-11-26T00:00:00.000Z"]]' },
+      "ENCODING_FULL",
+      { graph: '[{"when":1},["Date","2026-11-26T00:00:00.000Z"]]' },
+    ],
+    ["bytes", { bytes: "AAH/" }, "ENCODING_FULL", { bytes: "AAH/" }],
+    ["none set", {}, "ENCODING_FULL", {}],
+  ])("carries %s both ways", { timeout: SCRIPT_TIMEOUT }, async (_arm, value, encoding, expected) => {
+    const session = JSON.parse(
+      await bufCurl("sandbox.v1.SessionService/CreateSession", { setup: "function same(value) { return value }" }),
+    ) as {
+      session: { sessionId: string };
+    };
+    const request = { sessionId: session.session.sessionId, path: "same", args: [value], encoding };
+    const { execution } = JSON.parse(await bufCurl("sandbox.v1.SandboxService/Call", request)) as {
+      execution: { value: object };
+    };
+    expect(execution.value).toEqual(expected);
+  });
+});
+
 describe.skipIf(!hasGrpcurl)("grpcurl, where it is installed (or GRPCURL names it),", () => {
   const grpcurl = (...args: string[]) => run(GRPCURL, ["-plaintext", ...args]);
 
