@@ -106,6 +106,7 @@ export interface ForHead {
 
 const NAMES_WITHOUT_BRACKETS = new RegExp(`^(\\s*)(${NAME}(?:\\s*,\\s*${NAME})+)(?=\\s+(?:of|in)\\s)`, "u");
 const FOR = "for(const ";
+const FOR_FORM = "A for has to say {% for NAME of LIST %}";
 
 /** `x of xs`, `[k, v] of map`, `k, v of map`, `await x of stream()`; `in` means `of`. */
 export function readForHead(given: string, offset: number): ForHead {
@@ -124,7 +125,10 @@ export function readForHead(given: string, offset: number): ForHead {
   try {
     program = parse(wrapped, OPTIONS);
   } catch (error) {
-    throw syntaxErrorOf(error, start - FOR.length);
+    const syntax = syntaxErrorOf(error, start - FOR.length);
+    // Where it stands, and that it may be the beginning of a longer head, stays as acorn found it.
+    const isIncomplete = syntax.message === "Unexpected token" && !/\s(?:of|in)\s+\S/.test(head);
+    throw isIncomplete ? new TemplateSyntaxError(FOR_FORM, syntax.offset) : syntax;
   }
   const [statement] = program.body;
   if (
@@ -132,7 +136,7 @@ export function readForHead(given: string, offset: number): ForHead {
     statement.body.type !== "EmptyStatement" ||
     statement.end !== wrapped.length
   ) {
-    throw new TemplateSyntaxError("A for has to say {% for NAME of LIST %}", offset);
+    throw new TemplateSyntaxError(FOR_FORM, offset);
   }
   const pattern = (statement.left as VariableDeclaration).declarations[0]?.id as Pattern;
   const inHead = (node: { start: number; end: number }): Code => {
