@@ -7,9 +7,10 @@ import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
 import { compileGuest } from "./guest-bytecode.js";
+import type { BaseImage } from "./layout.js";
 import type { SharedEngine, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
-import { loadEngineModules } from "./wasm-module.js";
+import { type EngineModules, loadEngineModules } from "./wasm-module.js";
 
 /** The name of the kernel among the sources of the guest. */
 const KERNEL = "kernel";
@@ -38,21 +39,35 @@ post({ type: "ready" });
 function buildEngine(): SharedEngine {
   const modules = loadEngineModules();
   const sources = guestSources();
-  const digest = createHash("sha256").update(modules.engineDigest);
-  for (const [name, source] of sources) digest.update(name).update(source);
   const libraries = compileGuest(modules, sources);
   const kernel = libraries.get(KERNEL);
   if (kernel === undefined) throw new Error("engine: the kernel is not built");
   libraries.delete(KERNEL);
+  const baseImage = buildBaseImage(modules, kernel);
   const engine = {
     resume: modules.resume,
     exportNames: modules.exportNames,
-    baseImage: buildBaseImage(modules, kernel),
-    digest: digest.digest("hex"),
+    baseImage,
+    digest: digestOf(modules, baseImage, libraries),
     libraries,
   };
   post({ type: "engine", engine });
   return engine;
+}
+
+/**
+ * What the pages of a session mean depends on the engine's code, on the pages they differ from and where things lie in them, and on
+ * the libraries, whose bytecode a session takes when it needs it.
+ */
+function digestOf(
+  { resumeDigest }: EngineModules,
+  { layout, runs }: BaseImage,
+  libraries: ReadonlyMap<string, Uint8Array>,
+): string {
+  const digest = createHash("sha256").update(`${resumeDigest}\n${JSON.stringify(layout)}\n`);
+  for (const [address, bytes] of runs) digest.update(`page ${address} ${bytes.length}\n`).update(bytes);
+  for (const [name, code] of libraries) digest.update(`library ${name} ${code.length}\n`).update(code);
+  return digest.digest("hex");
 }
 
 /** The kernel and its libraries, by name, in an order that is always the same. */

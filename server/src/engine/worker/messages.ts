@@ -14,7 +14,7 @@ export interface SharedEngine {
   readonly resume: WebAssembly.Module;
   readonly exportNames: ReadonlyMap<string, string>;
   readonly baseImage: BaseImage;
-  /** SHA-256 over engine, kernel and libraries, hexadecimal: names the engine build that a snapshot needs. */
+  /** SHA-256 over engine, base image and libraries, hexadecimal: names the engine build that a snapshot needs. */
   readonly digest: string;
   /** Bytecode of the guest's libraries, by name. */
   readonly libraries: ReadonlyMap<string, Uint8Array>;

@@ -100,6 +100,7 @@ export class TurnRunner implements InstanceHost {
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
   readonly #guestEval: GuestEval;
+  readonly now = Date.now;
   readonly onEval = evalCallback((...source) => this.#guestEval.evaluate(this.#instance as Instance, ...source));
   readonly #rejections: UnhandledRejections;
   readonly #modules = new ModuleLoader();

@@ -28,17 +28,17 @@ export interface EngineModules {
   readonly resume: WebAssembly.Module;
   /** Export names as the C sources know them (`QTS_Eval`, `malloc`) to the minified ones of this build. */
   readonly exportNames: ReadonlyMap<string, string>;
-  /** SHA-256 of the package's wasm, hexadecimal. */
-  readonly engineDigest: string;
+  /** SHA-256 of the wasm that sessions are run by, hexadecimal. */
+  readonly resumeDigest: string;
 }
 
 /** @throws Error when the installed engine is not the build this server was written for. */
 export function loadEngineModules(): EngineModules {
   const bytes = readFileSync(fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
-  const engineDigest = createHash("sha256").update(bytes).digest("hex");
-  if (engineDigest !== ENGINE_SHA256) {
+  const found = sha256(bytes);
+  if (found !== ENGINE_SHA256) {
     throw new Error(
-      `engine: the installed quickjs wasm has SHA-256 ${engineDigest}, expected ${ENGINE_SHA256}; ` +
+      `engine: the installed quickjs wasm has SHA-256 ${found}, expected ${ENGINE_SHA256}; ` +
         "run `npm ci` to install the pinned version",
     );
   }
@@ -47,12 +47,17 @@ export function loadEngineModules(): EngineModules {
     "utf8",
   );
   const opened = openBytecode(bytes);
+  const resume = deriveModule(opened, "resume");
   return {
     boot: new WebAssembly.Module(deriveModule(opened, "boot")),
-    resume: new WebAssembly.Module(deriveModule(opened, "resume")),
+    resume: new WebAssembly.Module(resume),
     exportNames: readExportNames(loader),
-    engineDigest,
+    resumeDigest: sha256(resume),
   };
+}
+
+function sha256(bytes: Uint8Array): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** The loader assigns every export by name (`d._QTS_Eval=b.pa`); its text is the only place that knows both names. */
