@@ -1,0 +1,171 @@
+/** A store that ends with the process: for tests, and for a server without a data directory. */
+import {
+  ownBytes,
+  type Page,
+  type PageOptions,
+  type PagePlace,
+  pageToken,
+  placeOf,
+  type Store,
+  StoreError,
+  type StoredSession,
+  type StoredSnapshot,
+} from "./store.js";
+
+interface Item {
+  readonly createdAt: number;
+  readonly expiresAt: number | undefined;
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+interface Kept<T> extends PagePlace {
+  readonly item: T;
+  readonly image: Uint8Array;
+}
+
+/** Items of one kind by id, and in the order of a list. */
+class Shelf<T extends Item> {
+  readonly #byId = new Map<string, Kept<T>>();
+  readonly #inOrder: Kept<T>[] = [];
+
+  get(id: string): Kept<T> | undefined {
+    return this.#byId.get(id);
+  }
+
+  put(id: string, item: T, image: Uint8Array): void {
+    this.delete(id);
+    const labels = new Map(item.labels);
+    // As a store on a thread of its own does, so that nobody comes to rely on more.
+    const bytes = ownBytes(image);
+    const own = structuredClone(bytes, { transfer: [bytes.buffer] });
+    const kept = { createdAt: item.createdAt, id, item: { ...item, labels }, image: own };
+    this.#byId.set(id, kept);
+    this.#inOrder.splice(this.#indexAfter(kept), 0, kept);
+  }
+
+  delete(id: string): boolean {
+    const kept = this.#byId.get(id);
+    if (kept === undefined) return false;
+    this.#byId.delete(id);
+    this.#inOrder.splice(this.#indexAfter(kept) - 1, 1);
+    return true;
+  }
+
+  page({ size, after, labels, now }: PageOptions): Page<T> {
+    const items: T[] = [];
+    let last: Kept<T> | undefined;
+    for (let index = this.#indexAfter(placeOf(after)); index < this.#inOrder.length; index++) {
+      const kept = this.#inOrder[index];
+      if (kept === undefined || isExpired(kept.item, now) || !hasLabels(kept.item, labels)) continue;
+      if (last !== undefined && items.length === size) return { items, next: pageToken(last) };
+      items.push(kept.item);
+      last = kept;
+    }
+    return { items, next: "" };
+  }
+
+  /** Ids of what was deleted. */
+  expire(now: number): string[] {
+    const expired = this.#inOrder.filter(({ item }) => isExpired(item, now)).map(({ id }) => id);
+    for (const id of expired) this.delete(id);
+    return expired;
+  }
+
+  /** The number of items up to a place, itself included. */
+  #indexAfter(place: PagePlace): number {
+    let low = 0;
+    let high = this.#inOrder.length;
+    while (low < high) {
+      const middle = (low + high) >>> 1;
+      const kept = this.#inOrder[middle];
+      if (kept !== undefined && !isAfter(kept, place)) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
+}
+
+export class MemoryStore implements Store {
+  readonly #snapshots = new Shelf<StoredSnapshot>();
+  readonly #sessions = new Shelf<StoredSession>();
+  #closed = false;
+
+  async addSnapshot(snapshot: StoredSnapshot, image: Uint8Array): Promise<boolean> {
+    this.#check();
+    if (this.#snapshots.get(snapshot.snapshotId) !== undefined) return false;
+    this.#snapshots.put(snapshot.snapshotId, snapshot, image);
+    return true;
+  }
+
+  async snapshot(snapshotId: string): Promise<StoredSnapshot | undefined> {
+    this.#check();
+    return this.#snapshots.get(snapshotId)?.item;
+  }
+
+  async snapshotImage(snapshotId: string): Promise<Uint8Array | undefined> {
+    this.#check();
+    return this.#snapshots.get(snapshotId)?.image.slice();
+  }
+
+  async snapshots(options: PageOptions): Promise<Page<StoredSnapshot>> {
+    this.#check();
+    return this.#snapshots.page(options);
+  }
+
+  async deleteSnapshot(snapshotId: string): Promise<boolean> {
+    this.#check();
+    return this.#snapshots.delete(snapshotId);
+  }
+
+  async putSession(session: StoredSession, image: Uint8Array): Promise<void> {
+    this.#check();
+    this.#sessions.put(session.sessionId, session, image);
+  }
+
+  async session(sessionId: string): Promise<StoredSession | undefined> {
+    this.#check();
+    return this.#sessions.get(sessionId)?.item;
+  }
+
+  async sessionImage(sessionId: string): Promise<Uint8Array | undefined> {
+    this.#check();
+    return this.#sessions.get(sessionId)?.image.slice();
+  }
+
+  async sessions(options: PageOptions): Promise<Page<StoredSession>> {
+    this.#check();
+    return this.#sessions.page(options);
+  }
+
+  async deleteSession(sessionId: string): Promise<boolean> {
+    this.#check();
+    return this.#sessions.delete(sessionId);
+  }
+
+  async expire(now: number): Promise<readonly string[]> {
+    this.#check();
+    this.#snapshots.expire(now);
+    return this.#sessions.expire(now);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+  }
+
+  #check(): void {
+    if (this.#closed) throw new StoreError("broken", "the store is closed; the server is shutting down");
+  }
+}
+
+function isAfter(one: PagePlace, other: PagePlace): boolean {
+  return one.createdAt > other.createdAt || (one.createdAt === other.createdAt && one.id > other.id);
+}
+
+function isExpired({ expiresAt }: Item, now: number): boolean {
+  return expiresAt !== undefined && expiresAt <= now;
+}
+
+function hasLabels(item: Item, labels: ReadonlyMap<string, string>): boolean {
+  for (const [name, value] of labels) if (item.labels.get(name) !== value) return false;
+  return true;
+}
