@@ -20,8 +20,9 @@ import {
   type TurnSpec,
   undone,
 } from "./pending-turn.js";
-import { restoreImage, type SessionImage, saveImage } from "./session-image.js";
-import { SessionMemories, type SessionMemory } from "./session-memory.js";
+import { type PageImageExtent, PageImages } from "./page-image.js";
+import { copyImage, pagesOf, restoreImage, type SessionImage, saveImage } from "./session-image.js";
+import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
@@ -30,6 +31,8 @@ import { runningExecution } from "./worker/layout.js";
 import { type ConsoleText, MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
 
+export { PageImageError, type PageImageExtent } from "./page-image.js";
+export type { SessionImage } from "./session-image.js";
 export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
 export type { ConsoleText } from "./worker/messages.js";
 
@@ -41,6 +44,16 @@ export interface EngineOptions {
   readonly workers: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
+}
+
+/** A session's heap is larger than it is to be at most. */
+export class MemoryTooSmallError extends Error {
+  override readonly name = "MemoryTooSmallError";
+
+  /** @param heapBytes what it has */
+  constructor(readonly heapBytes: number) {
+    super(`the heap has ${heapBytes} bytes`);
+  }
 }
 
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
@@ -58,6 +71,7 @@ export class Engine {
   readonly #options: EngineOptions;
   readonly #shared: SharedEngine;
   readonly #memories: SessionMemories;
+  readonly #pageImages: PageImages;
   readonly #workers: WorkerThread[] = [];
   readonly #events: WorkerEvents = {
     onReplies: (worker, replies) => this.#onReplies(worker, replies),
@@ -81,6 +95,7 @@ export class Engine {
     this.#options = options;
     this.#shared = shared;
     this.#memories = new SessionMemories(shared.baseImage);
+    this.#pageImages = new PageImages(shared.baseImage);
     this.#add(first);
     while (this.#workers.length < options.workers) this.#add(this.#start());
     this.#spare = this.#start();
@@ -102,7 +117,7 @@ export class Engine {
     return engine;
   }
 
-  /** Names the engine build: wasm and kernel. */
+  /** Names the engine build, by all that decides what the pages of a session mean. */
   get digest(): string {
     return this.#shared.digest;
   }
@@ -115,6 +130,32 @@ export class Engine {
   /** @param memoryBytes the most the session's heap may grow to */
   createMemory(memoryBytes: number): SessionMemory {
     return this.#memories.create(memoryBytes);
+  }
+
+  /**
+   * A further session as an image has it, or as another session is, of which no turn may be on its way until this resolves. It has
+   * randomness of its own.
+   *
+   * @param memoryBytes the most its heap may grow to
+   * @throws MemoryTooSmallError when that is less than what it has
+   */
+  async createMemoryFrom(source: SessionImage | SessionMemory, memoryBytes: number): Promise<SessionMemory> {
+    const pages = pagesOf(source, this.#shared.baseImage.layout);
+    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(pages.heapBytes);
+    return this.#memories.createFrom(pages, memoryBytes);
+  }
+
+  /**
+   * Gives a session's heap another bound. No turn of it may be on its way until this resolves.
+   *
+   * @throws MemoryTooSmallError when that is less than what it has
+   */
+  async resizeMemory(memory: SessionMemory, memoryBytes: number): Promise<void> {
+    const pages = pagesOf(memory, this.#shared.baseImage.layout);
+    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(pages.heapBytes);
+    this.#forget(memory);
+    await this.#memories.resize(memory, memoryBytes);
+    this.#collectIfDue();
   }
 
   /** Gives a session's memory back. No turn of it may run or come any more. */
@@ -170,6 +211,27 @@ export class Engine {
     const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
     if (restored !== memory.memory) this.#move(memory, restored);
     this.#memories.seed(memory.memory);
+  }
+
+  /** Has the next turn of a session begin by collecting its garbage. No turn of it may be on its way. */
+  collectGarbageOf({ memory }: SessionMemory): void {
+    new Int32Array(memory.buffer)[this.#shared.baseImage.layout.gcThresholdWord >> 2] = 0;
+  }
+
+  /** Sets a session aside to be kept, as `saveImage` does; no turn of it may be on its way until this resolves. */
+  copyImage(memory: SessionMemory): Promise<SessionImage> {
+    return copyImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** An image as bytes, which `decodeImage` of the same build reads together with its extent. */
+  async encodeImage(image: SessionImage): Promise<{ extent: PageImageExtent; pages: Uint8Array }> {
+    const { extent, heapBytes, handles } = image;
+    return { extent: { ...extent, heapBytes, handles }, pages: await this.#pageImages.encode(image) };
+  }
+
+  /** @throws PageImageError */
+  decodeImage(pages: Uint8Array, extent: PageImageExtent): Promise<SessionImage> {
+    return this.#pageImages.decode(pages, extent);
   }
 
   /** Calls back when all that came in this tick was read, so that what it wants to run can travel together. */

@@ -97,6 +97,8 @@ export type TurnInput =
   | { readonly kind: "expose"; readonly names: readonly string[] }
   /** A client answered a call. */
   | { readonly kind: "hostResult"; readonly callId: string; readonly result: HostResult }
+  /** The session was at rest for so many milliseconds: its timers keep the time that they had left. */
+  | { readonly kind: "restored"; readonly rest: number }
   /** Nothing is run; what can not go on any more says so. */
   | { readonly kind: "look" };
 
@@ -179,6 +181,7 @@ const INPUT_KIND = {
   expose: 10,
   hostResult: 11,
   addModules: 12,
+  restored: 13,
   render: 20,
 } as const;
 const ARM = { undefined: 0, json: 1, handle: 2, graph: 3, bytes: 4, hostFunction: 5 } as const;
@@ -221,6 +224,9 @@ export function encodeInput(input: TurnInput, header = NO_MORE): EncodedInput {
       break;
     case "addModules":
       writer.modules(input.modules);
+      break;
+    case "restored":
+      writer.optionalText(String(input.rest));
       break;
     case "credit":
       writer.number(input.credit);

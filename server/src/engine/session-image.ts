@@ -1,4 +1,5 @@
-/** A session's memory set aside, so that it can be put back later: of an execution that is undone whole. */
+/** A session's memory set aside, to be put back later, or to make further sessions of. */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { SessionMemory } from "./session-memory.js";
 import {
   type CheckpointExtent,
@@ -6,13 +7,28 @@ import {
   restoreCheckpoint,
   takeCheckpoint,
 } from "./worker/checkpoint.js";
-import type { Layout } from "./worker/layout.js";
+import {
+  CELL_COUNT,
+  Cell,
+  HEAP_RANGE_START,
+  heapRangeEnd,
+  KEY_WORDS,
+  type Layout,
+  SEED_WORDS,
+  STATIC_END,
+} from "./worker/layout.js";
 
-/** Opaque; dropped when it is no longer needed. */
+/** What is copied at once: a page that is touched for the first time costs most, about 2 ms for all of these. */
+const SLICE_BYTES = 4 << 20;
+
+/** Static data and the heap in use; opaque to whoever keeps it, and never changed. */
 export interface SessionImage {
+  /** Grows no more; static data first, then the heap. */
   readonly pages: SharedArrayBuffer;
   readonly extent: CheckpointExtent;
+  /** Heap in use, in bytes. */
   readonly heapBytes: number;
+  /** Handles that the session holds. */
   readonly handles: number;
 }
 
@@ -34,4 +50,54 @@ export function restoreImage(session: SessionMemory, image: SessionImage, layout
   session.heapBytes = image.heapBytes;
   session.handles = image.handles;
   return restoreCheckpoint(session.memory, image.pages, image.extent, layout, session.maximumPages);
+}
+
+/** What a session consists of, wherever it lies. */
+export interface SessionPages extends Pick<SessionImage, "extent" | "heapBytes" | "handles"> {
+  readonly statics: Uint8Array;
+  readonly heap: Uint8Array;
+}
+
+/** The pages of an image, or of a session of which no turn may be on its way as long as they are used. */
+export function pagesOf(source: SessionImage | SessionMemory, layout: Layout): SessionPages {
+  const { heapBytes, handles } = source;
+  if ("pages" in source) {
+    const { pages, extent } = source;
+    const heap = new Uint8Array(pages, STATIC_END, extent.heapEnd - HEAP_RANGE_START);
+    return { statics: new Uint8Array(pages, 0, STATIC_END), heap, extent, heapBytes, handles };
+  }
+  const { buffer } = source.memory;
+  const heapEnd = heapRangeEnd(new Int32Array(buffer), layout);
+  const heap = new Uint8Array(buffer, HEAP_RANGE_START, heapEnd - HEAP_RANGE_START);
+  const extent = { heapEnd, memoryBytes: buffer.byteLength };
+  return { statics: new Uint8Array(buffer, 0, STATIC_END), heap, extent, heapBytes, handles };
+}
+
+/** Writes pages into a memory that is empty and large enough. Others have their turns on this thread while it is at a large heap. */
+export async function placePages({ statics, heap }: SessionPages, memory: WebAssembly.Memory): Promise<void> {
+  const target = new Uint8Array(memory.buffer);
+  target.set(statics);
+  await copyInSlices(heap, target.subarray(HEAP_RANGE_START));
+}
+
+/**
+ * As `saveImage`, and others have their turns on this thread while it is at a large heap. Without the session's entropy: what is
+ * kept of it is to tell nothing of what the session draws next.
+ */
+export async function copyImage(session: SessionMemory, layout: Layout): Promise<SessionImage> {
+  const { statics, heap, extent, heapBytes, handles } = pagesOf(session, layout);
+  const pages = new SharedArrayBuffer(STATIC_END + heap.length);
+  new Uint8Array(pages).set(statics);
+  await copyInSlices(heap, new Uint8Array(pages, STATIC_END));
+  const cells = new Int32Array(pages, STATIC_END + layout.cells - HEAP_RANGE_START, CELL_COUNT);
+  cells.fill(0, Cell.SEED, Cell.SEED + SEED_WORDS);
+  cells.fill(0, Cell.KEY, Cell.KEY + KEY_WORDS);
+  return { pages, extent, heapBytes, handles };
+}
+
+async function copyInSlices(source: Uint8Array, target: Uint8Array): Promise<void> {
+  for (let at = 0; at < source.length; at += SLICE_BYTES) {
+    if (at > 0) await nextTick();
+    target.set(source.subarray(at, at + SLICE_BYTES), at);
+  }
 }

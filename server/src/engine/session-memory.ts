@@ -5,7 +5,17 @@
  * so a memory that did not grow is cleared and used again.
  */
 import { randomFillSync } from "node:crypto";
-import { type BaseImage, Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, STATIC_END } from "./worker/layout.js";
+import { pagesOf, placePages, type SessionPages } from "./session-image.js";
+import {
+  type BaseImage,
+  Cell,
+  HEAP_RANGE_START,
+  HEAP_START,
+  heapRangeEnd,
+  KEY_WORDS,
+  SEED_WORDS,
+  STATIC_END,
+} from "./worker/layout.js";
 import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** An opaque handle to one session's memory. Made by `SessionMemories.create`, given back by `release`. */
@@ -14,7 +24,7 @@ export class SessionMemory {
   key: number;
   memory: WebAssembly.Memory;
   /** Maximum of the memory, in pages of 64 KiB. */
-  readonly maximumPages: number;
+  maximumPages: number;
   /** Groups of turns posted so far: a checkpoint that a worker kept holds for the next one only. */
   posted = 0;
   /** Heap in use after the last turn, in bytes. */
@@ -34,14 +44,21 @@ export class SessionMemory {
 const KEPT_FOR_REUSE = 64;
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
-const SEED_WORDS = 8;
-const KEY_WORDS = 8;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
 function pagesFor(heapBytes: number): number {
   return Math.min(MAXIMUM_PAGES, Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)));
+}
+
+function wasmPagesOf({ extent }: Pick<SessionPages, "extent">): number {
+  return Math.ceil(extent.heapEnd / 65536);
+}
+
+/** Whether a session may have a heap of so many bytes at most, which is as large as it is. */
+export function holds(memoryBytes: number, pages: Pick<SessionPages, "extent">): boolean {
+  return wasmPagesOf(pages) <= pagesFor(memoryBytes);
 }
 
 export class SessionMemories {
@@ -59,15 +76,47 @@ export class SessionMemories {
   /** @param memoryBytes the most the session's heap may grow to */
   create(memoryBytes: number): SessionMemory {
     const maximumPages = pagesFor(memoryBytes);
-    const memory =
-      this.#free.get(maximumPages)?.pop() ??
-      new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: maximumPages, shared: true });
+    const memory = this.#empty(INITIAL_PAGES, maximumPages);
     const bytes = new Uint8Array(memory.buffer);
     for (const [address, run] of this.#base.runs) bytes.set(run, address);
     this.seed(memory);
     const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
     session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
     return session;
+  }
+
+  /**
+   * A further session with these pages, and entropy of its own.
+   *
+   * @param memoryBytes the most its heap may grow to; `holds` says whether that is enough
+   */
+  async createFrom(pages: SessionPages, memoryBytes: number): Promise<SessionMemory> {
+    const maximumPages = pagesFor(memoryBytes);
+    const memory = await this.#placed(pages, maximumPages);
+    const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
+    session.heapBytes = pages.heapBytes;
+    session.handles = pages.handles;
+    return session;
+  }
+
+  /** Gives a session another maximum, by moving it. No turn of it may be on its way; `holds` must say that it is enough. */
+  async resize(session: SessionMemory, memoryBytes: number): Promise<void> {
+    const maximumPages = pagesFor(memoryBytes);
+    this.move(session, await this.#placed(pagesOf(session, this.#base.layout), maximumPages));
+    session.maximumPages = maximumPages;
+  }
+
+  async #placed(pages: SessionPages, maximumPages: number): Promise<WebAssembly.Memory> {
+    const memory = this.#empty(Math.max(INITIAL_PAGES, wasmPagesOf(pages)), maximumPages);
+    await placePages(pages, memory);
+    this.seed(memory);
+    return memory;
+  }
+
+  /** A memory of zeroes. */
+  #empty(initial: number, maximum: number): WebAssembly.Memory {
+    const kept = initial === INITIAL_PAGES ? this.#free.get(maximum)?.pop() : undefined;
+    return kept ?? new WebAssembly.Memory({ initial, maximum, shared: true });
   }
 
   /** The session moved: instances over the old memory must not be used again. */

@@ -134,6 +134,8 @@ function run(kind: number, subject: number): void {
       return rareInputs().exposeFunctions();
     case InputKind.HOST_RESULT:
       return rareInputs().takeHostResult();
+    case InputKind.RESTORED:
+      return rareInputs().postponeTimers();
     default:
       // Only to see what is left: whether anything can go on.
       return undefined;

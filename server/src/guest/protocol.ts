@@ -22,6 +22,7 @@ export const InputKind = {
   EXPOSE: 10,
   HOST_RESULT: 11,
   ADD_MODULES: 12,
+  RESTORED: 13,
   RENDER: 20,
 } as const;
 

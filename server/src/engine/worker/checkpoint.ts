@@ -39,7 +39,8 @@ export function takeCheckpoint(
 
 /**
  * Puts a checkpoint back. A memory that grew since cannot shrink, and its new pages stay resident: the session then moves
- * into a new memory of the old size. Returns the memory that now holds the session.
+ * into a new memory of the old size; so it does from one that is too small, for the checkpoint may come from elsewhere. Returns
+ * the memory that now holds the session.
  */
 export function restoreCheckpoint(
   memory: WebAssembly.Memory,
@@ -48,10 +49,11 @@ export function restoreCheckpoint(
   layout: Layout,
   maximumPages: number,
 ): WebAssembly.Memory {
-  const grew = memory.buffer.byteLength > extent.memoryBytes;
+  const { byteLength } = memory.buffer;
+  const fits = byteLength >= extent.heapEnd && byteLength <= extent.memoryBytes;
   // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
-  if (!grew) new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
-  const target = grew
+  if (fits) new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
+  const target = !fits
     ? new WebAssembly.Memory({ initial: extent.memoryBytes / 65536, maximum: maximumPages, shared: true })
     : memory;
   const bytes = new Uint8Array(target.buffer);

@@ -74,6 +74,9 @@ export const Cell = {
   /** Changes with each job of the engine's queue, and with each turn. */
   JOB: 154,
 } as const;
+/** Words of entropy in SEED, and in KEY. */
+export const SEED_WORDS = 8;
+export const KEY_WORDS = 8;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
 

@@ -7,9 +7,11 @@ import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
 import { Refused, readValue } from "../input-values.js";
 import { KernelTypeError } from "../intrinsics.js";
 import { defineVariable, globalObject } from "../names.js";
+import { KernelNumber } from "../natives.js";
 import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText } from "../protocol.js";
 import { readText } from "../read-text.js";
 import { templateRuntime } from "../templates.js";
+import { timers } from "../timers.js";
 import type { PendingCall } from "./host-functions.js";
 import { describeProperties } from "./inspect-properties.js";
 
@@ -48,6 +50,11 @@ function readError(field: string): unknown {
   const message = readText();
   const hasCause = readNumber() === 1;
   return hostFunctions().errorOf(name, message, hasCause ? readError(`${field}.cause`) : undefined, hasCause);
+}
+
+/** The session was at rest for so many milliseconds, which no timer is to feel. Cells hold no number as large as that may be. */
+export function postponeTimers(): void {
+  timers()?.postpone(KernelNumber(readText()));
 }
 
 export function render(execution: Execution): void {

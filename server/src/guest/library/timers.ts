@@ -109,6 +109,13 @@ export function dropTimersOf(execution: Execution): void {
   });
 }
 
+/** All fall due so many milliseconds later. */
+export function postpone(milliseconds: number): void {
+  byId.forEach((timer) => {
+    timer.due += milliseconds;
+  });
+}
+
 /** Milliseconds until the next timer is due; -1 where there is none. */
 export function untilNextTimer(): number {
   const timer = heap.get(0);
