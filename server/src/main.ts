@@ -27,7 +27,8 @@ async function serve(options: ServerOptions): Promise<void> {
   const logger = pino({ level: options.logLevel }, pino.destination(2));
   let server: RunningServer;
   try {
-    server = await startServer({ ...options, logger });
+    const { snapshotKey, ...rest } = options;
+    server = await startServer({ ...rest, ...(snapshotKey === undefined ? {} : { snapshotKey }), logger });
   } catch (error) {
     fail(`cannot listen on ${options.host}:${options.port}: ${reasonOf(error)}`);
   }

@@ -1,4 +1,5 @@
 /** The command line: flags, their defaults, and one clear sentence for each thing that can be wrong. */
+import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -11,6 +12,8 @@ export interface ServerOptions {
   readonly workers: number;
   /** The most sessions that may live at once. */
   readonly maximumSessions: number;
+  /** Signs snapshots; undefined for a key of this process alone. */
+  readonly snapshotKey: Uint8Array | undefined;
   /** Allows an address that other machines can reach, without encryption or authentication. */
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -20,6 +23,8 @@ export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
+
+const SNAPSHOT_KEY_BYTES = 32;
 
 /** What the user typed is wrong; the message is all he needs. */
 export class UsageError extends Error {
@@ -31,6 +36,9 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
   --workers N           threads that run guest code (default: one per core, at least 2)
   --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --snapshot-key-file FILE
+                        what snapshots are signed by, at least ${SNAPSHOT_KEY_BYTES} bytes: servers of one key take each other's
+                        (default: a key that is drawn at each start)
   --log-level LEVEL     ${LOG_LEVELS.join(", ")} (default info)
   --insecure            allow an address that other machines can reach: there is no encryption and no authentication
   --help                this text
@@ -64,6 +72,7 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
       DEFAULT_MAXIMUM_SESSIONS,
     ),
+    snapshotKey: keyIn(values["snapshot-key-file"]),
     insecure,
     logLevel,
   };
@@ -79,6 +88,7 @@ function parse(argv: readonly string[]) {
         address: { type: "string" },
         workers: { type: "string" },
         "max-sessions": { type: "string" },
+        "snapshot-key-file": { type: "string" },
         "log-level": { type: "string" },
         insecure: { type: "boolean" },
         help: { type: "boolean" },
@@ -99,6 +109,21 @@ function parseAddress(address: string): { host: string; port: number } {
     throw new UsageError(`--address ${address}: give HOST:PORT, such as ${DEFAULT_ADDRESS}`);
   }
   return { host, port };
+}
+
+function keyIn(file: string | undefined): Uint8Array | undefined {
+  if (file === undefined) return undefined;
+  const flag = `--snapshot-key-file ${file}`;
+  let key: Uint8Array;
+  try {
+    key = readFileSync(file);
+  } catch (error) {
+    throw new UsageError(`${flag}: cannot be read: ${error instanceof Error ? error.message : error}`);
+  }
+  if (key.length >= SNAPSHOT_KEY_BYTES) return key;
+  throw new UsageError(
+    `${flag}: has ${key.length} bytes, and a key has at least ${SNAPSHOT_KEY_BYTES}; make one with \`head -c 32 /dev/urandom\``,
+  );
 }
 
 function isLoopback(host: string): boolean {

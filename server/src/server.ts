@@ -1,4 +1,5 @@
 /** Joins the parts: engine, sessions, and the gRPC services over them. */
+import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { SnapshotServiceService } from "@livescope/proto";
@@ -12,6 +13,8 @@ import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Sessions } from "./session/sessions.js";
+import { Snapshots } from "./session/snapshots.js";
+import { MemoryStore } from "./store/memory.js";
 
 export interface StartOptions {
   /** Default 127.0.0.1. */
@@ -22,6 +25,8 @@ export interface StartOptions {
   readonly workers?: number;
   /** The most sessions that may live at once; default 12,000. */
   readonly maximumSessions?: number;
+  /** Signs snapshots: those of another key are refused. Default: one that is drawn, and gone with the server. */
+  readonly snapshotKey?: Uint8Array;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -39,6 +44,7 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
+const SNAPSHOT_KEY_BYTES = 32;
 const MESSAGE_BYTES = 4 * 1024 * 1024;
 const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": MESSAGE_BYTES,
@@ -57,7 +63,10 @@ const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", 
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
   const engine = await Engine.start({ workers: options.workers ?? 2, rotateWorkers: options.rotateWorkers ?? false });
-  const sessions = new Sessions(engine, options.maximumSessions ?? 12_000);
+  const store = new MemoryStore();
+  const key = options.snapshotKey ?? randomBytes(SNAPSHOT_KEY_BYTES);
+  const snapshots = new Snapshots(engine, store, { key, tenant: "" });
+  const sessions = new Sessions(engine, snapshots, options.maximumSessions ?? 12_000);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({
     ...CHANNEL_OPTIONS,
@@ -67,7 +76,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const openStreams = new OpenStreams();
   server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, logger));
   server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, logger));
-  server.addService(SnapshotServiceService, snapshotService(logger));
+  server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, logger));
   health.addToServer(server);
   addReflection(server);
 
@@ -85,6 +94,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     // Answers of the last executions leave in the ticks after their outcomes.
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.forceShutdown();
+    snapshots.stop();
+    await store.close();
     await engine.close();
   };
   let closing: Promise<void> | undefined;

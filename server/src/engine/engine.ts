@@ -206,8 +206,13 @@ export class Engine {
     return saveImage(memory, this.#shared.baseImage.layout);
   }
 
-  /** Puts a session back to where an image was made of it. No turn of it may be on its way. */
+  /**
+   * Puts a session back to where an image was made of it. No turn of it may be on its way.
+   *
+   * @throws MemoryTooSmallError when its heap was larger than it may be now
+   */
   restoreImage(memory: SessionMemory, image: SessionImage): void {
+    if (image.extent.heapEnd > memory.maximumPages * 65536) throw new MemoryTooSmallError(image.heapBytes);
     const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
     if (restored !== memory.memory) this.#move(memory, restored);
     this.#memories.seed(memory.memory);

@@ -15,7 +15,7 @@ export function sessionMessage(session: Session): SessionMessage {
     createTime: new Date(session.createdAt),
     lastUseTime: new Date(session.lastUsedAt),
     expireTime: session.isIdle ? new Date(session.expiresAt) : undefined,
-    parent: "",
+    parent: session.parent,
     usage: {
       wallTime: durationOf(session.usage.wallTime),
       cpuTime: durationOf(session.usage.cpuTime),

@@ -1,5 +1,12 @@
-/** SessionService: create, get, list, delete. */
-import { CreateSessionRequest, Durability, type SessionServiceServer, SessionServiceService } from "@livescope/proto";
+/** SessionService: create, get, list, update, fork, roll back, delete; watch is in watch-session.ts. */
+import {
+  CreateSessionRequest,
+  Durability,
+  ForkSessionRequest,
+  RollbackSessionRequest,
+  type SessionServiceServer,
+  SessionServiceService,
+} from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, SessionError, unimplemented } from "../session/errors.js";
 import type { Session } from "../session/session.js";
@@ -12,15 +19,15 @@ import {
   digestOf,
   requestedLimits,
 } from "./commands.js";
+import { checkedLabels } from "./labels.js";
 import type { OpenStreams } from "./open-streams.js";
+import { checkedPageSize } from "./pages.js";
 import { sessionMessage } from "./session-message.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
-import { checkedText, inputValues } from "./values.js";
+import { updateSession } from "./update-session.js";
+import { inputValues } from "./values.js";
 import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
-
-const PAGE = { unset: 50, most: 1_000 };
-const LABELS = 64;
 
 export const SESSION_SERVICE = { ...SessionServiceService, watchSession: WATCH_SESSION_METHOD };
 
@@ -44,14 +51,10 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
     }),
     getSession: handle((request) => ({ session: sessionMessage(sessions.get(request.sessionId)) })),
     listSessions: handle((request) => {
-      const { pageSize } = request;
-      if (pageSize < 0) throw invalid("page_size", "must not be negative");
-      const page = sessions.list(Math.min(pageSize || PAGE.unset, PAGE.most), request.pageToken, request.labels);
+      const page = sessions.list(checkedPageSize(request.pageSize), request.pageToken, request.labels);
       return { sessions: page.sessions.map(sessionMessage), nextPageToken: page.next };
     }),
-    updateSession: handle(() => {
-      throw unimplemented("UpdateSession");
-    }),
+    updateSession: handle(async (request) => ({ session: sessionMessage(await updateSession(sessions, request)) })),
     deleteSession: handle(async (request) => {
       try {
         await sessions.delete(request.sessionId);
@@ -60,27 +63,31 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
       }
       return {};
     }),
-    forkSession: handle(() => {
-      throw unimplemented("ForkSession");
+    forkSession: handle(async (request) => {
+      const { sessionId, count } = request;
+      if (count < 0) throw invalid("count", "must not be negative; leave it at 0 for one");
+      const labels = checkedLabels(request.labels);
+      const requestId = checkedRequestId(request.requestId);
+      const canonical = { ...request, labels: canonicalTexts(labels) };
+      const digest = digestOf("forkSession", ForkSessionRequest.encode(canonical).finish());
+      const copies = await sessions.fork(sessionId, { count: count || 1, labels, requestId, digest });
+      return { sessions: copies.map(sessionMessage) };
     }),
-    rollbackSession: handle(() => {
-      throw unimplemented("RollbackSession");
+    rollbackSession: handle(async (request) => {
+      const requestId = checkedRequestId(request.requestId);
+      const digest = digestOf("rollbackSession", RollbackSessionRequest.encode(request).finish());
+      const session = await sessions.rollBack(request.sessionId, request.snapshotId, requestId, digest);
+      return { session: sessionMessage(session) };
     }),
     watchSession: (stream) => watchSession(sessions, stream, openStreams, logger),
   };
 }
 
 function create(sessions: Sessions, request: CreateSessionRequest, deadline: number): Promise<Session> {
-  if (request.snapshotId !== "") throw unimplemented("snapshot_id");
   if (!(request.durability in Durability) || request.durability === Durability.UNRECOGNIZED) {
     throw invalid("durability", "is not known");
   }
   if (request.durability === Durability.DURABLE) throw unimplemented("durability: DURABLE");
-  if (request.labels.size > LABELS) throw invalid("labels", `may have at most ${LABELS} entries`);
-  for (const [name, value] of request.labels) {
-    checkedText(name, "labels");
-    checkedText(value, `labels[${name}]`);
-  }
   const requestId = checkedRequestId(request.requestId);
   const digest = (): string =>
     digestOf(
@@ -95,7 +102,8 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     );
   return sessions.create({
     sessionId: request.sessionId,
-    labels: request.labels,
+    snapshotId: request.snapshotId,
+    labels: checkedLabels(request.labels),
     limits: requestedLimits(request.limits) ?? {},
     idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
     globals: inputValues(request.globals, "globals"),

@@ -1,25 +1,63 @@
-/** SnapshotService: nothing of it is built yet, and every RPC says so. */
-import type { SnapshotServiceServer } from "@livescope/proto";
+/** SnapshotService: take, get, list, delete; export and import are in snapshot-streams.ts. */
+import { CreateSnapshotRequest, type SnapshotServiceServer } from "@livescope/proto";
 import type { Logger } from "pino";
-import { unimplemented } from "../session/errors.js";
+import { SessionError } from "../session/errors.js";
+import type { Sessions } from "../session/sessions.js";
+import type { Snapshots } from "../session/snapshots.js";
+import { canonicalTexts, checkedRequestId, digestOf } from "./commands.js";
+import { checkedLabels } from "./labels.js";
+import { checkedPageSize } from "./pages.js";
+import { snapshotMessage } from "./snapshot-message.js";
+import { exportSnapshot, importSnapshot } from "./snapshot-streams.js";
 import { toServiceError } from "./status.js";
+import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
-import { refuseStream } from "./unbuilt.js";
 
-export function snapshotService(logger: Logger): SnapshotServiceServer {
-  const refuse = <Request, Response>(name: string) =>
-    unary<Request, Response>(
-      (() => {
-        throw unimplemented(name);
-      }) as Handler<Request, Response>,
-      logger,
-    );
+export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger: Logger): SnapshotServiceServer {
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
   return {
-    createSnapshot: refuse("CreateSnapshot"),
-    getSnapshot: refuse("GetSnapshot"),
-    listSnapshots: refuse("ListSnapshots"),
-    deleteSnapshot: refuse("DeleteSnapshot"),
-    exportSnapshot: (stream) => refuseStream(stream, "ExportSnapshot", logger),
-    importSnapshot: (_stream, callback) => callback(toServiceError(unimplemented("ImportSnapshot"), logger)),
+    createSnapshot: handle(async (request) => {
+      sessions.checkNotDraining();
+      const session = sessions.get(request.sessionId);
+      const labels = checkedLabels(request.labels);
+      const ttl = millisecondsOf(request.ttl, "ttl");
+      const requestId = checkedRequestId(request.requestId);
+      const canonical = { ...request, labels: canonicalTexts(labels) };
+      const digest = digestOf("createSnapshot", CreateSnapshotRequest.encode(canonical).finish());
+      const [snapshotId = ""] = await session.once(requestId, digest, async () => [
+        (await snapshots.take(session, { labels, ttl })).snapshotId,
+      ]);
+      return { snapshot: snapshotMessage(await snapshots.get(snapshotId)) };
+    }),
+    getSnapshot: handle(async ({ snapshotId }) => ({ snapshot: snapshotMessage(await snapshots.get(snapshotId)) })),
+    listSnapshots: handle(async ({ pageSize, pageToken, labels }) => {
+      const page = await snapshots.list(checkedPageSize(pageSize), pageToken, labels);
+      return { snapshots: page.snapshots.map(snapshotMessage), nextPageToken: page.next };
+    }),
+    deleteSnapshot: handle(async ({ snapshotId, allowMissing }) => {
+      try {
+        await snapshots.delete(snapshotId);
+      } catch (error) {
+        const isMissing = error instanceof SessionError && error.reason === "SNAPSHOT_NOT_FOUND";
+        if (!allowMissing || !isMissing) throw error;
+      }
+      return {};
+    }),
+    exportSnapshot: (stream) => {
+      exportSnapshot(snapshots, stream).then(
+        () => stream.end(),
+        (error: unknown) => stream.emit("error", toServiceError(error, logger)),
+      );
+    },
+    importSnapshot: (call, callback) => {
+      const answer = async () => {
+        sessions.checkNotDraining();
+        return { snapshot: snapshotMessage(await importSnapshot(snapshots, call)) };
+      };
+      answer().then(
+        (response) => callback(null, response),
+        (error: unknown) => callback(toServiceError(error, logger)),
+      );
+    },
   };
 }

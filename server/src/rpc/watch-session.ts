@@ -53,6 +53,7 @@ export function watchSession(
         const value = executionMessage({ ...outcome, console: [] }, encoding);
         event(outcome.executionId, { $case: "finished", value });
       },
+      changed: () => say({ $case: "session", value: sessionMessage(session) }),
       ended: end,
     });
     const closed = openStreams.add(() =>

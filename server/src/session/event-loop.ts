@@ -25,6 +25,11 @@ export interface Input {
   done(result: TurnResult): void;
 }
 
+/** What is done while no turn of the session is on its way; until it resolves none is. It never rejects. */
+export interface Pause {
+  readonly atRest: () => Promise<void>;
+}
+
 /** What the loop asks of its session. */
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
@@ -33,6 +38,14 @@ export interface EventLoopHost {
   timer(): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
+}
+
+/** What of a session's loop lies outside its memory. */
+export interface LoopRecord {
+  /** When the next timer is due, in milliseconds since the epoch; Infinity where there is none. */
+  readonly nextTimerAt: number;
+  /** Executions that were ended here and that the kernel still takes for open. */
+  readonly dropped: readonly number[];
 }
 
 interface Hold {
@@ -54,8 +67,9 @@ export class EventLoop {
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #host: EventLoopHost;
-  #waiting: Input[] = [];
+  #waiting: (Input | Pause)[] = [];
   #posted: Posted[] = [];
+  #isPaused = false;
   #isScheduled = false;
   /** When the next timer of the session is due, in milliseconds since the epoch. */
   #nextTimerAt = Number.POSITIVE_INFINITY;
@@ -76,7 +90,21 @@ export class EventLoop {
 
   /** True when no input waits or runs. */
   get isStill(): boolean {
-    return this.#waiting.length === 0 && this.#posted.length === 0;
+    return this.#waiting.length === 0 && this.#posted.length === 0 && !this.#isPaused;
+  }
+
+  get record(): LoopRecord {
+    return { nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+  }
+
+  /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
+  restore({ nextTimerAt, dropped }: LoopRecord, begun: readonly number[]): void {
+    this.#nextTimerAt = nextTimerAt;
+    this.#dropped = [...dropped];
+    for (const number of begun) this.#begun.add(number);
+    this.#tellDropped();
+    this.#addTimerIfDue();
+    if (this.#waiting.length > 0) this.#schedule();
   }
 
   /** Gives an input its turn when those before it had theirs. */
@@ -92,6 +120,29 @@ export class EventLoop {
     this.#schedule();
   }
 
+  /** Does something when all that came before has had its turn and no execution holds the session; what comes after waits. */
+  pause(pause: Pause): void {
+    this.#waiting.push(pause);
+    this.#schedule();
+  }
+
+  /** As `pause`, before all that wait. */
+  pauseNext(pause: Pause): void {
+    this.#waiting.unshift(pause);
+    this.#schedule();
+  }
+
+  /** Runs a turn within a pause. */
+  runAtRest(spec: Omit<TurnSpec, "done">): Promise<TurnResult> {
+    return new Promise((resolve) => {
+      const done = (result: TurnResult): void => {
+        if (result.kind === "committed") this.#takeTimer(result);
+        resolve(result);
+      };
+      this.#engine.run(this.#memory, [{ ...spec, done }]);
+    });
+  }
+
   /** Takes an input back that waits. False: it is on its way, or was never here. */
   remove(input: Input): boolean {
     const index = this.#waiting.indexOf(input);
@@ -100,10 +151,10 @@ export class EventLoop {
   }
 
   /** Takes all back that wait. */
-  removeAll(): Input[] {
+  removeAll(): void {
     clearTimeout(this.#timer);
     this.#isTimerWaiting = false;
-    return this.#waiting.splice(0);
+    this.#waiting = [];
   }
 
   /** Asks the turns of these inputs to end. */
@@ -116,8 +167,12 @@ export class EventLoop {
   /** Nothing of this execution runs in turns that are posted from now on. */
   drop(execution: number): void {
     this.#dropped.push(execution);
-    // Without a turn nobody would see that what is still open can never settle.
-    if (this.isStill && this.#host.hasOpenExecutions) this.add(LOOK);
+    this.#tellDropped();
+  }
+
+  /** Without a turn nobody would see that what is still open can never settle. */
+  #tellDropped(): void {
+    if (this.#dropped.length > 0 && this.isStill && this.#host.hasOpenExecutions) this.add(LOOK);
   }
 
   /** An execution has its outcome. */
@@ -154,7 +209,7 @@ export class EventLoop {
   }
 
   #schedule(): void {
-    if (this.#posted.length > 0 || this.#isScheduled) return;
+    if (this.#posted.length > 0 || this.#isPaused || this.#isScheduled) return;
     // After all that came in this tick, so that it goes to the engine together.
     this.#isScheduled = true;
     this.#engine.atEndOfTick(() => {
@@ -164,7 +219,19 @@ export class EventLoop {
   }
 
   #post(): void {
-    if (this.#posted.length > 0) return;
+    if (this.#posted.length > 0 || this.#isPaused) return;
+    const [first] = this.#waiting;
+    if (first !== undefined && isPause(first) && this.#hold === undefined) {
+      this.#waiting.shift();
+      this.#isPaused = true;
+      void first.atRest().then(() => {
+        this.#isPaused = false;
+        this.#tellDropped();
+        this.#addTimerIfDue();
+        this.#post();
+      });
+      return;
+    }
     const inputs = this.#take();
     if (inputs.length === 0) return this.#host.onStill();
     // A copy: what is dropped while these turns run is for the next ones.
@@ -186,8 +253,18 @@ export class EventLoop {
   #take(): Input[] {
     const taken: Input[] = [];
     let mayStart = true;
-    const rest: Input[] = [];
+    let isPauseMet = false;
+    const rest: (Input | Pause)[] = [];
     for (const input of this.#waiting) {
+      if (isPause(input)) {
+        // Who holds the session goes on to its end; others wait behind.
+        isPauseMet = this.#hold === undefined;
+        mayStart = false;
+      }
+      if (isPause(input) || isPauseMet) {
+        rest.push(input);
+        continue;
+      }
       const isFull = taken.length >= (this.#hold === undefined ? MAXIMUM_TURNS : 1);
       if (!isFull && this.#mayRun(input, mayStart, taken.length)) taken.push(input);
       else {
@@ -219,12 +296,16 @@ export class EventLoop {
     if (result.kind === "committed") {
       // The turns of a group name the same ones.
       if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped);
-      this.#nextTimerAt = result.nextTimer < 0 ? Number.POSITIVE_INFINITY : Date.now() + result.nextTimer;
+      this.#takeTimer(result);
     }
     posted.input.done(result);
     if (this.#posted.length > 0) return;
     this.#addTimerIfDue();
     this.#post();
+  }
+
+  #takeTimer({ nextTimer }: TurnResult & { kind: "committed" }): void {
+    this.#nextTimerAt = nextTimer < 0 ? Number.POSITIVE_INFINITY : Date.now() + nextTimer;
   }
 
   /** Called when the loop may have gone still, or a timer fell due. */
@@ -252,6 +333,10 @@ export class EventLoop {
     this.#addTimerIfDue();
     if (this.#waiting.length > 0) this.#schedule();
   }
+}
+
+function isPause(entry: Input | Pause): entry is Pause {
+  return "atRest" in entry;
 }
 
 /** Milliseconds that a turn of the kernel's own may take. */

@@ -5,10 +5,11 @@
  * A connection is a client as a session knows it. It outlives the stream that it came by: while it is gone its calls wait for
  * it, for as long as it asked for, and are sent again when it is back, with the same ids.
  */
-import { randomUUID } from "node:crypto";
+import { randomBytes, randomUUID } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import { type Value, valueFrom } from "./outcome.js";
+import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
@@ -78,6 +79,9 @@ export interface HostCaller {
   hostCallEnded(): void;
 }
 
+/** Of the id of a call that is made again, as long as that of the guest's. */
+const CALL_ID_BYTES = 8;
+
 /** Milliseconds that calls wait for a client that did not say how long. */
 export const RECONNECT_WINDOW = 30_000;
 
@@ -106,7 +110,8 @@ interface PendingCall {
   readonly execution: number;
   readonly text: HostCallText;
   readonly size: number;
-  connection: Connection;
+  /** Undefined in a copy of the session that made the call, until a client provides the function there. */
+  connection: Connection | undefined;
   /** That by which it was sent last. */
   sentBy: HostLink | undefined;
 }
@@ -116,6 +121,9 @@ export class HostFunctions {
   readonly #connections = new Map<string, Connection>();
   readonly #byName = new Map<string, Connection>();
   readonly #byFunction = new Map<string, Connection>();
+  /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
+  readonly #awaited = new Set<string>();
+  /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending = new Map<string, PendingCall>();
   /** Of all that is pending. */
   #argumentSize = 0;
@@ -154,11 +162,12 @@ export class HostFunctions {
       this.#byName.get(name)?.names.delete(name);
       this.#byName.set(name, connection);
       connection.names.add(name);
+      this.#awaited.delete(name);
     }
     for (const [callId, call] of this.#pending) {
       if (call.text.id !== undefined || call.connection === connection) continue;
       if (this.#byName.get(call.text.name) !== connection) continue;
-      call.connection.link?.cancelled(callId);
+      call.connection?.link?.cancelled(callId);
       call.connection = connection;
       this.#send(callId, call);
     }
@@ -187,6 +196,11 @@ export class HostFunctions {
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
     }
+    for (const [callId, call] of this.#pending) {
+      if (call.connection !== undefined || call.text.id === undefined || !ids.includes(call.text.id)) continue;
+      call.connection = connection;
+      this.#send(callId, call);
+    }
   }
 
   /** A client keeps a function no more that it passed; calls of it fail from now on. */
@@ -211,23 +225,63 @@ export class HostFunctions {
   /** Guest code calls. @param execution number of the execution it does it for; 0 for none */
   call(execution: number, text: HostCallText): void {
     const refuse = (message: string): void => this.#host.reply(text.call, execution, failure(message));
-    const connection = text.id === undefined ? this.#byName.get(text.name) : this.#byFunction.get(text.id);
-    if (connection === undefined) return refuse(`no client provides the function ${text.name} now`);
-    const size = text.args.reduce((sum, arg) => sum + (arg.arm === "bytes" ? arg.bytes.length : arg.text.length), 0);
+    const connection = this.#providerOf(text);
+    const isAwaited = text.id === undefined && this.#awaited.has(text.name);
+    if (connection === undefined && !isAwaited) return refuse(`no client provides the function ${text.name} now`);
+    const size = sizeOf(text);
     if (this.#pending.size >= MOST.calls || this.#argumentSize + size > MOST.argumentSize) {
       return refuse("too many calls of host functions are open; await some of them");
     }
-    const call: PendingCall = { execution, text, size, connection, sentBy: undefined };
-    this.#pending.set(text.call, call);
-    this.#argumentSize += size;
-    this.#host.callerOf(execution)?.hostCallBegan();
-    this.#send(text.call, call);
+    this.#open(text.call, { execution, text, size, connection, sentBy: undefined });
+  }
+
+  #open(callId: string, call: PendingCall): void {
+    this.#pending.set(callId, call);
+    this.#argumentSize += call.size;
+    this.#host.callerOf(call.execution)?.hostCallBegan();
+    this.#send(callId, call);
+  }
+
+  #providerOf(text: HostCallText): Connection | undefined {
+    return text.id === undefined ? this.#byName.get(text.name) : this.#byFunction.get(text.id);
+  }
+
+  /** What a copy of the session has to know. */
+  get record(): HostFunctionsRecord {
+    return {
+      names: [...this.#byName.keys(), ...this.#awaited],
+      passed: [...this.#byFunction.keys()],
+      calls: [...this.#pending.values()].map(({ execution, text }) => ({ execution, text })),
+    };
+  }
+
+  /** The session is a copy: what was called in the other is called again, by an id of its own, once somebody provides it here. */
+  restore({ names, calls }: HostFunctionsRecord): void {
+    for (const name of names) if (!this.#byName.has(name)) this.#awaited.add(name);
+    for (const call of calls) this.#callAgain(call);
+  }
+
+  /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
+  rollBack({ names, passed, calls }: HostFunctionsRecord): void {
+    for (const [callId, call] of this.#pending) {
+      this.#remove(callId, call);
+      call.connection?.link?.cancelled(callId);
+    }
+    const known = new Set(passed);
+    for (const id of [...this.#byFunction.keys()]) if (!known.has(id)) this.released(id);
+    this.restore({ names, passed, calls });
+  }
+
+  #callAgain({ execution, text }: HostCallRecord): void {
+    const connection = this.#providerOf(text);
+    const callId = randomBytes(CALL_ID_BYTES).toString("hex");
+    this.#open(callId, { execution, text, size: sizeOf(text), connection, sentBy: undefined });
   }
 
   /** The client answered; an answer for a call that is not open, or not its, is ignored. */
   result(link: HostLink, callId: string, result: HostResult): void {
     const call = this.#pending.get(callId);
-    if (call?.connection.link === link) this.#settle(callId, call, result);
+    if (call?.connection?.link === link) this.#settle(callId, call, result);
   }
 
   /** The guest does not hold a function any more, or never got it. */
@@ -244,13 +298,13 @@ export class HostFunctions {
     for (const [callId, call] of this.#pending) {
       if (call.execution !== execution) continue;
       this.#remove(callId, call);
-      call.connection.link?.cancelled(callId);
+      call.connection?.link?.cancelled(callId);
     }
   }
 
   /** The session ends. */
   end(): void {
-    for (const [callId, call] of this.#pending) call.connection.link?.cancelled(callId);
+    for (const [callId, call] of this.#pending) call.connection?.link?.cancelled(callId);
     this.#pending.clear();
     for (const [id, connection] of this.#byFunction) connection.link?.released(id);
     this.#byFunction.clear();
@@ -281,7 +335,7 @@ export class HostFunctions {
 
   #send(callId: string, call: PendingCall): void {
     const { execution, text, connection } = call;
-    if (connection.link === undefined || call.sentBy === connection.link) return;
+    if (connection?.link === undefined || call.sentBy === connection.link) return;
     call.sentBy = connection.link;
     const caller = this.#host.callerOf(execution);
     const message: HostCall = {
@@ -301,7 +355,7 @@ export class HostFunctions {
   #settle(callId: string, call: PendingCall, result: HostResult): void {
     this.#remove(callId, call);
     this.#host.callerOf(call.execution)?.hostCallEnded();
-    this.#host.reply(callId, call.execution, result);
+    this.#host.reply(call.text.call, call.execution, result);
   }
 
   #remove(callId: string, call: PendingCall): void {
@@ -324,6 +378,11 @@ export class HostFunctions {
     const ids = { session_id: this.#host.sessionId };
     return new SessionError("QUOTA_EXCEEDED", `the session already has ${most} ${what}; release some`, { ids });
   }
+}
+
+/** Of the arguments, in UTF-16 units or bytes. */
+function sizeOf({ args }: HostCallText): number {
+  return args.reduce((sum, arg) => sum + (arg.arm === "bytes" ? arg.bytes.length : arg.text.length), 0);
 }
 
 function failure(message: string): HostResult {

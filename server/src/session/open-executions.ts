@@ -49,9 +49,11 @@ export class OpenExecutions {
     this.#names.delete(number - NAMES_KEPT);
   }
 
-  delete({ number, executionId }: RunningExecution): void {
+  delete(execution: RunningExecution): void {
+    const { number, executionId } = execution;
     this.#byNumber.delete(number);
-    this.#byId.delete(executionId);
+    // In a copy a request may come again under the id of one that was in flight.
+    if (this.#byId.get(executionId) === execution) this.#byId.delete(executionId);
   }
 
   /** Takes a console entry of a turn that runs. */

@@ -39,7 +39,15 @@ export interface GuestException {
   readonly value?: Value;
 }
 
-export type StopReason = "TIMEOUT" | "CPU_TIME" | "MEMORY" | "VALUE_SIZE" | "HANDLES" | "ENGINE_TRAP" | "CANCELLED";
+export type StopReason =
+  | "TIMEOUT"
+  | "CPU_TIME"
+  | "MEMORY"
+  | "VALUE_SIZE"
+  | "HANDLES"
+  | "ENGINE_TRAP"
+  | "CANCELLED"
+  | "ROLLED_BACK";
 
 export interface ConsoleEntry {
   readonly level: "debug" | "log" | "info" | "warn" | "error";

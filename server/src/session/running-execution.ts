@@ -5,6 +5,7 @@ import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
 import { LiveConsole } from "./live-console.js";
+import type { ExecutionRecord } from "./session-record.js";
 import { type ConsoleEntry, exceptionOf, type Outcome, type StopReason, valueFrom, type Warning } from "./outcome.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
@@ -27,7 +28,6 @@ export class RunningExecution implements Execution {
   onCredit: (credit: number) => void = () => undefined;
   /** It wrote to its console; set by the session that runs it. */
   onConsole: (entry: ConsoleEntry) => void = () => undefined;
-  readonly #command: Command;
   readonly #options: CommandOptions;
   readonly #limits: Limits;
   readonly #canHoldHandles: boolean;
@@ -54,7 +54,6 @@ export class RunningExecution implements Execution {
 
   /** @param number its number within the session, from 1 */
   constructor(
-    command: Command,
     options: CommandOptions,
     limits: Limits,
     number: number,
@@ -62,7 +61,6 @@ export class RunningExecution implements Execution {
     parent?: RunningExecution,
   ) {
     this.#parent = parent;
-    this.#command = command;
     this.#options = options;
     this.#limits = limits;
     this.number = number;
@@ -79,6 +77,48 @@ export class RunningExecution implements Execution {
     });
     // Waiting in the queue counts too: who is still there when the caller's deadline nears is answered.
     this.#armTimer();
+  }
+
+  /**
+   * One that was in flight in the session that this one is a copy of. It has the time that it had left, and its caller hears
+   * nothing of it.
+   */
+  static resume(record: ExecutionRecord, parent: RunningExecution | undefined): RunningExecution {
+    const { executionId: requestId, digest, encoding, number, limits } = record;
+    const options = { requestId, digest, encoding, handleGroup: "", atomic: false, parentExecutionId: "" };
+    const deadline = Number.POSITIVE_INFINITY;
+    const execution = new RunningExecution({ ...options, deadline }, limits, number, true, parent);
+    execution.#startedAt = now() - record.elapsed;
+    execution.#cpuTime = record.cpuTime;
+    execution.#turns = record.turns;
+    execution.#hostCalls = record.hostCalls;
+    execution.#hostTime = record.hostTime;
+    execution.#warnings.push(...record.warnings);
+    execution.goesOn();
+    // Nobody waits for the outcome, so nobody takes it that the session ends before.
+    execution.outcome.catch(() => undefined);
+    return execution;
+  }
+
+  /** What a copy of the session has to know of it. */
+  get record(): ExecutionRecord {
+    const time = now();
+    return {
+      number: this.number,
+      executionId: this.executionId,
+      digest: this.#options.digest,
+      encoding: this.#options.encoding,
+      limits: this.#limits,
+      parent: this.#parent?.number ?? 0,
+      isStreaming: this.#options.listener?.emitted !== undefined,
+      elapsed: time - (this.#startedAt ?? time),
+      cpuTime: this.#cpuTime,
+      turns: this.#turns,
+      // Those that are open are counted again when they are made again.
+      hostCalls: this.#hostCalls - this.#openHostCalls,
+      hostTime: this.#hostTime + this.#openHostTime(time),
+      warnings: [...this.#warnings],
+    };
   }
 
   /** True once a turn of it has committed after which it goes on: the kernel then knows it. */
@@ -116,14 +156,15 @@ export class RunningExecution implements Execution {
   }
 
   cancel(): void {
-    this.#stop("CANCELLED");
+    this.stop("CANCELLED");
   }
 
   allow(credit: number): void {
     this.onCredit(credit);
   }
 
-  #stop(cause: StopReason): void {
+  /** Ends it wherever it is. Of several causes the first counts. */
+  stop(cause: StopReason): void {
     this.#stopCause ??= cause;
     this.onStop(this.#stopCause);
   }
@@ -154,11 +195,11 @@ export class RunningExecution implements Execution {
   #armTimer(): void {
     clearTimeout(this.#timer);
     const left = this.answerBy - now();
-    if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.#stop("TIMEOUT"), Math.max(0, left));
+    if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.stop("TIMEOUT"), Math.max(0, left));
   }
 
   /** Its first turn, to be run now: the input, milliseconds it may take, bytes of console it may write. */
-  begin(): { input: TurnInput; budget: number; consoleBytes: number } {
+  begin(command: Command): { input: TurnInput; budget: number; consoleBytes: number } {
     const { timeout, valueBytes, handles, consoleBytes } = this.#limits;
     const handleGroup = this.#canHoldHandles ? this.#options.handleGroup : undefined;
     const execution = {
@@ -171,7 +212,7 @@ export class RunningExecution implements Execution {
       locals: this.#options.locals,
     };
     return {
-      input: { kind: "run", command: this.#command, execution },
+      input: { kind: "run", command, execution },
       budget: this.#budget(Math.min(timeout, this.answerBy - now())),
       consoleBytes,
     };
@@ -257,13 +298,17 @@ export class RunningExecution implements Execution {
         wallTime: Math.max(0, time - startedAt),
         cpuTime: this.#cpuTime,
         queueTime: Math.max(0, startedAt - this.#arrivedAt),
-        hostTime: this.#hostTime + (this.#openHostCalls > 0 ? time - this.#waitsSince : 0),
+        hostTime: this.#hostTime + this.#openHostTime(time),
         memoryBytes,
         turns: this.#turns,
         hostCalls: this.#hostCalls,
       },
       undone,
     };
+  }
+
+  #openHostTime(time: number): number {
+    return this.#openHostCalls > 0 ? time - this.#waitsSince : 0;
   }
 
   settle(outcome: Outcome): void {
@@ -298,6 +343,7 @@ const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
   HANDLES: "the session holds as many handles as limits.handles allows; release some",
   ENGINE_TRAP: "the engine failed while running this code",
   CANCELLED: "the execution was cancelled",
+  ROLLED_BACK: "the session was put back to a snapshot while the execution was in flight",
 };
 
 function stopped(reason: StopReason, detail: string): Outcome["result"] {

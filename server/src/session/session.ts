@@ -2,11 +2,12 @@
  * One live session: its memory, its event loop, and the executions that are open in it. They take their turns in the order they
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
-import type { ConsoleText, Engine, TurnResult } from "../engine/engine.js";
+import { setImmediate as nextTick } from "node:timers/promises";
+import { type ConsoleText, type Engine, MemoryTooSmallError, type SessionImage, type TurnResult } from "../engine/engine.js";
 import type { Effect, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { invalid, SessionError } from "./errors.js";
-import { EventLoop, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
+import { EventLoop, type Input, KERNEL_TURN_BUDGET, type Pause } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type ExposeOptions, HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 import { executionLimits, type Limits } from "./limits.js";
@@ -16,10 +17,19 @@ import { sizeOfOutcome } from "./outcome-size.js";
 import { refusalOf } from "./refusals.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import type { SessionRecord } from "./session-record.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+
+/** Copies that are made before others have their turn on this thread. */
+const COPIES_AT_ONCE = 4;
+/** More than any execution emits. */
+const NO_END_OF_CREDIT = 2 ** 30;
+
+/** What is kept of a request that made copies or a snapshot: their ids. */
+export type CopyIds = readonly string[];
 
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
@@ -31,24 +41,48 @@ export interface SessionInit {
   readonly limits: Limits;
   /** Milliseconds without use after which the session is deleted. */
   readonly idleTtl: number;
+  /** Id of the session or snapshot that it is made from; empty for one that is made afresh. */
+  readonly parent: string;
+}
+
+/** A session as it was between two turns. */
+export interface SavedSession {
+  readonly image: SessionImage;
+  readonly record: SessionRecord;
+}
+
+/** What a session that is a copy begins with. */
+interface Copied {
+  readonly memory: SessionMemory;
+  readonly record: SessionRecord;
+}
+
+/** What of a session may change; what is absent stays. */
+export interface SessionChanges {
+  readonly labels?: ReadonlyMap<string, string>;
+  readonly limits?: Limits;
+  readonly idleTtl?: number;
 }
 
 export class Session implements HostFunctionsHost {
   readonly sessionId: string;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly limits: Limits;
-  readonly idleTtl: number;
+  readonly parent: string;
   readonly createdAt = Date.now();
   lastUsedAt = this.createdAt;
   readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
+  #labels: ReadonlyMap<string, string>;
+  #limits: Limits;
+  #idleTtl: number;
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #loop: EventLoop;
   /** Functions that clients lend to this session. */
   readonly hostFunctions = new HostFunctions(this);
-  /** Replies that wait for an execution: without one no guest code runs. */
+  /** Replies that the guest has not taken, by the id of their call. */
+  readonly #replies = new Map<string, { readonly input: Input; readonly execution: number; readonly result: HostResult }>();
+  /** Of them, those that wait for an execution: without one no guest code runs. */
   #lateReplies: Input[] = [];
-  readonly #requestIds = new RequestIds<Outcome>(sizeOfOutcome);
+  readonly #requestIds = new RequestIds<Outcome | CopyIds>(sizeOfAnswer);
   readonly #asks = new Set<(error: SessionError) => void>();
   readonly #watchers = new Watchers();
   /** Executions without an outcome. */
@@ -59,14 +93,42 @@ export class Session implements HostFunctionsHost {
   #ended: SessionError | undefined;
   #nextExecution = 1;
 
-  constructor(engine: Engine, init: SessionInit) {
+  /** @param copied what it begins with, which is its own from now on; absent for one that is made afresh */
+  constructor(engine: Engine, init: SessionInit, copied?: Copied) {
     this.sessionId = init.sessionId;
-    this.labels = init.labels;
-    this.limits = init.limits;
-    this.idleTtl = init.idleTtl;
+    this.parent = init.parent;
+    this.#labels = init.labels;
+    this.#limits = init.limits;
+    this.#idleTtl = init.idleTtl;
     this.#engine = engine;
-    this.#memory = engine.createMemory(init.limits.memoryBytes);
+    this.#memory = copied?.memory ?? engine.createMemory(init.limits.memoryBytes);
     this.#loop = new EventLoop(engine, this.#memory, this);
+    if (copied !== undefined) this.#resume(copied.record);
+  }
+
+  /**
+   * A session as another was.
+   *
+   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap
+   */
+  static async restore(engine: Engine, init: SessionInit, { image, record }: SavedSession): Promise<Session> {
+    const memory = await withRoom(() => engine.createMemoryFrom(image, init.limits.memoryBytes));
+    const session = new Session(engine, init, { memory, record });
+    await session.#pause((atRest) => session.#loop.pauseNext(atRest), () => session.#endRest(record));
+    return session;
+  }
+
+  get labels(): ReadonlyMap<string, string> {
+    return this.#labels;
+  }
+
+  get limits(): Limits {
+    return this.#limits;
+  }
+
+  /** Milliseconds without use after which the session is deleted. */
+  get idleTtl(): number {
+    return this.#idleTtl;
   }
 
   /** Heap in use, in bytes. */
@@ -96,12 +158,109 @@ export class Session implements HostFunctionsHost {
     const { requestId } = options;
     if (requestId === "") return this.#begin(command, options);
     let started: Execution | undefined;
-    const outcome = this.#requestIds.once(requestId, options.digest, () => {
+    const outcome = this.once(requestId, options.digest, () => {
       started = this.#begin(command, options);
       return started.outcome;
     });
     if (started !== undefined) return started;
     return { executionId: requestId, outcome, cancel: () => this.cancel(requestId), allow: () => undefined };
+  }
+
+  /**
+   * Gives what the first request with this id gave, or is going to, running it if there was none; without an id it is run.
+   *
+   * @param digest names the request; those of different kinds have different ones, so what is kept is what `run` gives
+   * @throws SessionError REQUEST_ID_REUSED, OUTCOME_EXPIRED
+   */
+  once<T extends Outcome | CopyIds>(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
+    return requestId === "" ? run() : (this.#requestIds.once(requestId, digest, run) as Promise<T>);
+  }
+
+  /**
+   * The session as it is between two turns, to be kept or to make others of: `restore` does. Garbage is collected first.
+   *
+   * @param ready is waited for, at rest, before anything is copied
+   * @throws SessionError when the session ends before
+   */
+  save(ready: () => Promise<void>): Promise<SavedSession> {
+    return this.#pause((atRest) => this.#loop.pause(atRest), async () => {
+      await ready();
+      this.#engine.collectGarbageOf(this.#memory);
+      await this.#runAtRest({ kind: "look" });
+      const record = this.#record;
+      return { image: await this.#engine.copyImage(this.#memory), record };
+    });
+  }
+
+  /**
+   * Copies of the session as it is between two turns, which go on by themselves. They have its limits.
+   *
+   * @throws SessionError when the session ends before; there are no copies then
+   */
+  fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
+    return this.#pause((atRest) => this.#loop.pause(atRest), async () => {
+      const record = this.#record;
+      const { limits, idleTtl, sessionId: parent } = this;
+      const memories: SessionMemory[] = [];
+      for (const _ of inits) {
+        if (memories.length > 0 && memories.length % COPIES_AT_ONCE === 0) await nextTick();
+        memories.push(await this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes));
+        if (this.#ended === undefined) continue;
+        for (const memory of memories) this.#engine.releaseMemory(memory);
+        throw this.#ended;
+      }
+      return inits.map((init, i) => {
+        const memory = memories[i] as SessionMemory;
+        return new Session(this.#engine, { ...init, limits, idleTtl, parent }, { memory, record });
+      });
+    });
+  }
+
+  /**
+   * Puts the session back to where it was. What is in flight ends with outcome `stopped`, ROLLED_BACK; what comes from now on
+   * finds the session as it was.
+   *
+   * @throws SessionError when the session ends before; INVALID_REQUEST when its limits leave no room for the heap
+   */
+  async rollBack({ image, record }: SavedSession): Promise<void> {
+    if (this.#ended !== undefined) throw this.#ended;
+    const ending = this.#open.all();
+    // What runs on behalf of others ends first, and for the same reason.
+    for (const execution of ending.reverse()) execution.stop("ROLLED_BACK");
+    await this.#pause((atRest) => this.#loop.pauseNext(atRest), async () => {
+      for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
+      await withRoom(async () => this.#engine.restoreImage(this.#memory, image));
+      for (const { input } of this.#replies.values()) this.#loop.remove(input);
+      this.#replies.clear();
+      this.#lateReplies = [];
+      const ended = record.executions.map(({ number }) => number);
+      const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
+      const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
+      this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
+      this.#loop.restore(loop, []);
+      const { hostFunctions, replies } = record;
+      this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
+      for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
+      this.#exposeAgain();
+      await this.#endRest({ ...record, loop });
+    });
+  }
+
+  /**
+   * Changes what of a session may change, for executions that begin from then on.
+   *
+   * @throws SessionError INVALID_REQUEST when the heap is larger than it is to be; nothing is changed then
+   */
+  async update({ labels, limits, idleTtl }: SessionChanges): Promise<void> {
+    if (limits !== undefined && limits.memoryBytes !== this.limits.memoryBytes) {
+      const resize = () => this.#engine.resizeMemory(this.#memory, limits.memoryBytes);
+      await this.#pause((atRest) => this.#loop.pause(atRest), () => withRoom(resize));
+    }
+    if (this.#ended !== undefined) throw this.#ended;
+    this.#labels = labels ?? this.#labels;
+    this.#limits = limits ?? this.#limits;
+    this.#idleTtl = idleTtl ?? this.#idleTtl;
+    this.#watchers.changed();
   }
 
   /**
@@ -145,6 +304,7 @@ export class Session implements HostFunctionsHost {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
     this.#lateReplies = [];
+    this.#replies.clear();
     this.hostFunctions.end();
     this.#watchers.ended(error);
     for (const execution of this.#open.all()) this.#reject(execution, error);
@@ -186,6 +346,7 @@ export class Session implements HostFunctionsHost {
     if (this.#ended !== undefined) return;
     const isOpen = this.#open.get(execution) !== undefined;
     const input = this.#input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
+    this.#replies.set(callId, { input, execution, result });
     if (isOpen || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
   }
@@ -244,16 +405,88 @@ export class Session implements HostFunctionsHost {
     const { passed } = options;
     if (passed !== undefined) this.hostFunctions.pass(passed);
     const number = this.#nextExecution++;
-    const execution = new RunningExecution(command, options, limits, number, this.sessionId !== "", parent);
-    this.#open.add(execution);
-    if (this.#takesLateReplies) this.#addLateReplies();
+    const execution = new RunningExecution(options, limits, number, this.sessionId !== "", parent);
     const start = { isAtomic: execution.isAtomic, root: execution.root };
-    const first = this.#input(number, () => execution.begin(), start);
+    const first = this.#input(number, () => execution.begin(command), start);
+    this.#admit(execution, first);
+    if (this.#takesLateReplies) this.#addLateReplies();
+    this.#loop.add(first);
+    return execution;
+  }
+
+  /** @param first what its first turn is for; undefined for one that had it */
+  #admit(execution: RunningExecution, first?: Input): void {
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
     execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
-    this.#loop.add(first);
-    return execution;
+    this.#open.add(execution);
+  }
+
+  /** What of the session lies outside its memory. */
+  get #record(): SessionRecord {
+    const begun = this.#open.all().filter(({ hasCommitted }) => hasCommitted);
+    return {
+      takenAt: Date.now(),
+      limits: this.limits,
+      nextExecution: this.#nextExecution,
+      loop: this.#loop.record,
+      executions: begun.map(({ record }) => record),
+      hostFunctions: this.hostFunctions.record,
+      replies: [...this.#replies].map(([callId, { execution, result }]) => ({ callId, execution, result })),
+    };
+  }
+
+  /** Goes on with what the session was doing that this one is a copy of. */
+  #resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord): void {
+    this.#nextExecution = nextExecution;
+    for (const record of executions) {
+      const execution = RunningExecution.resume(record, this.#open.get(record.parent));
+      this.#admit(execution);
+      // Nobody takes what it emits, so nothing of it is to wait.
+      if (record.isStreaming) this.#allow(execution, NO_END_OF_CREDIT);
+    }
+    this.hostFunctions.restore(hostFunctions);
+    for (const { callId, execution, result } of replies) this.reply(callId, execution, result);
+    this.#loop.restore(
+      loop,
+      executions.map(({ number }) => number),
+    );
+  }
+
+  /** The session was at rest since its record was taken: the kernel hears of it before anything else runs. */
+  async #endRest({ takenAt, loop }: SessionRecord): Promise<void> {
+    const isTimed = loop.nextTimerAt !== Number.POSITIVE_INFINITY;
+    // In a session that is out of memory timers fall due as they would have without a rest.
+    if (isTimed) await this.#runAtRest({ kind: "restored", rest: Math.max(0, Date.now() - takenAt) });
+  }
+
+  /** A turn of the kernel's own within a pause. Should it fail nothing has happened. */
+  async #runAtRest(input: TurnInput): Promise<void> {
+    const header = { isMoreToCome: true, dropped: [] };
+    const { consoleBytes } = this.limits;
+    const result = await this.#loop.runAtRest({ input, header, budget: KERNEL_TURN_BUDGET, consoleBytes });
+    if (this.#ended !== undefined) return;
+    if (result.kind === "committed") this.#committed(0, result);
+    else this.#undone(0, result, true);
+  }
+
+  /** Does something while nothing of the session runs. Rejects when the session ends before it is done. */
+  #pause<T>(enter: (pause: Pause) => void, work: () => Promise<T>): Promise<T> {
+    if (this.#ended !== undefined) return Promise.reject(this.#ended);
+    this.lastUsedAt = Date.now();
+    return new Promise((resolve, reject) => {
+      this.#asks.add(reject);
+      const atRest = async (): Promise<void> => {
+        try {
+          resolve(await work());
+        } catch (error) {
+          reject(error);
+        } finally {
+          this.#asks.delete(reject);
+        }
+      };
+      enter({ atRest });
+    });
   }
 
   /** The caller of an execution takes more of its emitted values. */
@@ -264,10 +497,10 @@ export class Session implements HostFunctionsHost {
   }
 
   /** Ends an execution wherever it is. */
-  #stop(execution: RunningExecution, first: Input): void {
+  #stop(execution: RunningExecution, first: Input | undefined): void {
     const { number } = execution;
     if (this.#open.get(number) === undefined) return;
-    if (this.#loop.remove(first)) return this.#endBetweenTurns(execution);
+    if (first !== undefined && this.#loop.remove(first)) return this.#endBetweenTurns(execution);
     if (execution.isAtomic && this.#loop.isRunning) {
       // What runs in its hold ends with it; then the session is put back.
       this.#stopping = execution;
@@ -312,9 +545,13 @@ export class Session implements HostFunctionsHost {
       },
       done: (result) => {
         if (this.#ended !== undefined) return;
-        if (result.kind === "committed") return this.#committed(owner, result);
+        if (result.kind === "committed") {
+          if (typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
+          return this.#committed(owner, result);
+        }
         const again = this.#undone(owner, result, isRetry);
         isRetry = true;
+        if (!again && typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
         if (again) this.#loop.addAgain(input);
         else if (typeof run === "object" && run.kind === "timer" && result.began) this.#dropTimer();
       },
@@ -443,10 +680,14 @@ export class Session implements HostFunctionsHost {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.memoryBytes));
     }
-    const { names } = this.hostFunctions;
-    // What was provided meanwhile is unknown to the session as it was before.
-    if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
+    this.#exposeAgain();
     return true;
+  }
+
+  /** What was provided meanwhile is unknown to the session as it was before. */
+  #exposeAgain(): void {
+    const { names } = this.hostFunctions;
+    if (names.length > 0) this.#loop.add(this.#input(0, { kind: "expose", names }));
   }
 
   /** A turn of the kernel's own. */
@@ -474,5 +715,20 @@ export class Session implements HostFunctionsHost {
         },
       });
     });
+  }
+}
+
+/** Of what is kept for the repeat of a request, in bytes, roughly. */
+function sizeOfAnswer(answer: Outcome | CopyIds): number {
+  return "result" in answer ? sizeOfOutcome(answer) : answer.reduce((sum, id) => sum + id.length, 0);
+}
+
+/** @throws SessionError INVALID_REQUEST */
+async function withRoom<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof MemoryTooSmallError)) throw error;
+    throw invalid("limits.memory_bytes", `is too small: ${error.message}; give the session room for them`);
   }
 }

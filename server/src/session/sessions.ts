@@ -1,13 +1,14 @@
 /** All sessions of this server: creates, finds, lists, expires and deletes them. */
-import { randomBytes } from "node:crypto";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import { type Limits, sessionLimits } from "./limits.js";
+import { checkId, drawId } from "./ids.js";
+import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import type { GuestException } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { Session } from "./session.js";
+import type { LoadedSnapshot, Snapshots } from "./snapshots.js";
 
 /** Milliseconds: 30 minutes unless the session says otherwise, at most a week. */
 const DEFAULT_IDLE_TTL = 30 * 60_000;
@@ -16,11 +17,12 @@ const SWEEP_EVERY = 1_000;
 /** Ids of sessions that are gone are remembered, so that whoever comes late learns why. */
 const TOMBSTONES = 10_000;
 const QUOTA_RETRY = 1_000;
-const ID_LIMIT = 128;
 
 export interface CreateOptions {
   /** Empty: the server draws one. */
   readonly sessionId: string;
+  /** What it is made from; empty for a session that is made afresh. */
+  readonly snapshotId: string;
   readonly labels: ReadonlyMap<string, string>;
   readonly limits: Partial<Limits>;
   /** Milliseconds; 0 for the default. */
@@ -36,26 +38,45 @@ export interface CreateOptions {
   readonly deadline: number;
 }
 
+export interface ForkOptions {
+  readonly count: number;
+  /** Of the copies. */
+  readonly labels: ReadonlyMap<string, string>;
+  readonly requestId: string;
+  readonly digest: string;
+}
+
+/** What of a session is to be changed; what is absent stays. */
+export interface UpdateOptions {
+  readonly labels?: ReadonlyMap<string, string>;
+  /** Those that are named; 0 is the server's default. */
+  readonly limits?: Partial<Limits>;
+  /** Milliseconds; 0 for the default. */
+  readonly idleTtl?: number;
+}
+
 type Ending = "SESSION_DELETED" | "SESSION_EXPIRED";
 
 export class Sessions {
   readonly #engine: Engine;
+  readonly #snapshots: Snapshots;
   readonly #maximum: number;
   /** In the order they were created; the number orders pages of a list. */
   readonly #sessions = new Map<string, { readonly session: Session; readonly number: number }>();
   readonly #tombstones = new Map<string, Ending>();
   /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
   readonly #created = new RequestIds<string>(({ length }) => length);
-  /** Sessions that are being set up; their ids are taken, but nobody can see them. */
-  readonly #nascent = new Map<string, Session>();
+  /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
+  readonly #nascent = new Map<string, Session | undefined>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
   #nextNumber = 1;
   #draining = false;
 
   /** @param maximum the most sessions that may live at once */
-  constructor(engine: Engine, maximum: number) {
+  constructor(engine: Engine, snapshots: Snapshots, maximum: number) {
     this.#engine = engine;
+    this.#snapshots = snapshots;
     this.#maximum = maximum;
     this.#sweeper = setInterval(() => this.#expire(), SWEEP_EVERY);
     this.#sweeper.unref();
@@ -120,6 +141,60 @@ export class Sessions {
     await this.#end(this.get(sessionId), "SESSION_DELETED");
   }
 
+  /**
+   * Makes copies of a session, which have its limits. A repeat gives the copies that the first one made.
+   *
+   * @throws SessionError QUOTA_EXCEEDED when there is no room for all of them: then none is made; DRAINING, REQUEST_ID_REUSED
+   */
+  async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<Session[]> {
+    const origin = this.get(sessionId);
+    let copies: Session[] | undefined;
+    const ids = await origin.once(requestId, digest, async () => {
+      copies = await this.#fork(origin, count, labels);
+      return copies.map((copy) => copy.sessionId);
+    });
+    return copies ?? ids.map((id) => this.get(id));
+  }
+
+  async #fork(origin: Session, count: number, labels: ReadonlyMap<string, string>): Promise<Session[]> {
+    this.#checkRoom(count);
+    const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
+    for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
+    try {
+      const copies = await origin.fork(inits);
+      for (const copy of copies) this.#add(copy);
+      return copies;
+    } finally {
+      for (const { sessionId } of inits) this.#nascent.delete(sessionId);
+    }
+  }
+
+  /**
+   * Puts a session back to a snapshot of it. A repeat changes nothing, and gives the session as it is now.
+   *
+   * @throws SessionError SNAPSHOT_NOT_FOUND, SNAPSHOT_INCOMPATIBLE, INVALID_REQUEST (of another session), REQUEST_ID_REUSED
+   */
+  async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<Session> {
+    const session = this.get(sessionId);
+    await session.once(requestId, digest, async () => {
+      this.checkNotDraining();
+      await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
+      return [sessionId];
+    });
+    return session;
+  }
+
+  /** @throws SessionError INVALID_REQUEST; nothing is changed then */
+  async update(sessionId: string, { labels, limits, idleTtl }: UpdateOptions): Promise<Session> {
+    const session = this.get(sessionId);
+    await session.update({
+      ...(labels === undefined ? {} : { labels }),
+      ...(limits === undefined ? {} : { limits: sessionLimits({ ...session.limits, ...limits }) }),
+      ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }),
+    });
+    return session;
+  }
+
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.#checkRoom();
@@ -128,6 +203,7 @@ export class Sessions {
       labels: new Map(),
       limits: sessionLimits(options.limits ?? {}),
       idleTtl: MAXIMUM_IDLE_TTL,
+      parent: "",
     });
     this.#alone.add(session);
     const gone = (): void => {
@@ -168,12 +244,12 @@ export class Sessions {
 
   *#all(): Generator<Session> {
     for (const { session } of this.#sessions.values()) yield session;
-    yield* this.#nascent.values();
+    for (const session of this.#nascent.values()) if (session !== undefined) yield session;
     yield* this.#alone;
   }
 
   async #create(options: CreateOptions): Promise<Session> {
-    const sessionId = options.sessionId === "" ? randomBytes(16).toString("base64url") : options.sessionId;
+    const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
     checkId("session_id", sessionId);
     const known = this.#sessions.get(sessionId)?.session;
     if (this.#nascent.has(sessionId) || (known !== undefined && !this.#isExpired(known))) {
@@ -182,30 +258,34 @@ export class Sessions {
         field: "session_id",
       });
     }
-    if (!(options.idleTtl >= 0 && options.idleTtl <= MAXIMUM_IDLE_TTL)) {
-      throw invalid("idle_ttl", `must be between 0 (the default) and ${MAXIMUM_IDLE_TTL / 1000} s`);
-    }
-    const limits = sessionLimits(options.limits);
+    const { labels, limits, snapshotId } = options;
+    const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), parent: snapshotId };
+    const own = sessionLimits(limits);
     this.#checkRoom();
-    const { labels } = options;
-    const session = new Session(this.#engine, {
-      sessionId,
-      labels,
-      limits,
-      idleTtl: options.idleTtl || DEFAULT_IDLE_TTL,
-    });
-    this.#nascent.set(sessionId, session);
+    this.#nascent.set(sessionId, undefined);
+    let session: Session | undefined;
     try {
+      session =
+        snapshotId === ""
+          ? new Session(this.#engine, { ...init, limits: own })
+          : await this.#snapshots.load(snapshotId, (saved) =>
+              Session.restore(this.#engine, { ...init, limits: limitsBeside(limits, saved.record.limits) }, saved),
+            );
+      this.#nascent.set(sessionId, session);
       await this.#prepare(session, options);
-      this.#sessions.set(sessionId, { session, number: this.#nextNumber++ });
-      this.#tombstones.delete(sessionId);
+      this.#add(session);
       return session;
     } catch (error) {
-      await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
+      await session?.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
       throw error;
     } finally {
       this.#nascent.delete(sessionId);
     }
+  }
+
+  #add(session: Session): void {
+    this.#sessions.set(session.sessionId, { session, number: this.#nextNumber++ });
+    this.#tombstones.delete(session.sessionId);
   }
 
   async #prepare(session: Session, options: CreateOptions): Promise<void> {
@@ -229,14 +309,15 @@ export class Sessions {
     if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
   }
 
-  #checkRoom(): void {
+  /** @param wanted how many sessions are to be made */
+  #checkRoom(wanted = 1): void {
     this.checkNotDraining();
-    if (this.count < this.#maximum) return;
+    if (this.count + wanted <= this.#maximum) return;
     this.#expire();
-    if (this.count < this.#maximum) return;
+    if (this.count + wanted <= this.#maximum) return;
     throw new SessionError(
       "QUOTA_EXCEEDED",
-      `the server already holds ${this.#maximum} sessions; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
+      `the server holds ${this.count} sessions of at most ${this.#maximum}, and ${wanted} more were asked for; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
       { retryAfter: QUOTA_RETRY },
     );
   }
@@ -277,11 +358,23 @@ function hasLabels(session: Session, labels: ReadonlyMap<string, string>): boole
   return true;
 }
 
-/** Printable characters only: ids end up in logs and in file names. */
-function checkId(field: string, id: string): void {
-  if (id === "") throw invalid(field, "must not be empty; is the variable that should hold it unset?");
-  if (id.length > ID_LIMIT) throw invalid(field, `must have at most ${ID_LIMIT} characters`);
-  if (!/^[\x21-\x7e]+$/.test(id)) throw invalid(field, "must consist of visible ASCII characters");
+/** @throws SessionError INVALID_REQUEST */
+function checkedIdleTtl(idleTtl: number): number {
+  if (idleTtl >= 0 && idleTtl <= MAXIMUM_IDLE_TTL) return idleTtl || DEFAULT_IDLE_TTL;
+  throw invalid("idle_ttl", `must be between 0 (the default) and ${MAXIMUM_IDLE_TTL / 1000} s`);
+}
+
+/** Limits that are not asked for are those of the snapshot, as far as this server gives them. */
+function limitsBeside(requested: Partial<Limits>, saved: Limits): Limits {
+  const names = Object.keys(saved) as (keyof Limits)[];
+  const limits = names.map((name) => [name, requested[name] || Math.min(saved[name], MAXIMUM_LIMITS[name])]);
+  return sessionLimits(Object.fromEntries(limits) as Partial<Limits>);
+}
+
+/** @throws SessionError INVALID_REQUEST when it is one of another session */
+function ofSession(snapshot: LoadedSnapshot, sessionId: string): LoadedSnapshot {
+  if (snapshot.sessionId === sessionId) return snapshot;
+  throw invalid("snapshot_id", "is a snapshot of another session; make a new session from it with CreateSession");
 }
 
 function writeToken(number: number): string {

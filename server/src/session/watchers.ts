@@ -6,6 +6,8 @@ export interface Watcher {
   console(executionId: string, entry: ConsoleEntry): void;
   /** An execution ended. @param encoding of its values, as in the contract */
   finished(outcome: Outcome, encoding: number): void;
+  /** Labels, limits or idle_ttl of the session are others now. */
+  changed(): void;
   /** The session is gone; nothing follows. */
   ended(error: Error): void;
 }
@@ -29,6 +31,10 @@ export class Watchers implements Watcher {
 
   finished(outcome: Outcome, encoding: number): void {
     for (const watcher of this.#watchers) watcher.finished(outcome, encoding);
+  }
+
+  changed(): void {
+    for (const watcher of this.#watchers) watcher.changed();
   }
 
   ended(error: Error): void {

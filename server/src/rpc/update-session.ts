@@ -1,0 +1,43 @@
+/** UpdateSession: which fields of a session a request changes, and to what. */
+import type { UpdateSessionRequest } from "@livescope/proto";
+import { invalid } from "../session/errors.js";
+import type { Limits } from "../session/limits.js";
+import type { Session } from "../session/session.js";
+import type { Sessions, UpdateOptions } from "../session/sessions.js";
+import { requestedLimits } from "./commands.js";
+import { checkedLabels } from "./labels.js";
+import { millisecondsOf } from "./time.js";
+
+const LIMITS: ReadonlyMap<string, keyof Limits> = new Map([
+  ["limits.memory_bytes", "memoryBytes"],
+  ["limits.timeout", "timeout"],
+  ["limits.cpu_time", "cpuTime"],
+  ["limits.console_bytes", "consoleBytes"],
+  ["limits.value_bytes", "valueBytes"],
+  ["limits.handles", "handles"],
+  ["limits.queued_executions", "queuedExecutions"],
+]);
+
+/** @throws SessionError */
+export function updateSession(
+  sessions: Sessions,
+  { session, updateMask = [] }: UpdateSessionRequest,
+): Promise<Session> {
+  if (session === undefined) throw invalid("session", "must be set: it has the id and the new values");
+  if (updateMask.length === 0) throw invalid("update_mask", "must name what to change");
+  const { labels, limits, idleTtl, sessionId } = session;
+  let options: UpdateOptions = {};
+  // Checked before the mask, so that what the session is to have is right whatever the mask names.
+  const wanted = requestedLimits(limits) ?? {};
+  for (const path of updateMask) {
+    const limit = LIMITS.get(path);
+    if (limit !== undefined) options = { ...options, limits: { ...options.limits, [limit]: wanted[limit] ?? 0 } };
+    else if (path === "labels") options = { ...options, labels: checkedLabels(labels, "session.labels") };
+    else if (path === "idle_ttl") options = { ...options, idleTtl: millisecondsOf(idleTtl, "session.idle_ttl") };
+    else if (path === "limits") {
+      const all = [...LIMITS.values()].map((name) => [name, wanted[name] ?? 0]);
+      options = { ...options, limits: Object.fromEntries(all) as Limits };
+    } else throw invalid("update_mask", `names ${JSON.stringify(path.slice(0, 100))}, which cannot be changed`);
+  }
+  return sessions.update(sessionId, options);
+}

@@ -1,0 +1,21 @@
+/** Ids that callers choose, and those that are drawn for them. */
+import { randomBytes } from "node:crypto";
+import { invalid } from "./errors.js";
+
+const ID_LIMIT = 128;
+
+/** 128 random bits as text. */
+export function drawId(): string {
+  return randomBytes(16).toString("base64url");
+}
+
+/**
+ * Printable characters only: ids end up in logs and in file names.
+ *
+ * @throws SessionError INVALID_REQUEST
+ */
+export function checkId(field: string, id: string): void {
+  if (id === "") throw invalid(field, "must not be empty; is the variable that should hold it unset?");
+  if (id.length > ID_LIMIT) throw invalid(field, `must have at most ${ID_LIMIT} characters`);
+  if (!/^[\x21-\x7e]+$/.test(id)) throw invalid(field, "must consist of visible ASCII characters");
+}

@@ -1,0 +1,94 @@
+/**
+ * What of a session lies outside its memory, and has to go with it wherever its pages go: of each execution in flight who it is
+ * and what time it has left, the calls of host functions that were not answered, the clock of its timers.
+ */
+import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
+import type { LoopRecord } from "./event-loop.js";
+import type { Limits } from "./limits.js";
+import type { Warning } from "./outcome.js";
+
+/** An execution that has begun and has no outcome. Times are in milliseconds. */
+export interface ExecutionRecord {
+  /** Within the session, from 1. */
+  readonly number: number;
+  readonly executionId: string;
+  /** Names the request where it has a request id; else empty. */
+  readonly digest: string;
+  /** Of its values, as in the contract. */
+  readonly encoding: number;
+  readonly limits: Limits;
+  /** Number of the execution on whose behalf it runs; 0 for none. */
+  readonly parent: number;
+  /** The kernel waits for a caller to take what it emits. */
+  readonly isStreaming: boolean;
+  /** Since its first turn. */
+  readonly elapsed: number;
+  readonly cpuTime: number;
+  readonly turns: number;
+  /** Calls that were answered. */
+  readonly hostCalls: number;
+  readonly hostTime: number;
+  readonly warnings: readonly Warning[];
+}
+
+/** A call of a host function that was not answered. */
+export interface HostCallRecord {
+  /** Number of the execution that it was made for; 0 for none. */
+  readonly execution: number;
+  readonly text: HostCallText;
+}
+
+export interface HostFunctionsRecord {
+  /** Those that guest code finds as global functions. */
+  readonly names: readonly string[];
+  /** Ids of those that were passed as values. */
+  readonly passed: readonly string[];
+  readonly calls: readonly HostCallRecord[];
+}
+
+/** The answer of a call, which the session has not taken yet. */
+export interface ReplyRecord {
+  readonly callId: string;
+  /** Number of the execution that the call was made for; 0 for none. */
+  readonly execution: number;
+  readonly result: HostResult;
+}
+
+export interface SessionRecord {
+  /** Milliseconds since the epoch; times of the loop are of the same clock. */
+  readonly takenAt: number;
+  readonly limits: Limits;
+  /** The number that the next execution gets. */
+  readonly nextExecution: number;
+  readonly loop: LoopRecord;
+  readonly executions: readonly ExecutionRecord[];
+  readonly hostFunctions: HostFunctionsRecord;
+  readonly replies: readonly ReplyRecord[];
+}
+
+/** What JSON has no form for is told by keys that nothing else has: no text of a guest becomes a key. */
+interface Special {
+  readonly $bytes?: string;
+  readonly $entries?: readonly (readonly [string, unknown])[];
+  readonly $infinite?: true;
+}
+
+export function writeRecord(record: SessionRecord): string {
+  return JSON.stringify(record, function (this: Record<string, unknown>, key, value: unknown) {
+    const plain = this[key];
+    if (plain instanceof Uint8Array) return { $bytes: Buffer.from(plain).toString("base64") } satisfies Special;
+    if (plain instanceof Map) return { $entries: [...plain] } satisfies Special;
+    return value === Number.POSITIVE_INFINITY ? ({ $infinite: true } satisfies Special) : value;
+  });
+}
+
+/** @param text what `writeRecord` gave */
+export function readRecord(text: string): SessionRecord {
+  return JSON.parse(text, (_key, value: unknown) => {
+    if (typeof value !== "object" || value === null) return value;
+    const { $bytes, $entries, $infinite } = value as Special;
+    if ($bytes !== undefined) return Buffer.from($bytes, "base64");
+    if ($entries !== undefined) return new Map($entries);
+    return $infinite === true ? Number.POSITIVE_INFINITY : value;
+  }) as SessionRecord;
+}

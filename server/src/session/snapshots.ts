@@ -1,0 +1,212 @@
+/** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
+import { type Engine, PageImageError } from "../engine/engine.js";
+import { isPageToken, type Store, StoreError, type StoredSnapshot } from "../store/store.js";
+import { invalid, SessionError } from "./errors.js";
+import { checkId, drawId } from "./ids.js";
+import { Places } from "./places.js";
+import type { SavedSession, Session } from "./session.js";
+import { openSnapshot, type Seal, type SnapshotFile, sealSnapshot } from "./snapshot-file.js";
+
+export type { StoredSnapshot } from "../store/store.js";
+
+/** Images in the hands of this process at once: each may be as large as a session. */
+const IMAGES_AT_ONCE = 2;
+/** Bytes of all snapshots that are on their way in or out. */
+const BYTES_ON_THEIR_WAY = 1 << 30;
+const LONGEST_TTL = 3_650 * 24 * 60 * 60_000;
+const SWEEP_EVERY = 30_000;
+const RETRY = 1_000;
+
+export interface TakeOptions {
+  readonly labels: ReadonlyMap<string, string>;
+  /** Milliseconds that it is kept; 0 for ever. */
+  readonly ttl: number;
+}
+
+/** A snapshot that is about to be restored. */
+export interface LoadedSnapshot extends SavedSession {
+  readonly snapshotId: string;
+  /** The session it was taken of. */
+  readonly sessionId: string;
+}
+
+export class Snapshots {
+  readonly #engine: Engine;
+  readonly #store: Store;
+  readonly #seal: Seal;
+  readonly #places = new Places(IMAGES_AT_ONCE);
+  readonly #sweeper: NodeJS.Timeout;
+  #onTheirWay = 0;
+
+  /** @param store is this object's to use, and its owner's to close */
+  constructor(engine: Engine, store: Store, seal: Seal) {
+    this.#engine = engine;
+    this.#store = store;
+    this.#seal = seal;
+    // What has expired is not given out, swept or not; a store that cannot be used says so to whoever uses it.
+    this.#sweeper = setInterval(() => void store.expire(Date.now()).catch(() => undefined), SWEEP_EVERY);
+    this.#sweeper.unref();
+  }
+
+  /** Takes no snapshot any more of its own accord. */
+  stop(): void {
+    clearInterval(this.#sweeper);
+  }
+
+  /** @throws SessionError when the session ends before; QUOTA_EXCEEDED; INVALID_REQUEST (ttl) */
+  async take(session: Session, { labels, ttl }: TakeOptions): Promise<StoredSnapshot> {
+    if (!(ttl >= 0 && ttl <= LONGEST_TTL)) {
+      throw invalid("ttl", `must be between 0, which is until it is deleted, and ${LONGEST_TTL / 1000} s`);
+    }
+    let leave = (): void => undefined;
+    try {
+      const { image, record } = await session.save(async () => {
+        leave = await this.#places.enter();
+      });
+      const encoded = await this.#engine.encodeImage(image);
+      const engineDigest = this.#engine.digest;
+      const { sessionId } = session;
+      const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
+      return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, this.#seal));
+    } finally {
+      leave();
+    }
+  }
+
+  /** @throws SessionError SNAPSHOT_NOT_FOUND, INVALID_REQUEST */
+  async get(snapshotId: string): Promise<StoredSnapshot> {
+    checkId("snapshot_id", snapshotId);
+    const snapshot = await this.#store.snapshot(snapshotId);
+    if (snapshot === undefined || isExpired(snapshot)) throw notFound(snapshotId);
+    return snapshot;
+  }
+
+  /**
+   * One page, oldest first, of those that have all these labels. `next` is empty on the last page.
+   *
+   * @throws SessionError INVALID_REQUEST for a token that no list gave
+   */
+  async list(
+    size: number,
+    token: string,
+    labels: ReadonlyMap<string, string>,
+  ): Promise<{ snapshots: readonly StoredSnapshot[]; next: string }> {
+    const after = Buffer.from(token, "base64url").toString("latin1");
+    if (!isPageToken(after) || (after === "") !== (token === "")) {
+      throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
+    }
+    const { items, next } = await this.#store.snapshots({ size, after, labels, now: Date.now() });
+    return { snapshots: items, next: Buffer.from(next, "latin1").toString("base64url") };
+  }
+
+  /** @throws SessionError SNAPSHOT_NOT_FOUND */
+  async delete(snapshotId: string): Promise<void> {
+    await this.get(snapshotId);
+    if (!(await this.#store.deleteSnapshot(snapshotId))) throw notFound(snapshotId);
+  }
+
+  /**
+   * Reads a snapshot and gives it to `use`, which is to be done with it when it resolves.
+   *
+   * @throws SessionError SNAPSHOT_NOT_FOUND, SNAPSHOT_INVALID, SNAPSHOT_INCOMPATIBLE
+   */
+  async load<T>(snapshotId: string, use: (snapshot: LoadedSnapshot) => Promise<T> | T): Promise<T> {
+    await this.get(snapshotId);
+    const leave = await this.#places.enter();
+    try {
+      const file = await this.#open(await this.#bytesOf(snapshotId));
+      const image = await this.#engine.decodeImage(file.pages, file.extent);
+      return await use({ snapshotId, sessionId: file.sessionId, image, record: file.record });
+    } catch (error) {
+      if (error instanceof PageImageError) throw new SessionError("SNAPSHOT_INVALID", `the snapshot: ${error.message}`);
+      throw error;
+    } finally {
+      leave();
+    }
+  }
+
+  /**
+   * Gives a snapshot's bytes to `send`, which is to be done with them when it resolves.
+   *
+   * @throws SessionError SNAPSHOT_NOT_FOUND, QUOTA_EXCEEDED
+   */
+  async export(snapshotId: string, send: (bytes: Uint8Array) => Promise<void>): Promise<void> {
+    const { sizeBytes } = await this.get(snapshotId);
+    this.#countOnTheirWay(sizeBytes);
+    try {
+      await send(await this.#bytesOf(snapshotId));
+    } finally {
+      this.#onTheirWay -= sizeBytes;
+    }
+  }
+
+  /**
+   * Keeps a snapshot that was exported, here or elsewhere. One that is here already stays as it is.
+   *
+   * @throws SessionError SNAPSHOT_INVALID, SNAPSHOT_INCOMPATIBLE, QUOTA_EXCEEDED
+   */
+  async import(chunks: AsyncIterable<Uint8Array>): Promise<StoredSnapshot> {
+    const received: Uint8Array[] = [];
+    let size = 0;
+    try {
+      for await (const chunk of chunks) {
+        this.#countOnTheirWay(chunk.length);
+        size += chunk.length;
+        received.push(chunk);
+      }
+      const bytes = Buffer.concat(received);
+      const file = await this.#open(bytes);
+      return await this.#keep(file, bytes);
+    } finally {
+      this.#onTheirWay -= size;
+    }
+  }
+
+  #countOnTheirWay(bytes: number): void {
+    if (this.#onTheirWay + bytes > BYTES_ON_THEIR_WAY) {
+      const message = `more than ${BYTES_ON_THEIR_WAY} bytes of snapshots are on their way in and out; try again when some have arrived`;
+      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: RETRY });
+    }
+    this.#onTheirWay += bytes;
+  }
+
+  #open(bytes: Uint8Array): Promise<SnapshotFile> {
+    return openSnapshot(bytes, this.#seal, this.#engine.digest);
+  }
+
+  async #keep(
+    { snapshotId, sessionId, createdAt, ttl, labels, engineDigest }: Omit<SnapshotFile, "extent" | "record" | "pages">,
+    bytes: Uint8Array,
+  ): Promise<StoredSnapshot> {
+    const expiresAt = ttl === 0 ? undefined : Date.now() + ttl;
+    const sizeBytes = bytes.length;
+    const snapshot: StoredSnapshot = { snapshotId, sessionId, createdAt, expiresAt, engineDigest, labels, sizeBytes };
+    try {
+      if (await this.#store.addSnapshot(snapshot, bytes)) return snapshot;
+      const known = await this.#store.snapshot(snapshotId);
+      if (known !== undefined && !isExpired(known)) return known;
+      // One that has expired makes way for one that comes anew.
+      await this.#store.deleteSnapshot(snapshotId);
+      await this.#store.addSnapshot(snapshot, bytes);
+      return snapshot;
+    } catch (error) {
+      if (!(error instanceof StoreError) || error.kind !== "full") throw error;
+      throw new SessionError("QUOTA_EXCEEDED", error.message, { retryAfter: RETRY });
+    }
+  }
+
+  async #bytesOf(snapshotId: string): Promise<Uint8Array> {
+    const bytes = await this.#store.snapshotImage(snapshotId);
+    if (bytes === undefined) throw notFound(snapshotId);
+    return bytes;
+  }
+}
+
+function isExpired({ expiresAt }: StoredSnapshot): boolean {
+  return expiresAt !== undefined && expiresAt <= Date.now();
+}
+
+function notFound(snapshotId: string): SessionError {
+  const ids = { snapshot_id: snapshotId };
+  return new SessionError("SNAPSHOT_NOT_FOUND", "no such snapshot, or it has expired; take another", { ids });
+}
