@@ -11,6 +11,10 @@ export interface ServerOptions {
   readonly workers: number;
   /** The most sessions that may live at once. */
   readonly maximumSessions: number;
+  /** The data directory; absent: what is stored ends with the process. */
+  readonly data?: string;
+  /** The file with the signing key; absent: the one of the data directory. */
+  readonly keyFile?: string;
   /** Allows an address that other machines can reach, without encryption or authentication. */
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -19,6 +23,9 @@ export interface ServerOptions {
 export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
+const DEFAULT_DATA = ".livescope";
+/** What names no directory. */
+const NO_DATA = "none";
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
 
 /** What the user typed is wrong; the message is all he needs. */
@@ -31,6 +38,9 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
   --workers N           threads that run guest code (default: one per core, at least 2)
   --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --data DIR            where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed);
+                        ${NO_DATA}: in memory, so they end with the process
+  --key-file FILE       the key that signs exported snapshots (default: DIR/key, made when first needed)
   --log-level LEVEL     ${LOG_LEVELS.join(", ")} (default info)
   --insecure            allow an address that other machines can reach: there is no encryption and no authentication
   --help                this text
@@ -64,6 +74,8 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
       DEFAULT_MAXIMUM_SESSIONS,
     ),
+    ...(values.data === NO_DATA ? {} : { data: path("--data", values.data ?? DEFAULT_DATA) }),
+    ...(values["key-file"] === undefined ? {} : { keyFile: path("--key-file", values["key-file"]) }),
     insecure,
     logLevel,
   };
@@ -79,6 +91,8 @@ function parse(argv: readonly string[]) {
         address: { type: "string" },
         workers: { type: "string" },
         "max-sessions": { type: "string" },
+        data: { type: "string" },
+        "key-file": { type: "string" },
         "log-level": { type: "string" },
         insecure: { type: "boolean" },
         help: { type: "boolean" },
@@ -99,6 +113,11 @@ function parseAddress(address: string): { host: string; port: number } {
     throw new UsageError(`--address ${address}: give HOST:PORT, such as ${DEFAULT_ADDRESS}`);
   }
   return { host, port };
+}
+
+function path(flag: string, text: string): string {
+  if (text === "") throw new UsageError(`${flag}: the path is empty`);
+  return text;
 }
 
 function isLoopback(host: string): boolean {

@@ -12,6 +12,7 @@ import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Sessions } from "./session/sessions.js";
+import { openStore } from "./store/open-store.js";
 
 export interface StartOptions {
   /** Default 127.0.0.1. */
@@ -22,6 +23,10 @@ export interface StartOptions {
   readonly workers?: number;
   /** The most sessions that may live at once; default 12,000. */
   readonly maximumSessions?: number;
+  /** The data directory, made when first needed; default: none, what is stored ends with the process. */
+  readonly data?: string;
+  /** The file with the key that signs exported snapshots; default: the one of the data directory. */
+  readonly keyFile?: string;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -53,10 +58,20 @@ const CHANNEL_OPTIONS = {
 
 const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", "sandbox.v1.SnapshotService"];
 
-/** @throws Error when the address cannot be bound or the engine does not start */
+/**
+ * @throws StoreError when the data directory or the key cannot be used
+ * @throws Error when the address cannot be bound or the engine does not start
+ */
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
-  const engine = await Engine.start({ workers: options.workers ?? 2, rotateWorkers: options.rotateWorkers ?? false });
+  const { store } = await openStore({ directory: options.data, keyFile: options.keyFile });
+  const engine = await Engine.start({
+    workers: options.workers ?? 2,
+    rotateWorkers: options.rotateWorkers ?? false,
+  }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
   const sessions = new Sessions(engine, options.maximumSessions ?? 12_000);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({
@@ -76,6 +91,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     bound = await bind(server, host, port);
   } catch (error) {
     await engine.close();
+    await store.close();
     throw error;
   }
   const close = async (): Promise<void> => {
@@ -86,6 +102,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.forceShutdown();
     await engine.close();
+    await store.close();
   };
   let closing: Promise<void> | undefined;
   return {

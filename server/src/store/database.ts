@@ -187,7 +187,6 @@ export class Database {
     if (code === "SQLITE_IOERR_WRITE") {
       return new StoreError("full", `${file} cannot grow; look at disk quotas and limits of file size, and try again`);
     }
-    if (code === "SQLITE_TOOBIG") return new StoreError("full", `an image is too large for ${file}, which takes 1 GB`);
     if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
       const advice = "stop the server, and put a backup in its place or move it away";
       return new StoreError("broken", `${file} is damaged (${message}); ${advice}`);

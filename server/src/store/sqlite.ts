@@ -13,6 +13,9 @@ import {
 } from "./store.js";
 import { StoreThread } from "./store-thread.js";
 
+/** What SQLite takes as one value, and some room for what stands beside it. */
+const LARGEST_IMAGE = 999_000_000;
+
 /**
  * Nothing is made, and no thread started, before the first write: until then a directory that is not there reads as empty. One
  * that is there is opened, and so locked, by the first call.
@@ -102,6 +105,12 @@ export class SqliteStore implements Store {
     image: Uint8Array,
     replace: boolean,
   ): Promise<boolean> {
+    if (image.byteLength > LARGEST_IMAGE) {
+      throw new StoreError(
+        "full",
+        `an image of ${image.byteLength} bytes is more than the ${LARGEST_IMAGE} that a store takes`,
+      );
+    }
     const thread = this.#open();
     const bytes = ownBytes(image);
     return (await thread).call("put", { kind, id, item, image: bytes, replace }, bytes);

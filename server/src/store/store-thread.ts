@@ -21,7 +21,7 @@ export class StoreThread {
   /**
    * Starts the thread, which opens and locks the database of the directory.
    *
-   * @throws StoreError; then there is no thread
+   * @throws StoreError; then the thread has ended
    */
   static async start(directory: string): Promise<StoreThread> {
     const setup: ThreadSetup = { directory };
@@ -48,8 +48,9 @@ export class StoreThread {
       this.#worker.on("message", (message: ThreadMessage) => {
         if (message.type === "open") resolve();
         else if (message.type === "answer") this.#settle(message.number, message.answer);
-        else reject(new StoreError(message.failure.failed, message.failure.message));
+        else this.#failure = new StoreError(message.failure.failed, message.failure.message);
       });
+      // Not before: until then it may hold the lock.
       void this.#ended.then(() => reject(this.#failure));
     });
   }
