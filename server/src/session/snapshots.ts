@@ -33,13 +33,16 @@ export interface LoadedSnapshot extends SavedSession {
 export class Snapshots {
   readonly #engine: Engine;
   readonly #store: Store;
-  readonly #seal: Seal;
+  readonly #seal: () => Promise<Seal>;
   readonly #places = new Places(IMAGES_AT_ONCE);
   readonly #sweeper: NodeJS.Timeout;
   #onTheirWay = 0;
 
-  /** @param store is this object's to use, and its owner's to close */
-  constructor(engine: Engine, store: Store, seal: Seal) {
+  /**
+   * @param store is this object's to use, and its owner's to close
+   * @param seal is asked for when first needed
+   */
+  constructor(engine: Engine, store: Store, seal: () => Promise<Seal>) {
     this.#engine = engine;
     this.#store = store;
     this.#seal = seal;
@@ -67,7 +70,7 @@ export class Snapshots {
       const engineDigest = this.#engine.digest;
       const { sessionId } = session;
       const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
-      return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, this.#seal));
+      return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, await this.#seal()));
     } finally {
       leave();
     }
@@ -170,8 +173,8 @@ export class Snapshots {
     this.#onTheirWay += bytes;
   }
 
-  #open(bytes: Uint8Array): Promise<SnapshotFile> {
-    return openSnapshot(bytes, this.#seal, this.#engine.digest);
+  async #open(bytes: Uint8Array): Promise<SnapshotFile> {
+    return openSnapshot(bytes, await this.#seal(), this.#engine.digest);
   }
 
   async #keep(
@@ -182,13 +185,12 @@ export class Snapshots {
     const sizeBytes = bytes.length;
     const snapshot: StoredSnapshot = { snapshotId, sessionId, createdAt, expiresAt, engineDigest, labels, sizeBytes };
     try {
-      if (await this.#store.addSnapshot(snapshot, bytes)) return snapshot;
       const known = await this.#store.snapshot(snapshotId);
       if (known !== undefined && !isExpired(known)) return known;
       // One that has expired makes way for one that comes anew.
-      await this.#store.deleteSnapshot(snapshotId);
-      await this.#store.addSnapshot(snapshot, bytes);
-      return snapshot;
+      if (known !== undefined) await this.#store.deleteSnapshot(snapshotId);
+      if (await this.#store.addSnapshot(snapshot, bytes)) return snapshot;
+      return await this.get(snapshotId);
     } catch (error) {
       if (!(error instanceof StoreError) || error.kind !== "full") throw error;
       throw new SessionError("QUOTA_EXCEEDED", error.message, { retryAfter: RETRY });
