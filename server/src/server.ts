@@ -11,7 +11,9 @@ import { addReflection } from "./rpc/reflection.js";
 import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
+import { Hibernation } from "./session/hibernation.js";
 import { Sessions } from "./session/sessions.js";
+import type { Seal } from "./session/snapshot-file.js";
 import { Snapshots } from "./session/snapshots.js";
 import { openStore } from "./store/open-store.js";
 
@@ -24,6 +26,10 @@ export interface StartOptions {
   readonly workers?: number;
   /** The most sessions that may live at once; default 12,000. */
   readonly maximumSessions?: number;
+  /** The most sessions that may rest in the store; default 1,000,000. */
+  readonly maximumHibernated?: number;
+  /** Seconds without use after which a session leaves memory for the store; default 300. */
+  readonly hibernateAfter?: number;
   /** The data directory, made when first needed; default: none, what is stored ends with the process. */
   readonly data?: string;
   /** The file with the key that signs exported snapshots; default: the one of the data directory. */
@@ -73,8 +79,13 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   });
-  const snapshots = new Snapshots(engine, store, async () => ({ key: await signingKey(), tenant: "" }));
-  const sessions = new Sessions(engine, snapshots, options.maximumSessions ?? 12_000);
+  const seal = async (): Promise<Seal> => ({ key: await signingKey(), tenant: "" });
+  const snapshots = new Snapshots(engine, store, seal);
+  const sessions = new Sessions(engine, snapshots, new Hibernation(engine, store, seal), {
+    maximum: options.maximumSessions ?? 12_000,
+    maximumHibernated: options.maximumHibernated ?? 1_000_000,
+    hibernateAfter: (options.hibernateAfter ?? 300) * 1000,
+  });
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({
     ...CHANNEL_OPTIONS,
@@ -103,7 +114,6 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     // Answers of the last executions leave in the ticks after their outcomes.
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.forceShutdown();
-    snapshots.stop();
     await engine.close();
     await store.close();
   };

@@ -1,7 +1,6 @@
 /** What the frames of a Connect client do, kind by kind. */
 import type { ClientFrame } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
-import { cancelExecution } from "./cancel.js";
 import type { Connection } from "./connection.js";
 
 type Frame = NonNullable<ClientFrame["frame"]>;
@@ -25,7 +24,7 @@ const FRAMES: { readonly [Case in Frame["$case"]]: FrameKind<ValueOf<Case>> } = 
     refersToCommand: ({ executionId }) => executionId === "",
     handle: (connection, frameId, request) => {
       if (request.executionId === "") connection.command(frameId)?.cancel();
-      else cancelExecution(connection.sessions, request);
+      else connection.cancel(frameId, request);
     },
   },
   credit: {

@@ -4,10 +4,11 @@
  * A client that does not read what it is told is not read either, beyond some point, and emits nothing; beyond another the
  * stream ends. So what is kept for it is bounded, whatever it asked for.
  */
-import type { ClientFrame, Command, Expose } from "@livescope/proto";
+import type { CancelExecutionRequest, ClientFrame, Command, Expose } from "@livescope/proto";
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
+import { cancelExecution } from "./cancel.js";
 import { handleFrame } from "./client-frames.js";
 import { StreamHostLink } from "./host-link.js";
 import { Outbox, type Send } from "./outbox.js";
@@ -94,6 +95,10 @@ export class Connection implements CommandHost {
         this.#exposing--;
         this.#endIfDone();
       });
+  }
+
+  cancel(frameId: bigint, request: CancelExecutionRequest): void {
+    cancelExecution(this.sessions, request).catch((error: unknown) => this.#refuse(frameId, error));
   }
 
   /** @returns false for an id that is not above all before it */

@@ -49,8 +49,9 @@ export class StreamHostLink implements HostLink {
     const names = [...new Set(request.names.map((name) => checkedName(name, "names")))];
     const connectionId = checkedText(request.connectionId, "connection_id") || randomUUID();
     const reconnectWindow = reconnectWindowOf(request);
-    const session = this.#stream.sessions.get(sessionId);
-    const all = await session.expose({ connectionId, names, takeOver, reconnectWindow }, this);
+    const all = await this.#stream.sessions.use(sessionId, (session) =>
+      session.expose({ connectionId, names, takeOver, reconnectWindow }, this),
+    );
     this.#say(frameId, { $case: "exposed", value: { sessionId, names: all, connectionId } });
   }
 

@@ -1,20 +1,22 @@
 /** A session as the contract shows it. */
-import { Durability, type Session as SessionMessage, SessionState } from "@livescope/proto";
-import type { Session } from "../session/session.js";
+import { Durability, IdleAction, type Session as SessionMessage, SessionState } from "@livescope/proto";
+import { invalid } from "../session/errors.js";
+import type { IdleAction as SessionIdleAction, SessionInfo } from "../session/session-info.js";
 import { limitsMessage } from "./sandbox-service.js";
 import { durationOf } from "./time.js";
 
-export function sessionMessage(session: Session): SessionMessage {
+export function sessionMessage(session: SessionInfo): SessionMessage {
   return {
     sessionId: session.sessionId,
-    state: SessionState.ACTIVE,
+    state: session.isHibernated ? SessionState.HIBERNATED : SessionState.ACTIVE,
     labels: new Map(session.labels),
     limits: limitsMessage(session.limits),
     durability: Durability.EPHEMERAL,
     idleTtl: durationOf(session.idleTtl),
     createTime: new Date(session.createdAt),
     lastUseTime: new Date(session.lastUsedAt),
-    expireTime: session.isIdle ? new Date(session.expiresAt) : undefined,
+    expireTime: session.expiresAt === undefined ? undefined : new Date(session.expiresAt),
+    idleAction: session.idleAction === "delete" ? IdleAction.DELETE : IdleAction.HIBERNATE,
     parent: session.parent,
     usage: {
       wallTime: durationOf(session.usage.wallTime),
@@ -28,4 +30,11 @@ export function sessionMessage(session: Session): SessionMessage {
     memoryBytes: BigInt(session.memoryBytes),
     handleCount: BigInt(session.handleCount),
   };
+}
+
+/** @throws SessionError INVALID_REQUEST */
+export function checkedIdleAction(action: IdleAction, field: string): SessionIdleAction {
+  if (action === IdleAction.HIBERNATE) return "hibernate";
+  if (action === IdleAction.DELETE || action === IdleAction.UNSPECIFIED) return "delete";
+  throw invalid(field, "is not known");
 }

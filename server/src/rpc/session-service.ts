@@ -9,7 +9,7 @@ import {
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, SessionError, unimplemented } from "../session/errors.js";
-import type { Session } from "../session/session.js";
+import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import {
   canonicalTexts,
@@ -22,7 +22,7 @@ import {
 import { checkedLabels } from "./labels.js";
 import type { OpenStreams } from "./open-streams.js";
 import { checkedPageSize } from "./pages.js";
-import { sessionMessage } from "./session-message.js";
+import { checkedIdleAction, sessionMessage } from "./session-message.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
 import { updateSession } from "./update-session.js";
@@ -49,9 +49,9 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
       if (isLost()) await sessions.delete(session.sessionId);
       return { session: sessionMessage(session) };
     }),
-    getSession: handle((request) => ({ session: sessionMessage(sessions.get(request.sessionId)) })),
-    listSessions: handle((request) => {
-      const page = sessions.list(checkedPageSize(request.pageSize), request.pageToken, request.labels);
+    getSession: handle(async ({ sessionId }) => ({ session: sessionMessage(await sessions.info(sessionId)) })),
+    listSessions: handle(async (request) => {
+      const page = await sessions.list(checkedPageSize(request.pageSize), request.pageToken, request.labels);
       return { sessions: page.sessions.map(sessionMessage), nextPageToken: page.next };
     }),
     updateSession: handle(async (request) => ({ session: sessionMessage(await updateSession(sessions, request)) })),
@@ -83,7 +83,7 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
   };
 }
 
-function create(sessions: Sessions, request: CreateSessionRequest, deadline: number): Promise<Session> {
+function create(sessions: Sessions, request: CreateSessionRequest, deadline: number): Promise<SessionInfo> {
   if (!(request.durability in Durability) || request.durability === Durability.UNRECOGNIZED) {
     throw invalid("durability", "is not known");
   }
@@ -106,6 +106,7 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     labels: checkedLabels(request.labels),
     limits: requestedLimits(request.limits) ?? {},
     idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
+    idleAction: checkedIdleAction(request.idleAction, "idle_action"),
     globals: inputValues(request.globals, "globals"),
     modules: checkedModules(request.modules),
     setup: request.setup,
@@ -115,9 +116,8 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
   });
 }
 
+const MISSING: readonly string[] = ["SESSION_NOT_FOUND", "SESSION_DELETED", "SESSION_EXPIRED", "SESSION_LOST"];
+
 function isMissing(error: unknown): boolean {
-  return (
-    error instanceof SessionError &&
-    (error.reason === "SESSION_NOT_FOUND" || error.reason === "SESSION_DELETED" || error.reason === "SESSION_EXPIRED")
-  );
+  return error instanceof SessionError && MISSING.includes(error.reason);
 }

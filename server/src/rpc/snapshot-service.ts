@@ -18,15 +18,14 @@ export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger
   return {
     createSnapshot: handle(async (request) => {
       sessions.checkNotDraining();
-      const session = sessions.get(request.sessionId);
       const labels = checkedLabels(request.labels);
       const ttl = millisecondsOf(request.ttl, "ttl");
       const requestId = checkedRequestId(request.requestId);
       const canonical = { ...request, labels: canonicalTexts(labels) };
       const digest = digestOf("createSnapshot", CreateSnapshotRequest.encode(canonical).finish());
-      const [snapshotId = ""] = await session.once(requestId, digest, async () => [
-        (await snapshots.take(session, { labels, ttl })).snapshotId,
-      ]);
+      const [snapshotId = ""] = await sessions.use(request.sessionId, (session) =>
+        session.once(requestId, digest, async () => [(await snapshots.take(session, { labels, ttl })).snapshotId]),
+      );
       return { snapshot: snapshotMessage(await snapshots.get(snapshotId)) };
     }),
     getSnapshot: handle(async ({ snapshotId }) => ({ snapshot: snapshotMessage(await snapshots.get(snapshotId)) })),

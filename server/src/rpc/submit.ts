@@ -49,16 +49,16 @@ export function submit(
       const execution =
         sessionId === undefined
           ? sessions.executeAlone(checked, heard(options))
-          : sessions.get(sessionId).submit(checked, heard(options));
+          : sessions.submit(sessionId, checked, heard(options));
       return { execution, options };
     }
     case "call": {
       const { command: checked, options } = callCommand(command.value, context, ids);
-      return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
+      return { execution: sessions.submit(command.value.sessionId, checked, heard(options)), options };
     }
     case "render": {
       const { command: checked, options } = renderCommand(command.value, context, ids);
-      return { execution: sessions.get(command.value.sessionId).submit(checked, heard(options)), options };
+      return { execution: sessions.submit(command.value.sessionId, checked, heard(options)), options };
     }
     default:
       throw invalid("command", "must be set: say what to run");

@@ -2,10 +2,11 @@
 import type { UpdateSessionRequest } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Limits } from "../session/limits.js";
-import type { Session } from "../session/session.js";
+import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions, UpdateOptions } from "../session/sessions.js";
 import { requestedLimits } from "./commands.js";
 import { checkedLabels } from "./labels.js";
+import { checkedIdleAction } from "./session-message.js";
 import { millisecondsOf } from "./time.js";
 
 const LIMITS: ReadonlyMap<string, keyof Limits> = new Map([
@@ -22,10 +23,10 @@ const LIMITS: ReadonlyMap<string, keyof Limits> = new Map([
 export function updateSession(
   sessions: Sessions,
   { session, updateMask = [] }: UpdateSessionRequest,
-): Promise<Session> {
+): Promise<SessionInfo> {
   if (session === undefined) throw invalid("session", "must be set: it has the id and the new values");
   if (updateMask.length === 0) throw invalid("update_mask", "must name what to change");
-  const { labels, limits, idleTtl, sessionId } = session;
+  const { labels, limits, idleTtl, idleAction, sessionId } = session;
   let options: UpdateOptions = {};
   // Checked before the mask, so that what the session is to have is right whatever the mask names.
   const wanted = requestedLimits(limits) ?? {};
@@ -34,6 +35,8 @@ export function updateSession(
     if (limit !== undefined) options = { ...options, limits: { ...options.limits, [limit]: wanted[limit] ?? 0 } };
     else if (path === "labels") options = { ...options, labels: checkedLabels(labels, "session.labels") };
     else if (path === "idle_ttl") options = { ...options, idleTtl: millisecondsOf(idleTtl, "session.idle_ttl") };
+    else if (path === "idle_action")
+      options = { ...options, idleAction: checkedIdleAction(idleAction, "session.idle_action") };
     else if (path === "limits") {
       const all = [...LIMITS.values()].map((name) => [name, wanted[name] ?? 0]);
       options = { ...options, limits: Object.fromEntries(all) as Limits };

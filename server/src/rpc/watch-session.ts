@@ -4,8 +4,8 @@ import type { ServerWritableStream } from "@grpc/grpc-js";
 import { type Event, SessionServiceService, type WatchSessionRequest, WatchSessionResponse } from "@livescope/proto";
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
-import type { Session } from "../session/session.js";
 import type { Sessions } from "../session/sessions.js";
+import type { Watcher } from "../session/watchers.js";
 import type { OpenStreams } from "./open-streams.js";
 import { sessionMessage } from "./session-message.js";
 import { toServiceError } from "./status.js";
@@ -44,18 +44,18 @@ export function watchSession(
   };
   const event = (executionId: string, event: NonNullable<Event["event"]>): void =>
     say({ $case: "event", value: { executionId, event } });
-  try {
-    const session: Session = sessions.get(stream.request.sessionId);
-    const unwatch = session.watch({
-      console: (executionId, entry) => event(executionId, { $case: "console", value: consoleMessage(entry) }),
-      finished: (outcome, encoding) => {
-        // Its entries were told.
-        const value = executionMessage({ ...outcome, console: [] }, encoding);
-        event(outcome.executionId, { $case: "finished", value });
-      },
-      changed: () => say({ $case: "session", value: sessionMessage(session) }),
-      ended: end,
-    });
+  const watcher: Watcher = {
+    console: (executionId, entry) => event(executionId, { $case: "console", value: consoleMessage(entry) }),
+    finished: (outcome, encoding) => {
+      // Its entries were told.
+      const value = executionMessage({ ...outcome, console: [] }, encoding);
+      event(outcome.executionId, { $case: "finished", value });
+    },
+    changed: (session) => say({ $case: "session", value: sessionMessage(session) }),
+    ended: end,
+  };
+  stream.on("cancelled", () => close());
+  sessions.watch(stream.request.sessionId, watcher).then(({ info, unwatch }) => {
     const closed = openStreams.add(() =>
       end(new SessionError("DRAINING", "the server is stopping; watch again elsewhere or later")),
     );
@@ -63,9 +63,7 @@ export function watchSession(
       unwatch();
       closed();
     };
-    stream.on("cancelled", close);
-    say({ $case: "session", value: sessionMessage(session) });
-  } catch (error) {
-    end(error);
-  }
+    if (stream.cancelled) return close();
+    say({ $case: "session", value: sessionMessage(info) });
+  }, end);
 }

@@ -132,6 +132,11 @@ export class HostFunctions {
     this.#host = host;
   }
 
+  /** True while some client is here, or may come back. */
+  get hasClients(): boolean {
+    return this.#connections.size > 0;
+  }
+
   /** All names that some client provides. */
   get names(): string[] {
     return [...this.#byName.keys()];

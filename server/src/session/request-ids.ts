@@ -11,11 +11,23 @@ const OUTCOME_BYTES = 1 << 20;
 const WINDOW = 60 * 60_000;
 const IDS = 10_000;
 
+/** What is known of a request id, as data. */
+export interface KeptAnswer<T> {
+  readonly requestId: string;
+  readonly digest: string;
+  /** Milliseconds since the epoch. */
+  readonly since: number;
+  /** Absent where only the id is still known. */
+  readonly outcome?: T | undefined;
+}
+
 interface Known<T> {
   readonly digest: string;
   readonly since: number;
   /** The outcome, running or done; gone when it left the window. */
   outcome: Promise<T> | undefined;
+  /** The same, once it is there. */
+  done: T | undefined;
   /** Of the outcome, once it is there: what still runs is never dropped. */
   bytes: number | undefined;
 }
@@ -43,7 +55,7 @@ export class RequestIds<T> {
     const known = this.#known.get(requestId);
     if (known !== undefined) return this.#repeat(requestId, known, digest);
     const outcome = run();
-    const entry: Known<T> = { digest, since: now, outcome, bytes: undefined };
+    const entry: Known<T> = { digest, since: now, outcome, done: undefined, bytes: undefined };
     this.#known.set(requestId, entry);
     outcome.then(
       (value) => this.#keep(entry, value),
@@ -51,6 +63,28 @@ export class RequestIds<T> {
       () => this.#forget(requestId, entry),
     );
     return outcome;
+  }
+
+  /** False while the outcome of some request is to come. */
+  get isSettled(): boolean {
+    for (const { bytes } of this.#known.values()) if (bytes === undefined) return false;
+    return true;
+  }
+
+  /** All that is known, once it is settled. */
+  get record(): KeptAnswer<T>[] {
+    return [...this.#known].map(([requestId, { digest, since, done }]) => ({ requestId, digest, since, outcome: done }));
+  }
+
+  /** Knows what another knew. @param record of it */
+  restore(record: readonly KeptAnswer<T>[]): void {
+    for (const { requestId, digest, since, outcome } of record) {
+      const entry: Known<T> = { digest, since, outcome: undefined, done: outcome, bytes: 0 };
+      this.#known.set(requestId, entry);
+      if (outcome === undefined) continue;
+      entry.outcome = Promise.resolve(outcome);
+      this.#keep(entry, outcome);
+    }
   }
 
   #repeat(requestId: string, known: Known<T>, digest: string): Promise<T> {
@@ -77,6 +111,7 @@ export class RequestIds<T> {
   #keep(entry: Known<T>, outcome: T): void {
     const bytes = this.#sizeOf(outcome);
     entry.bytes = bytes;
+    entry.done = outcome;
     this.#bytes += bytes;
     this.#outcomes++;
     // One that is over the bound by itself goes at once, in place of all others.
@@ -90,6 +125,7 @@ export class RequestIds<T> {
   #dropOutcome(entry: Known<T>): void {
     if (entry.outcome === undefined || entry.bytes === undefined) return;
     entry.outcome = undefined;
+    entry.done = undefined;
     this.#outcomes--;
     this.#bytes -= entry.bytes;
   }

@@ -5,7 +5,9 @@
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import type { LoopRecord } from "./event-loop.js";
 import type { Limits } from "./limits.js";
-import type { Warning } from "./outcome.js";
+import type { Outcome, Warning } from "./outcome.js";
+import type { KeptAnswer } from "./request-ids.js";
+import type { CopyIds } from "./session.js";
 
 /** An execution that has begun and has no outcome. Times are in milliseconds. */
 export interface ExecutionRecord {
@@ -64,6 +66,8 @@ export interface SessionRecord {
   readonly executions: readonly ExecutionRecord[];
   readonly hostFunctions: HostFunctionsRecord;
   readonly replies: readonly ReplyRecord[];
+  /** What was answered by request id: of a session that comes back as itself, not of one that others are made from. */
+  readonly answers?: readonly KeptAnswer<Outcome | CopyIds>[];
 }
 
 /** What JSON has no form for is told by keys that nothing else has: no text of a guest becomes a key. */
@@ -73,8 +77,9 @@ interface Special {
   readonly $infinite?: true;
 }
 
-export function writeRecord(record: SessionRecord): string {
-  return JSON.stringify(record, function (this: Record<string, unknown>, key, value: unknown) {
+/** Data of this server's own as text: what JSON has, and maps, bytes and Infinity. */
+export function writeText(data: unknown): string {
+  return JSON.stringify(data, function (this: Record<string, unknown>, key, value: unknown) {
     const plain = this[key];
     if (plain instanceof Uint8Array) return { $bytes: Buffer.from(plain).toString("base64") } satisfies Special;
     if (plain instanceof Map) return { $entries: [...plain] } satisfies Special;
@@ -82,13 +87,13 @@ export function writeRecord(record: SessionRecord): string {
   });
 }
 
-/** @param text what `writeRecord` gave */
-export function readRecord(text: string): SessionRecord {
+/** @param text what `writeText` gave */
+export function readText(text: string): unknown {
   return JSON.parse(text, (_key, value: unknown) => {
     if (typeof value !== "object" || value === null) return value;
     const { $bytes, $entries, $infinite } = value as Special;
     if ($bytes !== undefined) return Buffer.from($bytes, "base64");
     if ($entries !== undefined) return new Map($entries);
     return $infinite === true ? Number.POSITIVE_INFINITY : value;
-  }) as SessionRecord;
+  });
 }

@@ -17,6 +17,7 @@ import { sizeOfOutcome } from "./outcome-size.js";
 import { refusalOf } from "./refusals.js";
 import { RequestIds } from "./request-ids.js";
 import { RunningExecution } from "./running-execution.js";
+import type { IdleAction, SessionInfo, SessionUsage } from "./session-info.js";
 import type { SessionRecord } from "./session-record.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
@@ -31,6 +32,8 @@ const NO_END_OF_CREDIT = 2 ** 30;
 /** What is kept of a request that made copies or a snapshot: their ids. */
 export type CopyIds = readonly string[];
 
+const NO_USAGE: SessionUsage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
+
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
 
@@ -41,8 +44,16 @@ export interface SessionInit {
   readonly limits: Limits;
   /** Milliseconds without use after which the session is deleted. */
   readonly idleTtl: number;
+  readonly idleAction: IdleAction;
   /** Id of the session or snapshot that it is made from; empty for one that is made afresh. */
   readonly parent: string;
+}
+
+/** A session that was at rest goes on as itself. */
+export interface Awakened {
+  readonly info: Pick<SessionInfo, "createdAt" | "lastUsedAt" | "usage">;
+  /** Those who watched it. */
+  readonly watchers: Watchers;
 }
 
 /** A session as it was between two turns. */
@@ -55,6 +66,7 @@ export interface SavedSession {
 interface Copied {
   readonly memory: SessionMemory;
   readonly record: SessionRecord;
+  readonly awakened?: Awakened;
 }
 
 /** What of a session may change; what is absent stays. */
@@ -62,17 +74,24 @@ export interface SessionChanges {
   readonly labels?: ReadonlyMap<string, string>;
   readonly limits?: Limits;
   readonly idleTtl?: number;
+  readonly idleAction?: IdleAction;
 }
 
 export class Session implements HostFunctionsHost {
   readonly sessionId: string;
   readonly parent: string;
-  readonly createdAt = Date.now();
-  lastUsedAt = this.createdAt;
-  readonly usage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
+  readonly createdAt: number;
+  lastUsedAt: number;
+  readonly usage: SessionUsage;
   #labels: ReadonlyMap<string, string>;
   #limits: Limits;
   #idleTtl: number;
+  #idleAction: IdleAction;
+  /** Counts whatever changes the session or may. */
+  #uses = 0;
+  /** Those who have it in hand. */
+  #holds = 0;
+  #isGoingToRest = false;
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #loop: EventLoop;
@@ -84,9 +103,9 @@ export class Session implements HostFunctionsHost {
   #lateReplies: Input[] = [];
   readonly #requestIds = new RequestIds<Outcome | CopyIds>(sizeOfAnswer);
   readonly #asks = new Set<(error: SessionError) => void>();
-  readonly #watchers = new Watchers();
+  readonly #watchers: Watchers;
   /** Executions without an outcome. */
-  readonly #open = new OpenExecutions(this.#watchers);
+  readonly #open: OpenExecutions;
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
   #whenIdle: (() => void)[] = [];
@@ -100,6 +119,14 @@ export class Session implements HostFunctionsHost {
     this.#labels = init.labels;
     this.#limits = init.limits;
     this.#idleTtl = init.idleTtl;
+    this.#idleAction = init.idleAction;
+    const awakened = copied?.awakened;
+    const { createdAt = Date.now(), lastUsedAt = createdAt, usage = NO_USAGE } = awakened?.info ?? {};
+    this.createdAt = createdAt;
+    this.lastUsedAt = lastUsedAt;
+    this.usage = { ...usage };
+    this.#watchers = awakened?.watchers ?? new Watchers();
+    this.#open = new OpenExecutions(this.#watchers);
     this.#engine = engine;
     this.#memory = copied?.memory ?? engine.createMemory(init.limits.memoryBytes);
     this.#loop = new EventLoop(engine, this.#memory, this);
@@ -118,6 +145,18 @@ export class Session implements HostFunctionsHost {
     return session;
   }
 
+  /**
+   * A session that was at rest, as it would be now had it stayed in memory.
+   *
+   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap
+   */
+  static async wake(engine: Engine, info: SessionInfo, { image, record }: SavedSession, watchers: Watchers): Promise<Session> {
+    const memory = await withRoom(() => engine.createMemoryFrom(image, info.limits.memoryBytes));
+    const session = new Session(engine, info, { memory, record, awakened: { info, watchers } });
+    session.#requestIds.restore(record.answers ?? []);
+    return session;
+  }
+
   get labels(): ReadonlyMap<string, string> {
     return this.#labels;
   }
@@ -129,6 +168,45 @@ export class Session implements HostFunctionsHost {
   /** Milliseconds without use after which the session is deleted. */
   get idleTtl(): number {
     return this.#idleTtl;
+  }
+
+  get idleAction(): IdleAction {
+    return this.#idleAction;
+  }
+
+  get info(): SessionInfo {
+    const { sessionId, labels, limits, idleTtl, idleAction, createdAt, lastUsedAt, parent, memoryBytes, handleCount } = this;
+    return {
+      sessionId,
+      isHibernated: false,
+      labels,
+      limits,
+      idleTtl,
+      idleAction,
+      createdAt,
+      lastUsedAt,
+      expiresAt: this.isIdle && idleAction === "delete" ? this.expiresAt : undefined,
+      parent,
+      usage: { ...this.usage },
+      memoryBytes,
+      handleCount,
+    };
+  }
+
+  /** True when it may leave memory: nothing is in flight, nobody has it in hand, and no client lends it functions. */
+  get mayRest(): boolean {
+    return !this.#isGoingToRest && this.#isUnused;
+  }
+
+  get #isUnused(): boolean {
+    if (!this.isIdle || this.#asks.size > 0 || this.#holds > 0 || this.#ended !== undefined) return false;
+    return this.#requestIds.isSettled && !this.hostFunctions.hasClients;
+  }
+
+  /** Keeps it in memory until what this gives is called. */
+  hold(): () => void {
+    this.#holds++;
+    return () => void this.#holds--;
   }
 
   /** Heap in use, in bytes. */
@@ -144,7 +222,7 @@ export class Session implements HostFunctionsHost {
     return this.#open.size === 0 && this.#loop.isStill;
   }
 
-  /** When it is deleted unless it is used before, in milliseconds since the epoch. */
+  /** When its idle_ttl is over unless it is used before, in milliseconds since the epoch. */
   get expiresAt(): number {
     return this.lastUsedAt + this.idleTtl;
   }
@@ -193,6 +271,34 @@ export class Session implements HostFunctionsHost {
   }
 
   /**
+   * Leaves memory: what it was is `keep`'s, and this object is not to be used any more. It stays as it is when somebody uses it
+   * before `keep` is done, or when that fails.
+   *
+   * @returns those who watch it; undefined when it stays
+   */
+  async rest(keep: (info: SessionInfo, saved: SavedSession) => Promise<void>): Promise<Watchers | undefined> {
+    if (!this.mayRest) return undefined;
+    this.#isGoingToRest = true;
+    const { info, lastUsedAt } = this;
+    const uses = this.#uses + 1;
+    try {
+      const { image, record } = await this.save(() => Promise.resolve());
+      await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });
+      if (this.#uses !== uses || !this.#isUnused) return undefined;
+      const message = "the session left memory while this call came; try again";
+      this.#ended = new SessionError("SESSION_DELETED_MEANWHILE", message);
+      this.#loop.removeAll();
+      this.hostFunctions.end();
+      this.#engine.releaseMemory(this.#memory);
+      return this.#watchers;
+    } finally {
+      this.#isGoingToRest = false;
+      // Going to rest is no use.
+      if (this.#uses === uses) this.lastUsedAt = lastUsedAt;
+    }
+  }
+
+  /**
    * Copies of the session as it is between two turns, which go on by themselves. They have its limits.
    *
    * @throws SessionError when the session ends before; there are no copies then
@@ -200,7 +306,7 @@ export class Session implements HostFunctionsHost {
   fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
     return this.#pause((atRest) => this.#loop.pause(atRest), async () => {
       const record = this.#record;
-      const { limits, idleTtl, sessionId: parent } = this;
+      const { limits, idleTtl, idleAction, sessionId: parent } = this;
       const memories: SessionMemory[] = [];
       for (const _ of inits) {
         if (memories.length > 0 && memories.length % COPIES_AT_ONCE === 0) await nextTick();
@@ -211,7 +317,7 @@ export class Session implements HostFunctionsHost {
       }
       return inits.map((init, i) => {
         const memory = memories[i] as SessionMemory;
-        return new Session(this.#engine, { ...init, limits, idleTtl, parent }, { memory, record });
+        return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
       });
     });
   }
@@ -251,7 +357,7 @@ export class Session implements HostFunctionsHost {
    *
    * @throws SessionError INVALID_REQUEST when the heap is larger than it is to be; nothing is changed then
    */
-  async update({ labels, limits, idleTtl }: SessionChanges): Promise<void> {
+  async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
     if (limits !== undefined && limits.memoryBytes !== this.limits.memoryBytes) {
       const resize = () => this.#engine.resizeMemory(this.#memory, limits.memoryBytes);
       await this.#pause((atRest) => this.#loop.pause(atRest), () => withRoom(resize));
@@ -260,7 +366,9 @@ export class Session implements HostFunctionsHost {
     this.#labels = labels ?? this.#labels;
     this.#limits = limits ?? this.#limits;
     this.#idleTtl = idleTtl ?? this.#idleTtl;
-    this.#watchers.changed();
+    this.#idleAction = idleAction ?? this.#idleAction;
+    this.#uses++;
+    this.#watchers.changed(this.info);
   }
 
   /**
@@ -326,6 +434,7 @@ export class Session implements HostFunctionsHost {
    */
   async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
     if (this.#ended !== undefined) throw this.#ended;
+    this.#uses++;
     const { connectionId, names } = options;
     const known = new Set(this.hostFunctions.names);
     const all = this.hostFunctions.expose(options, link);
@@ -344,6 +453,7 @@ export class Session implements HostFunctionsHost {
 
   reply(callId: string, execution: number, result: HostResult): void {
     if (this.#ended !== undefined) return;
+    this.#uses++;
     const isOpen = this.#open.get(execution) !== undefined;
     const input = this.#input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
     this.#replies.set(callId, { input, execution, result });
@@ -380,9 +490,14 @@ export class Session implements HostFunctionsHost {
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
 
+  #use(): void {
+    this.#uses++;
+    this.lastUsedAt = Date.now();
+  }
+
   #begin(command: Command, options: CommandOptions): Execution {
     if (this.#ended !== undefined) throw this.#ended;
-    this.lastUsedAt = Date.now();
+    this.#use();
     const limits = executionLimits(this.limits, options.limits);
     if (this.#open.size > limits.queuedExecutions) {
       throw new SessionError(
@@ -473,7 +588,7 @@ export class Session implements HostFunctionsHost {
   /** Does something while nothing of the session runs. Rejects when the session ends before it is done. */
   #pause<T>(enter: (pause: Pause) => void, work: () => Promise<T>): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    this.lastUsedAt = Date.now();
+    this.#use();
     return new Promise((resolve, reject) => {
       this.#asks.add(reject);
       const atRest = async (): Promise<void> => {
@@ -693,7 +808,7 @@ export class Session implements HostFunctionsHost {
   /** A turn of the kernel's own. */
   #ask(input: TurnInput): Promise<{ count: number; text: string }> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
-    this.lastUsedAt = Date.now();
+    this.#use();
     return new Promise((resolve, reject) => {
       this.#asks.add(reject);
       this.#loop.add({

@@ -1,22 +1,41 @@
-/** All sessions of this server: creates, finds, lists, expires and deletes them. */
+/** All sessions of this server: creates, finds, lists, rests, wakes, expires and deletes them. */
 import type { Engine } from "../engine/engine.js";
 import type { InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import type { Hibernation } from "./hibernation.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import type { GuestException } from "./outcome.js";
 import { RequestIds } from "./request-ids.js";
 import { Session } from "./session.js";
+import type { IdleAction, SessionInfo } from "./session-info.js";
+import { pageOf, readToken } from "./session-list.js";
 import type { LoadedSnapshot, Snapshots } from "./snapshots.js";
+import { type Ending, Tombstones } from "./tombstones.js";
+import { WakingExecution } from "./waking-execution.js";
+import { type Watcher, Watchers } from "./watchers.js";
 
 /** Milliseconds: 30 minutes unless the session says otherwise, at most a week. */
 const DEFAULT_IDLE_TTL = 30 * 60_000;
 const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 const SWEEP_EVERY = 1_000;
-/** Ids of sessions that are gone are remembered, so that whoever comes late learns why. */
-const TOMBSTONES = 10_000;
+/** Sweeps between two looks for what has expired in the store. */
+const STORE_SWEEP = 30;
 const QUOTA_RETRY = 1_000;
+/** After the store failed nothing is put to rest of the server's own accord for so many milliseconds. */
+const REST_RETRY = 30_000;
+/** Sessions that are put to rest at once. */
+const RESTED_AT_ONCE = 8;
+
+export interface SessionsOptions {
+  /** The most sessions that may be in memory at once. */
+  readonly maximum: number;
+  /** The most sessions that may rest in the store. */
+  readonly maximumHibernated: number;
+  /** Milliseconds without use after which a session leaves memory; Infinity for only when there is no room. */
+  readonly hibernateAfter: number;
+}
 
 export interface CreateOptions {
   /** Empty: the server draws one. */
@@ -27,6 +46,7 @@ export interface CreateOptions {
   readonly limits: Partial<Limits>;
   /** Milliseconds; 0 for the default. */
   readonly idleTtl: number;
+  readonly idleAction: IdleAction;
   readonly globals: ReadonlyMap<string, InputValue>;
   /** Texts of modules by name. */
   readonly modules: ReadonlyMap<string, string>;
@@ -53,92 +73,151 @@ export interface UpdateOptions {
   readonly limits?: Partial<Limits>;
   /** Milliseconds; 0 for the default. */
   readonly idleTtl?: number;
+  readonly idleAction?: IdleAction;
 }
-
-type Ending = "SESSION_DELETED" | "SESSION_EXPIRED";
 
 export class Sessions {
   readonly #engine: Engine;
   readonly #snapshots: Snapshots;
-  readonly #maximum: number;
-  /** In the order they were created; the number orders pages of a list. */
-  readonly #sessions = new Map<string, { readonly session: Session; readonly number: number }>();
-  readonly #tombstones = new Map<string, Ending>();
+  readonly #hibernation: Hibernation;
+  readonly #options: SessionsOptions;
+  /** Those in memory. */
+  readonly #sessions = new Map<string, Session>();
+  readonly #tombstones = new Tombstones();
   /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
+  /** Sessions that are on their way from the store. */
+  readonly #waking = new Map<string, Promise<Session>>();
+  /** Of sessions at rest. */
+  readonly #watchers = new Map<string, Watchers>();
+  /** Sessions that are on their way to the store. */
+  readonly #resting = new Set<Promise<boolean>>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
-  #nextNumber = 1;
+  #sweeps = 0;
+  #isResting = false;
+  #restAgainAt = 0;
   #draining = false;
 
-  /** @param maximum the most sessions that may live at once */
-  constructor(engine: Engine, snapshots: Snapshots, maximum: number) {
+  constructor(engine: Engine, snapshots: Snapshots, hibernation: Hibernation, options: SessionsOptions) {
     this.#engine = engine;
     this.#snapshots = snapshots;
-    this.#maximum = maximum;
-    this.#sweeper = setInterval(() => this.#expire(), SWEEP_EVERY);
+    this.#hibernation = hibernation;
+    this.#options = options;
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_EVERY);
     this.#sweeper.unref();
+    // A store that cannot be used says so to whoever uses it.
+    hibernation.purge((sessionId) => this.#tombstones.add(sessionId, "SESSION_LOST")).catch(() => undefined);
   }
 
+  /** Sessions that take room in memory. */
   get count(): number {
-    return this.#sessions.size + this.#nascent.size + this.#alone.size;
+    return this.#sessions.size + this.#nascent.size + this.#waking.size + this.#alone.size;
   }
 
   /**
    * @throws SessionError SESSION_ALREADY_EXISTS, QUOTA_EXCEEDED, INVALID_REQUEST (also when the setup throws), DRAINING,
    * REQUEST_ID_REUSED
    */
-  async create(options: CreateOptions): Promise<Session> {
-    if (options.requestId === "") return this.#create(options);
+  async create(options: CreateOptions): Promise<SessionInfo> {
+    if (options.requestId === "") return (await this.#create(options)).info;
     let session: Session | undefined;
     const sessionId = await this.#created.once(options.requestId, options.digest, async () => {
       session = await this.#create(options);
       return session.sessionId;
     });
-    return session ?? this.get(sessionId);
+    return session?.info ?? this.info(sessionId);
   }
 
-  /** @throws SessionError SESSION_NOT_FOUND, SESSION_DELETED, SESSION_EXPIRED, INVALID_REQUEST */
-  get(sessionId: string): Session {
-    checkId("session_id", sessionId);
-    const session = this.#sessions.get(sessionId)?.session;
-    if (session !== undefined && !this.#isExpired(session)) return session;
-    const ids = { session_id: sessionId };
-    switch (this.#tombstones.get(sessionId)) {
-      case "SESSION_DELETED":
-        throw new SessionError("SESSION_DELETED", "the session was deleted; create a new one", { ids });
-      case "SESSION_EXPIRED":
-        throw new SessionError(
-          "SESSION_EXPIRED",
-          "the session was not used for its idle_ttl and is gone; create a new one",
-          {
-            ids,
-          },
-        );
-      default:
-        throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids });
+  /**
+   * Runs a command in a session when its turn has come.
+   *
+   * @throws SessionError; what only the woken session can tell rejects the outcome
+   */
+  submit(sessionId: string, command: Command, options: CommandOptions): Execution {
+    const session = this.#live(sessionId);
+    if (session !== undefined) return session.submit(command, options);
+    const begin = this.#wake(sessionId).then((awake) => () => awake.submit(command, options));
+    return new WakingExecution(options.requestId, begin);
+  }
+
+  /**
+   * Gives a session to `work`, which is to be done with it when it resolves. One at rest is woken.
+   *
+   * @throws SessionError SESSION_NOT_FOUND, SESSION_DELETED, SESSION_EXPIRED, SESSION_LOST, INVALID_REQUEST, QUOTA_EXCEEDED
+   */
+  async use<T>(sessionId: string, work: (session: Session) => Promise<T> | T): Promise<T> {
+    const session = this.#live(sessionId) ?? (await this.#wake(sessionId));
+    const release = session.hold();
+    try {
+      return await work(session);
+    } finally {
+      release();
     }
   }
 
-  /** One page, oldest first, of the sessions that have all these labels. `next` is empty on the last page. */
-  list(size: number, token: string, labels: ReadonlyMap<string, string>): { sessions: Session[]; next: string } {
-    const after = token === "" ? 0 : readToken(token);
-    const sessions: Session[] = [];
-    let last = 0;
-    for (const { session, number } of this.#sessions.values()) {
-      if (number <= after || this.#isExpired(session) || !hasLabels(session, labels)) continue;
-      if (sessions.length === size) return { sessions, next: writeToken(last) };
-      sessions.push(session);
-      last = number;
+  /** What is told of a session, which is no use of it. @throws SessionError as `use` */
+  async info(sessionId: string): Promise<SessionInfo> {
+    return this.#live(sessionId)?.info ?? (await this.#infoAtRest(sessionId));
+  }
+
+  /**
+   * Tells what happens in a session from now on, which is no use of it.
+   *
+   * @returns what it is now, and what ends the telling
+   * @throws SessionError as `use`
+   */
+  async watch(sessionId: string, watcher: Watcher): Promise<{ info: SessionInfo; unwatch: () => void }> {
+    const info = this.#live(sessionId)?.info ?? (await this.#infoAtRest(sessionId));
+    const session = this.#live(sessionId);
+    if (session !== undefined) return { info: session.info, unwatch: session.watch(watcher) };
+    let watchers = this.#watchers.get(sessionId);
+    if (watchers === undefined) {
+      watchers = new Watchers();
+      this.#watchers.set(sessionId, watchers);
     }
-    return { sessions, next: "" };
+    return { info, unwatch: watchers.add(watcher) };
+  }
+
+  /** Ends an execution by its id; one that has ended or is not known is no error. @throws SessionError as `use` */
+  async cancel(sessionId: string, executionId: string): Promise<void> {
+    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
+    if (session !== undefined) session.cancel(executionId);
+    // In a session at rest nothing is in flight.
+    else await this.#infoAtRest(sessionId);
+  }
+
+  /**
+   * One page of the sessions that have all these labels, by the time they were created. `next` is empty on the last page.
+   *
+   * @throws SessionError INVALID_REQUEST for a token that no list gave
+   */
+  async list(
+    size: number,
+    token: string,
+    labels: ReadonlyMap<string, string>,
+  ): Promise<{ sessions: readonly SessionInfo[]; next: string }> {
+    const after = readToken(token);
+    const live = (): Session[] => [...this.#sessions.values()].filter((session) => !this.#isExpired(session));
+    // One that rests or wakes while the store is asked is in one of the three.
+    const before = live();
+    const atRest = await this.#hibernation.list(size + 1, after, labels);
+    const resting = atRest.filter(({ sessionId }) => !this.#tombstones.has(sessionId));
+    const page = pageOf<Session | SessionInfo>([...live(), ...before, ...resting], size, after, labels);
+    return { ...page, sessions: page.sessions.map((session) => (session instanceof Session ? session.info : session)) };
   }
 
   /** Ends a session; what runs in it is answered ABORTED. */
   async delete(sessionId: string): Promise<void> {
-    await this.#end(this.get(sessionId), "SESSION_DELETED");
+    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
+    if (session !== undefined) return this.#end(session, "SESSION_DELETED");
+    await this.#infoAtRest(sessionId);
+    const isDeleted = await this.#hibernation.delete(sessionId);
+    // Woken or deleted by somebody else meanwhile.
+    if (!isDeleted) return this.delete(sessionId);
+    this.#bury(sessionId, "SESSION_DELETED");
   }
 
   /**
@@ -146,21 +225,23 @@ export class Sessions {
    *
    * @throws SessionError QUOTA_EXCEEDED when there is no room for all of them: then none is made; DRAINING, REQUEST_ID_REUSED
    */
-  async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<Session[]> {
-    const origin = this.get(sessionId);
-    let copies: Session[] | undefined;
-    const ids = await origin.once(requestId, digest, async () => {
-      copies = await this.#fork(origin, count, labels);
-      return copies.map((copy) => copy.sessionId);
+  async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<SessionInfo[]> {
+    return this.use(sessionId, async (origin) => {
+      let copies: Session[] | undefined;
+      const ids = await origin.once(requestId, digest, async () => {
+        copies = await this.#fork(origin, count, labels);
+        return copies.map((copy) => copy.sessionId);
+      });
+      return copies?.map(({ info }) => info) ?? Promise.all(ids.map((id) => this.info(id)));
     });
-    return copies ?? ids.map((id) => this.get(id));
   }
 
   async #fork(origin: Session, count: number, labels: ReadonlyMap<string, string>): Promise<Session[]> {
-    this.#checkRoom(count);
+    this.checkNotDraining();
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
+      await this.#makeRoom();
       const copies = await origin.fork(inits);
       for (const copy of copies) this.#add(copy);
       return copies;
@@ -174,35 +255,39 @@ export class Sessions {
    *
    * @throws SessionError SNAPSHOT_NOT_FOUND, SNAPSHOT_INCOMPATIBLE, INVALID_REQUEST (of another session), REQUEST_ID_REUSED
    */
-  async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<Session> {
-    const session = this.get(sessionId);
-    await session.once(requestId, digest, async () => {
-      this.checkNotDraining();
-      await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
-      return [sessionId];
+  async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<SessionInfo> {
+    return this.use(sessionId, async (session) => {
+      await session.once(requestId, digest, async () => {
+        this.checkNotDraining();
+        await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
+        return [sessionId];
+      });
+      return session.info;
     });
-    return session;
   }
 
   /** @throws SessionError INVALID_REQUEST; nothing is changed then */
-  async update(sessionId: string, { labels, limits, idleTtl }: UpdateOptions): Promise<Session> {
-    const session = this.get(sessionId);
-    await session.update({
-      ...(labels === undefined ? {} : { labels }),
-      ...(limits === undefined ? {} : { limits: sessionLimits({ ...session.limits, ...limits }) }),
-      ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }),
+  async update(sessionId: string, { labels, limits, idleTtl, idleAction }: UpdateOptions): Promise<SessionInfo> {
+    return this.use(sessionId, async (session) => {
+      await session.update({
+        ...(labels === undefined ? {} : { labels }),
+        ...(limits === undefined ? {} : { limits: sessionLimits({ ...session.limits, ...limits }) }),
+        ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }),
+        ...(idleAction === undefined ? {} : { idleAction }),
+      });
+      return session.info;
     });
-    return session;
   }
 
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
-    this.#checkRoom();
+    this.#checkRoomAtOnce();
     const session = new Session(this.#engine, {
       sessionId: "",
       labels: new Map(),
       limits: sessionLimits(options.limits ?? {}),
       idleTtl: MAXIMUM_IDLE_TTL,
+      idleAction: "delete",
       parent: "",
     });
     this.#alone.add(session);
@@ -243,7 +328,7 @@ export class Sessions {
   }
 
   *#all(): Generator<Session> {
-    for (const { session } of this.#sessions.values()) yield session;
+    yield* this.#sessions.values();
     for (const session of this.#nascent.values()) if (session !== undefined) yield session;
     yield* this.#alone;
   }
@@ -251,20 +336,18 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
     checkId("session_id", sessionId);
-    const known = this.#sessions.get(sessionId)?.session;
-    if (this.#nascent.has(sessionId) || (known !== undefined && !this.#isExpired(known))) {
-      throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; leave it empty to get one drawn", {
-        ids: { session_id: sessionId },
-        field: "session_id",
-      });
-    }
-    const { labels, limits, snapshotId } = options;
-    const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), parent: snapshotId };
+    const known = this.#sessions.get(sessionId);
+    const isTaken = this.#nascent.has(sessionId) || this.#waking.has(sessionId);
+    if (isTaken || (known !== undefined && !this.#isExpired(known))) throw alreadyExists(sessionId);
+    const { labels, limits, snapshotId, idleAction } = options;
+    const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), idleAction, parent: snapshotId };
     const own = sessionLimits(limits);
-    this.#checkRoom();
+    this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     let session: Session | undefined;
     try {
+      await this.#makeRoom();
+      if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
       session =
         snapshotId === ""
           ? new Session(this.#engine, { ...init, limits: own })
@@ -284,8 +367,67 @@ export class Sessions {
   }
 
   #add(session: Session): void {
-    this.#sessions.set(session.sessionId, { session, number: this.#nextNumber++ });
+    this.#sessions.set(session.sessionId, session);
     this.#tombstones.delete(session.sessionId);
+  }
+
+  /** One of a process that has ended makes way. @throws SessionError SESSION_ALREADY_EXISTS */
+  async #checkNotAtRest(sessionId: string): Promise<void> {
+    if (this.#tombstones.has(sessionId)) return;
+    const info = await this.#hibernation.find(sessionId).catch((error: unknown) => {
+      if (error instanceof SessionError && error.reason === "SESSION_LOST") return undefined;
+      throw error;
+    });
+    if (info !== undefined) throw alreadyExists(sessionId);
+  }
+
+  /** The session where it is in memory. @throws SessionError INVALID_REQUEST (id) */
+  #live(sessionId: string): Session | undefined {
+    checkId("session_id", sessionId);
+    const session = this.#sessions.get(sessionId);
+    return session === undefined || this.#isExpired(session) ? undefined : session;
+  }
+
+  /** @throws SessionError where no session rests under this id */
+  async #infoAtRest(sessionId: string): Promise<SessionInfo> {
+    this.#tombstones.check(sessionId);
+    const info = await this.#hibernation.find(sessionId);
+    if (info !== undefined) return info;
+    // It may have been woken, or may have ended, while the store was asked.
+    const session = this.#live(sessionId);
+    if (session !== undefined) return session.info;
+    this.#tombstones.check(sessionId);
+    throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids: { session_id: sessionId } });
+  }
+
+  /** @throws SessionError where no session rests under this id, or there is no room for it */
+  #wake(sessionId: string): Promise<Session> {
+    const known = this.#waking.get(sessionId);
+    if (known !== undefined) return known;
+    const waking = this.#load(sessionId);
+    this.#waking.set(sessionId, waking);
+    return waking;
+  }
+
+  async #load(sessionId: string): Promise<Session> {
+    try {
+      const info = await this.#infoAtRest(sessionId);
+      const live = this.#live(sessionId);
+      if (live !== undefined) return live;
+      await this.#makeRoom();
+      const watchers = this.#watchers.get(sessionId) ?? new Watchers();
+      const session = await this.#hibernation.load(sessionId, (saved) =>
+        Session.wake(this.#engine, info, saved, watchers),
+      );
+      this.#watchers.delete(sessionId);
+      this.#add(session);
+      watchers.changed(session.info);
+      // What is in the store is not the session any more, whether it is gone from there or not.
+      this.#hibernation.delete(sessionId).catch(() => undefined);
+      return session;
+    } finally {
+      this.#waking.delete(sessionId);
+    }
   }
 
   async #prepare(session: Session, options: CreateOptions): Promise<void> {
@@ -309,53 +451,142 @@ export class Sessions {
     if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
   }
 
-  /** @param wanted how many sessions are to be made */
-  #checkRoom(wanted = 1): void {
+  /** Waits until there is room for all that is to be in memory. @throws SessionError QUOTA_EXCEEDED */
+  async #makeRoom(): Promise<void> {
+    while (this.count > this.#options.maximum) {
+      this.#expire();
+      const tooMany = this.count - this.#options.maximum;
+      if (tooMany <= 0) return;
+      if ((await this.#restFirst(tooMany, () => true)) > 0 || this.count <= this.#options.maximum) continue;
+      // Others may be making room just now.
+      const [resting] = this.#resting;
+      if (resting === undefined) throw this.#tooManySessions();
+      await resting.catch(() => undefined);
+    }
+  }
+
+  /** As `#makeRoom` for one more, for who cannot wait. */
+  #checkRoomAtOnce(): void {
     this.checkNotDraining();
-    if (this.count + wanted <= this.#maximum) return;
+    if (this.count < this.#options.maximum) return;
     this.#expire();
-    if (this.count + wanted <= this.#maximum) return;
-    throw new SessionError(
+    if (this.count < this.#options.maximum) return;
+    void this.#restFirst(1, () => true).catch(() => undefined);
+    throw this.#tooManySessions();
+  }
+
+  #tooManySessions(): SessionError {
+    return new SessionError(
       "QUOTA_EXCEEDED",
-      `the server holds ${this.count} sessions of at most ${this.#maximum}, and ${wanted} more were asked for; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
+      `the server already holds ${this.#options.maximum} sessions in memory, and none of them can leave it now; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
       { retryAfter: QUOTA_RETRY },
     );
   }
 
-  /** Idle for too long; it is ended here, so that nobody sees it between two sweeps. */
+  #sweep(): void {
+    this.#expire();
+    if (++this.#sweeps % STORE_SWEEP === 0) void this.#expireAtRest().catch(() => undefined);
+    const now = Date.now();
+    if (now < this.#restAgainAt || this.#isResting) return;
+    this.#isResting = true;
+    const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
+      lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
+    this.#restFirst(Number.POSITIVE_INFINITY, isDue)
+      .catch(() => {
+        this.#restAgainAt = Date.now() + REST_RETRY;
+      })
+      .finally(() => {
+        this.#isResting = false;
+      });
+  }
+
+  /**
+   * Puts sessions to rest, those first that were not used for longest.
+   *
+   * @param most how many
+   * @returns how many there were
+   * @throws StoreError
+   */
+  async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
+    const candidates = [...this.#sessions.values()].filter((session) => session.mayRest && isMeant(session));
+    candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+    let rested = 0;
+    for (let at = 0; at < candidates.length && rested < most; at += RESTED_AT_ONCE) {
+      const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
+      const done = await Promise.all(some.map((session) => this.#rest(session)));
+      rested += done.filter(Boolean).length;
+    }
+    return rested;
+  }
+
+  /** @returns false when it was used meanwhile, or there is no room for it */
+  #rest(session: Session): Promise<boolean> {
+    const resting = this.#putToRest(session).finally(() => this.#resting.delete(resting));
+    this.#resting.add(resting);
+    return resting;
+  }
+
+  async #putToRest(session: Session): Promise<boolean> {
+    const { sessionId } = session;
+    if (this.#draining || this.#hibernation.count >= this.#options.maximumHibernated) return false;
+    const watchers = await session.rest((info, saved) => this.#hibernation.put(info, saved));
+    if (watchers === undefined) {
+      // Used meanwhile, or gone: what was put into the store is not the session any more.
+      await this.#hibernation.delete(sessionId);
+      return false;
+    }
+    this.#sessions.delete(sessionId);
+    if (!watchers.isEmpty) {
+      this.#watchers.set(sessionId, watchers);
+      watchers.changed({ ...session.info, isHibernated: true });
+    }
+    return true;
+  }
+
+  /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
   #isExpired(session: Session): boolean {
-    if (!session.isIdle || session.expiresAt > Date.now()) return false;
+    if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
     void this.#end(session, "SESSION_EXPIRED");
     return true;
   }
 
   #expire(): void {
-    for (const { session } of this.#sessions.values()) this.#isExpired(session);
+    for (const session of this.#sessions.values()) this.#isExpired(session);
+  }
+
+  async #expireAtRest(): Promise<void> {
+    for (const sessionId of await this.#hibernation.expire()) this.#bury(sessionId, "SESSION_EXPIRED");
+  }
+
+  /** One at rest is no more. */
+  #bury(sessionId: string, ending: Ending): void {
+    this.#tombstones.add(sessionId, ending);
+    this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
+    this.#watchers.delete(sessionId);
   }
 
   async #end(session: Session, ending: Ending): Promise<void> {
     const { sessionId } = session;
     this.#sessions.delete(sessionId);
-    this.#tombstones.set(sessionId, ending);
-    if (this.#tombstones.size > TOMBSTONES) {
-      const [oldest] = this.#tombstones.keys();
-      if (oldest !== undefined) this.#tombstones.delete(oldest);
-    }
-    await session.end(
-      new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted while this call ran", {
-        ids: { session_id: sessionId },
-      }),
-    );
+    this.#tombstones.add(sessionId, ending);
+    await session.end(deletedMeanwhile(sessionId));
   }
+}
+
+function deletedMeanwhile(sessionId: string): SessionError {
+  const ids = { session_id: sessionId };
+  return new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted while this call ran", { ids });
+}
+
+function alreadyExists(sessionId: string): SessionError {
+  return new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; leave it empty to get one drawn", {
+    ids: { session_id: sessionId },
+    field: "session_id",
+  });
 }
 
 function describe(exception: GuestException): string {
   return exception.name === "" ? exception.message : `${exception.name}: ${exception.message}`;
-}
-
-function hasLabels(session: Session, labels: ReadonlyMap<string, string>): boolean {
-  for (const [name, value] of labels) if (session.labels.get(name) !== value) return false;
-  return true;
 }
 
 /** @throws SessionError INVALID_REQUEST */
@@ -375,14 +606,4 @@ function limitsBeside(requested: Partial<Limits>, saved: Limits): Limits {
 function ofSession(snapshot: LoadedSnapshot, sessionId: string): LoadedSnapshot {
   if (snapshot.sessionId === sessionId) return snapshot;
   throw invalid("snapshot_id", "is a snapshot of another session; make a new session from it with CreateSession");
-}
-
-function writeToken(number: number): string {
-  return Buffer.from(`p${number}`).toString("base64url");
-}
-
-function readToken(token: string): number {
-  const match = /^p(\d{1,15})$/.exec(Buffer.from(token, "base64url").toString("latin1"));
-  if (match === null) throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
-  return Number(match[1]);
 }

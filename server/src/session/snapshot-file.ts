@@ -9,7 +9,7 @@ import { promisify } from "node:util";
 import { deflate, inflate } from "node:zlib";
 import type { PageImageExtent } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
-import { readRecord, type SessionRecord, writeRecord } from "./session-record.js";
+import { readText, type SessionRecord, writeText } from "./session-record.js";
 
 /** What is told of a snapshot without its pages. */
 export interface SnapshotHeader {
@@ -60,7 +60,7 @@ const inflated = promisify(inflate);
 
 export async function sealSnapshot(file: SnapshotFile, seal: Seal): Promise<Uint8Array> {
   const { record, pages, labels, ...rest } = file;
-  const recordPart = await deflated(writeRecord(record));
+  const recordPart = await deflated(writeText(record));
   const written: WrittenHeader = {
     ...rest,
     labels: [...labels],
@@ -113,7 +113,7 @@ export async function openSnapshot(bytes: Uint8Array, seal: Seal, engineDigest: 
   const pagesAt = recordAt + recordBytes;
   const record = await inflated(file.subarray(recordAt, pagesAt), { maxOutputLength: RECORD_BYTES });
   const pages = file.subarray(pagesAt, pagesAt + pageBytes);
-  return { ...header, labels: new Map(labels), record: readRecord(record.toString()), pages };
+  return { ...header, labels: new Map(labels), record: readText(record.toString()) as SessionRecord, pages };
 }
 
 async function macOf(bytes: Uint8Array, { key, tenant }: Seal): Promise<Buffer> {

@@ -14,7 +14,6 @@ const IMAGES_AT_ONCE = 2;
 /** Bytes of all snapshots that are on their way in or out. */
 const BYTES_ON_THEIR_WAY = 1 << 30;
 const LONGEST_TTL = 3_650 * 24 * 60 * 60_000;
-const SWEEP_EVERY = 30_000;
 const RETRY = 1_000;
 
 export interface TakeOptions {
@@ -35,7 +34,6 @@ export class Snapshots {
   readonly #store: Store;
   readonly #seal: () => Promise<Seal>;
   readonly #places = new Places(IMAGES_AT_ONCE);
-  readonly #sweeper: NodeJS.Timeout;
   #onTheirWay = 0;
 
   /**
@@ -46,14 +44,6 @@ export class Snapshots {
     this.#engine = engine;
     this.#store = store;
     this.#seal = seal;
-    // What has expired is not given out, swept or not; a store that cannot be used says so to whoever uses it.
-    this.#sweeper = setInterval(() => void store.expire(Date.now()).catch(() => undefined), SWEEP_EVERY);
-    this.#sweeper.unref();
-  }
-
-  /** Takes no snapshot any more of its own accord. */
-  stop(): void {
-    clearInterval(this.#sweeper);
   }
 
   /** @throws SessionError when the session ends before; QUOTA_EXCEEDED; INVALID_REQUEST (ttl) */

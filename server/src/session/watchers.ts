@@ -1,13 +1,14 @@
 /** Who is told what happens in a session, whoever asked for it. */
 import type { ConsoleEntry, Outcome } from "./outcome.js";
+import type { SessionInfo } from "./session-info.js";
 
 export interface Watcher {
   /** Guest code wrote to its console. `executionId` is empty where no open execution owns the entry. */
   console(executionId: string, entry: ConsoleEntry): void;
   /** An execution ended. @param encoding of its values, as in the contract */
   finished(outcome: Outcome, encoding: number): void;
-  /** Labels, limits or idle_ttl of the session are others now. */
-  changed(): void;
+  /** Its state, labels, limits or idle_ttl are others now. */
+  changed(session: SessionInfo): void;
   /** The session is gone; nothing follows. */
   ended(error: Error): void;
 }
@@ -33,8 +34,8 @@ export class Watchers implements Watcher {
     for (const watcher of this.#watchers) watcher.finished(outcome, encoding);
   }
 
-  changed(): void {
-    for (const watcher of this.#watchers) watcher.changed();
+  changed(session: SessionInfo): void {
+    for (const watcher of this.#watchers) watcher.changed(session);
   }
 
   ended(error: Error): void {

@@ -1,0 +1,162 @@
+/**
+ * Sessions at rest: a session that nobody uses leaves memory for the store, and comes back by being used. It lives as long as the
+ * process that it belongs to: what another process left behind is known to be lost, and is cleared away.
+ */
+import { randomUUID } from "node:crypto";
+import { type Engine, PageImageError } from "../engine/engine.js";
+import { pageToken, type Store, type StoredSession } from "../store/store.js";
+import { SessionError } from "./errors.js";
+import { Places } from "./places.js";
+import type { SavedSession } from "./session.js";
+import type { SessionInfo } from "./session-info.js";
+import { readText, writeText } from "./session-record.js";
+import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
+
+/** Images in the hands of this process at once: each may be as large as a session. */
+const IMAGES_AT_ONCE = 4;
+const PURGED_AT_ONCE = 256;
+
+/** What stands in the store beside an image. */
+interface Row {
+  readonly process: string;
+  readonly info: SessionInfo;
+}
+
+export class Hibernation {
+  readonly #engine: Engine;
+  readonly #store: Store;
+  readonly #seal: () => Promise<Seal>;
+  readonly #places = new Places(IMAGES_AT_ONCE);
+  /** Names this process in what it stores. */
+  readonly #process = randomUUID();
+  #count = 0;
+
+  /**
+   * @param store is this object's to use, and its owner's to close
+   * @param seal is asked for when first needed
+   */
+  constructor(engine: Engine, store: Store, seal: () => Promise<Seal>) {
+    this.#engine = engine;
+    this.#store = store;
+    this.#seal = seal;
+  }
+
+  /** How many sessions rest here. */
+  get count(): number {
+    return this.#count;
+  }
+
+  /** Puts a session into the store. @throws StoreError; it is not there then */
+  async put(info: SessionInfo, { image, record }: SavedSession): Promise<void> {
+    const leave = await this.#places.enter();
+    try {
+      const { sessionId, createdAt, labels, expiresAt } = info;
+      const encoded = await this.#engine.encodeImage(image);
+      const header = { snapshotId: "", sessionId, createdAt, ttl: 0, labels, engineDigest: this.#engine.digest };
+      const bytes = await sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
+      const row: Row = { process: this.#process, info: { ...info, isHibernated: true } };
+      await this.#store.putSession(
+        { sessionId, createdAt, expiresAt, labels, record: writeText(row), sizeBytes: bytes.length },
+        bytes,
+      );
+      this.#count++;
+    } finally {
+      leave();
+    }
+  }
+
+  /** What is told of a session here; undefined where there is none. @throws SessionError SESSION_LOST */
+  async find(sessionId: string): Promise<SessionInfo | undefined> {
+    const stored = await this.#store.session(sessionId);
+    if (stored === undefined || (stored.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) return undefined;
+    const info = this.#read(stored);
+    if (info !== undefined) return info;
+    const ids = { session_id: sessionId };
+    throw new SessionError("SESSION_LOST", "the session was of a server that has ended; create a new one", { ids });
+  }
+
+  /**
+   * Reads a session and gives it to `use`, which is to be done with it when it resolves.
+   *
+   * @throws SessionError when there is none, or its image was changed behind the server's back
+   */
+  async load<T>(sessionId: string, use: (saved: SavedSession) => Promise<T>): Promise<T> {
+    const leave = await this.#places.enter();
+    try {
+      const bytes = await this.#store.sessionImage(sessionId);
+      if (bytes === undefined) throw lost(sessionId, "its image is gone from the store");
+      const file = await openSnapshot(bytes, await this.#seal(), this.#engine.digest);
+      const image = await this.#engine.decodeImage(file.pages, file.extent);
+      return await use({ image, record: file.record });
+    } catch (error) {
+      const isBroken = error instanceof PageImageError || (error instanceof SessionError && isAboutFile(error));
+      throw isBroken ? lost(sessionId, `its image in the store was damaged: ${error.message}`) : error;
+    } finally {
+      leave();
+    }
+  }
+
+  /** False: there was none. */
+  async delete(sessionId: string): Promise<boolean> {
+    const isDeleted = await this.#store.deleteSession(sessionId);
+    if (isDeleted) this.#count--;
+    return isDeleted;
+  }
+
+  /**
+   * The first sessions of a list, by createdAt, then id.
+   *
+   * @param after of the page before; undefined for the first
+   */
+  async list(
+    size: number,
+    after: Pick<SessionInfo, "createdAt" | "sessionId"> | undefined,
+    labels: ReadonlyMap<string, string>,
+  ): Promise<SessionInfo[]> {
+    const token = after === undefined ? "" : pageToken({ createdAt: after.createdAt, id: after.sessionId });
+    const found: SessionInfo[] = [];
+    for (let next = token; found.length < size; ) {
+      const page = await this.#store.sessions({ size, after: next, labels, now: Date.now() });
+      for (const stored of page.items) {
+        const info = this.#read(stored);
+        if (info !== undefined) found.push(info);
+      }
+      next = page.next;
+      if (next === "") break;
+    }
+    return found.slice(0, size);
+  }
+
+  /** Deletes what has expired. @returns the ids of sessions of this process among it */
+  async expire(): Promise<readonly string[]> {
+    const ids = await this.#store.expire(Date.now());
+    this.#count -= ids.length;
+    return ids;
+  }
+
+  /** Clears away what other processes left behind. @param lost is told the id of each */
+  async purge(lost: (sessionId: string) => void): Promise<void> {
+    for (let after = ""; ; ) {
+      const page = await this.#store.sessions({ size: PURGED_AT_ONCE, after, labels: new Map(), now: 0 });
+      const left = page.items.filter((stored) => this.#read(stored) === undefined);
+      for (const { sessionId } of left) lost(sessionId);
+      await Promise.all(left.map(({ sessionId }) => this.#store.deleteSession(sessionId)));
+      after = page.next;
+      if (after === "") return;
+    }
+  }
+
+  /** Undefined for one of another process. */
+  #read({ record }: StoredSession): SessionInfo | undefined {
+    const { process, info } = readText(record) as Row;
+    return process === this.#process ? info : undefined;
+  }
+}
+
+function isAboutFile({ reason }: SessionError): boolean {
+  return reason === "SNAPSHOT_INVALID" || reason === "SNAPSHOT_INCOMPATIBLE";
+}
+
+function lost(sessionId: string, why: string): SessionError {
+  return new SessionError("SESSION_LOST", `the session cannot be woken: ${why}`, { ids: { session_id: sessionId } });
+}
