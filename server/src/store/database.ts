@@ -252,14 +252,14 @@ class Shelf {
 
   item(id: string): StoredItem | undefined {
     const row = this.#item.all(id)[0] as ItemRow | undefined;
-    return row === undefined ? undefined : this.#parse(row);
+    return row === undefined ? undefined : this.#parse(id, row);
   }
 
   image(id: string): Uint8Array<ArrayBuffer> | undefined {
     const row = this.#image.all(id)[0] as { image: ArrayBuffer; checksum: number } | undefined;
     if (row === undefined) return undefined;
     const image = new Uint8Array(row.image);
-    if (crc32(image) !== row.checksum) throw this.#damaged();
+    if (crc32(image) !== row.checksum) throw this.#damaged(id);
     return image;
   }
 
@@ -270,7 +270,7 @@ class Shelf {
     const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as (ItemRow &
       PagePlace)[];
     const last = rows.length > size ? rows[size - 1] : undefined;
-    const items = rows.slice(0, size).map((row) => this.#parse(row));
+    const items = rows.slice(0, size).map((row) => this.#parse(row.id, row));
     return { items, next: last === undefined ? "" : pageToken(last) };
   }
 
@@ -322,15 +322,15 @@ class Shelf {
     return ids;
   }
 
-  #parse({ facts, checksum }: ItemRow): StoredItem {
-    if (crc32(facts) !== checksum) throw this.#damaged();
+  #parse(id: string, { facts, checksum }: ItemRow): StoredItem {
+    if (crc32(facts) !== checksum) throw this.#damaged(id);
     const item = JSON.parse(facts) as StoredItem & { labels: [string, string][] };
     return { ...item, expiresAt: item.expiresAt, labels: new Map(item.labels) };
   }
 
-  #damaged(): StoreError {
-    const advice = "delete it; if there are more, put a backup in its place";
-    return new StoreError("broken", `what ${this.#file} holds of this item of ${this.#kind} is damaged; ${advice}`);
+  #damaged(id: string): StoreError {
+    const advice = "delete that one; if there are more, put a backup in the file's place";
+    return new StoreError("broken", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
   }
 }
 

@@ -240,6 +240,7 @@ describe("a damaged database", () => {
     const file = new Library(database);
     // By exec: a prepared statement would hold the lock until it is collected.
     file.exec("UPDATE sessions_images SET image = zeroblob(100) WHERE id = 'a'");
+    file.exec("UPDATE sessions SET facts = replace(facts, 'record', 'rekord') WHERE id = 'a'");
     file.close();
     store = new SqliteStore(directory);
     // Together, as one transaction first.
@@ -248,7 +249,12 @@ describe("a damaged database", () => {
       store.putSession(session("c"), image(100)),
       store.sessionImage("b"),
     ]);
-    expect(read).toMatchObject({ status: "rejected", reason: { kind: "broken" } });
+    expect(read).toMatchObject({
+      status: "rejected",
+      reason: { kind: "broken", message: expect.stringContaining("of a of") },
+    });
+    await expect(store.session("a")).rejects.toMatchObject({ kind: "broken" });
+    await expect(ids(store)).rejects.toMatchObject({ kind: "broken" });
     expect([put.status, other]).toEqual(["fulfilled", { status: "fulfilled", value: image(100) }]);
     expect(await store.deleteSession("a")).toBe(true);
     expect(await ids(store)).toEqual(["b", "c"]);
