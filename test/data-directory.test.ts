@@ -2,16 +2,19 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdir, mkdtemp, readdir, rm } from "node:fs/promises";
+import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
+import { startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SqliteStore } from "../server/src/store/sqlite.js";
 
 const MAIN = fileURLToPath(new URL("../server/dist/main.js", import.meta.url));
 const WRITER = fileURLToPath(new URL("support/store-writer.mjs", import.meta.url));
 const ROUNDS = process.env.LIVESCOPE_LONG === "1" ? 40 : 4;
+const ALL_ROUNDS = 300_000;
 
 let directory: string;
 let root: string;
@@ -80,21 +83,38 @@ describe("a data directory", () => {
     await store.close();
   });
 
-  test(`has all that was acknowledged when its process is killed, ${ROUNDS} times`, async () => {
-    const acknowledged = new Map<string, number>();
-    for (let round = 0; round < ROUNDS; round++) {
-      const writer = run(WRITER, directory, String(1_000 + round * 5_000));
-      const stop = 1 + Math.floor(Math.random() * 60);
-      let lines = 0;
-      for await (const line of createInterface({ input: writer.stdout ?? process.stdin })) {
-        const [id = "", number] = line.split(" ");
-        acknowledged.set(`${round}${id}`, Number(number));
-        if (++lines === stop) writer.kill("SIGKILL");
-      }
-      expect(lines).toBeGreaterThanOrEqual(stop);
-      await checkWhatIsThere(round, 1_000 + round * 5_000, acknowledged);
-    }
+  test("is left free by a server that could not start", async () => {
+    await mkdir(directory, { mode: 0o700 });
+    const other = createServer().listen(0, "127.0.0.1");
+    await once(other, "listening");
+    const { port } = other.address() as { port: number };
+    await expect(startServer({ data: directory, port })).rejects.toThrow("EADDRINUSE");
+    other.close();
+    const store = new SqliteStore(directory);
+    await store.open();
+    await expect(startServer({ data: directory })).rejects.toMatchObject({ name: "StoreError", kind: "busy" });
+    await store.close();
   });
+
+  test(
+    `has all that was acknowledged when its process is killed, ${ROUNDS} times`,
+    async () => {
+      const acknowledged = new Map<string, number>();
+      for (let round = 0; round < ROUNDS; round++) {
+        const writer = run(WRITER, directory, String(1_000 + (round % 4) * 5_000));
+        const stop = 1 + Math.floor(Math.random() * 60);
+        let lines = 0;
+        for await (const line of createInterface({ input: writer.stdout ?? process.stdin })) {
+          const [id = "", number] = line.split(" ");
+          acknowledged.set(`${round}${id}`, Number(number));
+          if (++lines === stop) writer.kill("SIGKILL");
+        }
+        expect(lines).toBeGreaterThanOrEqual(stop);
+        await checkWhatIsThere(round, 1_000 + (round % 4) * 5_000, acknowledged);
+      }
+    },
+    ALL_ROUNDS,
+  );
 
   async function checkWhatIsThere(
     round: number,

@@ -1,5 +1,5 @@
 /** The SQLite database of a data directory. Synchronous: it runs on a thread of its own (thread.ts). */
-import { chmodSync, closeSync, existsSync, openSync } from "node:fs";
+import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type Library from "libsql";
@@ -14,6 +14,8 @@ type Statement = Library.Statement;
 const APPLICATION = 0x6c767363;
 const VERSION = 1;
 const EXPIRED_AT_ONCE = 500;
+/** Items of one label that are counted to find the rarest of several. */
+const COUNTED = 5_000;
 /** Pages to give back to the file system at once, and the share of unused pages that is kept for what comes. */
 const PAGES_GIVEN_BACK = 256;
 const UNUSED_SHARE = 0.25;
@@ -62,9 +64,8 @@ export class Database {
   constructor(library: typeof Library, directory: string) {
     this.#file = join(directory, DATABASE_FILE);
     try {
-      // SQLite gives its other files the mode of this one. One that is there is not opened besides: closing it would
-      // drop the lock of another store of this process.
-      if (!existsSync(this.#file)) closeSync(openSync(this.#file, "ax", 0o600));
+      // SQLite gives its other files the mode of this one.
+      make(this.#file);
       chmodSync(this.#file, 0o600);
     } catch (error) {
       throw fileFailure(error, this.#file);
@@ -214,6 +215,7 @@ class Shelf {
   readonly #item: Statement;
   readonly #image: Statement;
   readonly #expired: Statement;
+  readonly #count: Statement;
   readonly #deletions: readonly Statement[];
   /** By the number of labels to look for. */
   readonly #pages = new Map<number, Statement>();
@@ -229,6 +231,9 @@ class Shelf {
     this.#item = connection.prepare(`SELECT facts, checksum FROM ${kind} WHERE id = ?`);
     this.#image = connection.prepare(`SELECT image, checksum FROM ${kind}_images WHERE id = ?`);
     this.#expired = connection.prepare(`SELECT id FROM ${kind} WHERE expires_at <= ? LIMIT ${EXPIRED_AT_ONCE}`);
+    this.#count = connection.prepare(
+      `SELECT count(*) AS count FROM (SELECT 1 FROM ${kind}_labels WHERE name = ? AND value = ? LIMIT ${COUNTED})`,
+    );
     this.#deletions = [kind, `${kind}_images`, `${kind}_labels`].map((table) =>
       connection.prepare(`DELETE FROM ${table} WHERE id = ?`),
     );
@@ -247,14 +252,14 @@ class Shelf {
 
   item(id: string): StoredItem | undefined {
     const row = this.#item.all(id)[0] as ItemRow | undefined;
-    return row === undefined ? undefined : this.#parse(row);
+    return row === undefined ? undefined : this.#parse(id, row);
   }
 
   image(id: string): Uint8Array<ArrayBuffer> | undefined {
     const row = this.#image.all(id)[0] as { image: ArrayBuffer; checksum: number } | undefined;
     if (row === undefined) return undefined;
     const image = new Uint8Array(row.image);
-    if (crc32(image) !== row.checksum) throw this.#damaged();
+    if (crc32(image) !== row.checksum) throw this.#damaged(id);
     return image;
   }
 
@@ -262,10 +267,21 @@ class Shelf {
     const { createdAt, id } = placeOf(after);
     const statement = this.#pageStatement(labels.size);
     // One more than asked for tells whether this is the last page.
-    const rows = statement.all(...[...labels].flat(), createdAt, id, now, size + 1) as (ItemRow & PagePlace)[];
+    const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as (ItemRow &
+      PagePlace)[];
     const last = rows.length > size ? rows[size - 1] : undefined;
-    const items = rows.slice(0, size).map((row) => this.#parse(row));
+    const items = rows.slice(0, size).map((row) => this.#parse(row.id, row));
     return { items, next: last === undefined ? "" : pageToken(last) };
+  }
+
+  /** The first of them is the one whose items are walked. */
+  #rarestFirst(labels: ReadonlyMap<string, string>): readonly [name: string, value: string][] {
+    if (labels.size < 2) return [...labels];
+    const counted = [...labels].map((label) => {
+      const [row] = this.#count.all(...label) as { count: number }[];
+      return { label, count: row?.count ?? 0 };
+    });
+    return counted.sort((one, other) => one.count - other.count).map(({ label }) => label);
   }
 
   /** With labels, the index of the labels gives the order, and the items are looked up only where all of them match. */
@@ -306,15 +322,24 @@ class Shelf {
     return ids;
   }
 
-  #parse({ facts, checksum }: ItemRow): StoredItem {
-    if (crc32(facts) !== checksum) throw this.#damaged();
+  #parse(id: string, { facts, checksum }: ItemRow): StoredItem {
+    if (crc32(facts) !== checksum) throw this.#damaged(id);
     const item = JSON.parse(facts) as StoredItem & { labels: [string, string][] };
     return { ...item, expiresAt: item.expiresAt, labels: new Map(item.labels) };
   }
 
-  #damaged(): StoreError {
-    const advice = "delete it; if there are more, put a backup in its place";
-    return new StoreError("broken", `what ${this.#file} holds of this item of ${this.#kind} is damaged; ${advice}`);
+  #damaged(id: string): StoreError {
+    const advice = "delete that one; if there are more, put a backup in the file's place";
+    return new StoreError("broken", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
+  }
+}
+
+/** Makes an empty file. One that is there is not even opened: closing it would drop the lock of another store of this process. */
+function make(file: string): void {
+  try {
+    closeSync(openSync(file, "ax", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
 }
 

@@ -1,6 +1,6 @@
 /** What can go wrong under a store in a directory: no room, damage, a thread that dies, a package that is not there. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cp, mkdtemp, open, readFile, rm, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -14,7 +14,8 @@ const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 const WRITER = fileURLToPath(new URL("../../../test/support/store-writer.mjs", import.meta.url));
 const PAGE = 4_096;
 /** Bytes. Primes, so that all kinds of pages are met at all places. */
-const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 2_003 : 19_961;
+const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 4_999 : 19_961;
+const FLIPPING = 300_000;
 
 let root: string;
 let directory: string;
@@ -121,8 +122,8 @@ describe("a store without room", () => {
   test("fails as full at a limit of file size, and all it acknowledged is there without that limit", async () => {
     const command = 'ulimit -f 1500; exec "$0" "$@"';
     const argv = ["-c", command, process.execPath, WRITER, directory, "20000"];
-    const { stdout, signal } = spawnSync("bash", argv, { encoding: "utf8" });
-    expect(signal).toBeNull();
+    const { stdout, status, signal } = spawnSync("bash", argv, { encoding: "utf8" });
+    expect({ status, signal }).toEqual({ status: 0, signal: null });
     const lines = stdout.trimEnd().split("\n");
     expect(lines.at(-1)).toBe("failed full");
     const acknowledged = lines.slice(0, -1).map((line) => line.split(" ")[0] ?? "");
@@ -209,24 +210,28 @@ describe("a damaged database", () => {
     expect(seen).toBeGreaterThan(0);
   });
 
-  test("gives what is whole, and never anything wrong, when bytes are flipped", async () => {
-    await prepare();
-    const sound = await readFile(database);
-    let broken = 0;
-    let whole = 0;
-    for (let at = 17; at < sound.length; at += FLIPPED_EVERY) {
-      const flipped = Buffer.from(sound);
-      for (let index = at; index < Math.min(at + 8, flipped.length); index++)
-        flipped[index] = (flipped[index] ?? 0) ^ 0x55;
-      await writeFile(database, flipped);
-      const found = await readAll();
-      expect(found.wrong).toEqual([]);
-      broken += found.broken;
-      whole += found.whole;
-    }
-    expect(broken).toBeGreaterThan(0);
-    expect(whole).toBeGreaterThan(broken);
-  });
+  test(
+    "gives what is whole, and never anything wrong, when bytes are flipped",
+    async () => {
+      await prepare();
+      const sound = await readFile(database);
+      let broken = 0;
+      let whole = 0;
+      for (let at = 17; at < sound.length; at += FLIPPED_EVERY) {
+        const flipped = Buffer.from(sound);
+        for (let index = at; index < Math.min(at + 8, flipped.length); index++)
+          flipped[index] = (flipped[index] ?? 0) ^ 0x55;
+        await writeFile(database, flipped);
+        const found = await readAll();
+        expect(found.wrong).toEqual([]);
+        broken += found.broken;
+        whole += found.whole;
+      }
+      expect(broken).toBeGreaterThan(0);
+      expect(whole).toBeGreaterThan(broken);
+    },
+    FLIPPING,
+  );
 
   test("refuses the image that is damaged, and that alone", async () => {
     await store.putSession(session("a"), image(100));
@@ -235,6 +240,7 @@ describe("a damaged database", () => {
     const file = new Library(database);
     // By exec: a prepared statement would hold the lock until it is collected.
     file.exec("UPDATE sessions_images SET image = zeroblob(100) WHERE id = 'a'");
+    file.exec("UPDATE sessions SET facts = replace(facts, 'record', 'rekord') WHERE id = 'a'");
     file.close();
     store = new SqliteStore(directory);
     // Together, as one transaction first.
@@ -243,7 +249,12 @@ describe("a damaged database", () => {
       store.putSession(session("c"), image(100)),
       store.sessionImage("b"),
     ]);
-    expect(read).toMatchObject({ status: "rejected", reason: { kind: "broken" } });
+    expect(read).toMatchObject({
+      status: "rejected",
+      reason: { kind: "broken", message: expect.stringContaining("of a of") },
+    });
+    await expect(store.session("a")).rejects.toMatchObject({ kind: "broken" });
+    await expect(ids(store)).rejects.toMatchObject({ kind: "broken" });
     expect([put.status, other]).toEqual(["fulfilled", { status: "fulfilled", value: image(100) }]);
     expect(await store.deleteSession("a")).toBe(true);
     expect(await ids(store)).toEqual(["b", "c"]);
@@ -270,6 +281,29 @@ describe("a damaged database", () => {
       process.kill(process.pid, "SIGKILL");
     })`;
   }
+});
+
+describe("room that is not used", () => {
+  test("is given back to the file system, a part with each sweep", async () => {
+    const many = Array.from({ length: 60 }, (_, index) => `s${index}`);
+    await Promise.all(many.map((id) => store.putSession(session(id), image(100_000))));
+    await Promise.all(many.slice(1).map((id) => store.deleteSession(id)));
+    await store.close();
+    const sizes: number[] = [];
+    for (let round = 0; round < 8; round++) {
+      store = new SqliteStore(directory);
+      await store.expire(0);
+      await store.close();
+      sizes.push((await stat(database)).size);
+    }
+    expect(sizes[0]).toBeLessThan(6_000_000);
+    expect(sizes[1]).toBeLessThan(sizes[0] ?? 0);
+    // What is kept for what comes next.
+    expect(sizes[7]).toBe(sizes[6]);
+    expect(sizes[7]).toBeGreaterThan(500_000);
+    store = new SqliteStore(directory);
+    expect((await store.sessionImage("s0"))?.length).toBe(100_000);
+  });
 });
 
 describe("the thread of a store", () => {

@@ -17,6 +17,7 @@ export class StoreThread {
   readonly #ended: Promise<void>;
   #nextNumber = 0;
   #failure: StoreError | undefined;
+  #closing = false;
 
   /**
    * Starts the thread, which opens and locks the database of the directory.
@@ -77,6 +78,7 @@ export class StoreThread {
 
   /** Ends the thread when it has done all it was asked; the database is closed and unlocked then. */
   async close(): Promise<void> {
+    this.#closing = true;
     this.#worker.ref();
     this.#post({ close: true });
     await this.#ended;
@@ -89,7 +91,7 @@ export class StoreThread {
   #settle(number: number, answer: Answer): void {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
-    if (this.#waiting.size === 0) this.#worker.unref();
+    if (this.#waiting.size === 0 && !this.#closing) this.#worker.unref();
     if ("value" in answer) waiting?.resolve(answer.value);
     else waiting?.reject(new StoreError(answer.failed, answer.message));
   }

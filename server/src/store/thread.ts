@@ -62,7 +62,10 @@ function serve(database: Database): void {
     if (waiting.length > 0) {
       scheduled = true;
       setImmediate(next);
-    } else if (closing) port.close();
+    } else if (closing) {
+      // The end of the thread closes the database: its statements hold it open until then.
+      port.close();
+    }
   };
   port.on("message", (request: ThreadRequest) => {
     if ("close" in request) closing = true;
