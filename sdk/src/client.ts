@@ -9,7 +9,7 @@ import { HostFunctions } from "./host-functions.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
 import { Session } from "./session.js";
-import { readSession, type SessionInfo } from "./session-info.js";
+import { type IdleAction, readSession, type SessionInfo, writeIdleAction } from "./session-info.js";
 import { Channel } from "./transport/channel.js";
 import type { CommandTransport } from "./transport/commands.js";
 import { Connection } from "./transport/connection.js";
@@ -42,6 +42,11 @@ export interface CreateSessionOptions extends RequestOptions {
   readonly limits?: Limits | undefined;
   /** How long the session is kept after its last use, in milliseconds. Left out: the server's default. */
   readonly idleTtl?: number | undefined;
+  /**
+   * What becomes of the session after that: it is deleted, or put into the server's store until it is used or deleted. Left
+   * out: "delete".
+   */
+  readonly idleAction?: IdleAction | undefined;
   /** Values to write to the global object, before the setup runs: JSON data, Uint8Arrays and undefined. */
   readonly globals?: Readonly<Record<string, unknown>> | undefined;
   /**
@@ -143,6 +148,7 @@ export class Livescope implements AsyncDisposable {
       labels: new Map(Object.entries(options.labels ?? {})),
       limits: options.limits && writeLimits(options.limits),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
+      idleAction: writeIdleAction(options.idleAction),
       globals: encodeValues(options.globals, "globals"),
       modules: new Map(Object.entries(options.modules ?? {})),
       setup: options.setup ?? "",

@@ -57,5 +57,5 @@ export type {
   RequestOptions,
   Template,
 } from "./options.js";
-export type { SessionInfo, SessionState } from "./session-info.js";
+export type { IdleAction, SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";

@@ -1,4 +1,4 @@
-import { type Session as WireSession, SessionState as WireSessionState } from "@livescope/proto";
+import { type Session as WireSession, IdleAction as WireIdleAction, SessionState as WireSessionState } from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
 import { readUsage, type Usage } from "./execution.js";
 import { type AllLimits, readDuration, readLimits } from "./limits.js";
@@ -14,10 +14,12 @@ export interface SessionInfo {
   readonly limits: AllLimits;
   /** How long it is kept after its last use, in milliseconds. */
   readonly idleTtl: number;
+  /** What becomes of it after that. */
+  readonly idleAction: IdleAction;
   readonly createTime: Date | undefined;
   /** When something last ran in it, or when handles of it were last released. */
   readonly lastUseTime: Date | undefined;
-  /** When it will be deleted if it is not used before. Undefined while something runs in it. */
+  /** When it will be deleted if it is not used before. Undefined while something runs in it, and where it is not to be. */
   readonly expireTime: Date | undefined;
   /** The id of the session or snapshot that it was made from. Empty: it was made afresh. */
   readonly parent: string;
@@ -32,6 +34,12 @@ export interface SessionInfo {
 /** Where a session's memory is. "UNSPECIFIED" stands for a state that this version does not know. */
 export type SessionState = Exclude<keyof typeof WireSessionState, "UNRECOGNIZED">;
 
+/**
+ * What becomes of a session that was not used for its idle_ttl. Whatever it says, the server may put a session that nobody uses
+ * into its store to free memory; its next use brings it back.
+ */
+export type IdleAction = "delete" | "hibernate";
+
 /** @throws {LivescopeError} if the answer carries no session */
 export function readSession(session: WireSession | undefined): SessionInfo {
   if (session === undefined) throw new LivescopeError("the answer carries no session: is the server newer?");
@@ -42,6 +50,7 @@ export function readSession(session: WireSession | undefined): SessionInfo {
     labels: Object.fromEntries(session.labels),
     limits: readLimits(session.limits),
     idleTtl: readDuration(session.idleTtl),
+    idleAction: session.idleAction === WireIdleAction.HIBERNATE ? "hibernate" : "delete",
     createTime,
     lastUseTime,
     expireTime,
@@ -55,4 +64,10 @@ export function readSession(session: WireSession | undefined): SessionInfo {
 function state(value: WireSessionState): SessionState {
   const name = WireSessionState[value] as keyof typeof WireSessionState | undefined;
   return name === undefined || name === "UNRECOGNIZED" ? "UNSPECIFIED" : name;
+}
+
+/** Undefined is the server's default. */
+export function writeIdleAction(action: IdleAction | undefined): WireIdleAction {
+  if (action === undefined) return WireIdleAction.UNSPECIFIED;
+  return action === "hibernate" ? WireIdleAction.HIBERNATE : WireIdleAction.DELETE;
 }

@@ -9,8 +9,12 @@ export interface ServerOptions {
   readonly port: number;
   /** Threads that run guest code. */
   readonly workers: number;
-  /** The most sessions that may live at once. */
+  /** The most sessions that may be in memory at once. */
   readonly maximumSessions: number;
+  /** The most sessions that may rest in the store; 0: none ever leaves memory. */
+  readonly maximumHibernated: number;
+  /** Seconds without use after which a session leaves memory. */
+  readonly hibernateAfter: number;
   /** The data directory; absent: what is stored ends with the process. */
   readonly data?: string;
   /** The file with the signing key; absent: the one of the data directory. */
@@ -23,6 +27,9 @@ export interface ServerOptions {
 export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
+const DEFAULT_MAXIMUM_HIBERNATED = 1_000_000;
+const DEFAULT_HIBERNATE_AFTER = 300;
+const A_WEEK = 7 * 24 * 60 * 60;
 const DEFAULT_DATA = ".livescope";
 /** What names no directory. */
 const NO_DATA = "none";
@@ -37,7 +44,9 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
 
   --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
   --workers N           threads that run guest code (default: one per core, at least 2)
-  --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --max-sessions N      sessions that may be in memory at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --max-hibernated N    sessions that may rest in the store (default ${DEFAULT_MAXIMUM_HIBERNATED}; 0: none leaves memory)
+  --hibernate-after S   seconds without use after which a session leaves memory (default ${DEFAULT_HIBERNATE_AFTER})
   --data DIR            where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed);
                         ${NO_DATA}: in memory, so they end with the process
   --key-file FILE       the key that signs exported snapshots (default: DIR/key, made when first needed)
@@ -74,6 +83,8 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
       DEFAULT_MAXIMUM_SESSIONS,
     ),
+    maximumHibernated: count("--max-hibernated", values["max-hibernated"], DEFAULT_MAXIMUM_HIBERNATED, 10_000_000, 0),
+    hibernateAfter: count("--hibernate-after", values["hibernate-after"], DEFAULT_HIBERNATE_AFTER, A_WEEK),
     ...(values.data === NO_DATA ? {} : { data: path("--data", values.data ?? DEFAULT_DATA) }),
     ...(values["key-file"] === undefined ? {} : { keyFile: path("--key-file", values["key-file"]) }),
     insecure,
@@ -91,6 +102,8 @@ function parse(argv: readonly string[]) {
         address: { type: "string" },
         workers: { type: "string" },
         "max-sessions": { type: "string" },
+        "max-hibernated": { type: "string" },
+        "hibernate-after": { type: "string" },
         data: { type: "string" },
         "key-file": { type: "string" },
         "log-level": { type: "string" },
@@ -124,11 +137,11 @@ function isLoopback(host: string): boolean {
   return host === "localhost" || host === "::1" || (isIP(host) === 4 && host.startsWith("127."));
 }
 
-function count(flag: string, text: string | undefined, unset: number, most: number): number {
+function count(flag: string, text: string | undefined, unset: number, most: number, least = 1): number {
   if (text === undefined) return unset;
   const value = Number(text);
-  if (!/^\d+$/.test(text) || value < 1 || value > most) {
-    throw new UsageError(`${flag} ${text}: give a whole number from 1 to ${most}`);
+  if (!/^\d+$/.test(text) || value < least || value > most) {
+    throw new UsageError(`${flag} ${text}: give a whole number from ${least} to ${most}`);
   }
   return value;
 }

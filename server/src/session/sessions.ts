@@ -1,4 +1,5 @@
 /** All sessions of this server: creates, finds, lists, rests, wakes, expires and deletes them. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "./errors.js";
@@ -23,6 +24,9 @@ const SWEEP_EVERY = 1_000;
 /** Sweeps between two looks for what has expired in the store. */
 const STORE_SWEEP = 30;
 const QUOTA_RETRY = 1_000;
+/** Milliseconds that a session may wait to be woken, and how often it is looked whether there is room. */
+const WAKE_PATIENCE = 5_000;
+const ROOM_EVERY = 10;
 /** After the store failed nothing is put to rest of the server's own accord for so many milliseconds. */
 const REST_RETRY = 30_000;
 /** Sessions that are put to rest at once. */
@@ -96,6 +100,8 @@ export class Sessions {
   readonly #resting = new Set<Promise<boolean>>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
+  /** Room that is kept for sessions on their way into memory. */
+  #reserved = 0;
   #sweeps = 0;
   #isResting = false;
   #restAgainAt = 0;
@@ -112,9 +118,9 @@ export class Sessions {
     hibernation.purge((sessionId) => this.#tombstones.add(sessionId, "SESSION_LOST")).catch(() => undefined);
   }
 
-  /** Sessions that take room in memory. */
+  /** Sessions that take room in memory, or are about to. */
   get count(): number {
-    return this.#sessions.size + this.#nascent.size + this.#waking.size + this.#alone.size;
+    return this.#sessions.size + this.#alone.size + this.#reserved;
   }
 
   /**
@@ -241,10 +247,11 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      await this.#makeRoom();
-      const copies = await origin.fork(inits);
-      for (const copy of copies) this.#add(copy);
-      return copies;
+      return await this.#inRoom(count, 0, async () => {
+        const copies = await origin.fork(inits);
+        for (const copy of copies) this.#add(copy);
+        return copies;
+      });
     } finally {
       for (const { sessionId } of inits) this.#nascent.delete(sessionId);
     }
@@ -344,23 +351,25 @@ export class Sessions {
     const own = sessionLimits(limits);
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
-    let session: Session | undefined;
     try {
-      await this.#makeRoom();
-      if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
-      session =
-        snapshotId === ""
-          ? new Session(this.#engine, { ...init, limits: own })
-          : await this.#snapshots.load(snapshotId, (saved) =>
-              Session.restore(this.#engine, { ...init, limits: limitsBeside(limits, saved.record.limits) }, saved),
-            );
-      this.#nascent.set(sessionId, session);
-      await this.#prepare(session, options);
-      this.#add(session);
-      return session;
-    } catch (error) {
-      await session?.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
-      throw error;
+      return await this.#inRoom(1, 0, async () => {
+        if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
+        const session =
+          snapshotId === ""
+            ? new Session(this.#engine, { ...init, limits: own })
+            : await this.#snapshots.load(snapshotId, (saved) =>
+                Session.restore(this.#engine, { ...init, limits: limitsBeside(limits, saved.record.limits) }, saved),
+              );
+        this.#nascent.set(sessionId, session);
+        try {
+          await this.#prepare(session, options);
+        } catch (error) {
+          await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
+          throw error;
+        }
+        this.#add(session);
+        return session;
+      });
     } finally {
       this.#nascent.delete(sessionId);
     }
@@ -414,14 +423,16 @@ export class Sessions {
       const info = await this.#infoAtRest(sessionId);
       const live = this.#live(sessionId);
       if (live !== undefined) return live;
-      await this.#makeRoom();
-      const watchers = this.#watchers.get(sessionId) ?? new Watchers();
-      const session = await this.#hibernation.load(sessionId, (saved) =>
-        Session.wake(this.#engine, info, saved, watchers),
-      );
-      this.#watchers.delete(sessionId);
-      this.#add(session);
-      watchers.changed(session.info);
+      const session = await this.#inRoom(1, WAKE_PATIENCE, async () => {
+        const watchers = this.#watchers.get(sessionId) ?? new Watchers();
+        const awake = await this.#hibernation.load(sessionId, (saved) =>
+          Session.wake(this.#engine, info, saved, watchers),
+        );
+        this.#watchers.delete(sessionId);
+        this.#add(awake);
+        watchers.changed(awake.info);
+        return awake;
+      });
       // What is in the store is not the session any more, whether it is gone from there or not.
       this.#hibernation.delete(sessionId).catch(() => undefined);
       return session;
@@ -451,21 +462,34 @@ export class Sessions {
     if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
   }
 
-  /** Waits until there is room for all that is to be in memory. @throws SessionError QUOTA_EXCEEDED */
-  async #makeRoom(): Promise<void> {
-    while (this.count > this.#options.maximum) {
+  /**
+   * Brings sessions into memory once there is room for them.
+   *
+   * @param wanted how many
+   * @param patience milliseconds to wait where all that are in memory are in use
+   * @throws SessionError QUOTA_EXCEEDED
+   */
+  async #inRoom<T>(wanted: number, patience: number, work: () => Promise<T>): Promise<T> {
+    const until = Date.now() + patience;
+    while (this.count + wanted > this.#options.maximum) {
       this.#expire();
-      const tooMany = this.count - this.#options.maximum;
-      if (tooMany <= 0) return;
-      if ((await this.#restFirst(tooMany, () => true)) > 0 || this.count <= this.#options.maximum) continue;
+      const tooMany = this.count + wanted - this.#options.maximum;
+      if (tooMany <= 0 || (await this.#restFirst(tooMany, () => true)) > 0) continue;
       // Others may be making room just now.
       const [resting] = this.#resting;
-      if (resting === undefined) throw this.#tooManySessions();
-      await resting.catch(() => undefined);
+      if (resting !== undefined) await resting.catch(() => undefined);
+      else if (Date.now() >= until) throw this.#tooManySessions();
+      else await sleep(ROOM_EVERY);
+    }
+    this.#reserved += wanted;
+    try {
+      return await work();
+    } finally {
+      this.#reserved -= wanted;
     }
   }
 
-  /** As `#makeRoom` for one more, for who cannot wait. */
+  /** As `#inRoom` for one, for who cannot wait. */
   #checkRoomAtOnce(): void {
     this.checkNotDraining();
     if (this.count < this.#options.maximum) return;

@@ -1,0 +1,180 @@
+import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Livescope, type Session } from "@livescope/sdk";
+import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
+import { afterEach, describe, expect, test } from "vitest";
+
+const running: { client: Livescope; server: RunningServer }[] = [];
+
+async function start(options: StartOptions = {}): Promise<Livescope> {
+  const server = await startServer(options);
+  const client = await Livescope.connect(server.address);
+  running.push({ client, server });
+  return client;
+}
+
+afterEach(async () => {
+  for (const { client, server } of running.splice(0)) {
+    client.close();
+    await server.close();
+  }
+});
+
+const failure = (promise: Promise<unknown>): Promise<unknown> =>
+  promise.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+
+const isAsleep = (session: Session) => expect.poll(async () => (await session.info()).state, { timeout: 20_000 }).toBe("HIBERNATED");
+
+/** Everything that a session can hold while nothing is in flight in it. */
+const LIVE = `
+  let total = 0;
+  function inc(n) { return total += n }
+  class Counter { #n = 0; up() { return ++this.#n } }
+  const counter = new Counter();
+  counter.up();
+  const numbers = (function* () { let n = 0; for (;;) yield n++ })();
+  numbers.next();
+  const weak = new WeakRef(counter);
+  const bytes = new Uint8Array([1, 2, 3]);
+  const shared = new Map([["counter", counter]]);
+`;
+
+describe("a session that nobody uses", () => {
+  test("leaves memory, and its next use finds all that was in it", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession({ labels: { of: "me" } });
+    await session.execute(LIVE);
+    const inc = await session.handle("inc");
+    await inc.call([5]);
+    const before = await session.info();
+    await isAsleep(session);
+    const asleep = await session.info();
+    expect({ ...asleep, state: before.state, expireTime: before.expireTime }).toEqual(before);
+
+    expect(await inc.call([2])).toBe(7);
+    expect((await session.info()).state).toBe("ACTIVE");
+    const code = "[counter.up(), numbers.next().value, weak.deref() === counter, shared.get('counter') === counter, bytes[2]]";
+    expect(await session.execute(code)).toEqual([2, 1, true, true, 3]);
+  });
+
+  test("is woken once by all who want it at once, in the order in which they came", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession({ setup: "const seen = []" });
+    await isAsleep(session);
+    const order = Array.from({ length: 20 }, (_, i) => i);
+    await Promise.all(order.map((i) => session.execute(`seen.push(${i})`)));
+    expect(await session.execute("seen")).toEqual(order);
+  });
+
+  test("is given the timers that fell due, and late enough that somebody uses it", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession();
+    await session.execute("let fired = 0; setTimeout(() => { fired++ }, 1200); setTimeout(() => { fired += 10 }, 3_600_000)");
+    await isAsleep(session);
+    await sleep(1_300);
+    expect(await session.execute("await new Promise((done) => setTimeout(done, 1)); fired")).toBe(1);
+  });
+
+  test("knows the requests that it has answered", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession({ setup: "let total = 0" });
+    const requestId = randomUUID();
+    expect(await session.execute("total += 5", { requestId })).toBe(5);
+    await isAsleep(session);
+    expect(await session.execute("total += 5", { requestId })).toBe(5);
+    expect(await session.execute("total")).toBe(5);
+    expect(await failure(session.execute("total += 6", { requestId }))).toMatchObject({ reason: "REQUEST_ID_REUSED" });
+  });
+
+  test("is listed, forked, rolled back, looked at and deleted as any other", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const made = [];
+    for (let i = 0; i < 5; i++) made.push(await client.createSession({ labels: { parity: String(i % 2) }, setup: `var n = ${i}` }));
+    const [first, second, third] = made as [Session, Session, Session];
+    for (const session of made) await isAsleep(session);
+    await third.execute("n");
+    const listed = [];
+    for await (const { sessionId, state } of client.listSessions({ pageSize: 2 })) listed.push([sessionId, state]);
+    expect(listed).toEqual(made.map(({ id }) => [id, id === third.id ? "ACTIVE" : "HIBERNATED"]));
+    const odd = [];
+    for await (const { sessionId } of client.listSessions({ labels: { parity: "1" } })) odd.push(sessionId);
+    expect(odd).toEqual([made[1]?.id, made[3]?.id]);
+
+    await first.delete();
+    expect(await failure(client.attach(first.id).execute("1"))).toMatchObject({ code: "NOT_FOUND", reason: "SESSION_DELETED" });
+    expect((await second.inspect("n")).preview.preview).toBe("1");
+    await expect(client.createSession({ sessionId: made[4]?.id })).rejects.toMatchObject({ code: "ALREADY_EXISTS" });
+  });
+
+  test("is told to who watches it", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession();
+    const states: string[] = [];
+    for await (const happened of session.watch()) {
+      if (happened.kind !== "session") continue;
+      states.push(happened.session.state);
+      if (happened.session.state === "HIBERNATED") void session.execute("1");
+      if (states.length === 3) break;
+    }
+    expect(states).toEqual(["ACTIVE", "HIBERNATED", "ACTIVE"]);
+  });
+
+  test("stays in memory while a client lends it functions, and while something waits in it", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const lent = await client.createSession();
+    await lent.expose({ ping: () => 1 });
+    const waits = await client.createSession();
+    const done = waits.execute("await new Promise((done) => setTimeout(done, 3500)); 7");
+    await sleep(3_000);
+    expect([(await lent.info()).state, (await waits.info()).state]).toEqual(["ACTIVE", "ACTIVE"]);
+    expect(await done).toBe(7);
+  });
+
+  test("is deleted when its idle_ttl is over, or kept where it says so", async () => {
+    const client = await start({ hibernateAfter: 100 });
+    const kept = await client.createSession({ idleTtl: 1_000, idleAction: "hibernate", setup: "const x = 1" });
+    expect((await kept.info()).expireTime).toBeUndefined();
+    const gone = await client.createSession({ idleTtl: 1_000 });
+    await isAsleep(kept);
+    expect(await failure(gone.execute("1"))).toMatchObject({ reason: "SESSION_EXPIRED" });
+    expect(await kept.execute("x")).toBe(1);
+  });
+
+  test("is deleted in the store, too, when its idle_ttl is over", async () => {
+    const client = await start({ hibernateAfter: 1 });
+    const session = await client.createSession({ idleTtl: 4_000 });
+    await isAsleep(session);
+    await sleep(3_500);
+    expect(await failure(session.execute("1"))).toMatchObject({ code: "NOT_FOUND" });
+  });
+});
+
+describe("where memory is full", () => {
+  test("sessions that were not used for longest make room, and all of them go on", async () => {
+    const client = await start({ maximumSessions: 4 });
+    const sessions: Session[] = [];
+    for (let i = 0; i < 12; i++) sessions.push(await client.createSession({ setup: `let n = ${i}` }));
+    for (let round = 1; round <= 2; round++) {
+      const all = await Promise.all(sessions.map((session) => session.execute("n += 100")));
+      expect(all).toEqual(sessions.map((_, i) => i + round * 100));
+    }
+  });
+
+  test("and nobody can leave it, the next is refused", async () => {
+    const client = await start({ maximumSessions: 2 });
+    const busy = await Promise.all([client.createSession(), client.createSession()]);
+    const waiting = busy.map((session) => session.execute("await new Promise((done) => setTimeout(done, 2000))"));
+    expect(await failure(client.createSession())).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "QUOTA_EXCEEDED" });
+    await Promise.all(waiting);
+    await client.createSession();
+  });
+
+  test("and the store as well, the next is refused", async () => {
+    const client = await start({ maximumSessions: 2, maximumHibernated: 1 });
+    for (let i = 0; i < 3; i++) await client.createSession();
+    expect(await failure(client.createSession())).toMatchObject({ reason: "QUOTA_EXCEEDED" });
+  });
+});
