@@ -78,7 +78,10 @@ export class PageImages {
   }
 
   /** @throws PageImageError */
-  async decode(bytes: Uint8Array, { heapEnd, memoryBytes, heapBytes, handles }: PageImageExtent): Promise<SessionImage> {
+  async decode(
+    bytes: Uint8Array,
+    { heapEnd, memoryBytes, heapBytes, handles }: PageImageExtent,
+  ): Promise<SessionImage> {
     const isExtent =
       heapEnd % PAGE_BYTES === 0 && heapEnd >= HEAP_RANGE_START && heapEnd <= memoryBytes && memoryBytes % 65536 === 0;
     if (!isExtent) throw new PageImageError("the extent of the memory is none that a session can have");
