@@ -25,6 +25,9 @@ import { type Answer, type Method, RawConnection, responseOf } from "../raw-http
 /** The most sessions that the server takes. */
 export const QUOTA = 12;
 
+/** What the server signs snapshots by. */
+export const SNAPSHOT_KEY = Buffer.alloc(32, "known");
+
 /** Everything here counts in `ran` that it was run. */
 const SETUP = `
   let ran = 0;
@@ -71,7 +74,7 @@ export class World implements AsyncDisposable {
   static async start(): Promise<World> {
     const log: string[] = [];
     const logger = pino({ level: "trace" }, { write: (line: string) => void log.push(line) });
-    const server = await startServer({ maximumSessions: QUOTA, logger });
+    const server = await startServer({ maximumSessions: QUOTA, snapshotKey: SNAPSHOT_KEY, logger });
     const other = await startServer({ workers: 1, receiveTimeout: 200 });
     const good = new RawConnection(server.address);
     const abroad = new RawConnection(other.address);
