@@ -6,6 +6,7 @@ import {
   DeleteSessionRequest,
   Encoding,
   ExecuteRequest,
+  ForkSessionRequest,
   Limits,
   SandboxServiceClient,
   SessionServiceClient,
@@ -53,6 +54,12 @@ export class LivescopeClient {
       memoryMebibytes === 0 ? undefined : Limits.create({ memoryBytes: BigInt(memoryMebibytes * MEBIBYTE) });
     const { session } = await invoke(this.#sessions, "createSession", CreateSessionRequest.create({ limits }));
     return session.sessionId;
+  }
+
+  /** @returns the ids of copies of a session */
+  async fork(sessionId, count) {
+    const { sessions } = await invoke(this.#sessions, "forkSession", ForkSessionRequest.create({ sessionId, count }));
+    return sessions.map((copy) => copy.sessionId);
   }
 
   async delete(sessionId) {

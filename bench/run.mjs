@@ -4,6 +4,7 @@
  */
 import { parseArgs } from "node:util";
 import { LivescopeClient } from "./client.mjs";
+import { COPIED, measureCopies, measureForkMemory } from "./copies.mjs";
 import { ServerProcess, startSpinners } from "./processes.mjs";
 import { count, cpu, kibibytes, microseconds, Report, spread } from "./report.mjs";
 import {
@@ -41,10 +42,12 @@ try {
   const live = reportLiveData(
     await measureLiveData(client, server.pid, { ...plan, rounds: Math.min(plan.rounds, 12) }),
   );
+  const copies = reportCopies(await measureCopies(client, server.pid, { ...plan, rounds: Math.min(plan.rounds, 12) }));
   await client.close();
   await server.stop();
   const memory = reportMemory(await measureMemory(plan));
-  for (const goals of [one, many, sessions, live, memory]) goals();
+  const forks = reportForkMemory(await measureForkMemory());
+  for (const goals of [one, many, sessions, live, copies, memory, forks]) goals();
   report.goals();
   report.write({
     plan: `${flags.quick ? "quick" : "full"} run, ${plan.rounds} rounds of ${plan.milliseconds} ms blocks`,
@@ -185,6 +188,49 @@ function reportLiveData({ measured, heaps }) {
       report.goal(`Call with 1 MiB, cheaper than shipping it to ${to}`, ratio, "at least", 20, { noise: aa });
     }
   };
+}
+
+function reportCopies({ measured, sizes }) {
+  const aa = noiseOf(measured);
+  report.section(
+    "Copies",
+    "A session with live data, so many bytes of objects with a string each: ForkSession of it, CreateSnapshot of it, and",
+    "CreateSession from the snapshot. What is made is deleted before the next, outside of what is timed; so a fork mostly finds",
+    "memory to use again. One in flight.",
+  );
+  report.table([
+    ["live data", "heap", "snapshot", "what", "p50", "ratio to echo", "A/A"],
+    ...COPIED.flatMap(({ label }) =>
+      ["fork", "snapshot", "restore"].map((what) => {
+        const name = `${what} ${label}`;
+        const { heap, snapshot } = sizes.get(label);
+        const row = [microseconds(measured.of(name).p50), spread(measured.ratio(name, "echoA")), aa];
+        return [label, kibibytes(heap), kibibytes(snapshot), what, ...row];
+      }),
+    ),
+  ]);
+  return () => {
+    const ratio = measured.ratio("fork 1 MiB", "echoA").median;
+    report.goal("ForkSession with 1 MiB, p50 to the echo", ratio, "at most", 3, { noise: aa });
+    report.goal("snapshot of a fresh session", sizes.get("0").snapshot / 1024, "at most", 16, { unit: "KiB" });
+  };
+}
+
+function reportForkMemory({ forks, heap, origin, unused, used, elapsed }) {
+  report.section(
+    "Memory of forks",
+    `Growth of the server's resident memory for each of ${count(forks)} sessions with 1 MiB of live data, and then for each of`,
+    `${count(forks)} forks of one of them, made by one request; in a process of its own.`,
+  );
+  report.table([
+    ["what", "figure"],
+    ["heap of the origin", kibibytes(heap)],
+    ["sessions that made the data themselves", kibibytes(origin)],
+    ["forks, never used", kibibytes(unused)],
+    ["forks, each used", kibibytes(used)],
+    ["all forks made in", microseconds(elapsed)],
+  ]);
+  return () => report.goal("memory of a fork to that of its origin", unused / origin, "at most", 1.05);
 }
 
 function reportMemory({ createP50, createsPerSecond, unused, used, live }) {

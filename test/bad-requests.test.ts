@@ -4,6 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 import { HANDLE_CASES } from "./support/bad-requests/handle.js";
 import { SESSION_CASES } from "./support/bad-requests/session.js";
 import { SIZE_CASES } from "./support/bad-requests/size.js";
+import { SNAPSHOT_CASES } from "./support/bad-requests/snapshot.js";
 import { VALUE_CASES } from "./support/bad-requests/value.js";
 import { WIRE_CASES } from "./support/bad-requests/wire.js";
 import { type BadRequest, World } from "./support/bad-requests/world.js";
@@ -25,7 +26,9 @@ const CORPUS = readFileSync(new URL("./corpus/bad_requests.jsonl", import.meta.u
   .map((line) => JSON.parse(line) as CorpusCase);
 
 const IMPLEMENTATIONS = new Map<string, BadRequest>(
-  [SESSION_CASES, HANDLE_CASES, SIZE_CASES, VALUE_CASES, WIRE_CASES].flatMap((cases) => Object.entries(cases)),
+  [SESSION_CASES, HANDLE_CASES, SIZE_CASES, SNAPSHOT_CASES, VALUE_CASES, WIRE_CASES].flatMap((cases) =>
+    Object.entries(cases),
+  ),
 );
 
 let world: World;

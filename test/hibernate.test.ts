@@ -26,7 +26,8 @@ const failure = (promise: Promise<unknown>): Promise<unknown> =>
     (error: unknown) => error,
   );
 
-const isAsleep = (session: Session) => expect.poll(async () => (await session.info()).state, { timeout: 20_000 }).toBe("HIBERNATED");
+const isAsleep = (session: Session) =>
+  expect.poll(async () => (await session.info()).state, { timeout: 20_000 }).toBe("HIBERNATED");
 
 /** Everything that a session can hold while nothing is in flight in it. */
 const LIVE = `
@@ -56,7 +57,8 @@ describe("a session that nobody uses", () => {
 
     expect(await inc.call([2])).toBe(7);
     expect((await session.info()).state).toBe("ACTIVE");
-    const code = "[counter.up(), numbers.next().value, weak.deref() === counter, shared.get('counter') === counter, bytes[2]]";
+    const code =
+      "[counter.up(), numbers.next().value, weak.deref() === counter, shared.get('counter') === counter, bytes[2]]";
     expect(await session.execute(code)).toEqual([2, 1, true, true, 3]);
   });
 
@@ -72,7 +74,9 @@ describe("a session that nobody uses", () => {
   test("is given the timers that fell due, and late enough that somebody uses it", async () => {
     const client = await start({ hibernateAfter: 1 });
     const session = await client.createSession();
-    await session.execute("let fired = 0; setTimeout(() => { fired++ }, 1200); setTimeout(() => { fired += 10 }, 3_600_000)");
+    await session.execute(
+      "let fired = 0; setTimeout(() => { fired++ }, 1200); setTimeout(() => { fired += 10 }, 3_600_000)",
+    );
     await isAsleep(session);
     await sleep(1_300);
     expect(await session.execute("await new Promise((done) => setTimeout(done, 1)); fired")).toBe(1);
@@ -92,7 +96,8 @@ describe("a session that nobody uses", () => {
   test("is listed, forked, rolled back, looked at and deleted as any other", async () => {
     const client = await start({ hibernateAfter: 1 });
     const made = [];
-    for (let i = 0; i < 5; i++) made.push(await client.createSession({ labels: { parity: String(i % 2) }, setup: `var n = ${i}` }));
+    for (let i = 0; i < 5; i++)
+      made.push(await client.createSession({ labels: { parity: String(i % 2) }, setup: `var n = ${i}` }));
     const [first, second, third] = made as [Session, Session, Session];
     for (const session of made) await isAsleep(session);
     await third.execute("n");
@@ -104,7 +109,10 @@ describe("a session that nobody uses", () => {
     expect(odd).toEqual([made[1]?.id, made[3]?.id]);
 
     await first.delete();
-    expect(await failure(client.attach(first.id).execute("1"))).toMatchObject({ code: "NOT_FOUND", reason: "SESSION_DELETED" });
+    expect(await failure(client.attach(first.id).execute("1"))).toMatchObject({
+      code: "NOT_FOUND",
+      reason: "SESSION_DELETED",
+    });
     expect((await second.inspect("n")).preview.preview).toBe("1");
     await expect(client.createSession({ sessionId: made[4]?.id })).rejects.toMatchObject({ code: "ALREADY_EXISTS" });
   });
@@ -167,7 +175,10 @@ describe("where memory is full", () => {
     const client = await start({ maximumSessions: 2 });
     const busy = await Promise.all([client.createSession(), client.createSession()]);
     const waiting = busy.map((session) => session.execute("await new Promise((done) => setTimeout(done, 2000))"));
-    expect(await failure(client.createSession())).toMatchObject({ code: "RESOURCE_EXHAUSTED", reason: "QUOTA_EXCEEDED" });
+    expect(await failure(client.createSession())).toMatchObject({
+      code: "RESOURCE_EXHAUSTED",
+      reason: "QUOTA_EXCEEDED",
+    });
     await Promise.all(waiting);
     await client.createSession();
   });

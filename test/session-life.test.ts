@@ -3,7 +3,7 @@ import type { Livescope } from "@livescope/sdk";
 import { beforeAll, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 
-const served = withServer({ maximumSessions: 40 });
+const served = withServer({ maximumSessions: 40, maximumHibernated: 0 });
 let client: Livescope;
 beforeAll(() => {
   client = served.client;

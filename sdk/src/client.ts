@@ -1,6 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { ChannelCredentials } from "@grpc/grpc-js";
-import { CreateSessionRequest, SandboxServiceService, SessionServiceService } from "@livescope/proto";
+import {
+  CreateSessionRequest,
+  SandboxServiceService,
+  SessionServiceService,
+  SnapshotServiceService,
+} from "@livescope/proto";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
@@ -10,6 +15,15 @@ import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } f
 import type { ExecuteOptions, RequestOptions } from "./options.js";
 import { Session } from "./session.js";
 import { type IdleAction, readSession, type SessionInfo, writeIdleAction } from "./session-info.js";
+import {
+  exportSnapshot,
+  getSnapshot,
+  importSnapshot,
+  type ListSnapshotsOptions,
+  listSnapshots,
+  type Snapshot,
+  snapshotIdOf,
+} from "./snapshots.js";
 import { Channel } from "./transport/channel.js";
 import type { CommandTransport } from "./transport/commands.js";
 import { Connection } from "./transport/connection.js";
@@ -36,6 +50,11 @@ export interface ConnectOptions {
 export interface CreateSessionOptions extends RequestOptions {
   /** The id to give to the session. Left out: the server makes one that cannot be guessed. */
   readonly sessionId?: string | undefined;
+  /**
+   * The snapshot, or its id, to make the session from, with all its values, handles and executions in flight. Limits that are left
+   * out are then the snapshot's. Left out: the session is made afresh.
+   */
+  readonly from?: Snapshot | string | undefined;
   /** The caller's own marks, by which `listSessions` finds the session. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** What the session may use. */
@@ -139,12 +158,15 @@ export class Livescope implements AsyncDisposable {
    * @throws {RangeError} if a limit is no positive number
    * @throws {AlreadyExistsError} if there is a session of that id
    * @throws {InvalidRequestError} if a limit is above the server's maximum, or the setup throws
+   * @throws {NotFoundError} if there is no snapshot of that id
+   * @throws {IncompatibleSnapshotError} if another build of the engine made the snapshot
    * @throws {ResourceExhaustedError} if there are as many sessions as there may be
    * @throws {StatusError} if the service fails otherwise
    */
   async createSession(options: CreateSessionOptions = {}): Promise<Session> {
     const request = CreateSessionRequest.create({
       sessionId: options.sessionId ?? "",
+      snapshotId: options.from === undefined ? "" : snapshotIdOf(options.from),
       labels: new Map(Object.entries(options.labels ?? {})),
       limits: options.limits && writeLimits(options.limits),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
@@ -180,6 +202,56 @@ export class Livescope implements AsyncDisposable {
       yield* page.sessions.map(readSession);
       pageToken = page.nextPageToken;
     } while (pageToken !== "");
+  }
+
+  /**
+   * Tells about a snapshot.
+   * @throws {NotFoundError} if there is none of that id
+   * @throws {StatusError} if the service fails otherwise
+   */
+  snapshot(snapshotId: string, options: RequestOptions = {}): Promise<Snapshot> {
+    return getSnapshot(this.#channel, snapshotId, options);
+  }
+
+  /**
+   * Lists the snapshots that the caller may see, the oldest first, page by page as they are read.
+   * @throws {StatusError} if the service fails
+   */
+  listSnapshots(options: ListSnapshotsOptions = {}): AsyncGenerator<Snapshot, void, void> {
+    return listSnapshots(this.#channel, options);
+  }
+
+  /**
+   * Deletes a snapshot; sessions made from it stay. That it is gone already is no error.
+   * @throws {StatusError} if the service fails
+   */
+  async deleteSnapshot(snapshot: Snapshot | string, options: RequestOptions = {}): Promise<void> {
+    const request = { snapshotId: snapshotIdOf(snapshot), allowMissing: true };
+    await this.#channel.send(SnapshotServiceService.deleteSnapshot, request, options);
+  }
+
+  /**
+   * Gives the bytes of a snapshot in pieces, signed by the server. They hold all that the session held: keep them as one keeps
+   * its secrets. {@link importSnapshot} takes them, here or on a server with the same key and the same build of the engine.
+   * @throws {NotFoundError} if there is no such snapshot
+   * @throws {StatusError} if the service fails otherwise
+   */
+  exportSnapshot(snapshot: Snapshot | string, options: RequestOptions = {}): AsyncGenerator<Uint8Array, void, void> {
+    return exportSnapshot(this.#channel, snapshotIdOf(snapshot), options);
+  }
+
+  /**
+   * Stores a snapshot that was exported, whole or in pieces. One that the server has already stays as it is and is the answer.
+   * @throws {InvalidSnapshotError} if the bytes are not all that was exported, or the server has another key
+   * @throws {IncompatibleSnapshotError} if another build of the engine made it
+   * @throws {ResourceExhaustedError} if the server has no room for it
+   * @throws {StatusError} if the service fails otherwise
+   */
+  importSnapshot(
+    bytes: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
+    options: RequestOptions = {},
+  ): Promise<Snapshot> {
+    return importSnapshot(this.#channel, bytes, options);
   }
 
   /**

@@ -64,7 +64,7 @@ export class StatusError extends LivescopeError {
   }
 }
 
-/** There is no such session or handle (any more); `reason` and `metadata` say which. Nothing ran. */
+/** There is no such session, handle or snapshot (any more); `reason` and `metadata` say which. Nothing ran. */
 export class NotFoundError extends StatusError {
   override get name(): string {
     return "NotFoundError";
@@ -82,6 +82,23 @@ export class AlreadyExistsError extends StatusError {
 export class InvalidRequestError extends StatusError {
   override get name(): string {
     return "InvalidRequestError";
+  }
+}
+
+/**
+ * What was given as a snapshot is none, is incomplete or was changed, or comes from a server with another key: `reason` is
+ * "SNAPSHOT_INVALID". Nothing was stored.
+ */
+export class InvalidSnapshotError extends InvalidRequestError {
+  override get name(): string {
+    return "InvalidSnapshotError";
+  }
+}
+
+/** The snapshot was made by another build of the engine, or in another format: restore it with the server that made it. */
+export class IncompatibleSnapshotError extends StatusError {
+  override get name(): string {
+    return "IncompatibleSnapshotError";
   }
 }
 

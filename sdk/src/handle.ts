@@ -3,6 +3,7 @@ import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import type { Inspection } from "./inspection.js";
 import type { CallOptions, ExecuteOptions, InspectOptions } from "./options.js";
+import type { Session } from "./session.js";
 
 /**
  * Describes a value that stayed where it was made. By itself it is all that is left of a value that could not be copied out of
@@ -157,6 +158,17 @@ export class Handle extends Preview implements AsyncDisposable {
    */
   inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
     return this.#owner.inspect(this, path, options);
+  }
+
+  /**
+   * Gives the handle of the same value in a copy of the session: in a fork, or in a session made from a snapshot, that was taken
+   * when the session held the handle. It is one reference in the copy, which the caller releases; the two are used and
+   * released apart. Nothing is asked of the server: that the session holds no such value shows at the first use, which is
+   * a NotFoundError.
+   * @throws {LivescopeError} if that session object is disposed
+   */
+  in(session: Session): Handle {
+    return session.adopt(this);
   }
 
   /**

@@ -11,6 +11,7 @@ import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
 import type { Saying } from "./transport/saying.js";
 import { errorFromStatus } from "./transport/status.js";
+import { type PromiseWithResolvers, withResolvers } from "./with-resolvers.js";
 
 /** A session object, as the functions that were given to it know it. */
 export interface HostScope {
@@ -255,20 +256,4 @@ export class HostFunctions implements HostSide {
 function writeWindow(milliseconds: number | undefined) {
   if (milliseconds === undefined) return undefined;
   return milliseconds === 0 ? { seconds: 0n, nanos: 0 } : writeDuration("reconnectWindow", milliseconds);
-}
-
-interface PromiseWithResolvers<T> {
-  readonly promise: Promise<T>;
-  resolve(value: T): void;
-  reject(error: unknown): void;
-}
-
-function withResolvers<T>(): PromiseWithResolvers<T> {
-  let resolve: (value: T) => void = () => undefined;
-  let reject: (error: unknown) => void = () => undefined;
-  const promise = new Promise<T>((onResolve, onReject) => {
-    resolve = onResolve;
-    reject = onReject;
-  });
-  return { promise, resolve, reject };
 }

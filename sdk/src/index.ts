@@ -19,7 +19,9 @@ export {
   type FieldViolation,
   GuestError,
   type GuestErrorPhase,
+  IncompatibleSnapshotError,
   InvalidRequestError,
+  InvalidSnapshotError,
   LivescopeError,
   NotFoundError,
   ResourceExhaustedError,
@@ -33,6 +35,7 @@ export {
 
 // What goes in and comes out:
 
+export type { AtomicOptions, AtomicSession } from "./atomic.js";
 export type { ConnectOptions, CreateSessionOptions, ListSessionsOptions, ServerInfo } from "./client.js";
 export type {
   ConsoleEntry,
@@ -57,5 +60,7 @@ export type {
   RequestOptions,
   Template,
 } from "./options.js";
+export type { ForkOptions, SessionUpdate } from "./session.js";
 export type { IdleAction, SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";
+export type { ListSnapshotsOptions, Snapshot, SnapshotOptions } from "./snapshots.js";

@@ -16,7 +16,7 @@ const RELEASE_TIMEOUT = 5_000;
  */
 export class SessionHandles {
   /** The handle group of the session object: no other one's release touches what is in it. */
-  readonly group = randomUUID();
+  readonly group: string;
   readonly #transport: Channel;
   readonly #sessionId: string;
   readonly #make: (description: WireHandle) => Handle;
@@ -27,7 +27,14 @@ export class SessionHandles {
   #telling: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
 
-  constructor(transport: Channel, sessionId: string, make: (description: WireHandle) => Handle) {
+  /** @param group that of the session object whose session this one's is a copy of: the copy holds what that one held */
+  constructor(
+    transport: Channel,
+    sessionId: string,
+    make: (description: WireHandle) => Handle,
+    group: string = randomUUID(),
+  ) {
+    this.group = group;
     this.#transport = transport;
     this.#sessionId = sessionId;
     this.#make = make;

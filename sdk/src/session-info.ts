@@ -1,4 +1,8 @@
-import { type Session as WireSession, IdleAction as WireIdleAction, SessionState as WireSessionState } from "@livescope/proto";
+import {
+  type Session as WireSession,
+  IdleAction as WireIdleAction,
+  SessionState as WireSessionState,
+} from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
 import { readUsage, type Usage } from "./execution.js";
 import { type AllLimits, readDuration, readLimits } from "./limits.js";

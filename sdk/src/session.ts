@@ -1,4 +1,14 @@
-import { Encoding, SandboxServiceService, SessionServiceService } from "@livescope/proto";
+import { randomUUID } from "node:crypto";
+import {
+  Encoding,
+  ForkSessionRequest,
+  SandboxServiceService,
+  SessionServiceService,
+  UpdateSessionRequest,
+  Session as WireSession,
+} from "@livescope/proto";
+import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
+import { LivescopeError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { type CallTarget, Executor } from "./executor.js";
@@ -6,6 +16,7 @@ import { Handle, type HandleOwner } from "./handle.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
 import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
 import { type Inspection, readInspection } from "./inspection.js";
+import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type {
   CallOptions,
   ExecuteOptions,
@@ -18,9 +29,31 @@ import type {
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
+import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from "./snapshots.js";
 import type { Channel } from "./transport/channel.js";
 import type { CommandTransport } from "./transport/commands.js";
 import { encodeHandle } from "./values.js";
+
+/** What the field of the request holds. */
+const MOST_COPIES = 2 ** 31 - 1;
+
+/** Options of {@link Session.fork}. */
+export interface ForkOptions extends RequestOptions {
+  /** Labels of the copies; those of the session itself are not copied. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
+  readonly requestId?: string | undefined;
+}
+
+/** What {@link Session.update} changes. What is left out stays. */
+export interface SessionUpdate {
+  /** The labels, all of them. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** The limits that are named; the others stay. */
+  readonly limits?: Limits | undefined;
+  /** How long the session is kept after its last use, in milliseconds. */
+  readonly idleTtl?: number | undefined;
+}
 
 /**
  * A live session on the server, as one client sees it. `client.createSession()` gives one whose disposal deletes the session;
@@ -43,6 +76,7 @@ export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */
   readonly id: string;
   readonly #transport: Channel;
+  readonly #commands: CommandTransport;
   readonly #handles: SessionHandles;
   readonly #executor: Executor;
   readonly #hostFunctions: HostFunctions;
@@ -57,6 +91,7 @@ export class Session implements AsyncDisposable {
     hostFunctions: HostFunctions,
     id: string,
     owned: boolean,
+    handleGroup?: string,
   ) {
     const owner: HandleOwner = {
       execute: (code, options) => this.execute(code, options),
@@ -70,7 +105,8 @@ export class Session implements AsyncDisposable {
     };
     this.id = id;
     this.#transport = transport;
-    this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner));
+    this.#commands = commands;
+    this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
     this.#executor = new Executor(commands, { id, handles: this.#handles, pass });
     this.#hostFunctions = hostFunctions;
@@ -241,6 +277,131 @@ export class Session implements AsyncDisposable {
     const request = { sessionId: this.id };
     const response = await this.#transport.send(SessionServiceService.getSession, request, options);
     return readSession(response.session);
+  }
+
+  /**
+   * Makes a copy of the session as it is between two turns; with a `count` so many at once. Each is a session of its own, which
+   * leaving an `await using` block deletes, and has all that this one has: `handle.in(copy)` is a handle there. What is in
+   * flight goes on in the copies, where `watch` tells of it; what it calls of this client waits there until that is exposed to
+   * the copy. The session itself does not change.
+   *
+   *     const candidates = await session.fork(8);
+   * @throws {ResourceExhaustedError} if there is no room for all of them; none is made then
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  fork(options?: ForkOptions): Promise<Session>;
+  fork(count: number, options?: ForkOptions): Promise<Session[]>;
+  async fork(countOrOptions: number | ForkOptions = {}, more: ForkOptions = {}): Promise<Session | Session[]> {
+    if (typeof countOrOptions === "number") return this.#fork(countOrOptions, more);
+    const [copy] = await this.#fork(1, countOrOptions);
+    if (copy === undefined) throw new LivescopeError("the answer carries no session: is the server newer?");
+    return copy;
+  }
+
+  /**
+   * Takes a snapshot of the session as it is between two turns. The session goes on and does not change.
+   * `client.createSession({ from: snapshot })` makes sessions from it, and `rollback` puts this one back to it.
+   * @throws {ResourceExhaustedError} if the server has no room for it
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
+    this.#handles.assertUsable();
+    return takeSnapshot(this.#transport, this.id, options.requestId ?? randomUUID(), options);
+  }
+
+  /**
+   * Puts the session back to a snapshot of it. What is in flight ends as a {@link StoppedError} with reason ROLLED_BACK. Labels,
+   * limits, and the functions that clients expose stay; handles that came since are of no use any more.
+   * @throws {InvalidRequestError} if it is a snapshot of another session
+   * @throws {IncompatibleSnapshotError} if another build of the engine made it
+   * @throws {NotFoundError} if there is no such session or snapshot
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  async rollback(
+    snapshot: Snapshot | string,
+    options: RequestOptions & { readonly requestId?: string | undefined } = {},
+  ): Promise<void> {
+    this.#handles.assertUsable();
+    const requestId = options.requestId ?? randomUUID();
+    const request = { sessionId: this.id, snapshotId: snapshotIdOf(snapshot), requestId };
+    await this.#transport.send(SessionServiceService.rollbackSession, request, options);
+  }
+
+  /**
+   * Runs a sequence of calls of which all stand, or none: if the callback throws, or the time is over, all that they did in the
+   * session is undone. Meanwhile the session is held: calls that come from elsewhere wait. Host calls that guest code made, and
+   * values that it emitted, stay made.
+   *
+   *     await session.atomic(async (tx) => {
+   *       await tx.call("withdraw", ["ann", 10]);
+   *       await tx.call("deposit", ["bob", 10]);
+   *     });
+   *
+   * `timeout` is that of the whole sequence; left out, the session's limit for one execution. Sequences do not nest, and what
+   * they run cannot be atomic by itself.
+   * @throws what the callback throws, once all is undone
+   * @throws {StoppedError} if it is ended from outside, as by its timeout; all is undone then
+   * @throws {StatusError} if the service fails
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  atomic<T>(sequence: (session: AtomicSession) => T | Promise<T>, options: AtomicOptions = {}): Promise<T> {
+    return runAtomic(this, sequence, options);
+  }
+
+  /**
+   * Changes labels, limits or the idle time of the session, for executions that begin from then on.
+   * @throws {RangeError} if a limit is no positive number
+   * @throws {InvalidRequestError} if a limit is above the server's maximum, or the heap is larger than it is to be
+   * @throws {NotFoundError} if there is no such session
+   * @throws {StatusError} if the service fails otherwise
+   * @throws {LivescopeError} if the session object is disposed
+   */
+  async update({ labels, limits, idleTtl }: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
+    this.#handles.assertUsable();
+    const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
+    const session = WireSession.create({
+      sessionId: this.id,
+      labels: new Map(Object.entries(labels ?? {})),
+      limits: limits && writeLimits(limits),
+      idleTtl: idleTtl === undefined ? undefined : writeDuration("idleTtl", idleTtl),
+    });
+    const updateMask = [
+      ...(labels === undefined ? [] : ["labels"]),
+      ...named.map(([name]) => `limits.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`),
+      ...(idleTtl === undefined ? [] : ["idle_ttl"]),
+    ];
+    const request = UpdateSessionRequest.create({ session, updateMask });
+    const response = await this.#transport.send(SessionServiceService.updateSession, request, options);
+    return readSession(response.session);
+  }
+
+  /** @internal A handle that this session has as well, being a copy of the handle's. */
+  adopt({ id: handleId, type, className, preview, arity }: Handle): Handle {
+    this.#handles.assertUsable();
+    return this.#handles.retain({ handleId, type, className, preview, arity });
+  }
+
+  async #fork(count: number, { labels, requestId = randomUUID(), ...options }: ForkOptions): Promise<Session[]> {
+    this.#handles.assertUsable();
+    if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
+      throw new RangeError(`count is ${count}: give how many copies to make`);
+    }
+    const request = ForkSessionRequest.create({
+      sessionId: this.id,
+      count,
+      labels: new Map(Object.entries(labels ?? {})),
+      requestId,
+    });
+    const { sessions } = await this.#transport.send(SessionServiceService.forkSession, request, options);
+    const { group } = this.#handles;
+    return sessions.map(
+      ({ sessionId }) => new Session(this.#transport, this.#commands, this.#hostFunctions, sessionId, true, group),
+    );
   }
 
   /**

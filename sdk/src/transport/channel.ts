@@ -11,6 +11,7 @@ import {
 import { SandboxServiceService } from "@livescope/proto";
 import { LivescopeError } from "../errors.js";
 import type { RequestOptions } from "../options.js";
+import { withResolvers } from "../with-resolvers.js";
 import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
 
@@ -101,6 +102,51 @@ export class Channel {
       throw errorFrom(error);
     } finally {
       if (onAbort) signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  /**
+   * Sends requests as they come, at the pace that the server takes them, and gives the one answer.
+   * @throws as `send`, and what `requests` throws
+   */
+  async sendAll<Request, Response>(
+    method: Method<Request, Response>,
+    requests: AsyncIterable<Request>,
+    { signal, timeout }: RequestOptions,
+  ): Promise<Response> {
+    checkTimeout(timeout);
+    signal?.throwIfAborted();
+    this.assertOpen();
+    const { promise, resolve, reject } = withResolvers<Response>();
+    const call = this.#client.makeClientStreamRequest(
+      method.path,
+      method.requestSerialize,
+      method.responseDeserialize,
+      new Metadata(),
+      callOptions(timeout),
+      (error, response) => (response === undefined ? reject(errorFrom(error)) : resolve(response)),
+    );
+    let isAnswered = false;
+    const noteAnswer = (): void => {
+      isAnswered = true;
+    };
+    const answered = promise.then(noteAnswer, noteAnswer);
+    const onAbort = (): void => call.cancel();
+    signal?.addEventListener("abort", onAbort);
+    try {
+      for await (const request of requests) {
+        // It may be refused before it is sent whole.
+        if (isAnswered) break;
+        await Promise.race([new Promise<void>((taken) => void call.write(request, () => taken())), answered]);
+      }
+      call.end();
+      return await promise;
+    } catch (error) {
+      call.cancel();
+      signal?.throwIfAborted();
+      throw error;
+    } finally {
+      signal?.removeEventListener("abort", onAbort);
     }
   }
 

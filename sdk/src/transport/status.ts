@@ -3,7 +3,9 @@ import { type Any, BadRequest, ErrorInfo, RetryInfo, Status, ErrorReason as Wire
 import {
   AlreadyExistsError,
   type ErrorReason,
+  IncompatibleSnapshotError,
   InvalidRequestError,
+  InvalidSnapshotError,
   LivescopeError,
   NotFoundError,
   ResourceExhaustedError,
@@ -41,7 +43,14 @@ export function errorFromStatus({ code, message, details }: Status): StatusError
 }
 
 function errorClass(details: StatusDetails): typeof StatusError {
-  if (details.reason === "SESSION_LOST") return SessionLostError;
+  switch (details.reason) {
+    case "SESSION_LOST":
+      return SessionLostError;
+    case "SNAPSHOT_INVALID":
+      return InvalidSnapshotError;
+    case "SNAPSHOT_INCOMPATIBLE":
+      return IncompatibleSnapshotError;
+  }
   switch (details.code) {
     case "NOT_FOUND":
       return NotFoundError;

@@ -30,7 +30,9 @@ const NUMBER_BYTES = 4;
 const ENTRY_BYTES = NUMBER_BYTES + PAGE_BYTES;
 const ZEROES = Buffer.alloc(PAGE_BYTES);
 /** Pages that go to the compressor at once. */
-const ENTRIES_AT_ONCE = 32;
+const ENTRIES_AT_ONCE = 128;
+/** What comes out of it at once: each piece is a way to another thread and back. */
+const CHUNK_BYTES = 512 << 10;
 /** Pages that are compared before others have their turn on this thread: about a millisecond. */
 const PAGES_AT_ONCE = 1024;
 
@@ -48,7 +50,7 @@ export class PageImages {
 
   /** Compresses on another thread, and compares in slices, so it may take its time on a large heap. */
   async encode(image: SessionImage): Promise<Uint8Array> {
-    const deflate = createDeflate({ level: constants.Z_BEST_SPEED });
+    const deflate = createDeflate({ level: constants.Z_BEST_SPEED, chunkSize: CHUNK_BYTES });
     const chunks: Buffer[] = [];
     for await (const chunk of Readable.from(this.#entries(image)).pipe(deflate)) chunks.push(chunk as Buffer);
     return Buffer.concat(chunks);
@@ -78,7 +80,10 @@ export class PageImages {
   }
 
   /** @throws PageImageError */
-  async decode(bytes: Uint8Array, { heapEnd, memoryBytes, heapBytes, handles }: PageImageExtent): Promise<SessionImage> {
+  async decode(
+    bytes: Uint8Array,
+    { heapEnd, memoryBytes, heapBytes, handles }: PageImageExtent,
+  ): Promise<SessionImage> {
     const isExtent =
       heapEnd % PAGE_BYTES === 0 && heapEnd >= HEAP_RANGE_START && heapEnd <= memoryBytes && memoryBytes % 65536 === 0;
     if (!isExtent) throw new PageImageError("the extent of the memory is none that a session can have");
@@ -103,7 +108,9 @@ export class PageImages {
         const offset = offsets.get(address);
         // Each once, so that no more comes out than a session can be.
         if (offset === undefined || !offsets.delete(address)) throw new PageImageError("a page is out of place");
-        xor(Buffer.from(pages, offset, PAGE_BYTES), entry.subarray(NUMBER_BYTES));
+        const page = Buffer.from(pages, offset, PAGE_BYTES);
+        if (this.#base.has(address)) xor(page, entry.subarray(NUMBER_BYTES));
+        else page.set(entry.subarray(NUMBER_BYTES));
       }
     }
     if (filled > 0) throw new PageImageError("the last page is not whole");
@@ -125,7 +132,8 @@ function* places(heapEnd: number): Generator<[address: number, offset: number]> 
 
 async function* inflated(bytes: Uint8Array): AsyncGenerator<Buffer> {
   try {
-    for await (const chunk of Readable.from([bytes]).pipe(createInflate())) yield chunk as Buffer;
+    for await (const chunk of Readable.from([bytes]).pipe(createInflate({ chunkSize: CHUNK_BYTES })))
+      yield chunk as Buffer;
   } catch (error) {
     throw new PageImageError(`its pages cannot be decompressed: ${error instanceof Error ? error.message : error}`);
   }

@@ -2,7 +2,7 @@
  * The memories that sessions live in: made from the base image, and recycled.
  *
  * Dropped memories come back only when every thread that ever held them collects garbage, which nobody does on his own;
- * so a memory that did not grow is cleared and used again.
+ * so a memory that is not large is cleared and used again: for a new session if it did not grow, else for a copy of the same size.
  */
 import { randomFillSync } from "node:crypto";
 import { pagesOf, placePages, type SessionPages } from "./session-image.js";
@@ -41,7 +41,10 @@ export class SessionMemory {
   }
 }
 
-const KEPT_FOR_REUSE = 64;
+/** Of memories of all sizes together; of the bytes 5 MiB each are stack, hardly any of which is resident. */
+const KEPT_FOR_REUSE = { count: 64, bytes: 512 << 20 };
+/** Whoever grew beyond this is given up: what is kept stays resident. */
+const LARGEST_KEPT = 16 << 20;
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
@@ -61,9 +64,16 @@ export function holds(memoryBytes: number, pages: Pick<SessionPages, "extent">):
   return wasmPagesOf(pages) <= pagesFor(memoryBytes);
 }
 
+interface FreeMemory {
+  readonly memory: WebAssembly.Memory;
+  readonly maximumPages: number;
+}
+
 export class SessionMemories {
   readonly #base: BaseImage;
-  readonly #free = new Map<number, WebAssembly.Memory[]>();
+  /** Those to be used again, oldest first. */
+  readonly #free: FreeMemory[] = [];
+  #freeBytes = 0;
   readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
@@ -113,10 +123,16 @@ export class SessionMemories {
     return memory;
   }
 
-  /** A memory of zeroes. */
+  /** A memory of zeroes. One that was used before is met with all its pages there, which is most of what a copy costs. */
   #empty(initial: number, maximum: number): WebAssembly.Memory {
-    const kept = initial === INITIAL_PAGES ? this.#free.get(maximum)?.pop() : undefined;
-    return kept ?? new WebAssembly.Memory({ initial, maximum, shared: true });
+    const bytes = initial * 65536;
+    const fits = ({ memory, maximumPages }: FreeMemory): boolean =>
+      maximumPages === maximum && memory.buffer.byteLength === bytes;
+    const index = this.#free.findLastIndex(fits);
+    const free = index < 0 ? undefined : this.#free.splice(index, 1)[0];
+    if (free === undefined) return new WebAssembly.Memory({ initial, maximum, shared: true });
+    this.#freeBytes -= bytes;
+    return free.memory;
   }
 
   /** The session moved: instances over the old memory must not be used again. */
@@ -129,17 +145,19 @@ export class SessionMemories {
   /** No turn of the session may run any more. */
   release(session: SessionMemory): void {
     const { memory, maximumPages } = session;
-    const kept = this.#free.get(maximumPages) ?? [];
-    if (memory.buffer.byteLength > INITIAL_PAGES * 65536 || kept.length >= KEPT_FOR_REUSE) {
-      this.#drop(memory);
-      return;
-    }
+    if (memory.buffer.byteLength > LARGEST_KEPT) return this.#drop(memory);
     const bytes = new Uint8Array(memory.buffer);
     bytes.fill(0, HEAP_RANGE_START, heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout));
     bytes.fill(0, HEAP_START - STACK_CLEARED, HEAP_START);
     bytes.fill(0, 0, STATIC_END);
-    kept.push(memory);
-    this.#free.set(maximumPages, kept);
+    this.#free.push({ memory, maximumPages });
+    this.#freeBytes += bytes.length;
+    while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
+      const oldest = this.#free.shift();
+      if (oldest === undefined) return;
+      this.#freeBytes -= oldest.memory.buffer.byteLength;
+      this.#drop(oldest.memory);
+    }
   }
 
   /** True when enough was given up to be worth a collection; the count then begins anew. */

@@ -88,11 +88,13 @@ interface InspectionText {
 async function inspect(sessions: Sessions, request: InspectRequest): Promise<InspectResponse> {
   const { maxProperties, handleId, path } = request;
   if (maxProperties < 0) throw invalid("max_properties", "must not be negative");
-  const text = await sessions.use(request.sessionId, (session) => session.inspect({
-    handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
-    path: path === "" ? undefined : checkedPath(path),
-    maximumProperties: Math.min(maxProperties || PROPERTIES.unset, PROPERTIES.most),
-  }));
+  const text = await sessions.use(request.sessionId, (session) =>
+    session.inspect({
+      handleId: handleId === undefined ? undefined : checkedHandleId(handleId, "handle_id"),
+      path: path === "" ? undefined : checkedPath(path),
+      maximumProperties: Math.min(maxProperties || PROPERTIES.unset, PROPERTIES.most),
+    }),
+  );
   const { handle, properties, truncated } = JSON.parse(text) as InspectionText;
   return {
     handle: { ...handle, handleId: path === "" && handleId !== undefined ? handleId : "" },
@@ -110,11 +112,13 @@ async function release(sessions: Sessions, request: ReleaseHandlesRequest): Prom
   if (handleIds.length === 0 && handleGroup === undefined && !all) {
     throw invalid("handle_ids", "name what to release: handle_ids, a handle_group, or all");
   }
-  return sessions.use(request.sessionId, (session) => session.releaseHandles({
-    all,
-    handleGroup: handleGroup === undefined ? undefined : checkedText(handleGroup, "handle_group"),
-    handleIds: handleIds.map((id, i) => checkedHandleId(id, `handle_ids[${i}]`)),
-  }));
+  return sessions.use(request.sessionId, (session) =>
+    session.releaseHandles({
+      all,
+      handleGroup: handleGroup === undefined ? undefined : checkedText(handleGroup, "handle_group"),
+      handleIds: handleIds.map((id, i) => checkedHandleId(id, `handle_ids[${i}]`)),
+    }),
+  );
 }
 
 export function limitsMessage(limits: Limits): LimitsMessage {

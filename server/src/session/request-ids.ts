@@ -73,7 +73,12 @@ export class RequestIds<T> {
 
   /** All that is known, once it is settled. */
   get record(): KeptAnswer<T>[] {
-    return [...this.#known].map(([requestId, { digest, since, done }]) => ({ requestId, digest, since, outcome: done }));
+    return [...this.#known].map(([requestId, { digest, since, done }]) => ({
+      requestId,
+      digest,
+      since,
+      outcome: done,
+    }));
   }
 
   /** Knows what another knew. @param record of it */

@@ -48,7 +48,8 @@ function writeToken({ createdAt, sessionId }: Place): string {
 /** @throws SessionError INVALID_REQUEST */
 export function readToken(token: string): Place | undefined {
   if (token === "") return undefined;
-  const [, createdAt, sessionId] = /^p(\d{1,15}):([\x21-\x7e]+)$/.exec(Buffer.from(token, "base64url").toString("latin1")) ?? [];
+  const [, createdAt, sessionId] =
+    /^p(\d{1,15}):([\x21-\x7e]+)$/.exec(Buffer.from(token, "base64url").toString("latin1")) ?? [];
   if (sessionId !== undefined) return { createdAt: Number(createdAt), sessionId };
   throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
 }

@@ -3,7 +3,13 @@
  * came, and go on as functions do on any event loop: one may begin while another waits for a timer.
  */
 import { setImmediate as nextTick } from "node:timers/promises";
-import { type ConsoleText, type Engine, MemoryTooSmallError, type SessionImage, type TurnResult } from "../engine/engine.js";
+import {
+  type ConsoleText,
+  type Engine,
+  MemoryTooSmallError,
+  type SessionImage,
+  type TurnResult,
+} from "../engine/engine.js";
 import type { Effect, HostResult, InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { invalid, SessionError } from "./errors.js";
@@ -98,7 +104,10 @@ export class Session implements HostFunctionsHost {
   /** Functions that clients lend to this session. */
   readonly hostFunctions = new HostFunctions(this);
   /** Replies that the guest has not taken, by the id of their call. */
-  readonly #replies = new Map<string, { readonly input: Input; readonly execution: number; readonly result: HostResult }>();
+  readonly #replies = new Map<
+    string,
+    { readonly input: Input; readonly execution: number; readonly result: HostResult }
+  >();
   /** Of them, those that wait for an execution: without one no guest code runs. */
   #lateReplies: Input[] = [];
   readonly #requestIds = new RequestIds<Outcome | CopyIds>(sizeOfAnswer);
@@ -141,7 +150,10 @@ export class Session implements HostFunctionsHost {
   static async restore(engine: Engine, init: SessionInit, { image, record }: SavedSession): Promise<Session> {
     const memory = await withRoom(() => engine.createMemoryFrom(image, init.limits.memoryBytes));
     const session = new Session(engine, init, { memory, record });
-    await session.#pause((atRest) => session.#loop.pauseNext(atRest), () => session.#endRest(record));
+    await session.#pause(
+      (atRest) => session.#loop.pauseNext(atRest),
+      () => session.#endRest(record),
+    );
     return session;
   }
 
@@ -150,7 +162,12 @@ export class Session implements HostFunctionsHost {
    *
    * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap
    */
-  static async wake(engine: Engine, info: SessionInfo, { image, record }: SavedSession, watchers: Watchers): Promise<Session> {
+  static async wake(
+    engine: Engine,
+    info: SessionInfo,
+    { image, record }: SavedSession,
+    watchers: Watchers,
+  ): Promise<Session> {
     const memory = await withRoom(() => engine.createMemoryFrom(image, info.limits.memoryBytes));
     const session = new Session(engine, info, { memory, record, awakened: { info, watchers } });
     session.#requestIds.restore(record.answers ?? []);
@@ -175,7 +192,8 @@ export class Session implements HostFunctionsHost {
   }
 
   get info(): SessionInfo {
-    const { sessionId, labels, limits, idleTtl, idleAction, createdAt, lastUsedAt, parent, memoryBytes, handleCount } = this;
+    const { sessionId, labels, limits, idleTtl, idleAction, createdAt, lastUsedAt, parent, memoryBytes, handleCount } =
+      this;
     return {
       sessionId,
       isHibernated: false,
@@ -261,13 +279,16 @@ export class Session implements HostFunctionsHost {
    * @throws SessionError when the session ends before
    */
   save(ready: () => Promise<void>): Promise<SavedSession> {
-    return this.#pause((atRest) => this.#loop.pause(atRest), async () => {
-      await ready();
-      this.#engine.collectGarbageOf(this.#memory);
-      await this.#runAtRest({ kind: "look" });
-      const record = this.#record;
-      return { image: await this.#engine.copyImage(this.#memory), record };
-    });
+    return this.#pause(
+      (atRest) => this.#loop.pause(atRest),
+      async () => {
+        await ready();
+        this.#engine.collectGarbageOf(this.#memory);
+        await this.#runAtRest({ kind: "look" });
+        const record = this.#record;
+        return { image: await this.#engine.copyImage(this.#memory), record };
+      },
+    );
   }
 
   /**
@@ -304,22 +325,25 @@ export class Session implements HostFunctionsHost {
    * @throws SessionError when the session ends before; there are no copies then
    */
   fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
-    return this.#pause((atRest) => this.#loop.pause(atRest), async () => {
-      const record = this.#record;
-      const { limits, idleTtl, idleAction, sessionId: parent } = this;
-      const memories: SessionMemory[] = [];
-      for (const _ of inits) {
-        if (memories.length > 0 && memories.length % COPIES_AT_ONCE === 0) await nextTick();
-        memories.push(await this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes));
-        if (this.#ended === undefined) continue;
-        for (const memory of memories) this.#engine.releaseMemory(memory);
-        throw this.#ended;
-      }
-      return inits.map((init, i) => {
-        const memory = memories[i] as SessionMemory;
-        return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
-      });
-    });
+    return this.#pause(
+      (atRest) => this.#loop.pause(atRest),
+      async () => {
+        const record = this.#record;
+        const { limits, idleTtl, idleAction, sessionId: parent } = this;
+        const memories: SessionMemory[] = [];
+        for (const _ of inits) {
+          if (memories.length > 0 && memories.length % COPIES_AT_ONCE === 0) await nextTick();
+          memories.push(await this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes));
+          if (this.#ended === undefined) continue;
+          for (const memory of memories) this.#engine.releaseMemory(memory);
+          throw this.#ended;
+        }
+        return inits.map((init, i) => {
+          const memory = memories[i] as SessionMemory;
+          return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
+        });
+      },
+    );
   }
 
   /**
@@ -333,23 +357,26 @@ export class Session implements HostFunctionsHost {
     const ending = this.#open.all();
     // What runs on behalf of others ends first, and for the same reason.
     for (const execution of ending.reverse()) execution.stop("ROLLED_BACK");
-    await this.#pause((atRest) => this.#loop.pauseNext(atRest), async () => {
-      for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
-      await withRoom(async () => this.#engine.restoreImage(this.#memory, image));
-      for (const { input } of this.#replies.values()) this.#loop.remove(input);
-      this.#replies.clear();
-      this.#lateReplies = [];
-      const ended = record.executions.map(({ number }) => number);
-      const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
-      const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
-      this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
-      this.#loop.restore(loop, []);
-      const { hostFunctions, replies } = record;
-      this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
-      for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
-      this.#exposeAgain();
-      await this.#endRest({ ...record, loop });
-    });
+    await this.#pause(
+      (atRest) => this.#loop.pauseNext(atRest),
+      async () => {
+        for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
+        await withRoom(async () => this.#engine.restoreImage(this.#memory, image));
+        for (const { input } of this.#replies.values()) this.#loop.remove(input);
+        this.#replies.clear();
+        this.#lateReplies = [];
+        const ended = record.executions.map(({ number }) => number);
+        const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
+        const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
+        this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
+        this.#loop.restore(loop, []);
+        const { hostFunctions, replies } = record;
+        this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
+        for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
+        this.#exposeAgain();
+        await this.#endRest({ ...record, loop });
+      },
+    );
   }
 
   /**
@@ -360,7 +387,10 @@ export class Session implements HostFunctionsHost {
   async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
     if (limits !== undefined && limits.memoryBytes !== this.limits.memoryBytes) {
       const resize = () => this.#engine.resizeMemory(this.#memory, limits.memoryBytes);
-      await this.#pause((atRest) => this.#loop.pause(atRest), () => withRoom(resize));
+      await this.#pause(
+        (atRest) => this.#loop.pause(atRest),
+        () => withRoom(resize),
+      );
     }
     if (this.#ended !== undefined) throw this.#ended;
     this.#labels = labels ?? this.#labels;

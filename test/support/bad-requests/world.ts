@@ -20,10 +20,14 @@ import {
 import { type RunningServer, startServer } from "@livescope/server";
 import { pino } from "pino";
 import { expect } from "vitest";
+import { keyFileOf } from "../key-file.js";
 import { type Answer, type Method, RawConnection, responseOf } from "../raw-http2.js";
 
 /** The most sessions that the server takes. */
 export const QUOTA = 12;
+
+/** What the server signs snapshots by. */
+export const SNAPSHOT_KEY = Buffer.alloc(32, "known");
 
 /** Everything here counts in `ran` that it was run. */
 const SETUP = `
@@ -71,7 +75,12 @@ export class World implements AsyncDisposable {
   static async start(): Promise<World> {
     const log: string[] = [];
     const logger = pino({ level: "trace" }, { write: (line: string) => void log.push(line) });
-    const server = await startServer({ maximumSessions: QUOTA, logger });
+    const server = await startServer({
+      maximumSessions: QUOTA,
+      maximumHibernated: 0,
+      keyFile: keyFileOf(SNAPSHOT_KEY),
+      logger,
+    });
     const other = await startServer({ workers: 1, receiveTimeout: 200 });
     const good = new RawConnection(server.address);
     const abroad = new RawConnection(other.address);

@@ -54,7 +54,11 @@ export function restoreCheckpoint(
   // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
   if (fits) new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
   const target = !fits
-    ? new WebAssembly.Memory({ initial: Math.min(extent.memoryBytes / 65536, maximumPages), maximum: maximumPages, shared: true })
+    ? new WebAssembly.Memory({
+        initial: Math.min(extent.memoryBytes / 65536, maximumPages),
+        maximum: maximumPages,
+        shared: true,
+      })
     : memory;
   const bytes = new Uint8Array(target.buffer);
   const copy = new Uint8Array(checkpoint);
