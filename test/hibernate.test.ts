@@ -1,8 +1,11 @@
 import { randomUUID } from "node:crypto";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
-import { afterEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, describe, expect, test } from "vitest";
 
 const running: { client: Livescope; server: RunningServer }[] = [];
 
@@ -45,7 +48,7 @@ const LIVE = `
 
 describe("a session that nobody uses", () => {
   test("leaves memory, and its next use finds all that was in it", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession({ labels: { of: "me" } });
     await session.execute(LIVE);
     const inc = await session.handle("inc");
@@ -63,7 +66,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is woken once by all who want it at once, in the order in which they came", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession({ setup: "const seen = []" });
     await isAsleep(session);
     const order = Array.from({ length: 20 }, (_, i) => i);
@@ -72,7 +75,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is given the timers that fell due, and late enough that somebody uses it", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession();
     await session.execute(
       "let fired = 0; setTimeout(() => { fired++ }, 1200); setTimeout(() => { fired += 10 }, 3_600_000)",
@@ -83,7 +86,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("knows the requests that it has answered", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession({ setup: "let total = 0" });
     const requestId = randomUUID();
     expect(await session.execute("total += 5", { requestId })).toBe(5);
@@ -94,7 +97,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is listed, forked, rolled back, looked at and deleted as any other", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const made = [];
     for (let i = 0; i < 5; i++)
       made.push(await client.createSession({ labels: { parity: String(i % 2) }, setup: `var n = ${i}` }));
@@ -118,7 +121,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is told to who watches it", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession();
     const states: string[] = [];
     for await (const happened of session.watch()) {
@@ -131,7 +134,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("stays in memory while a client lends it functions, and while something waits in it", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const lent = await client.createSession();
     await lent.expose({ ping: () => 1 });
     const waits = await client.createSession();
@@ -152,7 +155,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is deleted in the store, too, when its idle_ttl is over", async () => {
-    const client = await start({ hibernateAfter: 1 });
+    const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession({ idleTtl: 4_000 });
     await isAsleep(session);
     await sleep(3_500);
@@ -188,4 +191,53 @@ describe("where memory is full", () => {
     for (let i = 0; i < 3; i++) await client.createSession();
     expect(await failure(client.createSession())).toMatchObject({ reason: "QUOTA_EXCEEDED" });
   });
+});
+
+describe("in the store", () => {
+  const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
+  afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+  test("a session is of its process: the next one knows that it is lost, and takes its id for another", async () => {
+    const data = join(folder, "restart");
+    const first = await start({ data, hibernateAfter: 0.2 });
+    const session = await first.createSession({ sessionId: "mine", setup: "const x = 1" });
+    await isAsleep(session);
+    first.close();
+    await running.pop()?.server.close();
+    const second = await start({ data });
+    const left = second.attach("mine");
+    for (const use of [() => left.execute("x"), () => left.info(), () => left.inspect("x")]) {
+      expect(await failure(use())).toMatchObject({ code: "DATA_LOSS", reason: "SESSION_LOST" });
+    }
+    const another = await second.createSession({ sessionId: "mine" });
+    expect(await another.execute("typeof x")).toBe("undefined");
+  });
+});
+
+test("sessions that rest and wake all the time lose nothing and do nothing twice", async () => {
+  const client = await start({ maximumSessions: 3, hibernateAfter: 0.2 });
+  const sessions: Session[] = [];
+  for (let i = 0; i < 9; i++) sessions.push(await client.createSession({ setup: "let total = 0; const log = []" }));
+  const expected = sessions.map(() => 0);
+  let seed = 7;
+  const random = (below: number): number => {
+    seed = (seed * 1_103_515_245 + 12_345) % 2 ** 31;
+    return seed % below;
+  };
+  const worker = async (): Promise<void> => {
+    for (let i = 0; i < 40; i++) {
+      const index = random(sessions.length);
+      const session = sessions[index] as Session;
+      const by = random(1_000);
+      const kind = random(4);
+      if (kind === 0) await session.info();
+      else if (kind === 1) await session.inspect("total");
+      else {
+        await session.execute(kind === 2 ? `total += ${by}` : `await null; total += ${by}`);
+        expected[index] = (expected[index] ?? 0) + by;
+      }
+    }
+  };
+  await Promise.all(Array.from({ length: 6 }, worker));
+  expect(await Promise.all(sessions.map((session) => session.execute("total")))).toEqual(expected);
 });
