@@ -17,11 +17,12 @@ export class ServerProcess {
   }
 
   /**
-   * @param {"livescope" | "node-vm"} role
+   * @param {"livescope" | "resting" | "node-vm"} role
    * @param {readonly string[]} [execArgv] more flags for node
+   * @param {readonly string[]} [argv] what the role asks for
    */
-  static async start(role, execArgv = []) {
-    const child = fork(ENTRY, [role], { execArgv: ["--expose-gc", ...execArgv] });
+  static async start(role, execArgv = [], argv = []) {
+    const child = fork(ENTRY, [role, ...argv], { execArgv: ["--expose-gc", ...execArgv] });
     const [message] = await Promise.race([
       once(child, "message"),
       once(child, "exit").then(([code]) => Promise.reject(new Error(`the ${role} process ended with ${code}`))),

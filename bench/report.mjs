@@ -1,8 +1,6 @@
-/** Turns measurements into tables: on the terminal as they come, and as bench/results.md at the end. */
+/** Turns measurements into tables: on the terminal as they come, and as a file of this folder at the end. */
 import { writeFileSync } from "node:fs";
 import { availableParallelism, cpus, totalmem } from "node:os";
-
-const RESULTS = new URL("results.md", import.meta.url);
 
 export const microseconds = (milliseconds) => `${Math.round(milliseconds * 1000).toLocaleString("en")} µs`;
 export const count = (number) => Math.round(number).toLocaleString("en");
@@ -60,8 +58,12 @@ export class Report {
     this.table([["goal", "limit", "measured", "A/A", ""], ...this.#goals]);
   }
 
-  /** @param {{ plan: string, spinners: boolean }} run */
-  write({ plan, spinners }) {
+  /**
+   * @param {{ plan: string, spinners: boolean }} run
+   * @param file in this folder
+   * @param command what writes it
+   */
+  write({ plan, spinners }, file = "results.md", command = "npm run bench") {
     const [{ model }] = cpus();
     const facts = [
       `${new Date().toISOString().slice(0, 10)}`,
@@ -72,7 +74,7 @@ export class Report {
     const text = [
       "# Benchmark results",
       "",
-      "Written by `npm run bench`. Everything but memory was measured by one client that alternates blocks over all rows of",
+      `Written by \`${command}\`. Everything but memory was measured by one client that alternates blocks over all rows of`,
       "a table. Ratios are taken within each round; what stands here is their median, and in brackets the middle half of the",
       "rounds. A/A is the ratio of two identical empty echoes in the same rounds: what differs from 1 there is noise here too.",
       "",
@@ -80,7 +82,7 @@ export class Report {
       ...this.#parts,
       "",
     ].join("\n");
-    writeFileSync(RESULTS, text);
+    writeFileSync(new URL(file, import.meta.url), text);
   }
 
   #add(...lines) {

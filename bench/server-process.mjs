@@ -2,6 +2,7 @@
  * What is measured, each in a process of its own so that it shares no event loop with the client. The argument says which:
  *
  * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two empty echoes.
+ * - `resting`: the same, whose sessions leave memory soon for the store in the directory that is named next.
  * - `node-vm`: the way people do it today: a grpc-js server that takes a whole scope with every call.
  */
 import { createContext, Script } from "node:vm";
@@ -12,7 +13,11 @@ import { ECHO, SHIP } from "./services.mjs";
 
 const LARGEST_SCOPE = 64 * 1024 * 1024;
 
-const ROLES = { livescope: serveLivescope, "node-vm": serveNodeVm };
+const ROLES = {
+  livescope: () => serveLivescope(),
+  resting: () => serveLivescope({ data: process.argv[3], maximumSessions: 2_000, hibernateAfter: 2 }),
+  "node-vm": serveNodeVm,
+};
 
 const role = ROLES[process.argv[2]];
 if (role === undefined || process.send === undefined) throw new Error("this process is started by run.mjs");
@@ -26,8 +31,8 @@ function residentBytes() {
   return process.memoryUsage.rss();
 }
 
-async function serveLivescope() {
-  const { address } = await startServer();
+async function serveLivescope(options) {
+  const { address } = await startServer(options);
   const echo = (_call, callback) => callback(null, Buffer.alloc(0));
   return { livescope: address, echo: await serve(ECHO, { echoA: echo, echoB: echo }, {}) };
 }

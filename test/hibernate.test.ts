@@ -7,6 +7,9 @@ import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 
+const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
 const running: { client: Livescope; server: RunningServer }[] = [];
 
 async function start(options: StartOptions = {}): Promise<Livescope> {
@@ -174,6 +177,23 @@ describe("where memory is full", () => {
     }
   });
 
+  test("and many are made at once, every one of them is there", async () => {
+    const client = await start({ data: join(folder, "many"), maximumSessions: 60, hibernateAfter: 0.2 });
+    const made: Session[] = [];
+    const lane = async (): Promise<void> => {
+      for (let i = 0; i < 20; i++) {
+        const session = await client.createSession({ setup: "let n = 1" });
+        made.push(session);
+        await session.execute("n++");
+      }
+    };
+    await Promise.all(Array.from({ length: 16 }, lane));
+    const listed = [];
+    for await (const { sessionId } of client.listSessions({ pageSize: 17 })) listed.push(sessionId);
+    expect(new Set(listed)).toEqual(new Set(made.map(({ id }) => id)));
+    for (const session of made) expect(await session.execute("n")).toBe(2);
+  });
+
   test("and nobody can leave it, the next is refused", async () => {
     const client = await start({ maximumSessions: 2 });
     const busy = await Promise.all([client.createSession(), client.createSession()]);
@@ -194,9 +214,6 @@ describe("where memory is full", () => {
 });
 
 describe("in the store", () => {
-  const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
-  afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
   test("a session is of its process: the next one knows that it is lost, and takes its id for another", async () => {
     const data = join(folder, "restart");
     const first = await start({ data, hibernateAfter: 0.2 });

@@ -553,6 +553,8 @@ export class Sessions {
   async #putToRest(session: Session): Promise<boolean> {
     const { sessionId } = session;
     if (this.#draining || this.#hibernation.count >= this.#options.maximumHibernated) return false;
+    // Another has put it to rest since it was chosen, or is about to: what is in the store is not this one's to delete.
+    if (!session.mayRest) return false;
     const watchers = await session.rest((info, saved) => this.#hibernation.put(info, saved));
     if (watchers === undefined) {
       // Used meanwhile, or gone: what was put into the store is not the session any more.
