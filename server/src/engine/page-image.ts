@@ -72,7 +72,7 @@ export class PageImages {
   #entry(address: number, page: Buffer): Buffer | undefined {
     const base = this.#base.get(address);
     if (page.equals(base ?? ZEROES)) return undefined;
-    const entry = Buffer.allocUnsafe(ENTRY_BYTES);
+    const entry = newEntry();
     entry.writeUInt32LE(address / PAGE_BYTES);
     entry.set(page, NUMBER_BYTES);
     if (base !== undefined) xor(entry.subarray(NUMBER_BYTES), base);
@@ -94,7 +94,7 @@ export class PageImages {
       if (offset === undefined) throw new PageImageError("the heap is smaller than that of the base image");
       Buffer.from(pages, offset, PAGE_BYTES).set(base);
     }
-    const entry = Buffer.allocUnsafe(ENTRY_BYTES);
+    const entry = newEntry();
     let filled = 0;
     for await (const chunk of inflated(bytes)) {
       for (let at = 0; at < chunk.length; ) {
@@ -118,8 +118,19 @@ export class PageImages {
   }
 }
 
+/** A buffer of its own: the page in it can be seen as words. */
+function newEntry(): Buffer {
+  return Buffer.from(new ArrayBuffer(ENTRY_BYTES));
+}
+
 function xor(target: Buffer, other: Buffer): void {
-  for (let i = 0; i < target.length; i++) target[i] = (target[i] as number) ^ (other[i] as number);
+  const [to, from] = [wordsOf(target), wordsOf(other)];
+  for (let i = 0; i < to.length; i++) to[i] = (to[i] as number) ^ (from[i] as number);
+}
+
+/** Of a page: by words it takes a quarter of the time. */
+function wordsOf({ buffer, byteOffset }: Buffer): Uint32Array {
+  return new Uint32Array(buffer, byteOffset, PAGE_BYTES / 4);
 }
 
 /** The pages of a session: their addresses, and where they stand in an image. */

@@ -34,6 +34,8 @@ port.on("message", (request: WorkerRequest) => {
   const isAlive = runner.runBatch(request, (replies) => post({ type: "replies", replies }));
   if (!isAlive) control.park();
 });
+// What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
+collectGarbage();
 post({ type: "ready" });
 
 function buildEngine(): SharedEngine {
