@@ -59,9 +59,13 @@ export class Snapshots {
       throw invalid("ttl", `must be between 0, which is until it is deleted, and ${LONGEST_TTL / 1000} s`);
     }
     let leave = (): void => undefined;
+    let isOver = false;
     try {
       const { image, record } = await session.save(async () => {
-        leave = await this.#places.enter();
+        const entered = await this.#places.enter();
+        // The session may have ended meanwhile, and nobody waits for the snapshot any more.
+        if (isOver) entered();
+        else leave = entered;
       });
       const encoded = await this.#engine.encodeImage(image);
       const engineDigest = this.#engine.digest;
@@ -69,6 +73,7 @@ export class Snapshots {
       const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
       return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, this.#seal));
     } finally {
+      isOver = true;
       leave();
     }
   }
