@@ -13,7 +13,8 @@ afterEach(() => {
 });
 
 function start(...flags: string[]): ChildProcessWithoutNullStreams {
-  const child = spawn(process.execPath, [MAIN, "--log-level", "silent", ...flags]);
+  // Of a flag that is given twice the last one counts.
+  const child = spawn(process.execPath, [MAIN, "--log-level", "silent", "--data", "none", ...flags]);
   started.push(child);
   return child;
 }
@@ -83,6 +84,11 @@ describe("the command line", () => {
     [["--workers", "two"], "--workers two"],
     [["--max-sessions", "1e9"], "--max-sessions 1e9"],
     [["--log-level", "loud"], "--log-level loud"],
+    [["--data", ""], "--data: the path is empty"],
+    [["--data", MAIN], "is not a directory"],
+    [["--data", `${MAIN}/data`], "cannot be made"],
+    [["--key-file", MAIN], "exactly 32 bytes"],
+    [["--key-file", `${MAIN}.key`], "is not there; make one with"],
   ])("refuses %j in one clear line with exit code 2", async (flags, sentence) => {
     const { code, stdout, stderr } = await ended(start(...flags));
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });
@@ -108,6 +114,7 @@ describe("the command line", () => {
   test("lists its flags", async () => {
     const { code, stdout } = await ended(start("--help"));
     expect(code).toBe(0);
-    for (const flag of ["--address", "--workers", "--max-sessions", "--insecure"]) expect(stdout).toContain(flag);
+    for (const flag of ["--address", "--workers", "--max-sessions", "--data", "--key-file", "--insecure"])
+      expect(stdout).toContain(flag);
   });
 });

@@ -17,7 +17,7 @@ const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: re
     packages: [/^@livescope\/proto/, "@grpc/grpc-js", "@grpc/reflection", "@bufbuild/protobuf/wire", "pino"],
   },
   session: { layers: ["engine", "store"], packages: [] },
-  store: { layers: [], packages: [] },
+  store: { layers: [], packages: ["libsql"] },
   engine: { layers: ["engine/worker"], packages: [] },
   "engine/worker": { layers: ["compile"], packages: [] },
   compile: { layers: [], packages: ["acorn", "acorn-walk", "amaro", "magic-string"] },

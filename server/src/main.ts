@@ -4,6 +4,7 @@ import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { pino } from "pino";
 import { HELP, parseOptions, type ServerOptions, UsageError } from "./options.js";
 import { type RunningServer, startServer } from "./server.js";
+import { StoreError } from "./store/store.js";
 
 const EXIT_USAGE = 2;
 
@@ -27,9 +28,9 @@ async function serve(options: ServerOptions): Promise<void> {
   const logger = pino({ level: options.logLevel }, pino.destination(2));
   let server: RunningServer;
   try {
-    const { snapshotKey, ...rest } = options;
-    server = await startServer({ ...rest, ...(snapshotKey === undefined ? {} : { snapshotKey }), logger });
+    server = await startServer({ ...options, logger });
   } catch (error) {
+    if (error instanceof StoreError) fail(error.message);
     fail(`cannot listen on ${options.host}:${options.port}: ${reasonOf(error)}`);
   }
   const stop = (): void => {

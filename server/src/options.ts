@@ -1,5 +1,4 @@
 /** The command line: flags, their defaults, and one clear sentence for each thing that can be wrong. */
-import { readFileSync } from "node:fs";
 import { isIP } from "node:net";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -12,8 +11,10 @@ export interface ServerOptions {
   readonly workers: number;
   /** The most sessions that may live at once. */
   readonly maximumSessions: number;
-  /** Signs snapshots; undefined for a key of this process alone. */
-  readonly snapshotKey: Uint8Array | undefined;
+  /** The data directory; absent: what is stored ends with the process. */
+  readonly data?: string;
+  /** The file with the signing key; absent: the one of the data directory. */
+  readonly keyFile?: string;
   /** Allows an address that other machines can reach, without encryption or authentication. */
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -22,9 +23,10 @@ export interface ServerOptions {
 export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
+const DEFAULT_DATA = ".livescope";
+/** What names no directory. */
+const NO_DATA = "none";
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
-
-const SNAPSHOT_KEY_BYTES = 32;
 
 /** What the user typed is wrong; the message is all he needs. */
 export class UsageError extends Error {
@@ -36,9 +38,9 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
   --workers N           threads that run guest code (default: one per core, at least 2)
   --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
-  --snapshot-key-file FILE
-                        what snapshots are signed by, at least ${SNAPSHOT_KEY_BYTES} bytes: servers of one key take each other's
-                        (default: a key that is drawn at each start)
+  --data DIR            where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed);
+                        ${NO_DATA}: in memory, so they end with the process
+  --key-file FILE       the key that signs exported snapshots (default: DIR/key, made when first needed)
   --log-level LEVEL     ${LOG_LEVELS.join(", ")} (default info)
   --insecure            allow an address that other machines can reach: there is no encryption and no authentication
   --help                this text
@@ -72,7 +74,8 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
       DEFAULT_MAXIMUM_SESSIONS,
     ),
-    snapshotKey: keyIn(values["snapshot-key-file"]),
+    ...(values.data === NO_DATA ? {} : { data: path("--data", values.data ?? DEFAULT_DATA) }),
+    ...(values["key-file"] === undefined ? {} : { keyFile: path("--key-file", values["key-file"]) }),
     insecure,
     logLevel,
   };
@@ -88,7 +91,8 @@ function parse(argv: readonly string[]) {
         address: { type: "string" },
         workers: { type: "string" },
         "max-sessions": { type: "string" },
-        "snapshot-key-file": { type: "string" },
+        data: { type: "string" },
+        "key-file": { type: "string" },
         "log-level": { type: "string" },
         insecure: { type: "boolean" },
         help: { type: "boolean" },
@@ -111,19 +115,9 @@ function parseAddress(address: string): { host: string; port: number } {
   return { host, port };
 }
 
-function keyIn(file: string | undefined): Uint8Array | undefined {
-  if (file === undefined) return undefined;
-  const flag = `--snapshot-key-file ${file}`;
-  let key: Uint8Array;
-  try {
-    key = readFileSync(file);
-  } catch (error) {
-    throw new UsageError(`${flag}: cannot be read: ${error instanceof Error ? error.message : error}`);
-  }
-  if (key.length >= SNAPSHOT_KEY_BYTES) return key;
-  throw new UsageError(
-    `${flag}: has ${key.length} bytes, and a key has at least ${SNAPSHOT_KEY_BYTES}; make one with \`head -c 32 /dev/urandom\``,
-  );
+function path(flag: string, text: string): string {
+  if (text === "") throw new UsageError(`${flag}: the path is empty`);
+  return text;
 }
 
 function isLoopback(host: string): boolean {

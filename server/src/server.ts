@@ -1,5 +1,4 @@
 /** Joins the parts: engine, sessions, and the gRPC services over them. */
-import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { SnapshotServiceService } from "@livescope/proto";
@@ -14,7 +13,7 @@ import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Sessions } from "./session/sessions.js";
 import { Snapshots } from "./session/snapshots.js";
-import { MemoryStore } from "./store/memory.js";
+import { openStore } from "./store/open-store.js";
 
 export interface StartOptions {
   /** Default 127.0.0.1. */
@@ -25,8 +24,10 @@ export interface StartOptions {
   readonly workers?: number;
   /** The most sessions that may live at once; default 12,000. */
   readonly maximumSessions?: number;
-  /** Signs snapshots: those of another key are refused. Default: one that is drawn, and gone with the server. */
-  readonly snapshotKey?: Uint8Array;
+  /** The data directory, made when first needed; default: none, what is stored ends with the process. */
+  readonly data?: string;
+  /** The file with the key that signs exported snapshots; default: the one of the data directory. */
+  readonly keyFile?: string;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -44,7 +45,6 @@ export interface RunningServer {
   close(): Promise<void>;
 }
 
-const SNAPSHOT_KEY_BYTES = 32;
 const MESSAGE_BYTES = 4 * 1024 * 1024;
 const CHANNEL_OPTIONS = {
   "grpc.max_receive_message_length": MESSAGE_BYTES,
@@ -59,13 +59,21 @@ const CHANNEL_OPTIONS = {
 
 const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", "sandbox.v1.SnapshotService"];
 
-/** @throws Error when the address cannot be bound or the engine does not start */
+/**
+ * @throws StoreError when the data directory or the key cannot be used
+ * @throws Error when the address cannot be bound or the engine does not start
+ */
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
-  const engine = await Engine.start({ workers: options.workers ?? 2, rotateWorkers: options.rotateWorkers ?? false });
-  const store = new MemoryStore();
-  const key = options.snapshotKey ?? randomBytes(SNAPSHOT_KEY_BYTES);
-  const snapshots = new Snapshots(engine, store, { key, tenant: "" });
+  const { store, signingKey } = await openStore({ directory: options.data, keyFile: options.keyFile });
+  const engine = await Engine.start({
+    workers: options.workers ?? 2,
+    rotateWorkers: options.rotateWorkers ?? false,
+  }).catch(async (error: unknown) => {
+    await store.close();
+    throw error;
+  });
+  const snapshots = new Snapshots(engine, store, signingKey);
   const sessions = new Sessions(engine, snapshots, options.maximumSessions ?? 12_000);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({
@@ -84,7 +92,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   try {
     bound = await bind(server, host, port);
   } catch (error) {
+    snapshots.stop();
     await engine.close();
+    await store.close();
     throw error;
   }
   const close = async (): Promise<void> => {
@@ -95,8 +105,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await new Promise((resolve) => setTimeout(resolve, 20));
     server.forceShutdown();
     snapshots.stop();
-    await store.close();
     await engine.close();
+    await store.close();
   };
   let closing: Promise<void> | undefined;
   return {

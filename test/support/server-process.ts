@@ -10,9 +10,20 @@ export class ServerProcess implements AsyncDisposable {
   readonly address: string;
   readonly #child: ChildProcessWithoutNullStreams;
 
-  /** @param env of the process, beside that of this one */
+  /** Keeps nothing on disk unless a flag says so. @param env of the process, beside that of this one */
   static async start(flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
-    const args = [MAIN, "--log-level", "silent", "--address", "127.0.0.1:0", "--workers", "1", ...flags];
+    const args = [
+      MAIN,
+      "--log-level",
+      "silent",
+      "--address",
+      "127.0.0.1:0",
+      "--workers",
+      "1",
+      "--data",
+      "none",
+      ...flags,
+    ];
     const child = spawn(process.execPath, args, { env: { ...process.env, ...env } });
     const [chunk] = (await once(child.stdout, "data")) as [Buffer];
     const [, address] = /^livescope listening on (\S+)\n$/.exec(chunk.toString()) ?? [];

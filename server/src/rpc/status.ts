@@ -2,11 +2,17 @@
 import { status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { type Any, BadRequest, ErrorInfo, QuotaFailure, RetryInfo, Status } from "@livescope/proto";
 import type { Logger } from "pino";
-import { type ErrorReason, SessionError } from "../session/errors.js";
+import { type ErrorReason, SessionError, StoreError } from "../session/errors.js";
 import { durationOf } from "./time.js";
 
 const DOMAIN = "sandbox.v1";
 const DETAILS_KEY = "grpc-status-details-bin";
+
+/** The store's own message names paths, which are for the log. */
+const STORE_FULL =
+  "the server has no room to keep this; nothing was changed: try again when its operator has freed some";
+/** Milliseconds. */
+const STORE_FULL_RETRY = 10_000;
 
 const CODES: Readonly<Record<ErrorReason, Code>> = {
   SESSION_NOT_FOUND: Code.NOT_FOUND,
@@ -21,6 +27,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   OUTCOME_EXPIRED: Code.FAILED_PRECONDITION,
   QUEUE_FULL: Code.RESOURCE_EXHAUSTED,
   QUOTA_EXCEEDED: Code.RESOURCE_EXHAUSTED,
+  STORE_FULL: Code.RESOURCE_EXHAUSTED,
   HOST_FUNCTION_TAKEN: Code.ALREADY_EXISTS,
   READER_TOO_SLOW: Code.RESOURCE_EXHAUSTED,
   DRAINING: Code.UNAVAILABLE,
@@ -33,7 +40,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
 /** The reason as the contract names it; empty for statuses that need none. */
 function publicReason(reason: ErrorReason): string {
   if (reason === "SESSION_DELETED_MEANWHILE") return "SESSION_DELETED";
-  if (reason === "READER_TOO_SLOW") return "QUOTA_EXCEEDED";
+  if (reason === "READER_TOO_SLOW" || reason === "STORE_FULL") return "QUOTA_EXCEEDED";
   return reason === "UNIMPLEMENTED" || reason === "DEADLINE_PASSED" ? "" : reason;
 }
 
@@ -47,6 +54,10 @@ export function toServiceError(error: unknown, logger: Logger): ServiceError {
 
 /** A failure as data, where it is no status of an RPC. What is no SessionError is a fault of ours: logged, not told. */
 export function toStatus(error: unknown, logger: Logger): Status {
+  if (error instanceof StoreError && error.kind === "full") {
+    logger.error({ err: error }, "the store is full");
+    return toStatus(new SessionError("STORE_FULL", STORE_FULL, { retryAfter: STORE_FULL_RETRY }), logger);
+  }
   if (!(error instanceof SessionError)) {
     logger.error({ err: error }, "a request failed inside the server");
     const message = "the server failed to handle this request; its log says more";

@@ -1,5 +1,8 @@
 /** What can be wrong with a request, as the domain says it; rpc/status.ts turns it into a gRPC status. */
 
+/** A failure of the store passes through here as it is. */
+export { StoreError } from "../store/store.js";
+
 export type ErrorReason =
   | "SESSION_NOT_FOUND"
   | "SESSION_DELETED"
@@ -14,6 +17,7 @@ export type ErrorReason =
   | "QUEUE_FULL"
   | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
+  | "STORE_FULL"
   /** The client does not read what it is told; what is kept for it is bounded. */
   | "READER_TOO_SLOW"
   | "DRAINING"

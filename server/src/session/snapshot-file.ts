@@ -92,7 +92,7 @@ export async function openSnapshot(bytes: Uint8Array, seal: Seal, engineDigest: 
   }
   if (!timingSafeEqual(await macOf(file.subarray(0, end), seal), file.subarray(end))) {
     const message =
-      "the snapshot is incomplete, was changed, or comes from a server with another key; send all that ExportSnapshot gave, in its order, to a server that is started with the same --snapshot-key-file";
+      "the snapshot is incomplete, was changed, or comes from a server with another key; send all that ExportSnapshot gave, in its order, to a server that is started with the same --key-file";
     throw new SessionError("SNAPSHOT_INVALID", message);
   }
   const version = file.readUInt32LE(VERSION_AT);

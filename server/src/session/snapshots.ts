@@ -1,6 +1,6 @@
 /** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
 import { type Engine, PageImageError } from "../engine/engine.js";
-import { isPageToken, type Store, StoreError, type StoredSnapshot } from "../store/store.js";
+import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js";
 import { invalid, SessionError } from "./errors.js";
 import { checkId, drawId } from "./ids.js";
 import { Places } from "./places.js";
@@ -33,16 +33,19 @@ export interface LoadedSnapshot extends SavedSession {
 export class Snapshots {
   readonly #engine: Engine;
   readonly #store: Store;
-  readonly #seal: Seal;
+  readonly #signingKey: () => Promise<Uint8Array>;
   readonly #places = new Places(IMAGES_AT_ONCE);
   readonly #sweeper: NodeJS.Timeout;
   #onTheirWay = 0;
 
-  /** @param store is this object's to use, and its owner's to close */
-  constructor(engine: Engine, store: Store, seal: Seal) {
+  /**
+   * @param store is this object's to use, and its owner's to close
+   * @param signingKey gives what snapshots are signed by; asked for when it is needed
+   */
+  constructor(engine: Engine, store: Store, signingKey: () => Promise<Uint8Array>) {
     this.#engine = engine;
     this.#store = store;
-    this.#seal = seal;
+    this.#signingKey = signingKey;
     // What has expired is not given out, swept or not; a store that cannot be used says so to whoever uses it.
     this.#sweeper = setInterval(() => void store.expire(Date.now()).catch(() => undefined), SWEEP_EVERY);
     this.#sweeper.unref();
@@ -71,7 +74,7 @@ export class Snapshots {
       const engineDigest = this.#engine.digest;
       const { sessionId } = session;
       const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
-      return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, this.#seal));
+      return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, await this.#seal()));
     } finally {
       isOver = true;
       leave();
@@ -175,29 +178,28 @@ export class Snapshots {
     this.#onTheirWay += bytes;
   }
 
-  #open(bytes: Uint8Array): Promise<SnapshotFile> {
-    return openSnapshot(bytes, this.#seal, this.#engine.digest);
+  async #open(bytes: Uint8Array): Promise<SnapshotFile> {
+    return openSnapshot(bytes, await this.#seal(), this.#engine.digest);
+  }
+
+  /** There is one tenant yet. */
+  async #seal(): Promise<Seal> {
+    return { key: await this.#signingKey(), tenant: "" };
   }
 
   async #keep(
     { snapshotId, sessionId, createdAt, ttl, labels, engineDigest }: Omit<SnapshotFile, "extent" | "record" | "pages">,
     bytes: Uint8Array,
   ): Promise<StoredSnapshot> {
-    const expiresAt = ttl === 0 ? undefined : Date.now() + ttl;
+    const known = await this.#store.snapshot(snapshotId);
+    if (known !== undefined && !isExpired(known)) return known;
+    // One that has expired makes way for one that comes anew.
+    if (known !== undefined) await this.#store.deleteSnapshot(snapshotId);
+    const expiresAt = ttl === 0 ? undefined : Math.ceil(Date.now() + ttl);
     const sizeBytes = bytes.length;
     const snapshot: StoredSnapshot = { snapshotId, sessionId, createdAt, expiresAt, engineDigest, labels, sizeBytes };
-    try {
-      if (await this.#store.addSnapshot(snapshot, bytes)) return snapshot;
-      const known = await this.#store.snapshot(snapshotId);
-      if (known !== undefined && !isExpired(known)) return known;
-      // One that has expired makes way for one that comes anew.
-      await this.#store.deleteSnapshot(snapshotId);
-      await this.#store.addSnapshot(snapshot, bytes);
-      return snapshot;
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== "full") throw error;
-      throw new SessionError("QUOTA_EXCEEDED", error.message, { retryAfter: RETRY });
-    }
+    // False: somebody else was quicker with the same.
+    return (await this.#store.addSnapshot(snapshot, bytes)) ? snapshot : this.get(snapshotId);
   }
 
   async #bytesOf(snapshotId: string): Promise<Uint8Array> {

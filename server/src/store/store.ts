@@ -1,6 +1,6 @@
 /** Where snapshots and sessions at rest are kept: what the layers above ask of a store, whichever it is. */
 
-/** A snapshot without its image. Times are milliseconds since the epoch. */
+/** A snapshot without its image. Times are whole milliseconds since the epoch. */
 export interface StoredSnapshot {
   /** Ids are ASCII text. */
   readonly snapshotId: string;
@@ -14,7 +14,7 @@ export interface StoredSnapshot {
   readonly sizeBytes: number;
 }
 
-/** A session at rest without its image. Times are milliseconds since the epoch. */
+/** A session at rest without its image. Times are whole milliseconds since the epoch. */
 export interface StoredSession {
   readonly sessionId: string;
   readonly createdAt: number;

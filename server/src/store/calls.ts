@@ -1,0 +1,47 @@
+/** What the main thread and the thread of the database say to each other. */
+import type { Page, PageOptions, StoreErrorKind, StoredSession, StoredSnapshot } from "./store.js";
+
+export interface Kinds {
+  readonly snapshots: StoredSnapshot;
+  readonly sessions: StoredSession;
+}
+export type Kind = keyof Kinds;
+export type StoredItem = Kinds[Kind];
+
+/** What can be asked of the database, and what it answers. */
+export interface Calls {
+  readonly put: {
+    readonly asks: { kind: Kind; id: string; item: StoredItem; image: Uint8Array; replace: boolean };
+    /** False: one with this id is here and was not to be replaced. */
+    readonly answers: boolean;
+  };
+  readonly item: { readonly asks: { kind: Kind; id: string }; readonly answers: StoredItem | undefined };
+  readonly image: { readonly asks: { kind: Kind; id: string }; readonly answers: Uint8Array<ArrayBuffer> | undefined };
+  readonly page: { readonly asks: { kind: Kind; options: PageOptions }; readonly answers: Page<StoredItem> };
+  readonly delete: { readonly asks: { kind: Kind; id: string }; readonly answers: boolean };
+  /** Deletes a bounded number of what has expired, so that other calls have their turn. */
+  readonly expire: { readonly asks: { now: number }; readonly answers: { sessions: string[]; more: boolean } };
+}
+export type CallName = keyof Calls;
+
+export type Call = { readonly [N in CallName]: { readonly name: N } & Calls[N]["asks"] }[CallName];
+
+export type Answer = { readonly value: Calls[CallName]["answers"] } | Failure;
+
+export interface Failure {
+  readonly failed: StoreErrorKind;
+  readonly message: string;
+}
+
+export type ThreadRequest = { readonly number: number; readonly call: Call } | { readonly close: true };
+
+export type ThreadMessage =
+  /** The database is open and locked. */
+  | { readonly type: "open" }
+  /** It is not; the thread ends. */
+  | { readonly type: "refused"; readonly failure: Failure }
+  | { readonly type: "answer"; readonly number: number; readonly answer: Answer };
+
+export interface ThreadSetup {
+  readonly directory: string;
+}

@@ -1,0 +1,348 @@
+/** The SQLite database of a data directory. Synchronous: it runs on a thread of its own (thread.ts). */
+import { chmodSync, closeSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { crc32 } from "node:zlib";
+import type Library from "libsql";
+import type { Answer, Call, Calls, Kind, StoredItem } from "./calls.js";
+import { DATABASE_FILE, fileFailure } from "./directory.js";
+import { type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
+
+type Connection = Library.Database;
+type Statement = Library.Statement;
+
+/** "lvsc": tells our files from those of other programs. */
+const APPLICATION = 0x6c767363;
+const VERSION = 1;
+const EXPIRED_AT_ONCE = 500;
+/** Items of one label that are counted to find the rarest of several. */
+const COUNTED = 5_000;
+/** Pages to give back to the file system at once, and the share of unused pages that is kept for what comes. */
+const PAGES_GIVEN_BACK = 256;
+const UNUSED_SHARE = 0.25;
+
+const PRAGMAS = [
+  // The lock of the data directory: the operating system drops it when the process ends, however that ends.
+  "locking_mode = EXCLUSIVE",
+  "auto_vacuum = INCREMENTAL",
+  "journal_mode = WAL",
+  "synchronous = FULL",
+  "journal_size_limit = 16777216",
+  "cache_size = -16384",
+  "cell_size_check = ON",
+  "trusted_schema = OFF",
+];
+
+/** What SQL looks at has columns; `facts` is the whole item as JSON. Images apart, so that a page of a list passes none. */
+const schemaOf = (kind: Kind): string => `
+  CREATE TABLE ${kind} (id TEXT PRIMARY KEY, created_at INTEGER NOT NULL, expires_at INTEGER, facts TEXT NOT NULL,
+    checksum INTEGER NOT NULL) STRICT;
+  CREATE INDEX ${kind}_by_age ON ${kind} (created_at, id);
+  CREATE INDEX ${kind}_by_expiry ON ${kind} (expires_at) WHERE expires_at IS NOT NULL;
+  CREATE TABLE ${kind}_images (id TEXT PRIMARY KEY, image BLOB NOT NULL, checksum INTEGER NOT NULL) STRICT;
+  CREATE TABLE ${kind}_labels (name TEXT NOT NULL, value TEXT NOT NULL, created_at INTEGER NOT NULL, id TEXT NOT NULL,
+    PRIMARY KEY (name, value, created_at, id)) STRICT, WITHOUT ROWID;
+  CREATE INDEX ${kind}_labels_by_id ON ${kind}_labels (id);
+`;
+
+interface ItemRow {
+  readonly facts: string;
+  readonly checksum: number;
+}
+
+export class Database {
+  readonly #connection: Connection;
+  readonly #file: string;
+  readonly #shelves: Readonly<Record<Kind, Shelf>>;
+  /** The disk may have lost what was written; only reading it afresh tells. */
+  #broken: StoreError | undefined;
+
+  /**
+   * Opens the database of a directory that is there, makes it where there is none, and locks it.
+   *
+   * @throws StoreError
+   */
+  constructor(library: typeof Library, directory: string) {
+    this.#file = join(directory, DATABASE_FILE);
+    try {
+      // SQLite gives its other files the mode of this one.
+      make(this.#file);
+      chmodSync(this.#file, 0o600);
+    } catch (error) {
+      throw fileFailure(error, this.#file);
+    }
+    try {
+      this.#connection = new library(this.#file);
+      for (const pragma of PRAGMAS) this.#connection.prepare(`PRAGMA ${pragma}`).all();
+      this.#adopt();
+      this.#shelves = {
+        snapshots: new Shelf(this.#connection, "snapshots", this.#file),
+        sessions: new Shelf(this.#connection, "sessions", this.#file),
+      };
+    } catch (error) {
+      throw this.#failureOf(error);
+    }
+  }
+
+  /** Makes the tables of a new file; refuses one that is not ours, or of a later version. */
+  #adopt(): void {
+    const application = this.#number("application_id");
+    const version = this.#number("user_version");
+    if (application === APPLICATION && version === VERSION) return;
+    if (application === APPLICATION && version > VERSION) {
+      const what = `was written by a later version of livescope (its format is ${version}, this one knows ${VERSION})`;
+      throw new StoreError(
+        "broken",
+        `${this.#file} ${what}; start that version, or name another directory with --data`,
+      );
+    }
+    if (application !== 0 || this.#number("schema_version") !== 0) {
+      throw new StoreError(
+        "broken",
+        `${this.#file} is a database of another program; name another directory with --data`,
+      );
+    }
+    this.#transaction(() => {
+      this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")}`);
+      this.#connection.exec(`PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${VERSION}`);
+    });
+  }
+
+  /** Does all these calls in one transaction, in their order. One that fails changes nothing, and fails alone. */
+  run(calls: readonly Call[]): readonly Answer[] {
+    if (this.#broken === undefined && calls.length > 1 && calls.some(isWriting)) {
+      try {
+        return this.#transaction(() => calls.map((call) => ({ value: this.#do(call) })));
+      } catch (error) {
+        this.#failureOf(error);
+        // Which of them failed shows when each has a transaction of its own.
+      }
+    }
+    return calls.map((call) => this.#alone(call));
+  }
+
+  #alone(call: Call): Answer {
+    if (this.#broken !== undefined) return { failed: this.#broken.kind, message: this.#broken.message };
+    try {
+      return { value: isWriting(call) ? this.#transaction(() => this.#do(call)) : this.#do(call) };
+    } catch (error) {
+      const { kind, message } = this.#failureOf(error);
+      return { failed: kind, message };
+    }
+  }
+
+  #do(call: Call): Calls[keyof Calls]["answers"] {
+    switch (call.name) {
+      case "put":
+        return this.#shelves[call.kind].put(call);
+      case "item":
+        return this.#shelves[call.kind].item(call.id);
+      case "image":
+        return this.#shelves[call.kind].image(call.id);
+      case "page":
+        return this.#shelves[call.kind].page(call.options);
+      case "delete":
+        return this.#shelves[call.kind].delete(call.id);
+      case "expire":
+        return this.#expire(call.now);
+    }
+  }
+
+  #expire(now: number): Calls["expire"]["answers"] {
+    const snapshots = this.#shelves.snapshots.expire(now);
+    const sessions = this.#shelves.sessions.expire(now);
+    const more = Math.max(snapshots.length, sessions.length) === EXPIRED_AT_ONCE;
+    if (!more && this.#number("freelist_count") > this.#number("page_count") * UNUSED_SHARE + PAGES_GIVEN_BACK) {
+      this.#connection.exec(`PRAGMA incremental_vacuum(${PAGES_GIVEN_BACK})`);
+    }
+    return { sessions, more };
+  }
+
+  #transaction<T>(work: () => T): T {
+    this.#connection.exec("BEGIN IMMEDIATE");
+    try {
+      const result = work();
+      this.#connection.exec("COMMIT");
+      return result;
+    } catch (error) {
+      if (this.#connection.inTransaction) this.#connection.exec("ROLLBACK");
+      throw error;
+    }
+  }
+
+  #number(pragma: string): number {
+    const row = this.#connection.prepare(`PRAGMA ${pragma}`).all()[0] as Readonly<Record<string, number>>;
+    return row[pragma] ?? 0;
+  }
+
+  #failureOf(error: unknown): StoreError {
+    if (error instanceof StoreError) return error;
+    const { code = "", message } = error as { code?: string; message: string };
+    const file = this.#file;
+    if (code.startsWith("SQLITE_BUSY") || code.startsWith("SQLITE_LOCKED")) {
+      const advice = "stop that one, or give this one a directory of its own with --data";
+      return new StoreError("busy", `another livescope server uses ${file}; ${advice}`);
+    }
+    if (code === "SQLITE_FULL")
+      return new StoreError("full", `there is no room to write ${file}; free some and try again`);
+    // Beyond a quota, or beyond what a file may have; what was written is rolled back.
+    if (code === "SQLITE_IOERR_WRITE") {
+      return new StoreError("full", `${file} cannot grow; look at disk quotas and limits of file size, and try again`);
+    }
+    if (code.startsWith("SQLITE_CORRUPT") || code === "SQLITE_NOTADB") {
+      const advice = "stop the server, and put a backup in its place or move it away";
+      return new StoreError("broken", `${file} is damaged (${message}); ${advice}`);
+    }
+    if (!code.startsWith("SQLITE_"))
+      return new StoreError("broken", `the store failed by a fault of its own: ${message}`);
+    const failure = new StoreError(
+      "broken",
+      `${file} cannot be used (${code} ${message}); look at its disk, and restart`,
+    );
+    if (code.startsWith("SQLITE_IOERR")) this.#broken = failure;
+    return failure;
+  }
+}
+
+/** The tables of one kind of item. */
+class Shelf {
+  readonly #connection: Connection;
+  readonly #kind: Kind;
+  readonly #file: string;
+  readonly #has: Statement;
+  readonly #insert: Statement;
+  readonly #insertImage: Statement;
+  readonly #insertLabel: Statement;
+  readonly #item: Statement;
+  readonly #image: Statement;
+  readonly #expired: Statement;
+  readonly #count: Statement;
+  readonly #deletions: readonly Statement[];
+  /** By the number of labels to look for. */
+  readonly #pages = new Map<number, Statement>();
+
+  constructor(connection: Connection, kind: Kind, file: string) {
+    this.#connection = connection;
+    this.#kind = kind;
+    this.#file = file;
+    this.#has = connection.prepare(`SELECT 1 FROM ${kind} WHERE id = ?`);
+    this.#insert = connection.prepare(`INSERT INTO ${kind} VALUES (?, ?, ?, ?, ?)`);
+    this.#insertImage = connection.prepare(`INSERT INTO ${kind}_images VALUES (?, ?, ?)`);
+    this.#insertLabel = connection.prepare(`INSERT INTO ${kind}_labels VALUES (?, ?, ?, ?)`);
+    this.#item = connection.prepare(`SELECT facts, checksum FROM ${kind} WHERE id = ?`);
+    this.#image = connection.prepare(`SELECT image, checksum FROM ${kind}_images WHERE id = ?`);
+    this.#expired = connection.prepare(`SELECT id FROM ${kind} WHERE expires_at <= ? LIMIT ${EXPIRED_AT_ONCE}`);
+    this.#count = connection.prepare(
+      `SELECT count(*) AS count FROM (SELECT 1 FROM ${kind}_labels WHERE name = ? AND value = ? LIMIT ${COUNTED})`,
+    );
+    this.#deletions = [kind, `${kind}_images`, `${kind}_labels`].map((table) =>
+      connection.prepare(`DELETE FROM ${table} WHERE id = ?`),
+    );
+  }
+
+  put({ id, item, image, replace }: Calls["put"]["asks"]): boolean {
+    if (replace) this.delete(id);
+    else if (this.#has.all(id).length > 0) return false;
+    const { createdAt, expiresAt = null, labels } = item;
+    const facts = JSON.stringify({ ...item, labels: [...labels] });
+    this.#insert.run(id, createdAt, expiresAt, facts, crc32(facts));
+    this.#insertImage.run(id, image, crc32(image));
+    for (const [name, value] of labels) this.#insertLabel.run(name, value, createdAt, id);
+    return true;
+  }
+
+  item(id: string): StoredItem | undefined {
+    const row = this.#item.all(id)[0] as ItemRow | undefined;
+    return row === undefined ? undefined : this.#parse(id, row);
+  }
+
+  image(id: string): Uint8Array<ArrayBuffer> | undefined {
+    const row = this.#image.all(id)[0] as { image: ArrayBuffer; checksum: number } | undefined;
+    if (row === undefined) return undefined;
+    const image = new Uint8Array(row.image);
+    if (crc32(image) !== row.checksum) throw this.#damaged(id);
+    return image;
+  }
+
+  page({ size, after, labels, now }: Calls["page"]["asks"]["options"]): Calls["page"]["answers"] {
+    const { createdAt, id } = placeOf(after);
+    const statement = this.#pageStatement(labels.size);
+    // One more than asked for tells whether this is the last page.
+    const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as (ItemRow &
+      PagePlace)[];
+    const last = rows.length > size ? rows[size - 1] : undefined;
+    const items = rows.slice(0, size).map((row) => this.#parse(row.id, row));
+    return { items, next: last === undefined ? "" : pageToken(last) };
+  }
+
+  /** The first of them is the one whose items are walked. */
+  #rarestFirst(labels: ReadonlyMap<string, string>): readonly [name: string, value: string][] {
+    if (labels.size < 2) return [...labels];
+    const counted = [...labels].map((label) => {
+      const [row] = this.#count.all(...label) as { count: number }[];
+      return { label, count: row?.count ?? 0 };
+    });
+    return counted.sort((one, other) => one.count - other.count).map(({ label }) => label);
+  }
+
+  /** With labels, the index of the labels gives the order, and the items are looked up only where all of them match. */
+  #pageStatement(labels: number): Statement {
+    const known = this.#pages.get(labels);
+    if (known !== undefined) return known;
+    const kind = this.#kind;
+    const label = (at: number) => `${kind}_labels AS l${at}`;
+    const tables: string[] = [];
+    const conditions: string[] = [];
+    for (let at = 0; at < labels; at++) {
+      tables.push(label(at));
+      conditions.push(`l${at}.name = ? AND l${at}.value = ?`);
+      if (at > 0) conditions.push(`l${at}.created_at = l0.created_at AND l${at}.id = l0.id`);
+    }
+    if (labels > 0) conditions.push("item.id = l0.id");
+    const leading = labels > 0 ? "l0" : "item";
+    const sql = `
+      SELECT item.id AS id, item.created_at AS createdAt, facts, checksum
+      FROM ${[...tables, `${kind} AS item`].join(" CROSS JOIN ")}
+      WHERE ${[...conditions, `(${leading}.created_at, ${leading}.id) > (?, ?)`].join(" AND ")}
+        AND (expires_at IS NULL OR expires_at > ?)
+      ORDER BY ${leading}.created_at, ${leading}.id LIMIT ?`;
+    const statement = this.#connection.prepare(sql);
+    this.#pages.set(labels, statement);
+    return statement;
+  }
+
+  delete(id: string): boolean {
+    const [first] = this.#deletions.map((deletion) => deletion.run(id).changes);
+    return first === 1;
+  }
+
+  /** Ids of what was deleted. */
+  expire(now: number): string[] {
+    const ids = (this.#expired.all(now) as { id: string }[]).map(({ id }) => id);
+    for (const id of ids) this.delete(id);
+    return ids;
+  }
+
+  #parse(id: string, { facts, checksum }: ItemRow): StoredItem {
+    if (crc32(facts) !== checksum) throw this.#damaged(id);
+    const item = JSON.parse(facts) as StoredItem & { labels: [string, string][] };
+    return { ...item, expiresAt: item.expiresAt, labels: new Map(item.labels) };
+  }
+
+  #damaged(id: string): StoreError {
+    const advice = "delete that one; if there are more, put a backup in the file's place";
+    return new StoreError("broken", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
+  }
+}
+
+/** Makes an empty file. One that is there is not even opened: closing it would drop the lock of another store of this process. */
+function make(file: string): void {
+  try {
+    closeSync(openSync(file, "ax", 0o600));
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
+function isWriting({ name }: Call): boolean {
+  return name === "put" || name === "delete" || name === "expire";
+}

@@ -1,0 +1,63 @@
+/** The store of a server, and the key that goes with it, as the command line asks for them. */
+import { randomBytes } from "node:crypto";
+import { join } from "node:path";
+import { checkDirectory, KEY_FILE } from "./directory.js";
+import { KEY_BYTES, readKey, readOrMakeKey } from "./key.js";
+import { MemoryStore } from "./memory.js";
+import { SqliteStore } from "./sqlite.js";
+import { type Store, StoreError } from "./store.js";
+
+export interface StoreOptions {
+  /** The data directory; absent: what is stored ends with the process. */
+  readonly directory?: string | undefined;
+  /** A file with the signing key; absent: the one of the data directory. */
+  readonly keyFile?: string | undefined;
+}
+
+export interface OpenedStore {
+  /** Whoever opened it closes it. */
+  readonly store: Store;
+  /**
+   * The 32 bytes with which this server signs the snapshots that it exports, and checks those that it imports. Made when first
+   * asked for.
+   *
+   * @throws StoreError; a later call tries again
+   */
+  signingKey(): Promise<Uint8Array>;
+}
+
+/**
+ * A data directory that is there is opened, and so locked, at once; one that is not is made by the first write.
+ *
+ * @throws StoreError when the directory or the key cannot be used
+ */
+export async function openStore({ directory, keyFile }: StoreOptions): Promise<OpenedStore> {
+  const namedKey = keyFile === undefined ? undefined : readNamedKey(keyFile);
+  if (directory === undefined) {
+    const key = namedKey ?? new Uint8Array(randomBytes(KEY_BYTES));
+    return { store: new MemoryStore(), signingKey: async () => key };
+  }
+  const store = new SqliteStore(directory);
+  const ownKeyFile = join(directory, KEY_FILE);
+  let key = namedKey;
+  if (checkDirectory(directory)) {
+    key ??= readKey(ownKeyFile);
+    await store.open();
+  }
+  const signingKey = async (): Promise<Uint8Array> => {
+    if (key === undefined) {
+      // Opened first, so that no directory has a key and no lock.
+      await store.open();
+      key = readOrMakeKey(ownKeyFile);
+    }
+    return key;
+  };
+  return { store, signingKey };
+}
+
+function readNamedKey(file: string): Uint8Array {
+  const key = readKey(file);
+  if (key !== undefined) return key;
+  const advice = `make one with: (umask 077; head -c ${KEY_BYTES} /dev/urandom > ${file})`;
+  throw new StoreError("broken", `the key file ${file} is not there; ${advice}`);
+}

@@ -1,0 +1,99 @@
+/** The thread of the database. What arrives while a transaction is under way goes into the next one together. */
+import { parentPort, workerData } from "node:worker_threads";
+import type { Answer, Call, Failure, ThreadMessage, ThreadRequest, ThreadSetup } from "./calls.js";
+import { Database } from "./database.js";
+import { makeDirectory } from "./directory.js";
+import { StoreError } from "./store.js";
+
+/** What one transaction may take, so that nobody waits for too much that is not his. */
+const CALLS_AT_ONCE = 256;
+const BYTES_AT_ONCE = 16 * 1024 * 1024;
+
+if (parentPort === null) throw new Error("thread.js is the entry of a worker thread");
+const port = parentPort;
+const { directory } = workerData as ThreadSetup;
+
+const waiting: { readonly number: number; readonly call: Call }[] = [];
+let closing = false;
+
+try {
+  serve(await open());
+} catch (error) {
+  if (!(error instanceof StoreError)) throw error;
+  say({ type: "refused", failure: failureOf(error) });
+}
+
+async function open(): Promise<Database> {
+  // Before the directory is made: what cannot be kept should leave nothing behind.
+  const { default: library } = await import("libsql").catch(missingLibrary);
+  makeDirectory(directory);
+  return new Database(library, directory);
+}
+
+function missingLibrary(error: unknown): never {
+  const platform = `${process.platform} ${process.arch}`;
+  const advice = "run npm ci again, or keep nothing on disk with --data none";
+  throw new StoreError(
+    "broken",
+    `SQLite (the package libsql) is not installed for ${platform}: ${reasonOf(error)}; ${advice}`,
+  );
+}
+
+function reasonOf(error: unknown): string {
+  const [line = ""] = String(error instanceof Error ? error.message : error).split("\n");
+  return line;
+}
+
+function serve(database: Database): void {
+  let scheduled = false;
+  const next = (): void => {
+    scheduled = false;
+    const taken = take();
+    const answers = database.run(taken.map(({ call }) => call));
+    for (const [index, answer] of answers.entries()) {
+      const number = taken[index]?.number;
+      if (number !== undefined) say({ type: "answer", number, answer }, transferable(answer));
+    }
+    schedule();
+  };
+  // Not at once: all that has arrived is delivered before.
+  const schedule = (): void => {
+    if (scheduled) return;
+    if (waiting.length > 0) {
+      scheduled = true;
+      setImmediate(next);
+    } else if (closing) {
+      // The end of the thread closes the database: its statements hold it open until then.
+      port.close();
+    }
+  };
+  port.on("message", (request: ThreadRequest) => {
+    if ("close" in request) closing = true;
+    else waiting.push(request);
+    schedule();
+  });
+  say({ type: "open" });
+}
+
+function take(): typeof waiting {
+  let bytes = 0;
+  let count = 0;
+  for (const { call } of waiting) {
+    bytes += call.name === "put" ? call.image.byteLength : 0;
+    if (count === CALLS_AT_ONCE || (count > 0 && bytes > BYTES_AT_ONCE)) break;
+    count++;
+  }
+  return waiting.splice(0, count);
+}
+
+function transferable(answer: Answer): ArrayBuffer[] {
+  return "value" in answer && answer.value instanceof Uint8Array ? [answer.value.buffer] : [];
+}
+
+function failureOf({ kind, message }: StoreError): Failure {
+  return { failed: kind, message };
+}
+
+function say(message: ThreadMessage, transfer: ArrayBuffer[] = []): void {
+  port.postMessage(message, transfer);
+}
