@@ -1,13 +1,16 @@
 /** A session goes to another process, and nobody can tell by what it does. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Handle, Livescope, type Session, type SessionEvent } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { expect, test } from "vitest";
-import { keyFileOf } from "./support/key-file.js";
+import { keyFile } from "./support/key-file.js";
 import { ServerProcess } from "./support/server-process.js";
 
-const keyFile = keyFileOf(Buffer.alloc(32, "shared key"));
+const KEY_FILE = keyFile(Buffer.alloc(32, "shared key"));
 
-const start = () => ServerProcess.start(["--data", "none", "--key-file", keyFile]);
+const start = () => ServerProcess.start(["--key-file", KEY_FILE]);
 
 async function bytesOf(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
   const all: Uint8Array[] = [];
@@ -44,6 +47,24 @@ test("S14: a snapshot makes a session in another process, with the same handle i
   expect(await same.call([2])).toBe(7);
   expect((await moved.handle("inc")).id).not.toBe("");
   expect(await moved.execute("total")).toBe(7);
+});
+
+test("a snapshot in a data directory outlives the server that is killed", async () => {
+  const root = mkdtempSync(join(tmpdir(), "livescope-"));
+  const start = () => ServerProcess.start(["--data", join(root, "data")]);
+  await using one = await start();
+  await using here = await Livescope.connect(one.address);
+  const session = await here.createSession({ setup: "let total = 5; function inc(n) { return total += n }" });
+  const inc = await session.handle("inc");
+  const { snapshotId } = await session.snapshot();
+  await one.kill();
+
+  await using two = await start();
+  await using there = await Livescope.connect(two.address);
+  const again = await there.createSession({ from: snapshotId });
+  expect(await inc.in(again).call([2])).toBe(7);
+  await two.kill();
+  rmSync(root, { recursive: true });
 });
 
 const SETUP = `

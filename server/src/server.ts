@@ -13,7 +13,6 @@ import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Hibernation } from "./session/hibernation.js";
 import { Sessions } from "./session/sessions.js";
-import type { Seal } from "./session/snapshot-file.js";
 import { Snapshots } from "./session/snapshots.js";
 import { openStore } from "./store/open-store.js";
 
@@ -79,9 +78,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   });
-  const seal = async (): Promise<Seal> => ({ key: await signingKey(), tenant: "" });
-  const snapshots = new Snapshots(engine, store, seal);
-  const sessions = new Sessions(engine, snapshots, new Hibernation(engine, store, seal), {
+  const snapshots = new Snapshots(engine, store, signingKey);
+  const sessions = new Sessions(engine, snapshots, new Hibernation(engine, store, signingKey), {
     maximum: options.maximumSessions ?? 12_000,
     maximumHibernated: options.maximumHibernated ?? 1_000_000,
     hibernateAfter: (options.hibernateAfter ?? 300) * 1000,

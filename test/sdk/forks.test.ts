@@ -204,6 +204,17 @@ describe("a fork", () => {
     expect(await atomic).toBe(7);
   });
 
+  test("waits behind an atomic execution that waits itself, and holds up nothing that one waits for", async () => {
+    const running = session.execute("await sleep(200); inc(1)");
+    await session.execute("0");
+    const atomic = session.execute("total *= 10", { atomic: true });
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    await using copy = await session.fork();
+    expect(await running).toBe(6);
+    expect(await atomic).toBe(60);
+    expect(await copy.execute("total")).toBe(60);
+  });
+
   test("has the limits of its origin, labels of its own, and an age of its own", async () => {
     await session.update({ limits: { handles: 7 }, labels: { of: "origin" }, idleTtl: 60_000 });
     await using copy = await session.fork({ labels: { of: "copy" } });

@@ -8,11 +8,11 @@ import {
 } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { keyFileOf } from "../support/key-file.js";
+import { keyFile } from "../support/key-file.js";
 import { connect, withServer } from "../support/server.js";
 
-const keyFile = keyFileOf(Buffer.alloc(32, "key"));
-const served = withServer({ keyFile });
+const KEY_FILE = keyFile(Buffer.alloc(32, "key"));
+const served = withServer({ keyFile: KEY_FILE });
 let session: Session;
 
 beforeEach(async () => {
@@ -234,7 +234,7 @@ describe("an exported snapshot", () => {
     expect(pieces.length).toBeGreaterThan(1);
     expect(Math.max(...pieces)).toBe(1 << 20);
 
-    const other = await startServer({ keyFile, workers: 1 });
+    const other = await startServer({ keyFile: KEY_FILE, workers: 1 });
     await using client = await connect(other.address);
     expect(await client.importSnapshot(served.client.exportSnapshot(snapshot))).toEqual(snapshot);
     // Where it is divided does not matter; and a repeat changes nothing.
@@ -295,7 +295,7 @@ describe("an exported snapshot", () => {
 
   test("is not stored when the caller gives up, or fails, on its way", async () => {
     const bytes = await exported(await session.snapshot());
-    const other = await startServer({ keyFile, workers: 1 });
+    const other = await startServer({ keyFile: KEY_FILE, workers: 1 });
     await using client = await connect(other.address);
     const abort = new AbortController();
     const slowly = async function* () {

@@ -1,11 +1,13 @@
+/** Keys in files, as servers take them. */
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { afterAll } from "vitest";
 
-/** A file with a signing key, which is gone with the process. @param key 32 bytes */
-export function keyFileOf(key: Uint8Array): string {
+/** @param key 32 bytes; @returns the path of a file that is gone after the last test */
+export function keyFile(key: Uint8Array): string {
   const folder = mkdtempSync(join(tmpdir(), "livescope-key-"));
-  process.on("exit", () => rmSync(folder, { recursive: true, force: true }));
+  afterAll(() => rmSync(folder, { recursive: true }));
   const file = join(folder, "key");
   writeFileSync(file, key, { mode: 0o600 });
   return file;

@@ -10,7 +10,7 @@ export class ServerProcess implements AsyncDisposable {
   readonly address: string;
   readonly #child: ChildProcessWithoutNullStreams;
 
-  /** @param env of the process, beside that of this one */
+  /** Keeps nothing on disk unless a flag says so. @param env of the process, beside that of this one */
   static async start(flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
     const args = [
       MAIN,

@@ -3,7 +3,9 @@ import { type Any, BadRequest, ErrorInfo, RetryInfo, Status } from "@livescope/p
 import { describe, expect, it } from "vitest";
 import {
   AlreadyExistsError,
+  IncompatibleSnapshotError,
   InvalidRequestError,
+  InvalidSnapshotError,
   LivescopeError,
   NotFoundError,
   ResourceExhaustedError,
@@ -40,6 +42,9 @@ describe("a status", () => {
     [status.DATA_LOSS, "SESSION_LOST", SessionLostError],
     [status.ABORTED, "SESSION_DELETED", StatusError],
     [status.FAILED_PRECONDITION, "OUTCOME_EXPIRED", StatusError],
+    [status.NOT_FOUND, "SNAPSHOT_NOT_FOUND", NotFoundError],
+    [status.INVALID_ARGUMENT, "SNAPSHOT_INVALID", InvalidSnapshotError],
+    [status.FAILED_PRECONDITION, "SNAPSHOT_INCOMPATIBLE", IncompatibleSnapshotError],
   ])("%s %s has a class, a code and a reason", (code, reason, expected) => {
     const error = errorFrom(serviceError(code, [errorInfo(reason, { session_id: "s" })]));
     expect(error.constructor).toBe(expected);

@@ -21,7 +21,7 @@ import {
   undone,
 } from "./pending-turn.js";
 import { type PageImageExtent, PageImages } from "./page-image.js";
-import { copyImage, pagesOf, restoreImage, type SessionImage, saveImage } from "./session-image.js";
+import { copyImage, pagesOf, putImageBack, restoreImage, type SessionImage, saveImage } from "./session-image.js";
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
@@ -206,16 +206,27 @@ export class Engine {
     return saveImage(memory, this.#shared.baseImage.layout);
   }
 
-  /**
-   * Puts a session back to where an image was made of it. No turn of it may be on its way.
-   *
-   * @throws MemoryTooSmallError when its heap was larger than it may be now
-   */
+  /** Puts a session back to where an image was made of it. No turn of it may be on its way. */
   restoreImage(memory: SessionMemory, image: SessionImage): void {
-    if (image.extent.heapEnd > memory.maximumPages * 65536) throw new MemoryTooSmallError(image.heapBytes);
-    const restored = restoreImage(memory, image, this.#shared.baseImage.layout);
+    this.#moved(memory, restoreImage(memory, image, this.#shared.baseImage.layout));
+  }
+
+  /**
+   * As `restoreImage`, for an image that may be large, and of which `fits` is true. No turn of it may be on its way until this
+   * resolves.
+   */
+  async putImageBack(memory: SessionMemory, image: SessionImage): Promise<void> {
+    this.#moved(memory, await putImageBack(memory, image, this.#shared.baseImage.layout));
+  }
+
+  #moved(memory: SessionMemory, restored: WebAssembly.Memory): void {
     if (restored !== memory.memory) this.#move(memory, restored);
     this.#memories.seed(memory.memory);
+  }
+
+  /** Whether a session can be put back to an image, as large as it may be. */
+  fits(memory: SessionMemory, { extent }: SessionImage): boolean {
+    return extent.heapEnd <= memory.maximumPages * 65536;
   }
 
   /** Has the next turn of a session begin by collecting its garbage. No turn of it may be on its way. */
@@ -226,6 +237,13 @@ export class Engine {
   /** Sets a session aside to be kept, as `saveImage` does; no turn of it may be on its way until this resolves. */
   copyImage(memory: SessionMemory): Promise<SessionImage> {
     return copyImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** Gives a session other entropy: what it draws next cannot be told from an image of it. No turn of it may be on its way. */
+  reseed(memory: SessionMemory): void {
+    // A checkpoint that a worker took after its last turn has the entropy of before.
+    memory.posted++;
+    this.#memories.seed(memory.memory);
   }
 
   /** An image as bytes, which `decodeImage` of the same build reads together with its extent. */

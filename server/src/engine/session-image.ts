@@ -4,6 +4,7 @@ import type { SessionMemory } from "./session-memory.js";
 import {
   type CheckpointExtent,
   createCheckpointBuffer,
+  memoryFor,
   restoreCheckpoint,
   takeCheckpoint,
 } from "./worker/checkpoint.js";
@@ -45,11 +46,27 @@ export function saveImage(session: SessionMemory, layout: Layout): SessionImage 
  * @returns the memory that holds the session now
  */
 export function restoreImage(session: SessionMemory, image: SessionImage, layout: Layout): WebAssembly.Memory {
+  note(session, image);
+  return restoreCheckpoint(session.memory, image.pages, image.extent, layout, session.maximumPages);
+}
+
+/** As `restoreImage`, and others have their turns on this thread while it is at a large heap. */
+export async function putImageBack(
+  session: SessionMemory,
+  image: SessionImage,
+  layout: Layout,
+): Promise<WebAssembly.Memory> {
+  note(session, image);
+  const memory = memoryFor(session.memory, image.extent, layout, session.maximumPages);
+  await placePages(pagesOf(image, layout), memory);
+  return memory;
+}
+
+function note(session: SessionMemory, { heapBytes, handles }: SessionImage): void {
   // A checkpoint that a worker took after its last turn is one of pages that are gone.
   session.posted++;
-  session.heapBytes = image.heapBytes;
-  session.handles = image.handles;
-  return restoreCheckpoint(session.memory, image.pages, image.extent, layout, session.maximumPages);
+  session.heapBytes = heapBytes;
+  session.handles = handles;
 }
 
 /** What a session consists of, wherever it lies. */
@@ -73,7 +90,7 @@ export function pagesOf(source: SessionImage | SessionMemory, layout: Layout): S
   return { statics: new Uint8Array(buffer, 0, STATIC_END), heap, extent, heapBytes, handles };
 }
 
-/** Writes pages into a memory that is empty and large enough. Others have their turns on this thread while it is at a large heap. */
+/** Writes pages into a memory that is large enough, and zero beyond them. Others have their turns on this thread while it is at a large heap. */
 export async function placePages({ statics, heap }: SessionPages, memory: WebAssembly.Memory): Promise<void> {
   const target = new Uint8Array(memory.buffer);
   target.set(statics);
@@ -81,8 +98,8 @@ export async function placePages({ statics, heap }: SessionPages, memory: WebAss
 }
 
 /**
- * As `saveImage`, and others have their turns on this thread while it is at a large heap. Without the session's entropy: what is
- * kept of it is to tell nothing of what the session draws next.
+ * As `saveImage`, and others have their turns on this thread while it is at a large heap. Without the session's entropy, of which
+ * nobody who is made of the image is to draw.
  */
 export async function copyImage(session: SessionMemory, layout: Layout): Promise<SessionImage> {
   const { statics, heap, extent, heapBytes, handles } = pagesOf(session, layout);

@@ -257,8 +257,8 @@ export class EventLoop {
     const rest: (Input | Pause)[] = [];
     for (const input of this.#waiting) {
       if (isPause(input)) {
-        // Who holds the session goes on to its end; others wait behind.
-        isPauseMet = this.#hold === undefined;
+        // It comes next. But who holds the session goes on to its end first, and so does what an atomic one before it waits for.
+        isPauseMet = this.#hold === undefined && rest.length === 0;
         mayStart = false;
       }
       if (isPause(input) || isPauseMet) {

@@ -6,13 +6,13 @@ import { sessionLimits } from "./limits.js";
 import { Session } from "./session.js";
 import { Watchers } from "./watchers.js";
 
-const seal = (key: string) => async () => ({ key: Buffer.alloc(32, key), tenant: "" });
+const signingKey = (key: string) => async () => Buffer.alloc(32, key);
 
 test("an image that another key sealed, or that was changed, is a lost session and is not run", async () => {
   const engine = await Engine.start({ workers: 1 });
   try {
     const store = new MemoryStore();
-    const hibernation = new Hibernation(engine, store, seal("ours"));
+    const hibernation = new Hibernation(engine, store, signingKey("ours"));
     const init = {
       labels: new Map(),
       limits: sessionLimits({}),
@@ -38,7 +38,7 @@ test("an image that another key sealed, or that was changed, is a lost session a
     await store.putSession(stored, image);
     expect((await wake()).sessionId).toBe("a");
 
-    const stranger = new Hibernation(engine, store, seal("theirs"));
+    const stranger = new Hibernation(engine, store, signingKey("theirs"));
     await expect(stranger.find("a")).rejects.toMatchObject({ reason: "SESSION_LOST" });
     await expect(stranger.load("a", async () => undefined)).rejects.toMatchObject({ reason: "SESSION_LOST" });
   } finally {

@@ -25,7 +25,7 @@ interface Row {
 export class Hibernation {
   readonly #engine: Engine;
   readonly #store: Store;
-  readonly #seal: () => Promise<Seal>;
+  readonly #signingKey: () => Promise<Uint8Array>;
   readonly #places = new Places(IMAGES_AT_ONCE);
   /** Names this process in what it stores. */
   readonly #process = randomUUID();
@@ -33,12 +33,12 @@ export class Hibernation {
 
   /**
    * @param store is this object's to use, and its owner's to close
-   * @param seal is asked for when first needed
+   * @param signingKey gives what images are signed by; asked for when it is needed
    */
-  constructor(engine: Engine, store: Store, seal: () => Promise<Seal>) {
+  constructor(engine: Engine, store: Store, signingKey: () => Promise<Uint8Array>) {
     this.#engine = engine;
     this.#store = store;
-    this.#seal = seal;
+    this.#signingKey = signingKey;
   }
 
   /** How many sessions rest here. */
@@ -144,6 +144,11 @@ export class Hibernation {
       after = page.next;
       if (after === "") return;
     }
+  }
+
+  /** There is one tenant yet. */
+  async #seal(): Promise<Seal> {
+    return { key: await this.#signingKey(), tenant: "" };
   }
 
   /** Undefined for one of another process. */

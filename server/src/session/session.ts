@@ -150,10 +150,7 @@ export class Session implements HostFunctionsHost {
   static async restore(engine: Engine, init: SessionInit, { image, record }: SavedSession): Promise<Session> {
     const memory = await withRoom(() => engine.createMemoryFrom(image, init.limits.memoryBytes));
     const session = new Session(engine, init, { memory, record });
-    await session.#pause(
-      (atRest) => session.#loop.pauseNext(atRest),
-      () => session.#endRest(record),
-    );
+    await session.#pauseNext(() => session.#endRest(record));
     return session;
   }
 
@@ -279,16 +276,16 @@ export class Session implements HostFunctionsHost {
    * @throws SessionError when the session ends before
    */
   save(ready: () => Promise<void>): Promise<SavedSession> {
-    return this.#pause(
-      (atRest) => this.#loop.pause(atRest),
-      async () => {
-        await ready();
-        this.#engine.collectGarbageOf(this.#memory);
-        await this.#runAtRest({ kind: "look" });
-        const record = this.#record;
-        return { image: await this.#engine.copyImage(this.#memory), record };
-      },
-    );
+    return this.#pause(async () => {
+      await ready();
+      this.#engine.collectGarbageOf(this.#memory);
+      await this.#runAtRest({ kind: "look" });
+      const record = this.#record;
+      const image = await this.#engine.copyImage(this.#memory);
+      // Whoever gets to read the image is not to know what the session draws from now on.
+      this.#engine.reseed(this.#memory);
+      return { image, record };
+    });
   }
 
   /**
@@ -325,25 +322,25 @@ export class Session implements HostFunctionsHost {
    * @throws SessionError when the session ends before; there are no copies then
    */
   fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
-    return this.#pause(
-      (atRest) => this.#loop.pause(atRest),
-      async () => {
-        const record = this.#record;
-        const { limits, idleTtl, idleAction, sessionId: parent } = this;
-        const memories: SessionMemory[] = [];
-        for (const _ of inits) {
-          if (memories.length > 0 && memories.length % COPIES_AT_ONCE === 0) await nextTick();
+    return this.#pause(async () => {
+      const record = this.#record;
+      const { limits, idleTtl, idleAction, sessionId: parent } = this;
+      const memories: SessionMemory[] = [];
+      try {
+        for (let i = 0; i < inits.length; i++) {
+          if (i > 0 && i % COPIES_AT_ONCE === 0) await nextTick();
           memories.push(await this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes));
-          if (this.#ended === undefined) continue;
-          for (const memory of memories) this.#engine.releaseMemory(memory);
-          throw this.#ended;
+          if (this.#ended !== undefined) throw this.#ended;
         }
-        return inits.map((init, i) => {
-          const memory = memories[i] as SessionMemory;
-          return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
-        });
-      },
-    );
+      } catch (error) {
+        for (const memory of memories) this.#engine.releaseMemory(memory);
+        throw error;
+      }
+      return inits.map((init, i) => {
+        const memory = memories[i] as SessionMemory;
+        return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
+      });
+    });
   }
 
   /**
@@ -354,29 +351,33 @@ export class Session implements HostFunctionsHost {
    */
   async rollBack({ image, record }: SavedSession): Promise<void> {
     if (this.#ended !== undefined) throw this.#ended;
+    this.#checkFits(image);
     const ending = this.#open.all();
     // What runs on behalf of others ends first, and for the same reason.
     for (const execution of ending.reverse()) execution.stop("ROLLED_BACK");
-    await this.#pause(
-      (atRest) => this.#loop.pauseNext(atRest),
-      async () => {
-        for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
-        await withRoom(async () => this.#engine.restoreImage(this.#memory, image));
-        for (const { input } of this.#replies.values()) this.#loop.remove(input);
-        this.#replies.clear();
-        this.#lateReplies = [];
-        const ended = record.executions.map(({ number }) => number);
-        const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
-        const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
-        this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
-        this.#loop.restore(loop, []);
-        const { hostFunctions, replies } = record;
-        this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
-        for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
-        this.#exposeAgain();
-        await this.#endRest({ ...record, loop });
-      },
-    );
+    await this.#pauseNext(async () => {
+      for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
+      // It may have got another bound meanwhile.
+      this.#checkFits(image);
+      await this.#engine.putImageBack(this.#memory, image);
+      for (const { input } of this.#replies.values()) this.#loop.remove(input);
+      this.#replies.clear();
+      this.#lateReplies = [];
+      const ended = record.executions.map(({ number }) => number);
+      const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
+      const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
+      this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
+      this.#loop.restore(loop, []);
+      const { hostFunctions, replies } = record;
+      this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
+      for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
+      this.#exposeAgain();
+      await this.#endRest({ ...record, loop });
+    });
+  }
+
+  #checkFits(image: SessionImage): void {
+    if (!this.#engine.fits(this.#memory, image)) throw tooSmall(image.heapBytes);
   }
 
   /**
@@ -387,10 +388,7 @@ export class Session implements HostFunctionsHost {
   async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
     if (limits !== undefined && limits.memoryBytes !== this.limits.memoryBytes) {
       const resize = () => this.#engine.resizeMemory(this.#memory, limits.memoryBytes);
-      await this.#pause(
-        (atRest) => this.#loop.pause(atRest),
-        () => withRoom(resize),
-      );
+      await this.#pause(() => withRoom(resize));
     }
     if (this.#ended !== undefined) throw this.#ended;
     this.#labels = labels ?? this.#labels;
@@ -616,7 +614,16 @@ export class Session implements HostFunctionsHost {
   }
 
   /** Does something while nothing of the session runs. Rejects when the session ends before it is done. */
-  #pause<T>(enter: (pause: Pause) => void, work: () => Promise<T>): Promise<T> {
+  #pause<T>(work: () => Promise<T>): Promise<T> {
+    return this.#atRest(work, (pause) => this.#loop.pause(pause));
+  }
+
+  /** As `#pause`, before all that waits. */
+  #pauseNext<T>(work: () => Promise<T>): Promise<T> {
+    return this.#atRest(work, (pause) => this.#loop.pauseNext(pause));
+  }
+
+  #atRest<T>(work: () => Promise<T>, enter: (pause: Pause) => void): Promise<T> {
     if (this.#ended !== undefined) return Promise.reject(this.#ended);
     this.#use();
     return new Promise((resolve, reject) => {
@@ -874,6 +881,10 @@ async function withRoom<T>(work: () => Promise<T>): Promise<T> {
     return await work();
   } catch (error) {
     if (!(error instanceof MemoryTooSmallError)) throw error;
-    throw invalid("limits.memory_bytes", `is too small: ${error.message}; give the session room for them`);
+    throw tooSmall(error.heapBytes);
   }
+}
+
+function tooSmall(heapBytes: number): SessionError {
+  return invalid("limits.memory_bytes", `is too small for a heap of ${heapBytes} bytes; give the session more`);
 }

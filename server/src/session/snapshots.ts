@@ -1,6 +1,6 @@
 /** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
 import { type Engine, PageImageError } from "../engine/engine.js";
-import { isPageToken, type Store, StoreError, type StoredSnapshot } from "../store/store.js";
+import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js";
 import { invalid, SessionError } from "./errors.js";
 import { checkId, drawId } from "./ids.js";
 import { Places } from "./places.js";
@@ -32,18 +32,18 @@ export interface LoadedSnapshot extends SavedSession {
 export class Snapshots {
   readonly #engine: Engine;
   readonly #store: Store;
-  readonly #seal: () => Promise<Seal>;
+  readonly #signingKey: () => Promise<Uint8Array>;
   readonly #places = new Places(IMAGES_AT_ONCE);
   #onTheirWay = 0;
 
   /**
    * @param store is this object's to use, and its owner's to close
-   * @param seal is asked for when first needed
+   * @param signingKey gives what snapshots are signed by; asked for when it is needed
    */
-  constructor(engine: Engine, store: Store, seal: () => Promise<Seal>) {
+  constructor(engine: Engine, store: Store, signingKey: () => Promise<Uint8Array>) {
     this.#engine = engine;
     this.#store = store;
-    this.#seal = seal;
+    this.#signingKey = signingKey;
   }
 
   /** @throws SessionError when the session ends before; QUOTA_EXCEEDED; INVALID_REQUEST (ttl) */
@@ -52,9 +52,13 @@ export class Snapshots {
       throw invalid("ttl", `must be between 0, which is until it is deleted, and ${LONGEST_TTL / 1000} s`);
     }
     let leave = (): void => undefined;
+    let isOver = false;
     try {
       const { image, record } = await session.save(async () => {
-        leave = await this.#places.enter();
+        const entered = await this.#places.enter();
+        // The session may have ended meanwhile, and nobody waits for the snapshot any more.
+        if (isOver) entered();
+        else leave = entered;
       });
       const encoded = await this.#engine.encodeImage(image);
       const engineDigest = this.#engine.digest;
@@ -62,6 +66,7 @@ export class Snapshots {
       const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
       return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, await this.#seal()));
     } finally {
+      isOver = true;
       leave();
     }
   }
@@ -167,24 +172,24 @@ export class Snapshots {
     return openSnapshot(bytes, await this.#seal(), this.#engine.digest);
   }
 
+  /** There is one tenant yet. */
+  async #seal(): Promise<Seal> {
+    return { key: await this.#signingKey(), tenant: "" };
+  }
+
   async #keep(
     { snapshotId, sessionId, createdAt, ttl, labels, engineDigest }: Omit<SnapshotFile, "extent" | "record" | "pages">,
     bytes: Uint8Array,
   ): Promise<StoredSnapshot> {
-    const expiresAt = ttl === 0 ? undefined : Date.now() + ttl;
+    const known = await this.#store.snapshot(snapshotId);
+    if (known !== undefined && !isExpired(known)) return known;
+    // One that has expired makes way for one that comes anew.
+    if (known !== undefined) await this.#store.deleteSnapshot(snapshotId);
+    const expiresAt = ttl === 0 ? undefined : Math.ceil(Date.now() + ttl);
     const sizeBytes = bytes.length;
     const snapshot: StoredSnapshot = { snapshotId, sessionId, createdAt, expiresAt, engineDigest, labels, sizeBytes };
-    try {
-      const known = await this.#store.snapshot(snapshotId);
-      if (known !== undefined && !isExpired(known)) return known;
-      // One that has expired makes way for one that comes anew.
-      if (known !== undefined) await this.#store.deleteSnapshot(snapshotId);
-      if (await this.#store.addSnapshot(snapshot, bytes)) return snapshot;
-      return await this.get(snapshotId);
-    } catch (error) {
-      if (!(error instanceof StoreError) || error.kind !== "full") throw error;
-      throw new SessionError("QUOTA_EXCEEDED", error.message, { retryAfter: RETRY });
-    }
+    // False: somebody else was quicker with the same.
+    return (await this.#store.addSnapshot(snapshot, bytes)) ? snapshot : this.get(snapshotId);
   }
 
   async #bytesOf(snapshotId: string): Promise<Uint8Array> {

@@ -20,7 +20,7 @@ import {
 import { type RunningServer, startServer } from "@livescope/server";
 import { pino } from "pino";
 import { expect } from "vitest";
-import { keyFileOf } from "../key-file.js";
+import { keyFile } from "../key-file.js";
 import { type Answer, type Method, RawConnection, responseOf } from "../raw-http2.js";
 
 /** The most sessions that the server takes. */
@@ -28,6 +28,7 @@ export const QUOTA = 12;
 
 /** What the server signs snapshots by. */
 export const SNAPSHOT_KEY = Buffer.alloc(32, "known");
+const KEY_FILE = keyFile(SNAPSHOT_KEY);
 
 /** Everything here counts in `ran` that it was run. */
 const SETUP = `
@@ -75,12 +76,7 @@ export class World implements AsyncDisposable {
   static async start(): Promise<World> {
     const log: string[] = [];
     const logger = pino({ level: "trace" }, { write: (line: string) => void log.push(line) });
-    const server = await startServer({
-      maximumSessions: QUOTA,
-      maximumHibernated: 0,
-      keyFile: keyFileOf(SNAPSHOT_KEY),
-      logger,
-    });
+    const server = await startServer({ maximumSessions: QUOTA, maximumHibernated: 0, keyFile: KEY_FILE, logger });
     const other = await startServer({ workers: 1, receiveTimeout: 200 });
     const good = new RawConnection(server.address);
     const abroad = new RawConnection(other.address);

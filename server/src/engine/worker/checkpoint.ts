@@ -37,11 +37,7 @@ export function takeCheckpoint(
   return { heapEnd, memoryBytes: source.byteLength };
 }
 
-/**
- * Puts a checkpoint back. A memory that grew since cannot shrink, and its new pages stay resident: the session then moves
- * into a new memory of the old size; so it does from one that is too small, for the checkpoint may come from elsewhere. Returns
- * the memory that now holds the session.
- */
+/** Puts a checkpoint back. Returns the memory that now holds the session, as `memoryFor` has it. */
 export function restoreCheckpoint(
   memory: WebAssembly.Memory,
   checkpoint: SharedArrayBuffer,
@@ -49,21 +45,32 @@ export function restoreCheckpoint(
   layout: Layout,
   maximumPages: number,
 ): WebAssembly.Memory {
-  const { byteLength } = memory.buffer;
-  const fits = byteLength >= extent.heapEnd && byteLength <= extent.memoryBytes;
-  // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
-  if (fits) new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
-  const target = !fits
-    ? new WebAssembly.Memory({
-        initial: Math.min(extent.memoryBytes / 65536, maximumPages),
-        maximum: maximumPages,
-        shared: true,
-      })
-    : memory;
+  const target = memoryFor(memory, extent, layout, maximumPages);
   const bytes = new Uint8Array(target.buffer);
   const copy = new Uint8Array(checkpoint);
   const heapBytes = extent.heapEnd - HEAP_RANGE_START;
   bytes.set(copy.subarray(0, STATIC_END), 0);
   bytes.set(copy.subarray(STATIC_END, STATIC_END + heapBytes), HEAP_RANGE_START);
   return target;
+}
+
+/**
+ * Where a checkpoint is to be put back to: everything beyond its heap is zero there. A memory that grew since cannot shrink, and its new
+ * pages stay resident: the session then moves into a new memory of the old size; so it does from one that is too small, for the
+ * checkpoint may come from elsewhere.
+ */
+export function memoryFor(
+  memory: WebAssembly.Memory,
+  extent: CheckpointExtent,
+  layout: Layout,
+  maximumPages: number,
+): WebAssembly.Memory {
+  const { byteLength } = memory.buffer;
+  if (byteLength < extent.heapEnd || byteLength > extent.memoryBytes) {
+    const initial = Math.min(extent.memoryBytes / 65536, maximumPages);
+    return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true });
+  }
+  // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
+  new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
+  return memory;
 }

@@ -1,0 +1,146 @@
+/** Calls of host functions in copies of a session, as plain clients of the wire have them. */
+import { CallRequest, Command, Encoding } from "@livescope/proto";
+import type { Session } from "@livescope/sdk";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
+import { withServer } from "./support/server.js";
+import { type Clients, connectClients } from "./support/unary-client.js";
+
+const served = withServer();
+let clients: Clients;
+let connection: RawConnection;
+let session: Session;
+const opened: RawConnection[] = [];
+
+beforeAll(() => {
+  clients = connectClients(served.server.address);
+});
+afterAll(() => clients.close());
+beforeEach(async () => {
+  connection = open();
+  session = await served.client.createSession({
+    setup: "var got = []; const keep = async (fn) => { got.push(await fn('kept')) };",
+  });
+});
+afterEach(async () => {
+  for (const each of opened.splice(0)) each.stream.cancel();
+  await session.delete();
+});
+
+function open(): RawConnection {
+  const made = new RawConnection(clients.sandbox);
+  opened.push(made);
+  return made;
+}
+
+async function expose(on: RawConnection, to: Session): Promise<void> {
+  on.send(exposing(1, { sessionId: to.id, names: ["ask"], connectionId: "c" }));
+  await on.exposed(1);
+}
+
+/** Runs code in the session and waits until it has ended. */
+async function run(frameId: number, code: string): Promise<void> {
+  connection.send(executing(frameId, code, { sessionId: session.id }));
+  await connection.answer(frameId);
+}
+
+/** Both ways to a copy, of which the second goes by way of bytes. */
+const WAYS: readonly (readonly [string, () => Promise<Session>])[] = [
+  ["a fork", () => session.fork()],
+  ["a restored session", async () => served.client.createSession({ from: await session.snapshot() })],
+];
+
+describe.each(WAYS)("%s", (_name, copyOf) => {
+  test("has the answer that came and was not taken yet, and asks nobody for it again", async () => {
+    await expose(connection, session);
+    // No execution is in flight when the answer comes, so it waits for the next one.
+    await run(2, "ask('early').then((answer) => got.push(answer)); 0");
+    const call = await connection.hostCall();
+    connection.send(replying(3, call.hostCallId, returned("answered")));
+    // A stream is read in order: what is answered behind the answer came after it.
+    connection.send(exposing(4, { sessionId: session.id, names: [], connectionId: "c" }));
+    await connection.exposed(4);
+    await using copy = await copyOf();
+    const other = open();
+    await expose(other, copy);
+    expect(await copy.execute("await 0; got")).toEqual(["answered"]);
+    expect(other.hostCalls).toEqual([]);
+    expect(await session.execute("await 0; got")).toEqual(["answered"]);
+  });
+
+  test("makes a call again whose execution has ended", async () => {
+    await expose(connection, session);
+    await run(2, "ask('left').then((answer) => got.push(answer)); 0");
+    const call = await connection.hostCall();
+    await using copy = await copyOf();
+    const other = open();
+    await expose(other, copy);
+    const again = await other.hostCall();
+    expect(again).toMatchObject({ sessionId: copy.id, executionId: "", function: { name: "ask" } });
+    expect(again.hostCallId).not.toBe(call.hostCallId);
+    expect(again.args).toEqual(call.args);
+    // By the id of the origin's nothing is answered here.
+    other.send(replying(2, call.hostCallId, returned("for another")), replying(3, again.hostCallId, returned("here")));
+    while ((await copy.execute<unknown[]>("await 0; got")).length === 0);
+    expect(await copy.execute("got")).toEqual(["here"]);
+    expect(await session.execute("got")).toEqual([]);
+  });
+
+  test("makes a call of a passed function when a client passes one of that id", async () => {
+    const passed = { hostFunctionId: "function-1", name: "fn" };
+    connection.send(passing(2, session.id, "keep", passed));
+    const call = await connection.hostCall();
+    await using copy = await copyOf();
+    const other = open();
+    const value = CallRequest.fromPartial({
+      sessionId: copy.id,
+      path: "Object.is",
+      args: [{ kind: { $case: "hostFunction", value: passed } }],
+      encoding: Encoding.FULL,
+    });
+    other.send({
+      frameId: 1n,
+      frame: { $case: "command", value: Command.fromPartial({ command: { $case: "call", value } }) },
+    });
+    const again = await other.hostCall();
+    expect(again).toMatchObject({ sessionId: copy.id, function: passed });
+    expect(again.hostCallId).not.toBe(call.hostCallId);
+    other.send(replying(2, again.hostCallId, returned("here")));
+    while ((await copy.execute<unknown[]>("await 0; got")).length === 0);
+    expect(await copy.execute("got")).toEqual(["here"]);
+    connection.send(replying(3, call.hostCallId, returned("there")));
+    expect(await connection.answer(2)).toBe("value undefined");
+    expect(await session.execute("got")).toEqual(["there"]);
+  });
+});
+
+describe("a session that is rolled back", () => {
+  test("waits for nothing that it called since, and calls again what nobody's code had called before", async () => {
+    await expose(connection, session);
+    await run(2, "ask('before').then((answer) => got.push(answer)); 0");
+    const before = await connection.hostCall();
+    const snapshot = await session.snapshot();
+    connection.send(executing(3, "await ask('since')", { sessionId: session.id }));
+    const since = await connection.hostCall(2);
+    await session.rollback(snapshot);
+    expect(await connection.answer(3)).toBe("stopped 8");
+    const cancelled = connection.frames.flatMap(({ frame }) =>
+      frame?.$case === "hostCallCancelled" ? [frame.value.hostCallId] : [],
+    );
+    expect(cancelled.sort()).toEqual([before.hostCallId, since.hostCallId].sort());
+    const again = await connection.hostCall(3);
+    expect(again.args).toEqual(before.args);
+    expect([before.hostCallId, since.hostCallId]).not.toContain(again.hostCallId);
+    connection.send(replying(4, again.hostCallId, returned("again")));
+    while ((await session.execute<unknown[]>("await 0; got")).length === 0);
+    expect(await session.execute("got")).toEqual(["again"]);
+  });
+
+  test("lets go of functions that came since", async () => {
+    const snapshot = await session.snapshot();
+    connection.send(passing(2, session.id, "Object.is", { hostFunctionId: "since", name: "fn" }));
+    await connection.answer(2);
+    await session.rollback(snapshot);
+    await connection.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "since");
+  });
+});
