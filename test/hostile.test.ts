@@ -5,6 +5,8 @@ import { readCorpus, runCase } from "./support/hostile-corpus.js";
 
 const CASES = readCorpus("hostile.jsonl");
 const GROUPS = new Set(CASES.map(({ group }) => group));
+/** What random programs have found, see test/fuzz. */
+const FOUND = readCorpus("found.jsonl");
 
 /** `.ci/run` waits for all of them; else of those that take long one of each group is run. */
 const CHOSEN = process.env.LIVESCOPE_LONG === undefined ? quickOnes() : CASES;
@@ -21,12 +23,16 @@ test("the corpus has all its cases", () => {
   expect(GROUPS.size).toBe(19);
 });
 
-test.each(CHOSEN.map((hostile) => [hostile.id, hostile] as const))("%s", { timeout: 120_000 }, async (_id, hostile) => {
-  await arena.survive(() => runCase(arena, hostile));
-  // What came out of a guest was read in this process.
-  expect([Object.prototype, Array.prototype, Function.prototype].flatMap((proto) => Object.keys(proto))).toEqual([]);
-  expect(Reflect.get({}, "polluted")).toBeUndefined();
-});
+test.each([...CHOSEN, ...FOUND].map((hostile) => [hostile.id, hostile] as const))(
+  "%s",
+  { timeout: 120_000 },
+  async (_id, hostile) => {
+    await arena.survive(() => runCase(arena, hostile));
+    // What came out of a guest was read in this process.
+    expect([Object.prototype, Array.prototype, Function.prototype].flatMap((proto) => Object.keys(proto))).toEqual([]);
+    expect(Reflect.get({}, "polluted")).toBeUndefined();
+  },
+);
 
 test("the memory that they took is the server's again", async () => {
   // Each of dozens of them filled its session's 64 MiB.

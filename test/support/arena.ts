@@ -11,7 +11,7 @@ import { ServerProcess } from "./server-process.js";
 /** How long after its deadline an answer may come, in milliseconds, and where a worker had to be ended for it. */
 const LATE_BY = 250;
 const LATE_BY_KILLED = 500;
-/** When the machine kept this process waiting for longer, what came late says nothing about the server: it is done again. */
+/** When the machine kept the server waiting for longer, what came late says nothing about the server: it is done again. */
 const UNFAIR = 100;
 const ATTEMPTS = 5;
 
@@ -21,10 +21,11 @@ export class Arena implements AsyncDisposable {
   readonly #delay: MachineDelay;
   readonly #canary: Canary;
 
-  static async start(): Promise<Arena> {
-    const server = await ServerProcess.start("--workers", "2");
+  /** @param preload URL of a module that the server's process loads first */
+  static async start(preload?: string): Promise<Arena> {
+    const server = await ServerProcess.start(["--workers", "2"], preload);
     const client = await Livescope.connect(server.address);
-    const delay = new MachineDelay();
+    const delay = new MachineDelay(server.pid);
     return new Arena(server, client, delay, await Canary.start(client, delay));
   }
 
@@ -42,14 +43,14 @@ export class Arena implements AsyncDisposable {
    */
   async survive<T>(work: () => Promise<T>): Promise<T> {
     for (let attempt = 1; ; attempt++) {
-      const before = this.#delay.sum;
+      const began = performance.now();
       try {
         const done = await this.#canary.during(work);
         await this.#check();
         return done;
       } catch (error) {
         await this.#check();
-        if (attempt === ATTEMPTS || !isLate(error) || this.#delay.sum - before < UNFAIR) throw error;
+        if (attempt === ATTEMPTS || !isLate(error) || this.#delay.since(began) < UNFAIR) throw error;
       }
     }
   }
@@ -61,19 +62,28 @@ export class Arena implements AsyncDisposable {
    */
   async inTime<T>(deadline: number, ask: () => Promise<T>): Promise<T> {
     const { ended } = await this.#server.testify();
-    const [began, before] = [performance.now(), this.#delay.sum];
+    const began = performance.now();
     const answer = await ask();
-    const delayed = this.#delay.sum - before;
-    const late = performance.now() - began - deadline - delayed;
+    const late = performance.now() - began - deadline;
     if (late > LATE_BY) {
+      const delayed = this.#delay.since(began);
       const wasKilled = (await this.#server.testify()).ended > ended;
-      if (!wasKilled || late > LATE_BY_KILLED) {
-        throw new Late(
-          `an answer came ${Math.round(late)} ms after its deadline, and ${Math.round(delayed)} by the machine`,
-        );
+      if (late - delayed > (wasKilled ? LATE_BY_KILLED : LATE_BY)) {
+        const whose = `${Math.round(delayed)} of them the machine's`;
+        throw new Late(`an answer came ${Math.round(late)} ms after its deadline, ${whose}`);
       }
     }
     return answer;
+  }
+
+  /** True while nothing that was done to the server is left of it: it serves for more. */
+  async isWell(): Promise<boolean> {
+    try {
+      await this.#check();
+      return true;
+    } catch {
+      return false;
+    }
   }
 
   /** Bytes of memory that the server's process holds. */
@@ -107,7 +117,7 @@ export class Arena implements AsyncDisposable {
   }
 }
 
-/** The SDK waits for an answer no longer than a second after its deadline. */
-function isLate(error: unknown): boolean {
+/** True for what says that something was late; the SDK waits for an answer no longer than a second after its deadline. */
+export function isLate(error: unknown): boolean {
   return error instanceof Late || (error instanceof StatusError && error.code === "DEADLINE_EXCEEDED");
 }

@@ -48,10 +48,15 @@ export class Canary {
   }
 
   async #call(): Promise<void> {
-    const [began, before] = [performance.now(), this.#delay.sum];
+    const began = performance.now();
     const count = await this.#session.call("next");
-    const took = performance.now() - began - (this.#delay.sum - before);
+    const took = performance.now() - began;
     if (count !== ++this.#counted) throw new Harm(`the canary was answered ${count} instead of ${this.#counted}`);
-    if (took > ANSWERED_WITHIN) throw new Late(`the canary was answered after ${Math.round(took)} ms`);
+    if (took <= ANSWERED_WITHIN) return;
+    const delayed = this.#delay.since(began);
+    if (took - delayed <= ANSWERED_WITHIN) return;
+    throw new Late(
+      `the canary was answered after ${Math.round(took)} ms, ${Math.round(delayed)} of them the machine's`,
+    );
   }
 }

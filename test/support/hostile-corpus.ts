@@ -1,9 +1,10 @@
 /** The corpus of guest programs that have broken sandboxes, and what a service must make of each. */
 import { readFileSync } from "node:fs";
-import { GuestError, type Handle, type Session, StoppedError, type StopReason } from "@livescope/sdk";
+import type { Handle, Session, StopReason } from "@livescope/sdk";
 import { expect } from "vitest";
 import type { Arena } from "./arena.js";
 import { argumentOf, expectWanted } from "./corpus-values.js";
+import { describe, type Ending, endingOf } from "./ending.js";
 
 /** One line of the corpus. */
 export interface HostileCase {
@@ -16,6 +17,8 @@ export interface HostileCase {
   readonly args?: readonly unknown[];
   /** `code` is a module. */
   readonly module?: boolean;
+  /** It is an atomic execution. */
+  readonly atomic?: boolean;
   /** Executions before it in the same session, whatever becomes of them. */
   readonly setup?: readonly string[];
   /** Names of HOST that the code calls; others say what every session has. */
@@ -28,6 +31,7 @@ export interface HostileCase {
   readonly then_want?: unknown;
   /** The name of the error that `then` throws. */
   readonly then_error_name?: string;
+  /** `value`, `error` or `limit`, several joined by `|`; `ok` is a value or an error. */
   readonly expect: string;
   /** Other outcomes that will do. */
   readonly or?: readonly string[];
@@ -42,12 +46,6 @@ export interface HostileCase {
   /** It takes long, as what has to be stopped by a clock does. */
   readonly slow?: boolean;
 }
-
-/** How an execution ended: `ok` in the corpus is `value` or `error`. */
-type Ending =
-  | { readonly kind: "value"; readonly value: unknown }
-  | { readonly kind: "error"; readonly error: GuestError }
-  | { readonly kind: "limit"; readonly reason: StopReason };
 
 /** What code is given that may be endless, and what all other code is, in milliseconds. */
 const SHORT = 500;
@@ -100,7 +98,7 @@ export async function runCase(arena: Arena, hostile: HostileCase): Promise<void>
     if (error_phase !== undefined) expect(ending.error.phase).toBe(error_phase);
   }
   if (ending.kind === "limit" && limit !== undefined) {
-    expect(limit.split("|").flatMap((each) => REASONS[each] ?? [])).toContain(ending.reason);
+    expect(limit.split("|").flatMap((each) => REASONS[each] ?? [])).toContain(ending.error.reason);
   }
   if (hostile.then !== undefined) {
     const code = hostile.then;
@@ -124,7 +122,7 @@ function expectOutcome(ending: Ending, expected: string, hostile: HostileCase, w
 }
 
 async function run(arena: Arena, session: Session, hostile: HostileCase): Promise<Ending> {
-  const { code, code_gen, args, limit = "", module, needs } = hostile;
+  const { code, code_gen, args, limit = "", module, atomic, needs } = hostile;
   const source = code ?? generated(code_gen ?? []);
   const timeout = limit.includes("time") ? SHORT : LONG;
   if (args !== undefined) {
@@ -133,24 +131,9 @@ async function run(arena: Arena, session: Session, hostile: HostileCase): Promis
   }
   const bindings = needs?.includes("hostObj") ? { hostObj: { from: "the host" } } : {};
   const sourceType = module === true ? "module" : "script";
-  return arena.inTime(timeout, () => endingOf(session.execute(source, { timeout, bindings, sourceType })));
+  return arena.inTime(timeout, () => endingOf(session.execute(source, { timeout, bindings, sourceType, atomic })));
 }
 
 function generated(pieces: NonNullable<HostileCase["code_gen"]>): string {
   return pieces.map((piece) => (typeof piece === "string" ? piece : piece[0].repeat(piece[1]))).join("");
-}
-
-async function endingOf(execution: Promise<unknown>): Promise<Ending> {
-  try {
-    return { kind: "value", value: await execution };
-  } catch (error) {
-    if (error instanceof GuestError) return { kind: "error", error };
-    if (error instanceof StoppedError) return { kind: "limit", reason: error.reason };
-    throw error;
-  }
-}
-
-function describe(ending: Ending): string {
-  if (ending.kind === "error") return `it threw ${ending.error.guestName}: ${ending.error.message}`;
-  return ending.kind === "limit" ? `it was stopped: ${ending.reason}` : "it gave a value";
 }

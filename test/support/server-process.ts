@@ -26,11 +26,15 @@ export class ServerProcess implements AsyncDisposable {
   #log = "";
   #exit: string | undefined;
 
-  /** @param flags of the command line, beside the address */
-  static async start(...flags: string[]): Promise<ServerProcess> {
+  /**
+   * @param flags of the command line, beside the address
+   * @param preload URL of a module that the process loads first
+   */
+  static async start(flags: readonly string[], preload?: string): Promise<ServerProcess> {
+    const preloads = [WITNESS, ...(preload === undefined ? [] : [preload])].flatMap((url) => ["--import", url]);
     const child = spawn(
       process.execPath,
-      ["--import", WITNESS, MAIN, "--address", "127.0.0.1:0", "--log-level", "error", ...flags],
+      [...preloads, MAIN, "--address", "127.0.0.1:0", "--log-level", "error", ...flags],
       { stdio: ["ignore", "pipe", "pipe", "ipc"] },
     );
     const [line] = (await Promise.race([once(child.stdout as NodeJS.ReadableStream, "data"), once(child, "exit")])) as [
