@@ -1,4 +1,5 @@
 /** Programs to let loose on a server, each of which follows from a seed and its number alone. */
+import { Script } from "node:vm";
 import { grammarExpression, grammarProgram } from "./grammar.js";
 import { Random } from "./random.js";
 import { tokensOf } from "./tokens.js";
@@ -12,6 +13,8 @@ export interface Program {
 const MODES: readonly Program["mode"][] = ["script", "script", "script", "script", "module", "atomic", "handle"];
 /** Changes to one program of the corpus. */
 const MOST_CHANGES = 4;
+/** What does not parse does not run, so most that are changed are changed otherwise then, so many times. */
+const TRIES = 6;
 
 /** @param corpus programs to change; without them all are made by the grammar */
 export function programOf(seed: number, number: number, corpus: readonly string[]): Program {
@@ -22,9 +25,26 @@ export function programOf(seed: number, number: number, corpus: readonly string[
 }
 
 function changed(random: Random, corpus: readonly string[]): string {
+  const mayBeBroken = random.onceIn(4);
+  let code = changedOnce(random, corpus);
+  for (let tries = 1; tries < TRIES && !mayBeBroken && !parses(code); tries++) code = changedOnce(random, corpus);
+  return code;
+}
+
+function changedOnce(random: Random, corpus: readonly string[]): string {
   let tokens = tokensOf(random.one(corpus));
   for (let changes = 1 + random.below(MOST_CHANGES); changes > 0; changes--) tokens = change(random, tokens, corpus);
   return tokens.join("");
+}
+
+/** True if it could be a script. It is not run. */
+function parses(code: string): boolean {
+  try {
+    new Script(`(async () => {${code}\n})`);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function change(random: Random, tokens: readonly string[], corpus: readonly string[]): string[] {
