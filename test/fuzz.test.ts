@@ -63,6 +63,6 @@ describe("a bug that is planted in the server", () => {
       corpus: [],
       mostFaults: 1,
     });
-    expect(faults.map(({ reduced }) => reduced)).toEqual(["species"]);
+    expect(faults.map((fault) => caseOf(1, fault))).toMatchObject([{ group: "found", code: "species" }]);
   });
 });

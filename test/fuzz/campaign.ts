@@ -24,6 +24,8 @@ export interface CampaignOptions {
   readonly mostFaults?: number;
   /** Told of each program when it has run. */
   readonly onProgram?: (number: number) => void;
+  /** Told of each fault when it is reduced. */
+  readonly onFault?: (fault: Fault) => void;
 }
 
 export interface Fault {
@@ -39,14 +41,14 @@ export interface Fault {
 export interface Campaign {
   /** How many programs were run. */
   readonly count: number;
-  /** How many ended in which way. */
-  readonly endings: ReadonlyMap<string, number>;
+  /** Which ways they ended in, how many each, and the first of them. */
+  readonly endings: ReadonlyMap<string, { readonly times: number; readonly first: number }>;
   readonly faults: readonly Fault[];
 }
 
 export async function campaign(options: CampaignOptions): Promise<Campaign> {
   const { start, seed, from = 0, mostFaults = 10 } = options;
-  const endings = new Map<string, number>();
+  const endings = new Map<string, { times: number; first: number }>();
   const faults: Fault[] = [];
   let arena = await start();
   let number = from;
@@ -60,12 +62,15 @@ export async function campaign(options: CampaignOptions): Promise<Campaign> {
     }
     if ("fault" in verdict) {
       await arena[Symbol.asyncDispose]();
-      faults.push({ number, program, fault: verdict.fault, reduced: await reduced(start, program, verdict.fault) });
+      const fault = { number, program, fault: verdict.fault, reduced: await reduced(start, program, verdict.fault) };
+      faults.push(fault);
+      options.onFault?.(fault);
       arena = await start();
     } else {
       const { ending, session } = verdict;
       const name = session === "lives" ? ending : `${ending}, session ${session}`;
-      endings.set(name, (endings.get(name) ?? 0) + 1);
+      const { times, first } = endings.get(name) ?? { times: 0, first: number };
+      endings.set(name, { times: times + 1, first });
     }
     options.onProgram?.(number);
   }

@@ -26,17 +26,18 @@ const { endings, faults, ...run } = await campaign({
   from,
   count,
   corpus: readCorpus("hostile.jsonl").flatMap(({ code = "" }) => (code === "" ? [] : [code])),
+  onFault: (fault) => {
+    const found = caseOf(seed, fault);
+    console.log(`FAULT by program ${fault.number}: ${fault.fault.message}\n${found.code}`);
+    appendFileSync(FOUND, `${JSON.stringify(found)}\n`);
+  },
   onProgram: (number) => {
     if ((number + 1 - from) % 1_000 === 0)
       console.log(`${number + 1 - from} after ${Math.round((Date.now() - began) / 1000)} s`);
   },
 });
-for (const [ending, times] of [...endings].sort(([, one], [, other]) => other - one))
-  console.log(`${times}\t${ending}`);
-for (const fault of faults) {
-  const found = caseOf(seed, fault);
-  console.log(`FAULT by program ${fault.number}: ${fault.fault.message}\n${found.code}`);
-  appendFileSync(FOUND, `${JSON.stringify(found)}\n`);
+for (const [ending, { times, first }] of [...endings].sort(([, one], [, other]) => other.times - one.times)) {
+  console.log(`${times}\t${ending}, first program ${first}`);
 }
 console.log(`${run.count} programs, ${faults.length} faults, seed ${seed}`);
 process.exitCode = faults.length === 0 ? 0 : 1;
