@@ -86,6 +86,7 @@ export function caseOf(seed: number, { number, program, fault, reduced: code }: 
     code,
     ...(program.mode === "module" ? { module: true } : {}),
     ...(program.mode === "atomic" ? { atomic: true } : {}),
+    ...(program.mode === "handle" ? { inspected: true } : {}),
     ...(code.includes("hostEcho") ? { needs: ["hostEcho"] } : {}),
     expect: "value|error|limit",
     limit: "time|memory|size|handles|trap",

@@ -19,6 +19,8 @@ export interface HostileCase {
   readonly module?: boolean;
   /** It is an atomic execution. */
   readonly atomic?: boolean;
+  /** Its value is a handle, and its session is looked at afterwards. */
+  readonly inspected?: boolean;
   /** Executions before it in the same session, whatever becomes of them. */
   readonly setup?: readonly string[];
   /** Names of HOST that the code calls; others say what every session has. */
@@ -106,6 +108,8 @@ export async function runCase(arena: Arena, hostile: HostileCase): Promise<void>
     expectOutcome(after, hostile.then_expect ?? "value", hostile, "then_want");
     if (after.kind === "error") expect(after.error.guestName).toBe(hostile.then_error_name);
   }
+  // Looking runs nothing of the guest's, so nothing of it can go wrong.
+  if (hostile.inspected === true) await session.inspect();
   // Whatever the corpus allows: what is stopped is undone, so a session outlives everything.
   expect(await arena.inTime(LONG, () => session.execute("40 + 2", { timeout: LONG }))).toBe(42);
 }
@@ -131,7 +135,10 @@ async function run(arena: Arena, session: Session, hostile: HostileCase): Promis
   }
   const bindings = needs?.includes("hostObj") ? { hostObj: { from: "the host" } } : {};
   const sourceType = module === true ? "module" : "script";
-  return arena.inTime(timeout, () => endingOf(session.execute(source, { timeout, bindings, sourceType, atomic })));
+  const options = { timeout, bindings, sourceType, atomic } as const;
+  return arena.inTime(timeout, () =>
+    endingOf(hostile.inspected === true ? session.handle(source, options) : session.execute(source, options)),
+  );
 }
 
 function generated(pieces: NonNullable<HostileCase["code_gen"]>): string {
