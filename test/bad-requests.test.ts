@@ -1,7 +1,9 @@
 /** Wrong, hostile and unlucky requests get the status they must, and nobody else notices. */
 import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { CLIENT_CASES } from "./support/bad-requests/client.js";
 import { HANDLE_CASES } from "./support/bad-requests/handle.js";
+import { LIMITS_CASES } from "./support/bad-requests/limits.js";
 import { SESSION_CASES } from "./support/bad-requests/session.js";
 import { SIZE_CASES } from "./support/bad-requests/size.js";
 import { SNAPSHOT_CASES } from "./support/bad-requests/snapshot.js";
@@ -26,9 +28,16 @@ const CORPUS = readFileSync(new URL("./corpus/bad_requests.jsonl", import.meta.u
   .map((line) => JSON.parse(line) as CorpusCase);
 
 const IMPLEMENTATIONS = new Map<string, BadRequest>(
-  [SESSION_CASES, HANDLE_CASES, SIZE_CASES, SNAPSHOT_CASES, VALUE_CASES, WIRE_CASES].flatMap((cases) =>
-    Object.entries(cases),
-  ),
+  [
+    SESSION_CASES,
+    HANDLE_CASES,
+    SIZE_CASES,
+    SNAPSHOT_CASES,
+    VALUE_CASES,
+    LIMITS_CASES,
+    CLIENT_CASES,
+    WIRE_CASES,
+  ].flatMap((cases) => Object.entries(cases)),
 );
 
 let world: World;

@@ -37,6 +37,33 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute(code, { locals: { user: 1 } })).toBe(1);
   });
 
+  test("is asked for none of its global names when its values are looked at, and goes on without them", async () => {
+    await session.execute(`
+      const values = { text: "a\\nb", map: new Map([[1, new Date(0)]]), error: new Error("e"), list: [1.5, -0, 2n, , Symbol("s")] };
+      const { log } = console, { defineProperty, getOwnPropertyNames } = Object, realm = globalThis;
+      const asked = [];
+      for (const name of getOwnPropertyNames(realm)) {
+        if (["values", "log", "defineProperty", "getOwnPropertyNames", "realm", "asked"].includes(name)) continue;
+        const get = () => { asked[asked.length] = name; throw "asked for " + name };
+        try { defineProperty(realm, name, { get, configurable: true }) } catch {}
+      }
+      0`);
+    expect((await session.inspect("values")).properties.map(({ name }) => name)).toEqual([
+      "text",
+      "map",
+      "error",
+      "list",
+    ]);
+    const { console } = await session
+      .execute('log("%s %d %i %f %j %o", "s", "7", {}, "1.5x", values.text, values)')
+      .execution();
+    expect(console[0]?.text).toMatch(/^s 7 NaN 1.5 "a\\nb" {/);
+    expect((await session.handle("values")).preview).toContain("map: Map(1)");
+    expect(await session.execute("values.map")).toEqual(new Map([[1, new Date(0)]]));
+    await expect(session.execute("null.x")).rejects.toMatchObject({ guestName: "TypeError" });
+    expect(await session.execute("asked")).toEqual([]);
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

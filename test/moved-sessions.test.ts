@@ -20,7 +20,7 @@ async function bytesOf(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
 
 test("every process builds the same engine, wherever and whenever it starts", async () => {
   const digestIn = async (env: NodeJS.ProcessEnv) => {
-    await using server = await ServerProcess.start([], env);
+    await using server = await ServerProcess.start([], { env });
     await using client = await Livescope.connect(server.address);
     return (await client.serverInfo()).engineDigest;
   };

@@ -6,12 +6,12 @@ import { HealthImplementation } from "grpc-health-check";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
 import { OpenStreams } from "./rpc/open-streams.js";
-import { receiveDeadline } from "./rpc/receive-deadline.js";
 import { addReflection } from "./rpc/reflection.js";
 import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { Hibernation } from "./session/hibernation.js";
+import { streamDeadlines } from "./rpc/stream-deadlines.js";
 import { Sessions } from "./session/sessions.js";
 import { Snapshots } from "./session/snapshots.js";
 import { openStore } from "./store/open-store.js";
@@ -37,6 +37,8 @@ export interface StartOptions {
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
   readonly receiveTimeout?: number;
+  /** Milliseconds in which a client has to take something of an answer that is over; default 600,000. */
+  readonly takeTimeout?: number;
   /** Default: silent. */
   readonly logger?: Logger;
 }
@@ -87,7 +89,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({
     ...CHANNEL_OPTIONS,
-    interceptors: [receiveDeadline(options.receiveTimeout ?? 30_000)],
+    interceptors: [
+      streamDeadlines({ receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 }),
+    ],
   });
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();

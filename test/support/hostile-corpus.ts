@@ -1,7 +1,10 @@
 /** The corpus of guest programs that have broken sandboxes, and what a service must make of each. */
 import { readFileSync } from "node:fs";
-import { GuestError, Handle, type Livescope, type Session, StoppedError, type StopReason } from "@livescope/sdk";
+import type { Handle, Session, StopReason } from "@livescope/sdk";
 import { expect } from "vitest";
+import type { Arena } from "./arena.js";
+import { argumentOf, expectWanted } from "./corpus-values.js";
+import { describe, type Ending, endingOf } from "./ending.js";
 
 /** One line of the corpus. */
 export interface HostileCase {
@@ -12,12 +15,25 @@ export interface HostileCase {
   readonly code_gen?: readonly (string | readonly [text: string, count: number])[];
   /** `code` is then a function expression, to be called with them. */
   readonly args?: readonly unknown[];
+  /** `code` is a module. */
+  readonly module?: boolean;
+  /** It is an atomic execution. */
+  readonly atomic?: boolean;
+  /** Its value is a handle, and its session is looked at afterwards. */
+  readonly inspected?: boolean;
   /** Executions before it in the same session, whatever becomes of them. */
   readonly setup?: readonly string[];
-  /** An execution after it, which must give a value. */
+  /** Names of HOST that the code calls; others say what every session has. */
+  readonly needs?: readonly string[];
+  /** An execution after it. */
   readonly then?: string;
+  /** What `then` ends as; a value if left out. */
+  readonly then_expect?: string;
   /** What `then` gives. */
   readonly then_want?: unknown;
+  /** The name of the error that `then` throws. */
+  readonly then_error_name?: string;
+  /** `value`, `error` or `limit`, several joined by `|`; `ok` is a value or an error. */
   readonly expect: string;
   /** Other outcomes that will do. */
   readonly or?: readonly string[];
@@ -27,13 +43,11 @@ export interface HostileCase {
   readonly want?: unknown;
   /** The name of the error, if it throws one. */
   readonly error_name?: string;
+  /** What was being done when it threw. */
+  readonly error_phase?: string;
+  /** It takes long, as what has to be stopped by a clock does. */
+  readonly slow?: boolean;
 }
-
-/** How an execution ended: `ok` in the corpus is `value` or `error`. */
-type Ending =
-  | { readonly kind: "value"; readonly value: unknown }
-  | { readonly kind: "error"; readonly error: GuestError }
-  | { readonly kind: "limit"; readonly reason: StopReason };
 
 /** What code is given that may be endless, and what all other code is, in milliseconds. */
 const SHORT = 500;
@@ -45,134 +59,88 @@ const REASONS: Readonly<Record<string, readonly StopReason[]>> = {
   size: ["VALUE_SIZE"],
   depth: ["VALUE_SIZE"],
   output: ["VALUE_SIZE"],
+  handles: ["HANDLES"],
+  trap: ["ENGINE_TRAP"],
 };
 
-/** All cases of these groups. */
-export function casesOf(groups: readonly string[]): HostileCase[] {
-  return readFileSync(new URL("../corpus/hostile.jsonl", import.meta.url), "utf8")
-    .trim()
+/** What no guest may learn: where the server's own files are. */
+const OF_THE_HOST = /node_modules|node:internal|server\/(dist|src)|\/home\//;
+
+/** Functions of the client, by the names that cases need. */
+const HOST = {
+  hostEcho: (value: unknown) => value,
+  hostThrow: () => {
+    throw new Error("the host says no");
+  },
+  hostPromise: async () => 1,
+  hostCall: (callback: Handle) => callback.call(),
+};
+
+/** All cases of a file of the corpus. */
+export function readCorpus(name: string): HostileCase[] {
+  return readFileSync(new URL(`../corpus/${name}`, import.meta.url), "utf8")
     .split("\n")
-    .map((line) => JSON.parse(line) as HostileCase)
-    .filter(({ group }) => groups.includes(group));
+    .filter((line) => line !== "")
+    .map((line) => JSON.parse(line) as HostileCase);
 }
 
 /** Runs a case in a session of its own, which must live afterwards; fails the test where something else came than must. */
-export async function runCase(client: Livescope, hostile: HostileCase): Promise<void> {
-  await using session = await client.createSession();
-  for (const code of hostile.setup ?? []) await endingOf(session.execute(code, { timeout: SHORT }));
-  const ending = await run(session, hostile);
-  expect(outcomesOf(hostile), describe(ending)).toContain(ending.kind);
-  if (ending.kind === "value" && "want" in hostile) expectWanted(ending.value, hostile.want);
-  if (ending.kind === "error" && hostile.error_name !== undefined) {
-    expect(ending.error.guestName).toBe(hostile.error_name);
+export async function runCase(arena: Arena, hostile: HostileCase): Promise<void> {
+  await using session = await arena.client.createSession();
+  const needs = Object.entries(HOST).filter(([name]) => hostile.needs?.includes(name));
+  if (needs.length > 0) await session.expose(Object.fromEntries(needs));
+  for (const code of hostile.setup ?? []) {
+    await arena.inTime(SHORT, () => endingOf(session.execute(code, { timeout: SHORT })));
   }
-  if (ending.kind === "limit" && hostile.limit !== undefined) {
-    expect(hostile.limit.split("|").flatMap((limit) => REASONS[limit] ?? [])).toContain(ending.reason);
+  const ending = await run(arena, session, hostile);
+  const { limit, error_name, error_phase } = hostile;
+  expectOutcome(ending, [hostile.expect, ...(hostile.or ?? [])].join("|"), hostile, "want");
+  if (ending.kind === "error") {
+    if (error_name !== undefined) expect(ending.error.guestName).toBe(error_name);
+    if (error_phase !== undefined) expect(ending.error.phase).toBe(error_phase);
+  }
+  if (ending.kind === "limit" && limit !== undefined) {
+    expect(limit.split("|").flatMap((each) => REASONS[each] ?? [])).toContain(ending.error.reason);
   }
   if (hostile.then !== undefined) {
-    const after = await endingOf(session.execute(hostile.then, { timeout: LONG }));
-    expect(after.kind, describe(after)).toBe("value");
-    if (after.kind === "value" && "then_want" in hostile) expectWanted(after.value, hostile.then_want);
+    const code = hostile.then;
+    const after = await arena.inTime(LONG, () => endingOf(session.execute(code, { timeout: LONG })));
+    expectOutcome(after, hostile.then_expect ?? "value", hostile, "then_want");
+    if (after.kind === "error") expect(after.error.guestName).toBe(hostile.then_error_name);
   }
+  // Looking runs nothing of the guest's, so nothing of it can go wrong.
+  if (hostile.inspected === true) await session.inspect();
   // Whatever the corpus allows: what is stopped is undone, so a session outlives everything.
-  expect(await session.execute("40 + 2")).toBe(42);
+  expect(await arena.inTime(LONG, () => session.execute("40 + 2", { timeout: LONG }))).toBe(42);
 }
 
-async function run(session: Session, { code, code_gen, args, limit = "" }: HostileCase): Promise<Ending> {
+function expectOutcome(ending: Ending, expected: string, hostile: HostileCase, want: "want" | "then_want"): void {
+  const outcomes = expected.split("|").flatMap((outcome) => (outcome === "ok" ? ["value", "error"] : [outcome]));
+  expect(outcomes, describe(ending)).toContain(ending.kind);
+  if (ending.kind === "value" && want in hostile) expectWanted(ending.value, hostile[want]);
+  if (ending.kind === "value" && typeof ending.value === "string") expect(ending.value).not.toMatch(OF_THE_HOST);
+  if (ending.kind === "error") {
+    const { message, guestStack } = ending.error;
+    expect(`${message}\n${guestStack}`).not.toMatch(OF_THE_HOST);
+  }
+}
+
+async function run(arena: Arena, session: Session, hostile: HostileCase): Promise<Ending> {
+  const { code, code_gen, args, limit = "", module, atomic, needs } = hostile;
   const source = code ?? generated(code_gen ?? []);
-  const options = { timeout: limit.includes("time") ? SHORT : LONG };
-  if (args === undefined) return endingOf(session.execute(source, options));
-  const called = await session.handle(`(${source})`);
-  return endingOf(called.call(args.map(argumentOf), options));
+  const timeout = limit.includes("time") ? SHORT : LONG;
+  if (args !== undefined) {
+    const called = await session.handle(`(${source})`);
+    return arena.inTime(timeout, () => endingOf(called.call(args.map(argumentOf), { timeout })));
+  }
+  const bindings = needs?.includes("hostObj") ? { hostObj: { from: "the host" } } : {};
+  const sourceType = module === true ? "module" : "script";
+  const options = { timeout, bindings, sourceType, atomic } as const;
+  return arena.inTime(timeout, () =>
+    endingOf(hostile.inspected === true ? session.handle(source, options) : session.execute(source, options)),
+  );
 }
 
 function generated(pieces: NonNullable<HostileCase["code_gen"]>): string {
   return pieces.map((piece) => (typeof piece === "string" ? piece : piece[0].repeat(piece[1]))).join("");
-}
-
-async function endingOf(execution: Promise<unknown>): Promise<Ending> {
-  try {
-    return { kind: "value", value: await execution };
-  } catch (error) {
-    if (error instanceof GuestError) return { kind: "error", error };
-    if (error instanceof StoppedError) return { kind: "limit", reason: error.reason };
-    throw error;
-  }
-}
-
-function outcomesOf({ expect: expected, or = [] }: HostileCase): string[] {
-  return [...expected.split("|"), ...or].flatMap((outcome) => (outcome === "ok" ? ["value", "error"] : [outcome]));
-}
-
-function describe(ending: Ending): string {
-  if (ending.kind === "error") return `it threw ${ending.error.guestName}: ${ending.error.message}`;
-  return ending.kind === "limit" ? `it was stopped: ${ending.reason}` : "it gave a value";
-}
-
-interface Marked {
-  readonly $: string;
-  readonly v?: unknown;
-  readonly kind?: string;
-}
-
-function isMarked(value: unknown): value is Marked {
-  return typeof value === "object" && value !== null && "$" in value;
-}
-
-function argumentOf(value: unknown): unknown {
-  if (isMarked(value) && value.$ === "rawmap") return meantBy(value.v);
-  return meantBy(value);
-}
-
-/** The value that the corpus means, for what JSON cannot say. */
-function meantBy(text: unknown): unknown {
-  if (isMarked(text)) return markedValue(text);
-  if (Array.isArray(text)) return text.map(meantBy);
-  if (typeof text !== "object" || text === null) return text;
-  const value = {};
-  for (const [name, item] of Object.entries(text)) {
-    const key = name === "__proto__own" ? "__proto__" : name;
-    Object.defineProperty(value, key, { value: meantBy(item), enumerable: true, writable: true, configurable: true });
-  }
-  return value;
-}
-
-function markedValue({ $, v }: Marked): unknown {
-  switch ($) {
-    case "undefined":
-      return undefined;
-    case "number":
-      return v === "-0" ? -0 : Number(v);
-    case "bigint":
-      return BigInt(String(v));
-    case "date":
-      return new Date(v as string | number);
-    case "bytes":
-      return new Uint8Array(Buffer.from(String(v), "hex"));
-    case "wtf":
-      return String.fromCharCode(...(String(v).match(/.{4}/g) ?? []).map((unit) => Number.parseInt(unit, 16)));
-    default:
-      throw new Error(`the corpus says ${$}, which is not known here`);
-  }
-}
-
-function expectWanted(value: unknown, want: unknown): void {
-  expect(value).toStrictEqual(withHandles(want, value));
-}
-
-/** What is wanted, with each handle of the kind that is wanted in its place. */
-function withHandles(want: unknown, value: unknown): unknown {
-  if (isMarked(want) && want.$ === "handle") {
-    expect(value).toBeInstanceOf(Handle);
-    expect((value as Handle).type).toBe(want.kind);
-    return value;
-  }
-  if (isMarked(want) || typeof want !== "object" || want === null) return meantBy(want);
-  const held = (key: string): unknown =>
-    typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
-  if (Array.isArray(want)) return want.map((item, i) => withHandles(item, held(String(i))));
-  const names = Object.keys(want);
-  return names.some((name) => name === "__proto__own")
-    ? meantBy(want)
-    : Object.fromEntries(names.map((name) => [name, withHandles(Reflect.get(want, name), held(name))]));
 }

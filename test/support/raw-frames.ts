@@ -2,12 +2,12 @@
 import { connect } from "node:net";
 
 const PREFACE = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const TYPE = { headers: 1, resetStream: 3, settings: 4, goAway: 7 } as const;
+const TYPE = { headers: 1, resetStream: 3, settings: 4, goAway: 7, continuation: 9 } as const;
 const FLAGS = { ack: 1, endStream: 1, endHeaders: 4 } as const;
 const HEADER_BYTES = 9;
 
 /** How a server ended what was sent: a stream was reset, the connection refused or closed, or it was answered. */
-export type Ending = "STREAM_RST" | "CONNECTION_CLOSED" | "ANSWERED";
+export type Ending = "STREAM_RST" | "GOAWAY" | "CONNECTION_CLOSED" | "ANSWERED";
 
 /** Opens a stream with these headers, which need not be those a request must have. */
 export function openStream(address: string, headers: Readonly<Record<string, string>>): Promise<Ending> {
@@ -23,6 +23,18 @@ export function openStream(address: string, headers: Readonly<Record<string, str
   });
 }
 
+/** Begins a request whose headers never end. */
+export function floodWithHeaders(address: string, path: string): Promise<Ending> {
+  const more = encodeFrame(TYPE.continuation, 0, 1, encodeHeaders({ "x-a": "a".repeat(100) }));
+  const beginning = Buffer.concat([
+    Buffer.from(PREFACE),
+    encodeFrame(TYPE.settings, 0, 0, Buffer.alloc(0)),
+    encodeFrame(TYPE.headers, 0, 1, encodeHeaders({ ":method": "POST", ":scheme": "http", ":path": path })),
+  ]);
+  const endingOf = (type: number): Ending | undefined => (type === TYPE.goAway ? "GOAWAY" : undefined);
+  return exchange(address, beginning, endingOf, Buffer.concat(new Array<Buffer>(64).fill(more)));
+}
+
 /** Says this text instead of HTTP/2. */
 export function sayText(address: string, text: string): Promise<Ending> {
   return exchange(address, Buffer.from(text), () => undefined);
@@ -33,10 +45,15 @@ function exchange(
   address: string,
   bytes: Buffer,
   endingOf: (type: number, flags: number) => Ending | undefined,
+  /** Said again and again after it. */
+  andSoOn?: Buffer,
 ): Promise<Ending> {
   const { hostname, port } = new URL(`http://${address}`);
   return new Promise((resolve) => {
-    const socket = connect(Number(port), hostname, () => socket.write(bytes));
+    const sayMore = (): void => {
+      if (andSoOn !== undefined && !socket.destroyed) socket.write(andSoOn, () => setImmediate(sayMore));
+    };
+    const socket = connect(Number(port), hostname, () => socket.write(bytes, sayMore));
     let rest: Buffer = Buffer.alloc(0);
     socket.on("data", (chunk) => {
       rest = Buffer.concat([rest, chunk]);

@@ -55,8 +55,12 @@ export class RawConnection implements Disposable {
   }
 
   /** Sends a request as a well-behaved client would. */
-  call<Request, Response>(method: Method<Request, Response>, request: Request): Promise<Answer> {
-    return this.send(method.path, frame(method.requestSerialize(request)));
+  call<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    headers: NonNullable<CallOptions["headers"]> = {},
+  ): Promise<Answer> {
+    return this.send(method.path, frame(method.requestSerialize(request)), { headers });
   }
 
   /** Calls and reads the response; fails the test on any status but OK. */
@@ -100,7 +104,8 @@ export function detailNames(answer: Answer): string[] {
   });
 }
 
-function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
+/** Reads all that comes on a stream. */
+export function answerOf(stream: ClientHttp2Stream): Promise<Answer> {
   return new Promise((resolve) => {
     const chunks: Buffer[] = [];
     let headers: IncomingHttpHeaders = {};

@@ -1,44 +1,96 @@
-/** Servers in processes of their own, as people start them. */
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+/** A server that is a process of its own, so that its end would be noticed. */
+import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
 const MAIN = fileURLToPath(new URL("../../server/dist/main.js", import.meta.url));
+const WITNESS = new URL("./server-witness.mjs", import.meta.url).href;
+
+/** What the process says about itself; see server-witness.mjs. */
+export interface Testimony {
+  /** Worker threads that it ended: by its watchdog, as long as it is not stopped. */
+  readonly ended: number;
+  /** Worker threads that ended otherwise. */
+  readonly died: number;
+  /** Names of built-in classes whose prototypes are not what they were when it started. */
+  readonly changed: readonly string[];
+  /** Memory that it holds. */
+  readonly residentBytes: number;
+}
 
 export class ServerProcess implements AsyncDisposable {
-  /** Host and port that it listens on. */
+  /** Host and port. */
   readonly address: string;
-  readonly #child: ChildProcessWithoutNullStreams;
+  readonly #child: ChildProcess;
+  readonly #asked: { resolve: (testimony: Testimony) => void; reject: (error: Error) => void }[] = [];
+  #log = "";
+  #exit: string | undefined;
 
-  /** Keeps nothing on disk unless a flag says so. @param env of the process, beside that of this one */
-  static async start(flags: readonly string[] = [], env: NodeJS.ProcessEnv = {}): Promise<ServerProcess> {
-    const args = [
-      MAIN,
-      "--log-level",
-      "silent",
-      "--address",
-      "127.0.0.1:0",
-      "--workers",
-      "1",
-      "--data",
-      "none",
-      ...flags,
+  /**
+   * Keeps nothing on disk unless a flag says so.
+   *
+   * @param flags of the command line, beside the address
+   * @param preload URL of a module that the process loads first
+   * @param env of the process, beside that of this one
+   */
+  static async start(
+    flags: readonly string[] = [],
+    { preload, env = {} }: { readonly preload?: string | undefined; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<ServerProcess> {
+    const preloads = [WITNESS, ...(preload === undefined ? [] : [preload])].flatMap((url) => ["--import", url]);
+    const child = spawn(
+      process.execPath,
+      [...preloads, MAIN, "--address", "127.0.0.1:0", "--log-level", "error", "--data", "none", ...flags],
+      { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...env } },
+    );
+    const [line] = (await Promise.race([once(child.stdout as NodeJS.ReadableStream, "data"), once(child, "exit")])) as [
+      unknown,
     ];
-    const child = spawn(process.execPath, args, { env: { ...process.env, ...env } });
-    const [chunk] = (await once(child.stdout, "data")) as [Buffer];
-    const [, address] = /^livescope listening on (\S+)\n$/.exec(chunk.toString()) ?? [];
-    if (address === undefined) throw new Error(`unexpected first output: ${chunk}`);
+    const address = /listening on (\S+)/.exec(String(line))?.[1];
+    if (address === undefined) throw new Error(`the server did not start: ${line}`);
     return new ServerProcess(child, address);
   }
 
-  private constructor(child: ChildProcessWithoutNullStreams, address: string) {
+  private constructor(child: ChildProcess, address: string) {
     this.#child = child;
     this.address = address;
+    child.stderr?.on("data", (chunk) => {
+      this.#log += chunk;
+    });
+    child.on("exit", (code, signal) => {
+      this.#exit = signal ?? `code ${code}`;
+      for (const { reject } of this.#asked.splice(0))
+        reject(new Error(`the server ended when it was asked: ${this.#exit}`));
+    });
+    child.on("message", (testimony) => this.#asked.shift()?.resolve(testimony as Testimony));
   }
 
-  /** Resolves when the process is gone; it gets no chance to put anything in order. */
+  /** How it ended; undefined while it lives. */
+  get exit(): string | undefined {
+    return this.#exit;
+  }
+
+  /** What it wrote to standard error: failures of its own. */
+  get log(): string {
+    return this.#log;
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0;
+  }
+
+  /** @throws Error when the process has ended */
+  testify(): Promise<Testimony> {
+    return new Promise((resolve, reject) => {
+      if (this.#exit !== undefined) return reject(new Error(`the server has ended: ${this.#exit}`));
+      this.#asked.push({ resolve, reject });
+      this.#child.send("testify");
+    });
+  }
+
+  /** Ends it at once, whatever it does. Resolves when it is gone. */
   async kill(): Promise<void> {
-    if (this.#child.exitCode !== null || this.#child.signalCode !== null) return;
+    if (this.#exit !== undefined) return;
     const exit = once(this.#child, "exit");
     this.#child.kill("SIGKILL");
     await exit;

@@ -118,7 +118,7 @@ async function gzippedZeros(mebibytes: number): Promise<Buffer> {
 }
 
 /** Watches the buffers of this process, which is the server's too. */
-async function withBoundedMemory(work: () => Promise<Answer>): Promise<Answer> {
+export async function withBoundedMemory(work: () => Promise<Answer>): Promise<Answer> {
   const { arrayBuffers: before } = process.memoryUsage();
   let most = before;
   const watch = setInterval(() => {

@@ -58,6 +58,8 @@ export class World implements AsyncDisposable {
   readonly log: readonly string[];
   /** Host and port of the server. */
   readonly address: string;
+  /** Those of the other server. */
+  readonly addressAbroad: string;
   /** The session that bad requests are about. */
   readonly here: Place;
   /** Another session of the same server. */
@@ -77,7 +79,7 @@ export class World implements AsyncDisposable {
     const log: string[] = [];
     const logger = pino({ level: "trace" }, { write: (line: string) => void log.push(line) });
     const server = await startServer({ maximumSessions: QUOTA, maximumHibernated: 0, keyFile: KEY_FILE, logger });
-    const other = await startServer({ workers: 1, receiveTimeout: 200 });
+    const other = await startServer({ workers: 1, receiveTimeout: 200, takeTimeout: 200 });
     const good = new RawConnection(server.address);
     const abroad = new RawConnection(other.address);
     const canary = await createSession(good, { setup: "let count = 0; function next() { return ++count }" });
@@ -94,6 +96,7 @@ export class World implements AsyncDisposable {
   ) {
     this.#servers = servers;
     this.address = servers[0].address;
+    this.addressAbroad = servers[1].address;
     [this.#good, this.connectionAbroad] = connections;
     this.connection = this.#good;
     this.#canary = canary;
@@ -131,6 +134,14 @@ export class World implements AsyncDisposable {
 
   async deleteSession(sessionId: string): Promise<void> {
     await this.ask(SessionRpcs.deleteSession, DeleteSessionRequest.create({ sessionId }));
+  }
+
+  createSessionAbroad(): Promise<Session> {
+    return createSession(this.connectionAbroad, {});
+  }
+
+  async deleteSessionAbroad(sessionId: string): Promise<void> {
+    await this.connectionAbroad.ask(SessionRpcs.deleteSession, DeleteSessionRequest.create({ sessionId }));
   }
 
   /** Runs code in a session as a good client does. */

@@ -93,8 +93,8 @@ function asString(value: unknown, limit: number): string {
 function asNumber(value: unknown, convert: (number: number) => number, isParsed = false): string {
   if (typeof value === "bigint") return bigintText(value);
   if (typeof value === "symbol") return "NaN";
-  if (isObject(value)) return numberText(classOf(value) === ClassId.DATE ? dateValue(value) : Number.NaN);
-  return numberText(convert(isParsed ? parsed(value) : Number(value)));
+  if (isObject(value)) return numberText(classOf(value) === ClassId.DATE ? dateValue(value) : 0 / 0);
+  return numberText(convert(isParsed ? parsed(value) : +(value as number)));
 }
 
 /** The number that a primitive's text begins with. */

@@ -47,7 +47,7 @@ export function render(context: Context, value: unknown, level: number): string 
 function renderPrimitive(context: Context, value: unknown): string {
   switch (typeof value) {
     case "string":
-      return quotedLines(value, context.singleLine ? Number.POSITIVE_INFINITY : context.width, context.indentation);
+      return quotedLines(value, context.singleLine ? 1 / 0 : context.width, context.indentation);
     case "number":
       return numberText(value);
     case "bigint":

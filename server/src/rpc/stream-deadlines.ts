@@ -1,0 +1,55 @@
+/**
+ * Streams that their clients would hold for ever are ended by the server: of a request that does not arrive whole, since half a
+ * message was sent or nobody says that it is done; and of an answer that is over, but that the client leaves where it is.
+ */
+import type { Http2Stream } from "node:http2";
+import { constants } from "node:http2";
+import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
+
+export interface StreamDeadlines {
+  /** Milliseconds from the headers to the end of a request that is one message, or to the first of several. */
+  readonly receive: number;
+  /** Milliseconds without the client taking anything of an answer that is over. */
+  readonly take: number;
+}
+
+export function streamDeadlines({ receive, take }: StreamDeadlines): ServerInterceptor {
+  return (method, call) =>
+    new ServerInterceptingCall(call, {
+      start: (next) => {
+        const stream = streamOf(call);
+        const timer = setTimeout(() => {
+          const details = `the request did not arrive whole within ${receive} ms`;
+          call.sendStatus({ code: Code.DEADLINE_EXCEEDED, details });
+          // A status alone leaves the client's half of the stream open.
+          setImmediate(() => stream?.close(constants.NGHTTP2_NO_ERROR));
+        }, receive);
+        const clear = (): void => clearTimeout(timer);
+        if (stream !== undefined) resetIfLeft(stream, take);
+        next({
+          onReceiveMessage: (message, deliver) => {
+            if (method.requestStream) clear();
+            deliver(message);
+          },
+          onReceiveHalfClose: (deliver) => {
+            clear();
+            deliver();
+          },
+          onCancel: clear,
+        });
+      },
+    });
+}
+
+/** Resets a stream that is at its end when nothing of it was taken for so long; while it lasts its reader may be slow. */
+function resetIfLeft(stream: Http2Stream, milliseconds: number): void {
+  stream.setTimeout(milliseconds, () => {
+    if (stream.writableEnded) stream.close(constants.NGHTTP2_CANCEL);
+    else resetIfLeft(stream, milliseconds);
+  });
+}
+
+/** grpc-js keeps the HTTP/2 stream of a call to itself; the version is pinned, and without the field only the resets are lost. */
+function streamOf(call: object): Http2Stream | undefined {
+  return (call as { stream?: Http2Stream }).stream;
+}
