@@ -11,6 +11,8 @@ export interface ServerOptions {
   readonly workers: number;
   /** The most sessions that may live at once. */
   readonly maximumSessions: number;
+  /** The most that the heaps of all sessions may hold together, in bytes; absent: half of what the process may use. */
+  readonly maximumMemory?: number;
   /** Allows an address that other machines can reach, without encryption or authentication. */
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -19,6 +21,9 @@ export interface ServerOptions {
 export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
+const MEBIBYTE = 1 << 20;
+/** In MiB: what is counted in pages of 64 KiB fits into a signed word. */
+const MAXIMUM_MEMORY = 2 ** 26;
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
 
 /** What the user typed is wrong; the message is all he needs. */
@@ -31,6 +36,7 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --address HOST:PORT   where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)
   --workers N           threads that run guest code (default: one per core, at least 2)
   --max-sessions N      sessions that may live at once (default ${DEFAULT_MAXIMUM_SESSIONS})
+  --max-memory MIB      memory that all sessions may hold together, in MiB (default: half of what the process may use)
   --log-level LEVEL     ${LOG_LEVELS.join(", ")} (default info)
   --insecure            allow an address that other machines can reach: there is no encryption and no authentication
   --help                this text
@@ -64,6 +70,9 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
       DEFAULT_MAXIMUM_SESSIONS,
     ),
+    ...(values["max-memory"] === undefined
+      ? {}
+      : { maximumMemory: count("--max-memory", values["max-memory"], 0, MAXIMUM_MEMORY) * MEBIBYTE }),
     insecure,
     logLevel,
   };
@@ -79,6 +88,7 @@ function parse(argv: readonly string[]) {
         address: { type: "string" },
         workers: { type: "string" },
         "max-sessions": { type: "string" },
+        "max-memory": { type: "string" },
         "log-level": { type: "string" },
         insecure: { type: "boolean" },
         help: { type: "boolean" },

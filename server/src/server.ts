@@ -22,6 +22,8 @@ export interface StartOptions {
   readonly workers?: number;
   /** The most sessions that may live at once; default 12,000. */
   readonly maximumSessions?: number;
+  /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
+  readonly maximumMemory?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -56,7 +58,11 @@ const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", 
 /** @throws Error when the address cannot be bound or the engine does not start */
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
-  const engine = await Engine.start({ workers: options.workers ?? 2, rotateWorkers: options.rotateWorkers ?? false });
+  const engine = await Engine.start({
+    workers: options.workers ?? 2,
+    rotateWorkers: options.rotateWorkers ?? false,
+    ...(options.maximumMemory === undefined ? {} : { memoryBytes: options.maximumMemory }),
+  });
   const sessions = new Sessions(engine, options.maximumSessions ?? 12_000);
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({

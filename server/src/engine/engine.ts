@@ -5,6 +5,7 @@
  * delays nobody but the session that stuck it. A worker whose turn is past its budget and a grace is ended, the pages of
  * its session are put back, and a warm spare takes its place.
  */
+import { totalmem } from "node:os";
 import { encodeInput } from "./kernel-protocol.js";
 import {
   addConsole,
@@ -26,6 +27,7 @@ import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
+import { HeapSum } from "./worker/heap-sum.js";
 import { runningExecution } from "./worker/layout.js";
 import { type ConsoleText, MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
@@ -39,8 +41,16 @@ export const MAXIMUM_TURNS = MAXIMUM_BATCH;
 export interface EngineOptions {
   /** Worker threads that run turns; one more is kept warm as a spare. */
   readonly workers: number;
+  /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
+  readonly memoryBytes?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
+}
+
+/** Half of the machine, or of what a container allows: checkpoints, images of atomic executions and the server need room too. */
+function defaultMemoryBytes(): number {
+  const allowed = process.constrainedMemory() ?? 0;
+  return Math.min(totalmem(), allowed > 0 ? allowed : Number.POSITIVE_INFINITY) / 2;
 }
 
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
@@ -57,6 +67,7 @@ const LIVE_AFTER = 10;
 export class Engine {
   readonly #options: EngineOptions;
   readonly #shared: SharedEngine;
+  readonly #heaps: HeapSum;
   readonly #memories: SessionMemories;
   readonly #workers: WorkerThread[] = [];
   readonly #events: WorkerEvents = {
@@ -77,10 +88,11 @@ export class Engine {
   #watchdog: NodeJS.Timeout | undefined;
   #closed = false;
 
-  private constructor(options: EngineOptions, first: WorkerThread, shared: SharedEngine) {
+  private constructor(options: EngineOptions, heaps: HeapSum, first: WorkerThread, shared: SharedEngine) {
     this.#options = options;
     this.#shared = shared;
-    this.#memories = new SessionMemories(shared.baseImage);
+    this.#heaps = heaps;
+    this.#memories = new SessionMemories(shared.baseImage, heaps);
     this.#add(first);
     while (this.#workers.length < options.workers) this.#add(this.#start());
     this.#spare = this.#start();
@@ -94,9 +106,11 @@ export class Engine {
       onRestarted: () => undefined,
       onDeath: () => undefined,
     };
-    const first = new WorkerThread(events);
+    const heaps = new HeapSum();
+    heaps.limit = Math.floor((options.memoryBytes ?? defaultMemoryBytes()) / 65536);
+    const first = new WorkerThread(events, heaps);
     const shared = await first.ready;
-    const engine = new Engine(options, first, shared);
+    const engine = new Engine(options, heaps, first, shared);
     Object.assign(events, engine.#events);
     await Promise.all([...engine.#workers, engine.#spare].map((worker) => worker.ready));
     return engine;
@@ -110,6 +124,11 @@ export class Engine {
   /** Bytes every session starts with. */
   get baseImageBytes(): number {
     return this.#shared.baseImage.size;
+  }
+
+  /** True when all sessions together leave room for one more. */
+  get hasRoom(): boolean {
+    return this.#memories.hasRoom;
   }
 
   /** @param memoryBytes the most the session's heap may grow to */
@@ -225,7 +244,7 @@ export class Engine {
   }
 
   #start(): WorkerThread {
-    return new WorkerThread(this.#events, this.#shared);
+    return new WorkerThread(this.#events, this.#heaps, this.#shared);
   }
 
   #add(worker: WorkerThread): void {
@@ -301,8 +320,17 @@ export class Engine {
       } else if (reply.memory !== undefined) this.#move(memory, reply.memory);
       this.#settle(turn, endingOf(reply));
     }
+    if (worker.isFree) {
+      this.#noteGrowth(worker);
+      worker.clearGrowth();
+    }
     this.#isGathering = false;
     this.#distribute();
+  }
+
+  /** What a worker made grow is looked at when it has ended all that it was given, or its life. */
+  #noteGrowth({ batch }: WorkerThread): void {
+    for (const { memory } of batch as readonly Group[]) this.#memories.note(memory);
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
@@ -410,6 +438,7 @@ export class Engine {
 
   /** Ends the turn that a dead worker is to blame on, and runs the rest of its batch elsewhere. */
   #recover(worker: WorkerThread, culprit: PendingTurn, ending: Ending): void {
+    this.#noteGrowth(worker);
     const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#turns.get(turn.turn) === turn;
     const rest = (worker.batch as readonly Group[])
       .map((group) => ({ memory: group.memory, turns: group.turns.filter(isUnanswered) }))

@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
+import type { HeapSum } from "./worker/heap-sum.js";
 import type {
   BatchRequest,
   CollectRequest,
@@ -53,6 +54,8 @@ export class WorkerThread {
   readonly #control = new Control();
   readonly checkpoint = createCheckpointBuffer(MAXIMUM_PAGES * 65536);
   /** Keys of the instances this worker holds, least recently used first. */
+  readonly #heaps: HeapSum;
+  readonly #slot: number;
   readonly #held = new Map<number, true>();
   #drop: number[] = [];
   #batch: readonly PostedGroup[] = [];
@@ -62,8 +65,12 @@ export class WorkerThread {
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
 
-  constructor(events: WorkerEvents, engine?: SharedEngine) {
+  /** @param heaps counts what it makes memories grow */
+  constructor(events: WorkerEvents, heaps: HeapSum, engine?: SharedEngine) {
+    this.#heaps = heaps;
+    this.#slot = heaps.takeSlot();
     const setup: WorkerSetup = {
+      heaps: { sum: heaps.buffer, slot: this.#slot },
       control: this.#control.buffer,
       checkpoint: this.checkpoint,
       ...(engine === undefined ? {} : { engine }),
@@ -110,7 +117,13 @@ export class WorkerThread {
         reject(error);
         events.onDeath(this, error);
       });
+      this.#worker.once("exit", () => this.#heaps.freeSlot(this.#slot));
     });
+  }
+
+  /** What it made memories grow was looked at; it is free, or has ended. */
+  clearGrowth(): void {
+    this.#heaps.clearSlot(this.#slot);
   }
 
   /** True when it has answered all that was posted. */

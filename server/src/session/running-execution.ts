@@ -235,7 +235,8 @@ export class RunningExecution implements Execution {
   undone(result: TurnResult & { kind: "undone" }, isOwner: boolean, memoryBytes: number): Outcome {
     const overrun = isOwner ? this.#overrun : "CPU_TIME";
     const reason = result.reason === "budget" ? overrun : REASON_OF_UNDO[result.reason];
-    return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
+    const detail = result.reason === "serverMemory" ? SERVER_MEMORY : result.reason === "trap" ? result.message : "";
+    return this.#ended(stopped(this.#stopCause ?? reason, detail), memoryBytes, true);
   }
 
   /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
@@ -285,6 +286,7 @@ function now(): number {
 const REASON_OF_UNDO = {
   stopped: "CANCELLED",
   memory: "MEMORY",
+  serverMemory: "MEMORY",
   valueSize: "VALUE_SIZE",
   handles: "HANDLES",
   trap: "ENGINE_TRAP",
@@ -300,7 +302,11 @@ const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
   CANCELLED: "the execution was cancelled",
 };
 
+const SERVER_MEMORY =
+  "the sessions of this server together hold all the memory that they may; delete some, or start it with a larger --max-memory";
+
 function stopped(reason: StopReason, detail: string): Outcome["result"] {
+  if (reason === "MEMORY" && detail !== "") return { kind: "stopped", reason, message: detail };
   const message =
     reason === "ENGINE_TRAP" && detail !== "" ? `${STOP_MESSAGE[reason]}: ${detail}` : STOP_MESSAGE[reason];
   return { kind: "stopped", reason, message };

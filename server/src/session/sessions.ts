@@ -229,14 +229,22 @@ export class Sessions {
     if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
   }
 
+  get #hasRoom(): boolean {
+    return this.count < this.#maximum && this.#engine.hasRoom;
+  }
+
   #checkRoom(): void {
     this.checkNotDraining();
-    if (this.count < this.#maximum) return;
+    if (this.#hasRoom) return;
     this.#expire();
-    if (this.count < this.#maximum) return;
+    if (this.#hasRoom) return;
+    const [what, flag] =
+      this.count < this.#maximum
+        ? ["all the memory that its sessions may hold together", "--max-memory"]
+        : [`${this.#maximum} sessions`, "--max-sessions"];
     throw new SessionError(
       "QUOTA_EXCEEDED",
-      `the server already holds ${this.#maximum} sessions; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
+      `the server already holds ${what}; delete some, give them a shorter idle_ttl, or start it with a larger ${flag}`,
       { retryAfter: QUOTA_RETRY },
     );
   }

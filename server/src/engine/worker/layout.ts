@@ -94,6 +94,11 @@ export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">
   return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
 }
 
+/** Size of a memory in pages of 64 KiB. */
+export function pagesOf(memory: WebAssembly.Memory): number {
+  return memory.buffer.byteLength / 65536;
+}
+
 /** Number of the execution that runs in a session now, or was running when its worker was ended; 0 for none. */
 export function runningExecution(memory: WebAssembly.Memory, layout: Pick<Layout, "cells">): number {
   return new Int32Array(memory.buffer)[(layout.cells >> 2) + Cell.CURRENT_EXECUTION] ?? 0;

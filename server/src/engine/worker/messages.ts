@@ -5,6 +5,8 @@ import type { BaseImage } from "./layout.js";
 export interface WorkerSetup {
   readonly control: SharedArrayBuffer;
   readonly checkpoint: SharedArrayBuffer;
+  /** Of the sum of all heaps; this worker counts in its slot what it makes grow. */
+  readonly heaps: { readonly sum: SharedArrayBuffer; readonly slot: number };
   /** Absent for the first worker, which builds both and posts them. */
   readonly engine?: SharedEngine;
 }
@@ -89,7 +91,7 @@ export interface Source {
 }
 
 /** Why a worker undid a turn by itself. */
-export type UndoReason = "budget" | "stopped" | "memory" | "valueSize" | "handles" | "trap";
+export type UndoReason = "budget" | "stopped" | "memory" | "serverMemory" | "valueSize" | "handles" | "trap";
 
 /** The message of turns that were stopped before any of it ran. */
 export const NEVER_BEGAN = "it had not begun";
