@@ -22,10 +22,14 @@ const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
 const { checkpoint } = setup;
 const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
-const runner = new TurnRunner(setup.engine ?? buildEngine(), { control, checkpoint, heaps }, {
-  console: (turn, entry) => post({ type: "console", turn, entry }),
-  restarted: (turn) => post({ type: "restarted", turn }),
-});
+const runner = new TurnRunner(
+  setup.engine ?? buildEngine(),
+  { control, checkpoint, heaps },
+  {
+    console: (turn, entry) => post({ type: "console", turn, entry }),
+    restarted: (turn) => post({ type: "restarted", turn }),
+  },
+);
 
 port.on("message", (request: WorkerRequest) => {
   if (!("groups" in request)) {
