@@ -402,17 +402,18 @@ export class Engine {
       this.#spare = this.#start();
       return;
     }
-    const running = worker.running as PendingTurn | undefined;
-    const execution = running === undefined ? 0 : this.runningExecution(running.memory);
-    if (running !== undefined) this.#restore(worker, running.memory);
+    const isUnanswered = (turn: PostedTurn): boolean => this.#turns.get(turn.turn) === turn;
+    const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]).filter(isUnanswered);
+    // What was committed and not told counts as running: its checkpoint is still there, and nothing of it has left.
+    const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
+    const memory = (culprit as PendingTurn | undefined)?.memory;
+    const execution = memory === undefined ? 0 : this.runningExecution(memory);
+    if (memory !== undefined) this.#restore(worker, memory);
     this.#replace(worker);
-    const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]);
-    const unanswered = running ?? turns.find((turn) => this.#turns.get(turn.turn) === turn);
-    if (unanswered !== undefined)
-      this.#recover(worker, unanswered, {
-        ...undone("trap", `its worker died: ${error.message}`),
-        culprit: execution,
-      });
+    this.#recover(worker, culprit as PendingTurn | undefined, {
+      ...undone("trap", `its worker died: ${error.message}`),
+      culprit: execution,
+    });
   }
 
   /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
@@ -436,8 +437,8 @@ export class Engine {
     if (restored !== memory.memory) this.#move(memory, restored);
   }
 
-  /** Ends the turn that a dead worker is to blame on, and runs the rest of its batch elsewhere. */
-  #recover(worker: WorkerThread, culprit: PendingTurn, ending: Ending): void {
+  /** Ends the turn that a worker's death is to blame on, if there is one, and runs the rest of its batch elsewhere. */
+  #recover(worker: WorkerThread, culprit: PendingTurn | undefined, ending: Ending): void {
     this.#noteGrowth(worker);
     const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#turns.get(turn.turn) === turn;
     const rest = (worker.batch as readonly Group[])
@@ -445,7 +446,7 @@ export class Engine {
       .filter(({ turns }) => turns.length > 0);
     for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
     this.#requeue(rest);
-    this.#settle(culprit, ending);
+    if (culprit !== undefined) this.#settle(culprit, ending);
     this.#distribute();
   }
 

@@ -45,7 +45,7 @@ export interface WorkerEvents {
   onConsole: (turn: number, entry: ConsoleText) => void;
   /** A turn is run again, as if it had not run before. */
   onRestarted: (turn: number) => void;
-  /** The thread ended on its own. */
+  /** The thread ended, and `terminate` was not called. Its memory may be touched. */
   onDeath: (worker: WorkerThread, error: Error) => void;
 }
 
@@ -61,6 +61,7 @@ export class WorkerThread {
   #batch: readonly PostedGroup[] = [];
   #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
+  #isEnding = false;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
@@ -113,11 +114,17 @@ export class WorkerThread {
             if (built !== undefined) resolve(built);
         }
       });
+      let cause: Error | undefined;
       this.#worker.on("error", (error) => {
-        reject(error);
-        events.onDeath(this, error);
+        cause = error;
       });
-      this.#worker.once("exit", () => this.#heaps.freeSlot(this.#slot));
+      // Not at the error: what the thread posted before it is heard by now.
+      this.#worker.once("exit", (code) => {
+        this.#heaps.freeSlot(this.#slot);
+        const death = cause ?? new Error(`it ended with exit code ${code}`);
+        reject(death);
+        if (!this.#isEnding) events.onDeath(this, death);
+      });
     });
   }
 
@@ -228,6 +235,11 @@ export class WorkerThread {
     return this.isFree ? undefined : this.#turns.find(({ turn }) => turn === number);
   }
 
+  /** True once guest code of this turn of the posted batch may have run. */
+  hasBegun({ turn }: PostedTurn): boolean {
+    return this.#control.hasBegun(turn);
+  }
+
   /** The turn that has been running since then or longer. */
   runningSince(time: number): PostedTurn | undefined {
     // In this order: should another turn begin meanwhile, its start is later.
@@ -252,6 +264,7 @@ export class WorkerThread {
 
   /** Ends the thread. What it posted before was heard, and its memory may be touched, once the promise resolves. */
   async terminate(): Promise<void> {
+    this.#isEnding = true;
     await this.#worker.terminate();
   }
 }

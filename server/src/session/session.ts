@@ -368,7 +368,7 @@ export class Session implements HostFunctionsHost {
 
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
-   * without it, once. Else the owner answers.
+   * without it, once. Else the owner answers. Where there is neither it is given again too, once, unless it took too long.
    *
    * @returns whether the input is to be given again
    */
@@ -383,7 +383,8 @@ export class Session implements HostFunctionsHost {
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own;
     const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
-    if (answers === undefined) return false;
+    // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
+    if (answers === undefined) return result.reason === "trap" && !isRetry;
     answers.account(result);
     for (const [i, entry] of result.console.entries()) {
       if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
