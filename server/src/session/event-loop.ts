@@ -29,8 +29,8 @@ export interface Input {
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
-  /** The next timer is due: the input that calls it. */
-  timer(): Input;
+  /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
+  timer(owner: number): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
 }
@@ -38,8 +38,15 @@ export interface EventLoopHost {
 interface Hold {
   readonly owner: number;
   readonly image: SessionImage;
-  readonly nextTimerAt: number;
+  readonly nextTimer: NextTimer;
   readonly dropped: readonly number[];
+}
+
+interface NextTimer {
+  /** When it is due, in milliseconds since the epoch. */
+  readonly at: number;
+  /** Number of the execution that set it; 0 for none. */
+  readonly owner: number;
 }
 
 interface Posted {
@@ -50,6 +57,8 @@ interface Posted {
 /** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
+const NO_TIMER: NextTimer = { at: Number.POSITIVE_INFINITY, owner: 0 };
+
 export class EventLoop {
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
@@ -57,8 +66,7 @@ export class EventLoop {
   #waiting: Input[] = [];
   #posted: Posted[] = [];
   #isScheduled = false;
-  /** When the next timer of the session is due, in milliseconds since the epoch. */
-  #nextTimerAt = Number.POSITIVE_INFINITY;
+  #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
@@ -148,7 +156,7 @@ export class EventLoop {
     const hold = this.#hold;
     if (hold?.owner !== execution) return undefined;
     this.#engine.restoreImage(this.#memory, hold.image);
-    this.#nextTimerAt = hold.nextTimerAt;
+    this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     return [...this.#begun].filter((number) => number !== hold.owner);
   }
@@ -207,7 +215,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+      this.#hold = { owner, image, nextTimer: this.#nextTimer, dropped: this.#dropped };
     } else if (!mayStart) return false;
     this.#begun.add(owner);
     return true;
@@ -219,7 +227,8 @@ export class EventLoop {
     if (result.kind === "committed") {
       // The turns of a group name the same ones.
       if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped);
-      this.#nextTimerAt = result.nextTimer < 0 ? Number.POSITIVE_INFINITY : Date.now() + result.nextTimer;
+      const { nextTimer, nextTimerOwner: owner } = result;
+      this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: Date.now() + nextTimer, owner };
     }
     posted.input.done(result);
     if (this.#posted.length > 0) return;
@@ -231,14 +240,14 @@ export class EventLoop {
   #addTimerIfDue(): void {
     clearTimeout(this.#timer);
     if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
-    const left = this.#nextTimerAt - Date.now();
+    const left = this.#nextTimer.at - Date.now();
     if (left === Number.POSITIVE_INFINITY) return;
     if (left > 0) {
       this.#timer = setTimeout(() => this.#wake(), Math.min(left, LONGEST_TIMER));
       return;
     }
     this.#isTimerWaiting = true;
-    const timer = this.#host.timer();
+    const timer = this.#host.timer(this.#nextTimer.owner);
     this.#waiting.push({
       ...timer,
       begin: () => {

@@ -96,6 +96,11 @@ export class RunningExecution implements Execution {
     return this.#options.encoding;
   }
 
+  /** Milliseconds that one turn of it may take. */
+  get cpuTime(): number {
+    return this.#limits.cpuTime;
+  }
+
   /** Ids of the functions that came with its command as values. */
   get passedFunctions(): readonly string[] {
     return this.#options.passed?.ids ?? [];

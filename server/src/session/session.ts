@@ -209,8 +209,8 @@ export class Session implements HostFunctionsHost {
     return this.#open.size > 0;
   }
 
-  timer(): Input {
-    return this.#input(0, { kind: "timer" });
+  timer(owner: number): Input {
+    return this.#input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime });
   }
 
   onStill(): void {
@@ -248,7 +248,7 @@ export class Session implements HostFunctionsHost {
     this.#open.add(execution);
     if (this.#takesLateReplies) this.#addLateReplies();
     const start = { isAtomic: execution.isAtomic, root: execution.root };
-    const first = this.#input(number, () => execution.begin(), start);
+    const first = this.#input(number, () => execution.begin(), { start });
     execution.onStop = () => this.#stop(execution, first);
     execution.onCredit = (credit) => this.#allow(execution, credit);
     execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
@@ -295,11 +295,12 @@ export class Session implements HostFunctionsHost {
    * @param owner number of the execution that it is for; 0 for none
    * @param run what is to be run, or says so when it is
    * @param start of the first turn of an execution
+   * @param cpuTime milliseconds that the turn may take where it has no owner; undefined: as the session says
    */
   #input(
     owner: number,
     run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
-    start?: NonNullable<Input["start"]>,
+    { start, cpuTime = this.limits.cpuTime }: Pick<Input, "start"> & { cpuTime?: number | undefined } = {},
   ): Input {
     let isRetry = false;
     const input: Input = {
@@ -308,7 +309,12 @@ export class Session implements HostFunctionsHost {
       begin: () => {
         const onConsole = (entry: ConsoleText): void => this.#open.logLive(entry);
         if (typeof run === "function") return { ...run(), onConsole };
-        return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
+        return {
+          input: run,
+          budget: this.#open.get(owner)?.nextBudget() ?? cpuTime,
+          consoleBytes: this.limits.consoleBytes,
+          onConsole,
+        };
       },
       done: (result) => {
         if (this.#ended !== undefined) return;
@@ -327,10 +333,6 @@ export class Session implements HostFunctionsHost {
     const message = "a timer that no execution in flight owns could not be run, and was taken away";
     this.#open.warnAll({ message });
     this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
-  }
-
-  #budget(owner: number): number {
-    return this.#open.get(owner)?.nextBudget() ?? this.limits.cpuTime;
   }
 
   #committed(owner: number, result: TurnResult & { kind: "committed" }): void {

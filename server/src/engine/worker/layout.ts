@@ -43,7 +43,7 @@ export interface Layout {
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 155;
+export const CELL_COUNT = 157;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -73,6 +73,10 @@ export const Cell = {
   HAS_CONSTANTS: 153,
   /** Changes with each job of the engine's queue, and with each turn. */
   JOB: 154,
+  /** Number of the execution that ran last in this turn, for the moments at which a job has begun and nobody's code runs yet. */
+  LAST_EXECUTION: 155,
+  /** Number of the execution whose timer is due next; 0 where none owns it. */
+  NEXT_TIMER_OWNER: 156,
 } as const;
 /** Numbers that INPUT and EFFECTS hold each. */
 export const CELLS_FOR_NUMBERS = 64;
@@ -101,5 +105,7 @@ export function pagesOf(memory: WebAssembly.Memory): number {
 
 /** Number of the execution that runs in a session now, or was running when its worker was ended; 0 for none. */
 export function runningExecution(memory: WebAssembly.Memory, layout: Pick<Layout, "cells">): number {
-  return new Int32Array(memory.buffer)[(layout.cells >> 2) + Cell.CURRENT_EXECUTION] ?? 0;
+  const words = new Int32Array(memory.buffer);
+  const cell = (index: number): number => words[(layout.cells >> 2) + index] ?? 0;
+  return cell(Cell.CURRENT_EXECUTION) || cell(Cell.LAST_EXECUTION);
 }

@@ -112,6 +112,8 @@ export type TurnReply = {
       readonly heapBytes: number;
       /** Milliseconds until the next timer of the session is due; -1 where there is none. */
       readonly nextTimer: number;
+      /** Number of the execution whose timer that is; 0 where none owns it. */
+      readonly nextTimerOwner: number;
       /** Number of the execution that a timer was called for; 0 for none. */
       readonly owner: number;
     }

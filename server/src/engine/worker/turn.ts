@@ -267,6 +267,7 @@ export class TurnRunner implements InstanceHost {
       handles: cell(Cell.HANDLE_COUNT),
       heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
       nextTimer: cell(Cell.NEXT_TIMER),
+      nextTimerOwner: cell(Cell.NEXT_TIMER_OWNER),
       owner: cell(Cell.TURN_OWNER),
     };
   }
@@ -286,6 +287,7 @@ export class TurnRunner implements InstanceHost {
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
+    instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
