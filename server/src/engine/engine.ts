@@ -56,6 +56,8 @@ function defaultMemoryBytes(): number {
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
 const GRACE = 100;
 const WATCH_EVERY = 20;
+/** When what was given up is looked at again, in milliseconds. */
+const COLLECT_LATER = 2_000;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
 const TAKE_BACK_AFTER = 5;
 /**
@@ -86,6 +88,7 @@ export class Engine {
   #spare: WorkerThread;
   #nextTurn = 1;
   #watchdog: NodeJS.Timeout | undefined;
+  #collectLater: NodeJS.Timeout | undefined;
   #closed = false;
 
   private constructor(options: EngineOptions, heaps: HeapSum, first: WorkerThread, shared: SharedEngine) {
@@ -143,8 +146,17 @@ export class Engine {
     this.#collectIfDue();
   }
 
+  /** Collects now if much was given up, or a little later if it was less. */
   #collectIfDue(): void {
-    if (!this.#memories.isCollectionDue()) return;
+    this.#collect(false);
+    this.#collectLater ??= setTimeout(() => {
+      this.#collectLater = undefined;
+      this.#collect(true);
+    }, COLLECT_LATER).unref();
+  }
+
+  #collect(isQuiet: boolean): void {
+    if (!this.#memories.isCollectionDue(isQuiet)) return;
     for (const worker of this.#workers) worker.collect();
     collectGarbage();
   }
@@ -217,6 +229,7 @@ export class Engine {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watchdog);
+    clearTimeout(this.#collectLater);
     await Promise.all([...this.#workers, this.#spare].map((worker) => worker.terminate()));
     const ending = undone("stopped", "the server stopped");
     for (const turn of this.#turns.values()) this.#settle(turn, ending);

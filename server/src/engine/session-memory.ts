@@ -53,6 +53,8 @@ const SEED_WORDS = 8;
 const KEY_WORDS = 8;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
+/** What is not worth the pause when it is given up, and too much to be kept for good. */
+const COLLECT_WHEN_QUIET = { count: 20, bytes: 16 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
 function pagesFor(heapBytes: number): number {
@@ -135,10 +137,15 @@ export class SessionMemories {
     if (oldest !== undefined) this.#drop(oldest.memory);
   }
 
-  /** True when enough was given up to be worth a collection; the count then begins anew. */
-  isCollectionDue(): boolean {
+  /**
+   * True when enough was given up to be worth a collection; the count then begins anew.
+   *
+   * @param isQuiet there is time for it: less is enough
+   */
+  isCollectionDue(isQuiet: boolean): boolean {
     const { count, bytes } = this.#dropped;
-    if (count < COLLECT_AFTER.count && bytes < COLLECT_AFTER.bytes) return false;
+    const after = isQuiet ? COLLECT_WHEN_QUIET : COLLECT_AFTER;
+    if (count < after.count && bytes < after.bytes) return false;
     this.#dropped = { count: 0, bytes: 0 };
     return true;
   }
