@@ -437,8 +437,13 @@ export class Engine {
     const spare = this.#spare;
     this.#workers[index] = spare;
     this.#spare = this.#start();
-    this.#idle.add(spare);
-    this.#distribute();
+    // One that still warms up makes nobody wait while another is free.
+    const join = (): void => {
+      if (!this.#workers.includes(spare)) return;
+      this.#idle.add(spare);
+      this.#distribute();
+    };
+    spare.ready.then(join, () => undefined);
   }
 
   /** Puts the pages back that a dead worker left half changed. */
