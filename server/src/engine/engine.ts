@@ -56,6 +56,8 @@ function defaultMemoryBytes(): number {
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
 const GRACE = 100;
 const WATCH_EVERY = 20;
+/** When another spare is warmed up, in milliseconds: a thread takes some hundred of them on a core. */
+const SPARE_AFTER = 30;
 /** When what was given up is looked at again, in milliseconds. */
 const COLLECT_LATER = 2_000;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
@@ -85,7 +87,9 @@ export class Engine {
   #endOfTick: (() => void)[] = [];
   /** More may come at once, so nothing is posted yet. */
   #isGathering = false;
-  #spare: WorkerThread;
+  /** Undefined for a moment after it took a place. */
+  #spare: WorkerThread | undefined;
+  #spareTimer: NodeJS.Timeout | undefined;
   #nextTurn = 1;
   #watchdog: NodeJS.Timeout | undefined;
   #collectLater: NodeJS.Timeout | undefined;
@@ -115,7 +119,7 @@ export class Engine {
     const shared = await first.ready;
     const engine = new Engine(options, heaps, first, shared);
     Object.assign(events, engine.#events);
-    await Promise.all([...engine.#workers, engine.#spare].map((worker) => worker.ready));
+    await Promise.all(engine.#threads.map((worker) => worker.ready));
     return engine;
   }
 
@@ -230,7 +234,8 @@ export class Engine {
     this.#closed = true;
     clearInterval(this.#watchdog);
     clearTimeout(this.#collectLater);
-    await Promise.all([...this.#workers, this.#spare].map((worker) => worker.terminate()));
+    clearTimeout(this.#spareTimer);
+    await Promise.all(this.#threads.map((worker) => worker.terminate()));
     const ending = undone("stopped", "the server stopped");
     for (const turn of this.#turns.values()) this.#settle(turn, ending);
     for (const { turns } of this.#waiting.take(Number.POSITIVE_INFINITY)) {
@@ -254,6 +259,18 @@ export class Engine {
     };
     group.turns.push(turn);
     return { stop: () => this.#stop(turn) };
+  }
+
+  get #threads(): WorkerThread[] {
+    return this.#spare === undefined ? this.#workers : [...this.#workers, this.#spare];
+  }
+
+  /** Warms up another spare. Not at once: who waits for a thread that was ended is to be answered first. */
+  #startSpareSoon(): void {
+    this.#spareTimer ??= setTimeout(() => {
+      this.#spareTimer = undefined;
+      this.#spare ??= this.#start();
+    }, SPARE_AFTER);
   }
 
   #start(): WorkerThread {
@@ -412,7 +429,8 @@ export class Engine {
   #onDeath(worker: WorkerThread, error: Error): void {
     if (this.#closed) return;
     if (worker === this.#spare) {
-      this.#spare = this.#start();
+      this.#spare = undefined;
+      this.#startSpareSoon();
       return;
     }
     const isUnanswered = (turn: PostedTurn): boolean => this.#turns.get(turn.turn) === turn;
@@ -434,9 +452,10 @@ export class Engine {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
-    const spare = this.#spare;
+    const spare = this.#spare ?? this.#start();
     this.#workers[index] = spare;
-    this.#spare = this.#start();
+    this.#spare = undefined;
+    this.#startSpareSoon();
     // One that still warms up makes nobody wait while another is free.
     const join = (): void => {
       if (!this.#workers.includes(spare)) return;
