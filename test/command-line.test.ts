@@ -83,6 +83,7 @@ describe("the command line", () => {
     [["--workers", "0"], "--workers 0: give a whole number from 1 to 64"],
     [["--workers", "two"], "--workers two"],
     [["--max-sessions", "1e9"], "--max-sessions 1e9"],
+    [["--max-memory", "0"], "--max-memory 0: give a whole number from 1"],
     [["--log-level", "loud"], "--log-level loud"],
     [["--data", ""], "--data: the path is empty"],
     [["--data", MAIN], "is not a directory"],
@@ -111,10 +112,24 @@ describe("the command line", () => {
     expect(await ready(start("--address", "0.0.0.0:0", "--insecure"))).toMatch(/^0\.0\.0\.0:\d+$/);
   });
 
+  test("gives all sessions together no more than --max-memory", async () => {
+    await using client = await Livescope.connect(await ready(start("--address", "127.0.0.1:0", "--max-memory", "8")));
+    expect(await client.execute("new ArrayBuffer(4 << 20).byteLength >> 20")).toBe(4);
+    await expect(client.execute("new ArrayBuffer(9 << 20)")).rejects.toThrow("--max-memory");
+  });
+
   test("lists its flags", async () => {
     const { code, stdout } = await ended(start("--help"));
     expect(code).toBe(0);
-    for (const flag of ["--address", "--workers", "--max-sessions", "--data", "--key-file", "--insecure"])
+    for (const flag of [
+      "--address",
+      "--workers",
+      "--max-sessions",
+      "--max-memory",
+      "--data",
+      "--key-file",
+      "--insecure",
+    ])
       expect(stdout).toContain(flag);
   });
 });

@@ -81,10 +81,11 @@ describe("expose", () => {
       exposing(5, { sessionId: "nobody", names: ["f"] }),
       exposing(6, { sessionId, names: ["f"], connectionId: "\0" }),
       exposing(7, { sessionId, names: ["NaN"] }),
+      exposing(8, { sessionId, names: ["__proto__"] }),
     );
-    const answers = await Promise.all([1, 2, 3, 4, 5, 6, 7].map((id) => connection.exposed(id)));
+    const answers = await Promise.all([1, 2, 3, 4, 5, 6, 7, 8].map((id) => connection.exposed(id)));
     const wrong = `status ${Code.INVALID_ARGUMENT}`;
-    expect(answers).toEqual([wrong, wrong, wrong, wrong, `status ${Code.NOT_FOUND}`, wrong, wrong]);
+    expect(answers).toEqual([wrong, wrong, wrong, wrong, `status ${Code.NOT_FOUND}`, wrong, wrong, wrong]);
     expect(await session.execute("typeof f")).toBe("undefined");
   });
 

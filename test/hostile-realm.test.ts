@@ -1,4 +1,6 @@
-import type { Session } from "@livescope/sdk";
+import { readFileSync } from "node:fs";
+import { ExecutionError, type Session } from "@livescope/sdk";
+import { getQuickJS } from "quickjs-emscripten";
 import { beforeEach, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 
@@ -84,4 +86,115 @@ describe("guest code that attacks its own session", () => {
       await session.execute(`${source}; const all = []; for await (const each of g()) all.push(each); all`),
     ).toEqual([1, 2]);
   });
+});
+
+const guestCode = (name: string): string =>
+  readFileSync(new URL(`./support/guest/${name}.js`, import.meta.url), "utf8");
+
+describe("the realm", () => {
+  /** What the kernel adds and no other platform has. Of all that it shares with others, Node has the members too. */
+  const OWN = new Set(
+    [
+      ["locals", "get locals", "locals.__proto__", "locals.__proto__.with", "Locals", "get Locals", "emit", "get emit"],
+      // Of the web platform, and not of this Node.
+      ["reportError", "get reportError", "set Event.prototype.returnValue"],
+      ["AsyncContext", "get AsyncContext", "AsyncContext.Variable", "AsyncContext.Variable.prototype"],
+      ["AsyncContext.Variable.prototype.run", "AsyncContext.Variable.prototype.get"],
+      ["get AsyncContext.Variable.prototype.name", "AsyncContext.Snapshot", "AsyncContext.Snapshot.prototype"],
+      ["AsyncContext.Snapshot.wrap", "AsyncContext.Snapshot.prototype.run"],
+    ].flat(),
+  );
+
+  /** True where Node has something at a path, such as "get URL.prototype.href". */
+  function isOfNode(path: string): boolean {
+    const [, accessor, names = ""] = /^(get |set )?(.*)$/.exec(path) ?? [];
+    let value: unknown = globalThis;
+    const steps = names.split(".");
+    for (const [i, step] of steps.entries()) {
+      if (value === undefined || value === null) return false;
+      const descriptor = Object.getOwnPropertyDescriptor(value, step);
+      if (descriptor === undefined) return false;
+      // Names that are loaded when they are first used are accessors of the global object; all else is as in Node.
+      if (i === steps.length - 1 && accessor !== undefined && i > 0)
+        return descriptor[accessor.trim() as "get"] !== undefined;
+      value = i === 0 ? Reflect.get(globalThis, step) : descriptor.value;
+    }
+    return true;
+  }
+
+  test("has nothing that guest code could reach but what the engine, Node, or the documentation has by that name", async () => {
+    const engines = new Set((await getQuickJS()).evalCode(guestCode("walk-realm")) as string[]);
+    const here = await session.execute<string[]>(guestCode("walk-realm"));
+    expect(engines.size).toBeGreaterThan(500);
+    expect(here.length).toBeGreaterThan(700);
+    const more = here.filter((each) => !engines.has(each)).map((each) => each.slice(2));
+    expect(more.filter((path) => !OWN.has(path) && !isOfNode(path))).toEqual([]);
+    // Taken away on purpose, and nothing else.
+    const less = [...engines].filter((each) => !here.includes(each));
+    expect(less.filter((each) => !each.includes("SharedArrayBuffer"))).toEqual([]);
+  });
+
+  /** Programs that make the kernel, the engine and the platform work for guest code in each of their ways. */
+  const PROGRAMS: Readonly<Record<string, string>> = {
+    awaits: "await 1; await Promise.resolve(2); await { then(ok) { ok(1) } }; 3",
+    timers: "await new Promise((ok) => { setTimeout(ok, 1, {}); const id = setInterval(() => clearInterval(id), 1) })",
+    console:
+      "console.log({ a: [new Map([[1, {}]])] }, new Error('x'), class A {}); console.table([{ a: 1 }]); console.trace()",
+    values:
+      "({ m: new Map([[1, new Set([2])]]), d: new Date(0), e: new Error('x', { cause: {} }), f() {}, u: undefined })",
+    "plain data": "({ a: [1, { b: null }], c: 'x' })",
+    errors: "throw Object.assign(new RangeError('x', { cause: { a: 1 } }), { extra: {} })",
+    rejections: "Promise.reject(new Error('nobody')); reportError(new Error('r'))",
+    locals:
+      "await locals.with({ a: 1 }, async () => { await 1; return locals.a }); new Locals().with({ x: {} }, () => 1)",
+    contexts: "new AsyncContext.Variable().run(1, () => AsyncContext.Snapshot.wrap(() => 1)())",
+    clones: "structuredClone({ a: new Map([[1, [2]]]) })",
+    platform:
+      "try { new URL('http://ä.example/?a=1').search; new TextDecoder().decode(new TextEncoder().encode('ä')) } catch {}",
+    events:
+      "try { const t = new EventTarget(); t.addEventListener('x', () => {}); t.dispatchEvent(new Event('x')) } catch {}",
+    crypto: "crypto.randomUUID(); crypto.getRandomValues(new Uint8Array(4)); Math.random()",
+    jobs: "queueMicrotask(() => {}); performance.now(); atob(btoa('x'))",
+    generators: "async function* g() { yield 1; yield* [2] } for await (const x of g()); (function* () { yield {} })()",
+    emitting: "await emit({ a: 1 }); await emit([1])",
+    "host functions": "await host({ a: 1 }, () => 1); await host().catch(() => 1)",
+    declarations: "let a1 = {}; const a2 = 2; class A3 {}; var a4 = 4; function a5() {} a1",
+    imports: "const { one } = await import('m.js'); one",
+    deadlock: "new Promise(() => {})",
+    syntax: "let x = ;",
+    evals: "eval('(async () => { await 1 })()'); new Function('return 1')()",
+    proxies: "const p = new Proxy(function () {}, {}); console.log(p); [p, Proxy.revocable({}, {}).proxy]",
+  };
+  /** Names that descriptors, iterators, promises and the kernel's own records have: Object.prototype answers for them. */
+  const TRAPS =
+    "value get set then done next return throw writable enumerable configurable cause execution number options context isOpen " +
+    "isDead key bindings raw index input groups caller callee id due order place interval callback args kind text level promise " +
+    "resolve reject errors detail signal once source filename positions encoding group handle credit current begun";
+  /** Callbacks and records of the platform's own library, which uses the realm as it finds it (guest.md). */
+  const PLATFORM = /^(?:set |get )?(?:Array|TypedArray|Map|Set|String|RegExp|Object|AsyncContext|Snapshot)\b/;
+
+  test.each(Object.keys(PROGRAMS))(
+    "shows hooks in all that guest code can replace nothing of the kernel's: %s",
+    async (name) => {
+      const { client } = served;
+      await using hooked = await client.createSession({ modules: { "m.js": "export const one = {}" } });
+      await using _ = await hooked.expose({ host: (given: unknown) => ({ given }) });
+      await hooked.execute(guestCode("hook-realm"));
+      await hooked.execute(`$hooks.start(${JSON.stringify(TRAPS.split(" "))}, 20)`);
+      const stream = hooked.stream(PROGRAMS[name] as string, { locals: { user: {} }, bindings: { bound: { a: 1 } } });
+      try {
+        while ((await stream.next()).done !== true);
+      } catch (error) {
+        // What it makes of the hooks is its own affair, as long as it is an outcome.
+        expect(error).toBeInstanceOf(ExecutionError);
+      }
+      const lines = (await hooked.execute<string>("$hooks.told()")).trim().split("\n").filter(Boolean);
+      // None of the kernel's records, contexts and shared cells, which hold 157 words.
+      expect(lines.filter((line) => /isOpen|isDead|#|without prototype|of 628 bytes/.test(line))).toEqual([]);
+      const functions = lines.filter((line) => line.includes("-> function "));
+      expect(
+        functions.filter((line) => !PLATFORM.test(line) && !/function (?:revoke|wrapped|A|p|)$/.test(line)),
+      ).toEqual([]);
+    },
+  );
 });

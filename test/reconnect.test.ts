@@ -1,40 +1,8 @@
 /** What the SDK does when its server, or the way to it, goes away and comes back. */
-import { type AddressInfo, connect as connectSocket, createServer, type Server, type Socket } from "node:net";
 import { ConnectionLostError, Livescope, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-
-/** A wire that can be cut. */
-class Wire {
-  readonly #server: Server;
-  readonly #sockets = new Set<Socket>();
-
-  constructor(target: string) {
-    const port = Number(target.split(":").at(-1));
-    this.#server = createServer((socket) => {
-      const onward = connectSocket(port, "127.0.0.1");
-      for (const each of [socket, onward]) {
-        this.#sockets.add(each);
-        each.on("error", () => undefined).on("close", () => this.#sockets.delete(each));
-      }
-      socket.pipe(onward).pipe(socket);
-    });
-  }
-
-  async open(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
-  }
-
-  cut(): void {
-    for (const socket of this.#sockets) socket.destroy();
-  }
-
-  close(): void {
-    this.#server.close();
-    this.cut();
-  }
-}
+import { Wire } from "./support/wire-to-server.js";
 
 let server: RunningServer;
 let wire: Wire;

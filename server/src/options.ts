@@ -19,6 +19,8 @@ export interface ServerOptions {
   readonly data?: string;
   /** The file with the signing key; absent: the one of the data directory. */
   readonly keyFile?: string;
+  /** The most that the heaps of all sessions may hold together, in bytes; absent: half of what the process may use. */
+  readonly maximumMemory?: number;
   /** Allows an address that other machines can reach, without encryption or authentication. */
   readonly insecure: boolean;
   readonly logLevel: string;
@@ -33,6 +35,9 @@ const A_WEEK = 7 * 24 * 60 * 60;
 const DEFAULT_DATA = ".livescope";
 /** What names no directory. */
 const NO_DATA = "none";
+const MEBIBYTE = 1 << 20;
+/** In MiB: what is counted in pages of 64 KiB fits into a signed word. */
+const MAXIMUM_MEMORY = 2 ** 26;
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
 
 /** What the user typed is wrong; the message is all he needs. */
@@ -47,6 +52,7 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --max-sessions N      sessions that may be in memory at once (default ${DEFAULT_MAXIMUM_SESSIONS})
   --max-hibernated N    sessions that may rest in the store (default ${DEFAULT_MAXIMUM_HIBERNATED}; 0: none leaves memory)
   --hibernate-after S   seconds without use after which a session leaves memory (default ${DEFAULT_HIBERNATE_AFTER})
+  --max-memory MIB      memory that all sessions may hold together, in MiB (default: half of what the process may use)
   --data DIR            where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed);
                         ${NO_DATA}: in memory, so they end with the process
   --key-file FILE       the key that signs exported snapshots (default: DIR/key, made when first needed)
@@ -87,6 +93,9 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
     hibernateAfter: count("--hibernate-after", values["hibernate-after"], DEFAULT_HIBERNATE_AFTER, A_WEEK),
     ...(values.data === NO_DATA ? {} : { data: path("--data", values.data ?? DEFAULT_DATA) }),
     ...(values["key-file"] === undefined ? {} : { keyFile: path("--key-file", values["key-file"]) }),
+    ...(values["max-memory"] === undefined
+      ? {}
+      : { maximumMemory: count("--max-memory", values["max-memory"], 0, MAXIMUM_MEMORY) * MEBIBYTE }),
     insecure,
     logLevel,
   };
@@ -106,6 +115,7 @@ function parse(argv: readonly string[]) {
         "hibernate-after": { type: "string" },
         data: { type: "string" },
         "key-file": { type: "string" },
+        "max-memory": { type: "string" },
         "log-level": { type: "string" },
         insecure: { type: "boolean" },
         help: { type: "boolean" },

@@ -33,6 +33,8 @@ export interface StartOptions {
   readonly data?: string;
   /** The file with the key that signs exported snapshots; default: the one of the data directory. */
   readonly keyFile?: string;
+  /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
+  readonly maximumMemory?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -76,6 +78,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const engine = await Engine.start({
     workers: options.workers ?? 2,
     rotateWorkers: options.rotateWorkers ?? false,
+    ...(options.maximumMemory === undefined ? {} : { memoryBytes: options.maximumMemory }),
   }).catch(async (error: unknown) => {
     await store.close();
     throw error;

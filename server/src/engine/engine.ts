@@ -5,6 +5,7 @@
  * delays nobody but the session that stuck it. A worker whose turn is past its budget and a grace is ended, the pages of
  * its session are put back, and a warm spare takes its place.
  */
+import { totalmem } from "node:os";
 import { encodeInput } from "./kernel-protocol.js";
 import {
   addConsole,
@@ -27,6 +28,7 @@ import { TurnQueue } from "./turn-queue.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
+import { HeapSum } from "./worker/heap-sum.js";
 import { runningExecution } from "./worker/layout.js";
 import { type ConsoleText, MAXIMUM_BATCH, type SharedEngine, type TurnReply } from "./worker/messages.js";
 import { type PostedTurn, type WorkerEvents, WorkerThread } from "./worker-thread.js";
@@ -42,6 +44,8 @@ export const MAXIMUM_TURNS = MAXIMUM_BATCH;
 export interface EngineOptions {
   /** Worker threads that run turns; one more is kept warm as a spare. */
   readonly workers: number;
+  /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
+  readonly memoryBytes?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
 }
@@ -56,9 +60,19 @@ export class MemoryTooSmallError extends Error {
   }
 }
 
+/** Half of the machine, or of what a container allows: checkpoints, images of atomic executions and the server need room too. */
+function defaultMemoryBytes(): number {
+  const allowed = process.constrainedMemory() ?? 0;
+  return Math.min(totalmem(), allowed > 0 ? allowed : Number.POSITIVE_INFINITY) / 2;
+}
+
 /** How long past its budget a turn may run before its worker is ended, in milliseconds. */
 const GRACE = 100;
 const WATCH_EVERY = 20;
+/** When another spare is warmed up, in milliseconds: a thread takes some hundred of them on a core. */
+const SPARE_AFTER = 30;
+/** When what was given up is looked at again, in milliseconds. */
+const COLLECT_LATER = 2_000;
 /** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
 const TAKE_BACK_AFTER = 5;
 /**
@@ -70,6 +84,7 @@ const LIVE_AFTER = 10;
 export class Engine {
   readonly #options: EngineOptions;
   readonly #shared: SharedEngine;
+  readonly #heaps: HeapSum;
   readonly #memories: SessionMemories;
   readonly #pageImages: PageImages;
   readonly #workers: WorkerThread[] = [];
@@ -86,15 +101,19 @@ export class Engine {
   #endOfTick: (() => void)[] = [];
   /** More may come at once, so nothing is posted yet. */
   #isGathering = false;
-  #spare: WorkerThread;
+  /** Undefined for a moment after it took a place. */
+  #spare: WorkerThread | undefined;
+  #spareTimer: NodeJS.Timeout | undefined;
   #nextTurn = 1;
   #watchdog: NodeJS.Timeout | undefined;
+  #collectLater: NodeJS.Timeout | undefined;
   #closed = false;
 
-  private constructor(options: EngineOptions, first: WorkerThread, shared: SharedEngine) {
+  private constructor(options: EngineOptions, heaps: HeapSum, first: WorkerThread, shared: SharedEngine) {
     this.#options = options;
     this.#shared = shared;
-    this.#memories = new SessionMemories(shared.baseImage);
+    this.#heaps = heaps;
+    this.#memories = new SessionMemories(shared.baseImage, heaps);
     this.#pageImages = new PageImages(shared.baseImage);
     this.#add(first);
     while (this.#workers.length < options.workers) this.#add(this.#start());
@@ -109,11 +128,13 @@ export class Engine {
       onRestarted: () => undefined,
       onDeath: () => undefined,
     };
-    const first = new WorkerThread(events);
+    const heaps = new HeapSum();
+    heaps.limit = Math.floor((options.memoryBytes ?? defaultMemoryBytes()) / 65536);
+    const first = new WorkerThread(events, heaps);
     const shared = await first.ready;
-    const engine = new Engine(options, first, shared);
+    const engine = new Engine(options, heaps, first, shared);
     Object.assign(events, engine.#events);
-    await Promise.all([...engine.#workers, engine.#spare].map((worker) => worker.ready));
+    await Promise.all(engine.#threads.map((worker) => worker.ready));
     return engine;
   }
 
@@ -125,6 +146,11 @@ export class Engine {
   /** Bytes every session starts with. */
   get baseImageBytes(): number {
     return this.#shared.baseImage.size;
+  }
+
+  /** True when all sessions together leave room for so many more with heaps of so many bytes; 0 for fresh ones. */
+  hasRoomFor(sessions: number, heapBytes = 0): boolean {
+    return this.#memories.hasRoomFor(sessions, heapBytes);
   }
 
   /** @param memoryBytes the most the session's heap may grow to */
@@ -165,8 +191,17 @@ export class Engine {
     this.#collectIfDue();
   }
 
+  /** Collects now if much was given up, or a little later if it was less. */
   #collectIfDue(): void {
-    if (!this.#memories.isCollectionDue()) return;
+    this.#collect(false);
+    this.#collectLater ??= setTimeout(() => {
+      this.#collectLater = undefined;
+      this.#collect(true);
+    }, COLLECT_LATER).unref();
+  }
+
+  #collect(isQuiet: boolean): void {
+    if (!this.#memories.isCollectionDue(isQuiet)) return;
     for (const worker of this.#workers) worker.collect();
     collectGarbage();
   }
@@ -283,7 +318,9 @@ export class Engine {
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#watchdog);
-    await Promise.all([...this.#workers, this.#spare].map((worker) => worker.terminate()));
+    clearTimeout(this.#collectLater);
+    clearTimeout(this.#spareTimer);
+    await Promise.all(this.#threads.map((worker) => worker.terminate()));
     const ending = undone("stopped", "the server stopped");
     for (const turn of this.#turns.values()) this.#settle(turn, ending);
     for (const { turns } of this.#waiting.take(Number.POSITIVE_INFINITY)) {
@@ -309,8 +346,20 @@ export class Engine {
     return { stop: () => this.#stop(turn) };
   }
 
+  get #threads(): WorkerThread[] {
+    return this.#spare === undefined ? this.#workers : [...this.#workers, this.#spare];
+  }
+
+  /** Warms up another spare. Not at once: who waits for a thread that was ended is to be answered first. */
+  #startSpareSoon(): void {
+    this.#spareTimer ??= setTimeout(() => {
+      this.#spareTimer = undefined;
+      this.#spare ??= this.#start();
+    }, SPARE_AFTER);
+  }
+
   #start(): WorkerThread {
-    return new WorkerThread(this.#events, this.#shared);
+    return new WorkerThread(this.#events, this.#heaps, this.#shared);
   }
 
   #add(worker: WorkerThread): void {
@@ -386,8 +435,17 @@ export class Engine {
       } else if (reply.memory !== undefined) this.#move(memory, reply.memory);
       this.#settle(turn, endingOf(reply));
     }
+    if (worker.isFree) {
+      this.#noteGrowth(worker);
+      worker.clearGrowth();
+    }
     this.#isGathering = false;
     this.#distribute();
+  }
+
+  /** What a worker made grow is looked at when it has ended all that it was given, or its life. */
+  #noteGrowth({ batch }: WorkerThread): void {
+    for (const { memory } of batch as readonly Group[]) this.#memories.note(memory);
   }
 
   #move(session: SessionMemory, memory: WebAssembly.Memory): void {
@@ -456,20 +514,22 @@ export class Engine {
   #onDeath(worker: WorkerThread, error: Error): void {
     if (this.#closed) return;
     if (worker === this.#spare) {
-      this.#spare = this.#start();
+      this.#spare = undefined;
+      this.#startSpareSoon();
       return;
     }
-    const running = worker.running as PendingTurn | undefined;
-    const execution = running === undefined ? 0 : this.runningExecution(running.memory);
-    if (running !== undefined) this.#restore(worker, running.memory);
+    const isUnanswered = (turn: PostedTurn): boolean => this.#turns.get(turn.turn) === turn;
+    const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]).filter(isUnanswered);
+    // What was committed and not told counts as running: its checkpoint is still there, and nothing of it has left.
+    const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
+    const memory = (culprit as PendingTurn | undefined)?.memory;
+    const execution = memory === undefined ? 0 : this.runningExecution(memory);
+    if (memory !== undefined) this.#restore(worker, memory);
     this.#replace(worker);
-    const turns = worker.batch.flatMap((group) => group.turns as PendingTurn[]);
-    const unanswered = running ?? turns.find((turn) => this.#turns.get(turn.turn) === turn);
-    if (unanswered !== undefined)
-      this.#recover(worker, unanswered, {
-        ...undone("trap", `its worker died: ${error.message}`),
-        culprit: execution,
-      });
+    this.#recover(worker, culprit as PendingTurn | undefined, {
+      ...undone("trap", `its worker died: ${error.message}`),
+      culprit: execution,
+    });
   }
 
   /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
@@ -477,11 +537,17 @@ export class Engine {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
-    const spare = this.#spare;
+    const spare = this.#spare ?? this.#start();
     this.#workers[index] = spare;
-    this.#spare = this.#start();
-    this.#idle.add(spare);
-    this.#distribute();
+    this.#spare = undefined;
+    this.#startSpareSoon();
+    // One that still warms up makes nobody wait while another is free.
+    const join = (): void => {
+      if (!this.#workers.includes(spare)) return;
+      this.#idle.add(spare);
+      this.#distribute();
+    };
+    spare.ready.then(join, () => undefined);
   }
 
   /** Puts the pages back that a dead worker left half changed. */
@@ -493,15 +559,16 @@ export class Engine {
     if (restored !== memory.memory) this.#move(memory, restored);
   }
 
-  /** Ends the turn that a dead worker is to blame on, and runs the rest of its batch elsewhere. */
-  #recover(worker: WorkerThread, culprit: PendingTurn, ending: Ending): void {
+  /** Ends the turn that a worker's death is to blame on, if there is one, and runs the rest of its batch elsewhere. */
+  #recover(worker: WorkerThread, culprit: PendingTurn | undefined, ending: Ending): void {
+    this.#noteGrowth(worker);
     const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#turns.get(turn.turn) === turn;
     const rest = (worker.batch as readonly Group[])
       .map((group) => ({ memory: group.memory, turns: group.turns.filter(isUnanswered) }))
       .filter(({ turns }) => turns.length > 0);
     for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
     this.#requeue(rest);
-    this.#settle(culprit, ending);
+    if (culprit !== undefined) this.#settle(culprit, ending);
     this.#distribute();
   }
 

@@ -39,6 +39,8 @@ export type Ending = {
       readonly effects: readonly Effect[];
       /** Milliseconds until the next timer of the session is due; -1 where there is none. */
       readonly nextTimer: number;
+      /** Number of the execution whose timer that is; 0 where none owns it. */
+      readonly nextTimerOwner: number;
       /** Number of the execution that a timer was called for; 0 for none. */
       readonly owner: number;
     }
@@ -81,8 +83,9 @@ export function endingOf(reply: TurnReply): Ending {
   const { startedAt, cpuTime } = reply;
   if (reply.kind === "committed") {
     try {
-      const { nextTimer, owner } = reply;
-      return { kind: "committed", effects: decodeEffects(reply.effects), nextTimer, owner, startedAt, cpuTime };
+      const { nextTimer, nextTimerOwner, owner } = reply;
+      const effects = decodeEffects(reply.effects);
+      return { kind: "committed", effects, nextTimer, nextTimerOwner, owner, startedAt, cpuTime };
     } catch (error) {
       // Nothing that comes out of a session's memory may stop the server, whatever broke there.
       return { ...undone("trap", String(error)), startedAt, cpuTime };

@@ -6,6 +6,7 @@
  */
 import { randomFillSync } from "node:crypto";
 import { pagesOf, placePages, type SessionPages } from "./session-image.js";
+import type { HeapSum } from "./worker/heap-sum.js";
 import {
   type BaseImage,
   Cell,
@@ -14,6 +15,7 @@ import {
   heapRangeEnd,
   KEY_WORDS,
   SEED_WORDS,
+  pageCount,
   STATIC_END,
 } from "./worker/layout.js";
 import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
@@ -33,6 +35,10 @@ export class SessionMemory {
   handles = 0;
   /** Index of the worker that ran this session last; it holds a warm instance. */
   lastWorker = -1;
+  /** Pages of its memory that the sum of all heaps has of it. */
+  notedPages = 0;
+  /** It was given back. */
+  isReleased = false;
 
   constructor(key: number, memory: WebAssembly.Memory, maximumPages: number) {
     this.key = key;
@@ -45,10 +51,14 @@ export class SessionMemory {
 const KEPT_FOR_REUSE = { count: 64, bytes: 512 << 20 };
 /** Whoever grew beyond this is given up: what is kept stays resident. */
 const LARGEST_KEPT = 16 << 20;
+/** Static data and stack: what is neither resident nor the guest's does not count as heap. */
+const PAGES_WITHOUT_HEAP = Math.floor(HEAP_START / 65536);
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
+/** What is not worth the pause when it is given up, and too much to be kept for good. */
+const COLLECT_WHEN_QUIET = { count: 20, bytes: 16 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
 function pagesFor(heapBytes: number): number {
@@ -71,6 +81,7 @@ interface FreeMemory {
 
 export class SessionMemories {
   readonly #base: BaseImage;
+  readonly #heaps: HeapSum;
   /** Those to be used again, oldest first. */
   readonly #free: FreeMemory[] = [];
   #freeBytes = 0;
@@ -79,8 +90,27 @@ export class SessionMemories {
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
   #dropped = { count: 0, bytes: 0 };
 
-  constructor(base: BaseImage) {
+  /** @param heaps counts what the memories hold together */
+  constructor(base: BaseImage, heaps: HeapSum) {
     this.#base = base;
+    this.#heaps = heaps;
+  }
+
+  /** True when there is room for so many more sessions with heaps of so many bytes beside all others. */
+  hasRoomFor(sessions: number, heapBytes: number): boolean {
+    const pages = Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)) - PAGES_WITHOUT_HEAP;
+    return this.#heaps.hasRoom(sessions * pages);
+  }
+
+  /** Takes note of how large a session is now. No turn of it may run. */
+  note(session: SessionMemory): void {
+    if (session.isReleased) return;
+    this.#noteAs(session, pageCount(session.memory) - PAGES_WITHOUT_HEAP);
+  }
+
+  #noteAs(session: SessionMemory, pages: number): void {
+    this.#heaps.note(pages - session.notedPages);
+    session.notedPages = pages;
   }
 
   /** @param memoryBytes the most the session's heap may grow to */
@@ -92,6 +122,7 @@ export class SessionMemories {
     this.seed(memory);
     const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
     session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
+    this.note(session);
     return session;
   }
 
@@ -106,6 +137,7 @@ export class SessionMemories {
     const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
     session.heapBytes = pages.heapBytes;
     session.handles = pages.handles;
+    this.note(session);
     return session;
   }
 
@@ -140,11 +172,14 @@ export class SessionMemories {
     this.#drop(session.memory);
     session.memory = memory;
     session.key = this.#nextKey++;
+    this.note(session);
   }
 
   /** No turn of the session may run any more. */
   release(session: SessionMemory): void {
     const { memory, maximumPages } = session;
+    this.#noteAs(session, 0);
+    session.isReleased = true;
     if (memory.buffer.byteLength > LARGEST_KEPT) return this.#drop(memory);
     const bytes = new Uint8Array(memory.buffer);
     bytes.fill(0, HEAP_RANGE_START, heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout));
@@ -160,10 +195,15 @@ export class SessionMemories {
     }
   }
 
-  /** True when enough was given up to be worth a collection; the count then begins anew. */
-  isCollectionDue(): boolean {
+  /**
+   * True when enough was given up to be worth a collection; the count then begins anew.
+   *
+   * @param isQuiet there is time for it: less is enough
+   */
+  isCollectionDue(isQuiet: boolean): boolean {
     const { count, bytes } = this.#dropped;
-    if (count < COLLECT_AFTER.count && bytes < COLLECT_AFTER.bytes) return false;
+    const after = isQuiet ? COLLECT_WHEN_QUIET : COLLECT_AFTER;
+    if (count < after.count && bytes < after.bytes) return false;
     this.#dropped = { count: 0, bytes: 0 };
     return true;
   }

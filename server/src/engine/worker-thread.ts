@@ -3,6 +3,7 @@ import { Worker } from "node:worker_threads";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
+import type { HeapSum } from "./worker/heap-sum.js";
 import type {
   BatchRequest,
   CollectRequest,
@@ -44,7 +45,7 @@ export interface WorkerEvents {
   onConsole: (turn: number, entry: ConsoleText) => void;
   /** A turn is run again, as if it had not run before. */
   onRestarted: (turn: number) => void;
-  /** The thread ended on its own. */
+  /** The thread ended, and `terminate` was not called. Its memory may be touched. */
   onDeath: (worker: WorkerThread, error: Error) => void;
 }
 
@@ -53,17 +54,24 @@ export class WorkerThread {
   readonly #control = new Control();
   readonly checkpoint = createCheckpointBuffer(MAXIMUM_PAGES * 65536);
   /** Keys of the instances this worker holds, least recently used first. */
+  readonly #heaps: HeapSum;
+  readonly #slot: number;
   readonly #held = new Map<number, true>();
   #drop: number[] = [];
   #batch: readonly PostedGroup[] = [];
   #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
+  #isEnding = false;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
 
-  constructor(events: WorkerEvents, engine?: SharedEngine) {
+  /** @param heaps counts what it makes memories grow */
+  constructor(events: WorkerEvents, heaps: HeapSum, engine?: SharedEngine) {
+    this.#heaps = heaps;
+    this.#slot = heaps.takeSlot();
     const setup: WorkerSetup = {
+      heaps: { sum: heaps.buffer, slot: this.#slot },
       control: this.#control.buffer,
       checkpoint: this.checkpoint,
       ...(engine === undefined ? {} : { engine }),
@@ -106,11 +114,23 @@ export class WorkerThread {
             if (built !== undefined) resolve(built);
         }
       });
+      let cause: Error | undefined;
       this.#worker.on("error", (error) => {
-        reject(error);
-        events.onDeath(this, error);
+        cause = error;
+      });
+      // Not at the error: what the thread posted before it is heard by now.
+      this.#worker.once("exit", (code) => {
+        this.#heaps.freeSlot(this.#slot);
+        const death = cause ?? new Error(`it ended with exit code ${code}`);
+        reject(death);
+        if (!this.#isEnding) events.onDeath(this, death);
       });
     });
+  }
+
+  /** What it made memories grow was looked at; it is free, or has ended. */
+  clearGrowth(): void {
+    this.#heaps.clearSlot(this.#slot);
   }
 
   /** True when it has answered all that was posted. */
@@ -215,6 +235,11 @@ export class WorkerThread {
     return this.isFree ? undefined : this.#turns.find(({ turn }) => turn === number);
   }
 
+  /** True once guest code of this turn of the posted batch may have run. */
+  hasBegun({ turn }: PostedTurn): boolean {
+    return this.#control.hasBegun(turn);
+  }
+
   /** The turn that has been running since then or longer. */
   runningSince(time: number): PostedTurn | undefined {
     // In this order: should another turn begin meanwhile, its start is later.
@@ -239,6 +264,7 @@ export class WorkerThread {
 
   /** Ends the thread. What it posted before was heard, and its memory may be touched, once the promise resolves. */
   async terminate(): Promise<void> {
+    this.#isEnding = true;
     await this.#worker.terminate();
   }
 }

@@ -30,6 +30,7 @@ export const EFFECTS = 80;
 export const CELLS_FOR_NUMBERS = 64;
 /** Changes with each job of the engine's queue, and with each turn. */
 export const JOB = 154;
+export const NEXT_TIMER_OWNER = 156;
 const ANSWER = 152;
 const HAS_CONSTANTS = 153;
 

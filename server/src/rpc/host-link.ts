@@ -47,6 +47,8 @@ export class StreamHostLink implements HostLink {
     const { sessionId, takeOver } = request;
     if (request.names.length > NAMES) throw invalid("names", `may have at most ${NAMES} elements`);
     const names = [...new Set(request.names.map((name) => checkedName(name, "names")))];
+    // Giving a global object this property would set its prototype.
+    if (names.includes("__proto__")) throw invalid("names[__proto__]", "cannot be the name of a global function");
     const connectionId = checkedText(request.connectionId, "connection_id") || randomUUID();
     const reconnectWindow = reconnectWindowOf(request);
     const all = await this.#stream.sessions.use(sessionId, (session) =>

@@ -34,8 +34,8 @@ export interface Pause {
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
-  /** The next timer is due: the input that calls it. */
-  timer(): Input;
+  /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
+  timer(owner: number): Input;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
 }
@@ -43,7 +43,7 @@ export interface EventLoopHost {
 /** What of a session's loop lies outside its memory. */
 export interface LoopRecord {
   /** When the next timer is due, in milliseconds since the epoch; Infinity where there is none. */
-  readonly nextTimerAt: number;
+  readonly nextTimer: NextTimer;
   /** Executions that were ended here and that the kernel still takes for open. */
   readonly dropped: readonly number[];
 }
@@ -51,8 +51,15 @@ export interface LoopRecord {
 interface Hold {
   readonly owner: number;
   readonly image: SessionImage;
-  readonly nextTimerAt: number;
+  readonly nextTimer: NextTimer;
   readonly dropped: readonly number[];
+}
+
+interface NextTimer {
+  /** When it is due, in milliseconds since the epoch. */
+  readonly at: number;
+  /** Number of the execution that set it; 0 for none. */
+  readonly owner: number;
 }
 
 interface Posted {
@@ -63,6 +70,8 @@ interface Posted {
 /** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
+const NO_TIMER: NextTimer = { at: Number.POSITIVE_INFINITY, owner: 0 };
+
 export class EventLoop {
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
@@ -71,8 +80,7 @@ export class EventLoop {
   #posted: Posted[] = [];
   #isPaused = false;
   #isScheduled = false;
-  /** When the next timer of the session is due, in milliseconds since the epoch. */
-  #nextTimerAt = Number.POSITIVE_INFINITY;
+  #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
@@ -94,12 +102,12 @@ export class EventLoop {
   }
 
   get record(): LoopRecord {
-    return { nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+    return { nextTimer: this.#nextTimer, dropped: this.#dropped };
   }
 
   /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
-  restore({ nextTimerAt, dropped }: LoopRecord, begun: readonly number[]): void {
-    this.#nextTimerAt = nextTimerAt;
+  restore({ nextTimer, dropped }: LoopRecord, begun: readonly number[]): void {
+    this.#nextTimer = nextTimer;
     this.#dropped = [...dropped];
     for (const number of begun) this.#begun.add(number);
     this.#tellDropped();
@@ -203,7 +211,7 @@ export class EventLoop {
     const hold = this.#hold;
     if (hold?.owner !== execution) return undefined;
     this.#engine.restoreImage(this.#memory, hold.image);
-    this.#nextTimerAt = hold.nextTimerAt;
+    this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     return [...this.#begun].filter((number) => number !== hold.owner);
   }
@@ -284,7 +292,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, nextTimerAt: this.#nextTimerAt, dropped: this.#dropped };
+      this.#hold = { owner, image, nextTimer: this.#nextTimer, dropped: this.#dropped };
     } else if (!mayStart) return false;
     this.#begun.add(owner);
     return true;
@@ -304,22 +312,22 @@ export class EventLoop {
     this.#post();
   }
 
-  #takeTimer({ nextTimer }: TurnResult & { kind: "committed" }): void {
-    this.#nextTimerAt = nextTimer < 0 ? Number.POSITIVE_INFINITY : Date.now() + nextTimer;
+  #takeTimer({ nextTimer, nextTimerOwner: owner }: TurnResult & { kind: "committed" }): void {
+    this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: Date.now() + nextTimer, owner };
   }
 
   /** Called when the loop may have gone still, or a timer fell due. */
   #addTimerIfDue(): void {
     clearTimeout(this.#timer);
     if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
-    const left = this.#nextTimerAt - Date.now();
+    const left = this.#nextTimer.at - Date.now();
     if (left === Number.POSITIVE_INFINITY) return;
     if (left > 0) {
       this.#timer = setTimeout(() => this.#wake(), Math.min(left, LONGEST_TIMER));
       return;
     }
     this.#isTimerWaiting = true;
-    const timer = this.#host.timer();
+    const timer = this.#host.timer(this.#nextTimer.owner);
     this.#waiting.push({
       ...timer,
       begin: () => {

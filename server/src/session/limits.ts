@@ -43,6 +43,9 @@ export const MAXIMUM_LIMITS: Limits = {
 
 const NAMES = Object.keys(DEFAULT_LIMITS) as readonly (keyof Limits)[];
 
+/** Those that an execution may lower for itself; the others belong to its session as a whole. */
+const OF_EXECUTIONS = ["timeout", "cpuTime", "consoleBytes", "valueBytes"] as const;
+
 /** Field names as the contract spells them, for messages. */
 const FIELD: Readonly<Record<keyof Limits, string>> = {
   memoryBytes: "limits.memory_bytes",
@@ -80,7 +83,7 @@ export function executionLimits(session: Limits, requested: Partial<Limits> | un
   if (requested === undefined) return session;
   refuseNegative(requested);
   const limits: Record<keyof Limits, number> = { ...session };
-  for (const name of NAMES) limits[name] = Math.min(session[name], requested[name] || session[name]);
+  for (const name of OF_EXECUTIONS) limits[name] = Math.min(session[name], requested[name] || session[name]);
   return limits;
 }
 

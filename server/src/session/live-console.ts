@@ -2,6 +2,9 @@
 import type { ConsoleText } from "../engine/engine.js";
 import { type ConsoleEntry, consoleEntryOf } from "./outcome.js";
 
+/** What an entry counts for beside its text and the names in its frame: also empty ones take room here and in an answer. */
+const ENTRY_BYTES = 32;
+
 export class LiveConsole {
   readonly #tell: (entry: ConsoleEntry) => void;
   readonly #isKept: boolean;
@@ -12,7 +15,7 @@ export class LiveConsole {
   #isTruncated = false;
 
   /**
-   * @param bytes of text that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out
+   * @param bytes that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out
    * @param isKept the outcome is to have the entries
    * @param tell called with each
    */
@@ -60,8 +63,8 @@ export class LiveConsole {
   #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
     if (this.#isTruncated) return undefined;
     const entry = consoleEntryOf(text, undone);
-    const { text: line } = entry;
-    this.#bytesLeft -= Buffer.byteLength(line);
+    const { text: line, frame } = entry;
+    this.#bytesLeft -= ENTRY_BYTES + Buffer.byteLength(`${frame?.functionName ?? ""}${frame?.filename ?? ""}${line}`);
     this.#isTruncated = last || this.#bytesLeft < 0;
     const shown = this.#isTruncated ? `${withoutBytes(line, Math.max(0, -this.#bytesLeft))}…` : line;
     return { ...entry, text: shown };
@@ -72,7 +75,7 @@ export class LiveConsole {
 function withoutBytes(text: string, count: number): string {
   const bytes = Buffer.from(text);
   return bytes
-    .subarray(0, bytes.length - count)
+    .subarray(0, Math.max(0, bytes.length - count))
     .toString()
     .replace(/\ufffd$/, "");
 }

@@ -136,6 +136,11 @@ export class RunningExecution implements Execution {
     return this.#options.encoding;
   }
 
+  /** Milliseconds that one turn of it may take. */
+  get cpuTime(): number {
+    return this.#limits.cpuTime;
+  }
+
   /** Ids of the functions that came with its command as values. */
   get passedFunctions(): readonly string[] {
     return this.#options.passed?.ids ?? [];
@@ -276,7 +281,8 @@ export class RunningExecution implements Execution {
   undone(result: TurnResult & { kind: "undone" }, isOwner: boolean, memoryBytes: number): Outcome {
     const overrun = isOwner ? this.#overrun : "CPU_TIME";
     const reason = result.reason === "budget" ? overrun : REASON_OF_UNDO[result.reason];
-    return this.#ended(stopped(this.#stopCause ?? reason, result.message), memoryBytes, true);
+    const detail = result.reason === "serverMemory" ? SERVER_MEMORY : result.reason === "trap" ? result.message : "";
+    return this.#ended(stopped(this.#stopCause ?? reason, detail), memoryBytes, true);
   }
 
   /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
@@ -330,6 +336,7 @@ function now(): number {
 const REASON_OF_UNDO = {
   stopped: "CANCELLED",
   memory: "MEMORY",
+  serverMemory: "MEMORY",
   valueSize: "VALUE_SIZE",
   handles: "HANDLES",
   trap: "ENGINE_TRAP",
@@ -346,7 +353,11 @@ const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
   ROLLED_BACK: "the session was put back to a snapshot while the execution was in flight",
 };
 
+const SERVER_MEMORY =
+  "the sessions of this server together hold all the memory that they may; delete some, or start it with a larger --max-memory";
+
 function stopped(reason: StopReason, detail: string): Outcome["result"] {
+  if (reason === "MEMORY" && detail !== "") return { kind: "stopped", reason, message: detail };
   const message =
     reason === "ENGINE_TRAP" && detail !== "" ? `${STOP_MESSAGE[reason]}: ${detail}` : STOP_MESSAGE[reason];
   return { kind: "stopped", reason, message };

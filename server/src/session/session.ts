@@ -508,8 +508,8 @@ export class Session implements HostFunctionsHost {
     return this.#open.size > 0;
   }
 
-  timer(): Input {
-    return this.#input(0, { kind: "timer" });
+  timer(owner: number): Input {
+    return this.#input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime });
   }
 
   onStill(): void {
@@ -550,7 +550,7 @@ export class Session implements HostFunctionsHost {
     const number = this.#nextExecution++;
     const execution = new RunningExecution(options, limits, number, this.sessionId !== "", parent);
     const start = { isAtomic: execution.isAtomic, root: execution.root };
-    const first = this.#input(number, () => execution.begin(command), start);
+    const first = this.#input(number, () => execution.begin(command), { start });
     this.#admit(execution, first);
     if (this.#takesLateReplies) this.#addLateReplies();
     this.#loop.add(first);
@@ -598,7 +598,7 @@ export class Session implements HostFunctionsHost {
 
   /** The session was at rest since its record was taken: the kernel hears of it before anything else runs. */
   async #endRest({ takenAt, loop }: SessionRecord): Promise<void> {
-    const isTimed = loop.nextTimerAt !== Number.POSITIVE_INFINITY;
+    const isTimed = loop.nextTimer.at !== Number.POSITIVE_INFINITY;
     // In a session that is out of memory timers fall due as they would have without a rest.
     if (isTimed) await this.#runAtRest({ kind: "restored", rest: Math.max(0, Date.now() - takenAt) });
   }
@@ -680,11 +680,12 @@ export class Session implements HostFunctionsHost {
    * @param owner number of the execution that it is for; 0 for none
    * @param run what is to be run, or says so when it is
    * @param start of the first turn of an execution
+   * @param cpuTime milliseconds that the turn may take where it has no owner; undefined: as the session says
    */
   #input(
     owner: number,
     run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
-    start?: NonNullable<Input["start"]>,
+    { start, cpuTime = this.limits.cpuTime }: Pick<Input, "start"> & { cpuTime?: number | undefined } = {},
   ): Input {
     let isRetry = false;
     const input: Input = {
@@ -693,7 +694,12 @@ export class Session implements HostFunctionsHost {
       begin: () => {
         const onConsole = (entry: ConsoleText): void => this.#open.logLive(entry);
         if (typeof run === "function") return { ...run(), onConsole };
-        return { input: run, budget: this.#budget(owner), consoleBytes: this.limits.consoleBytes, onConsole };
+        return {
+          input: run,
+          budget: this.#open.get(owner)?.nextBudget() ?? cpuTime,
+          consoleBytes: this.limits.consoleBytes,
+          onConsole,
+        };
       },
       done: (result) => {
         if (this.#ended !== undefined) return;
@@ -716,10 +722,6 @@ export class Session implements HostFunctionsHost {
     const message = "a timer that no execution in flight owns could not be run, and was taken away";
     this.#open.warnAll({ message });
     this.#loop.addAgain(this.#input(0, { kind: "dropTimer" }));
-  }
-
-  #budget(owner: number): number {
-    return this.#open.get(owner)?.nextBudget() ?? this.limits.cpuTime;
   }
 
   #committed(owner: number, result: TurnResult & { kind: "committed" }): void {
@@ -757,7 +759,7 @@ export class Session implements HostFunctionsHost {
 
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
-   * without it, once. Else the owner answers.
+   * without it, once. Else the owner answers. Where there is neither it is given again too, once, unless it took too long.
    *
    * @returns whether the input is to be given again
    */
@@ -772,7 +774,8 @@ export class Session implements HostFunctionsHost {
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own;
     const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
-    if (answers === undefined) return false;
+    // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
+    if (answers === undefined) return result.reason === "trap" && !isRetry;
     answers.account(result);
     for (const [i, entry] of result.console.entries()) {
       if (entry.execution === answers.number) answers.log(entry, true, i < result.told);

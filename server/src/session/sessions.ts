@@ -80,6 +80,15 @@ export interface UpdateOptions {
   readonly idleAction?: IdleAction;
 }
 
+/** What is to come into memory. */
+interface Room {
+  readonly sessions: number;
+  /** Of each. */
+  readonly heapBytes: number;
+}
+
+const A_FRESH_ONE: Room = { sessions: 1, heapBytes: 0 };
+
 export class Sessions {
   readonly #engine: Engine;
   readonly #snapshots: Snapshots;
@@ -247,7 +256,7 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#inRoom(count, 0, async () => {
+      return await this.#inRoom({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
         const copies = await origin.fork(inits);
         for (const copy of copies) this.#add(copy);
         return copies;
@@ -352,14 +361,17 @@ export class Sessions {
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#inRoom(1, 0, async () => {
+      return await this.#inRoom(A_FRESH_ONE, 0, async () => {
         if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
         const session =
           snapshotId === ""
             ? new Session(this.#engine, { ...init, limits: own })
-            : await this.#snapshots.load(snapshotId, (saved) =>
-                Session.restore(this.#engine, { ...init, limits: limitsBeside(limits, saved.record.limits) }, saved),
-              );
+            : await this.#snapshots.load(snapshotId, (saved) => {
+                const { heapBytes } = saved.image;
+                if (!this.#engine.hasRoomFor(1, heapBytes)) throw this.#noRoomFor({ sessions: 0, heapBytes });
+                const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
+                return Session.restore(this.#engine, restored, saved);
+              });
         this.#nascent.set(sessionId, session);
         try {
           await this.#prepare(session, options);
@@ -423,7 +435,7 @@ export class Sessions {
       const info = await this.#infoAtRest(sessionId);
       const live = this.#live(sessionId);
       if (live !== undefined) return live;
-      const session = await this.#inRoom(1, WAKE_PATIENCE, async () => {
+      const session = await this.#inRoom({ sessions: 1, heapBytes: info.memoryBytes }, WAKE_PATIENCE, async () => {
         const watchers = this.#watchers.get(sessionId) ?? new Watchers();
         const awake = await this.#hibernation.load(sessionId, (saved) =>
           Session.wake(this.#engine, info, saved, watchers),
@@ -465,44 +477,52 @@ export class Sessions {
   /**
    * Brings sessions into memory once there is room for them.
    *
-   * @param wanted how many
    * @param patience milliseconds to wait where all that are in memory are in use
    * @throws SessionError QUOTA_EXCEEDED
    */
-  async #inRoom<T>(wanted: number, patience: number, work: () => Promise<T>): Promise<T> {
+  async #inRoom<T>(wanted: Room, patience: number, work: () => Promise<T>): Promise<T> {
     const until = Date.now() + patience;
-    while (this.count + wanted > this.#options.maximum) {
+    while (!this.#hasRoomFor(wanted)) {
       this.#expire();
-      const tooMany = this.count + wanted - this.#options.maximum;
-      if (tooMany <= 0 || (await this.#restFirst(tooMany, () => true)) > 0) continue;
+      const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
+      if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
       // Others may be making room just now.
       const [resting] = this.#resting;
       if (resting !== undefined) await resting.catch(() => undefined);
-      else if (Date.now() >= until) throw this.#tooManySessions();
+      else if (Date.now() >= until) throw this.#noRoomFor(wanted);
       else await sleep(ROOM_EVERY);
     }
-    this.#reserved += wanted;
+    this.#reserved += wanted.sessions;
     try {
       return await work();
     } finally {
-      this.#reserved -= wanted;
+      this.#reserved -= wanted.sessions;
     }
   }
 
-  /** As `#inRoom` for one, for who cannot wait. */
+  /** As `#inRoom` for a fresh one, for who cannot wait. */
   #checkRoomAtOnce(): void {
     this.checkNotDraining();
-    if (this.count < this.#options.maximum) return;
+    if (this.#hasRoomFor(A_FRESH_ONE)) return;
     this.#expire();
-    if (this.count < this.#options.maximum) return;
+    if (this.#hasRoomFor(A_FRESH_ONE)) return;
     void this.#restFirst(1, () => true).catch(() => undefined);
-    throw this.#tooManySessions();
+    throw this.#noRoomFor(A_FRESH_ONE);
   }
 
-  #tooManySessions(): SessionError {
+  #hasRoomFor({ sessions, heapBytes }: Room): boolean {
+    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(sessions, heapBytes);
+  }
+
+  #noRoomFor({ sessions }: Room): SessionError {
+    const { maximum } = this.#options;
+    const [what, flag] =
+      this.count + sessions <= maximum
+        ? ["all the memory that its sessions may hold together", "--max-memory"]
+        : [`${this.count} sessions in memory of at most ${maximum}`, "--max-sessions"];
     return new SessionError(
       "QUOTA_EXCEEDED",
-      `the server already holds ${this.#options.maximum} sessions in memory, and none of them can leave it now; delete some, give them a shorter idle_ttl, or start it with a larger --max-sessions`,
+      `the server holds ${what}, and none of its sessions can leave memory now; delete some, give them a shorter idle_ttl, or start it with a larger ${flag}`,
       { retryAfter: QUOTA_RETRY },
     );
   }

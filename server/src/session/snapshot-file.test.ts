@@ -10,7 +10,7 @@ const RECORD: SessionRecord = {
   takenAt: 1_000,
   limits: DEFAULT_LIMITS,
   nextExecution: 3,
-  loop: { nextTimerAt: Number.POSITIVE_INFINITY, dropped: [1] },
+  loop: { nextTimer: { at: Number.POSITIVE_INFINITY, owner: 0 }, dropped: [1] },
   executions: [],
   hostFunctions: {
     names: ["add"],

@@ -24,6 +24,10 @@ export interface InstanceHost {
   shouldInterrupt(): boolean;
   /** Milliseconds since the epoch. */
   now(): number;
+  /** The session's memory is about to grow by so many pages. False: all sessions together hold too much. */
+  mayGrow(pages: number): boolean;
+  /** It did not grow after all. */
+  didNotGrow(pages: number): void;
   /** Made by `evalCallback`: evaluates the source texts of guest code, and all others. */
   readonly onEval: WebAssembly.ExportValue;
   /** Made by `rejectionCallback`: what the engine calls about promises that are rejected. */
@@ -52,6 +56,8 @@ export const IDLE_HOST: InstanceHost = {
   loadModule: () => "",
   shouldInterrupt: () => false,
   now: () => 0,
+  mayGrow: () => true,
+  didNotGrow: () => undefined,
   onEval: evalCallback(() => 0n),
   onRejection: rejectionCallback(() => undefined),
 };
@@ -106,8 +112,11 @@ export class EngineAbort extends Error {
 
 export class Instance {
   readonly exports: RawExports;
-  /** True once the engine asked for memory beyond the maximum; guest code may catch its own out-of-memory error. */
-  outOfMemory = false;
+  /**
+   * Set once the engine asked for memory that it did not get, to whose maximum was in the way: its session's, or that of all
+   * together. Guest code may catch its own out-of-memory error.
+   */
+  outOfMemory: "memory" | "serverMemory" | undefined;
   /** Where the host's callbacks stand in the function table; a session keeps the indices, so they are the same in every instance. */
   readonly onEvalIndex: number;
   readonly rejectionCallbackIndex: number;
@@ -306,7 +315,7 @@ export class Instance {
       },
       i: () => (host.shouldInterrupt() ? 1 : 0),
       j: () => -EINVAL,
-      k: (size: number) => (this.#grow(size >>> 0) ? 1 : 0),
+      k: (size: number) => (this.#grow(size >>> 0, host) ? 1 : 0),
       l: () => undefined,
       m: (seconds: bigint, target: number) => this.#breakDownUtc(Number(seconds), target),
       n: (zone: number, daylight: number, standardName: number, daylightName: number) => {
@@ -325,18 +334,26 @@ export class Instance {
   }
 
   /** Grows by what was asked for and a quarter more, so that a growing session does not come here for every page. */
-  #grow(bytes: number): boolean {
+  #grow(bytes: number, host: InstanceHost): boolean {
     const have = this.#memory.buffer.byteLength;
+    let inTheWay: typeof this.outOfMemory;
     for (const wanted of [bytes + ((bytes - have) >> 2), bytes]) {
+      const pages = Math.max(1, Math.ceil((wanted - have) / 65536));
+      if (!host.mayGrow(pages)) {
+        inTheWay = "serverMemory";
+        continue;
+      }
       try {
-        this.#memory.grow(Math.max(1, Math.ceil((wanted - have) / 65536)));
+        this.#memory.grow(pages);
         this.#refresh();
         return true;
       } catch {
         // Beyond the maximum: try the exact size, then give up.
+        host.didNotGrow(pages);
+        inTheWay = "memory";
       }
     }
-    this.outOfMemory = true;
+    this.outOfMemory ??= inTheWay;
     return false;
   }
 

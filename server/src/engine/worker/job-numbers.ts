@@ -33,10 +33,14 @@ function section(id: number, items: readonly (readonly number[])[]): number[] {
 /** What stands in the place of the engine's function `index`: it calls it, after it has counted. */
 function countingFunction(index: number): number[] {
   const cells = [0x23, 0];
+  const load = (cell: number): number[] => [0x28, ALIGNED, ...leb(cell * 4)];
   const store = (cell: number): number[] => [0x36, ALIGNED, ...leb(cell * 4)];
   const code = [
     0, // no locals
-    ...[...cells, ...cells, 0x28, ALIGNED, ...leb(Cell.JOB * 4), 0x41, 1, 0x6a, ...store(Cell.JOB)],
+    ...[...cells, ...cells, ...load(Cell.JOB), 0x41, 1, 0x6a, ...store(Cell.JOB)],
+    // Who ran is remembered: if (current) last = current.
+    ...[...cells, ...load(Cell.CURRENT_EXECUTION), 0x04, 0x40],
+    ...[...cells, ...cells, ...load(Cell.CURRENT_EXECUTION), ...store(Cell.LAST_EXECUTION), 0x0b],
     ...[...cells, 0x41, 0, ...store(Cell.CURRENT_EXECUTION)],
     ...[...cells, 0x41, 0, ...store(Cell.CONTEXT_OWNER)],
     ...[0x20, 0, 0x20, 1, 0x20, 2, 0x10, ...leb(index)],

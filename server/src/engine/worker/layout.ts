@@ -43,7 +43,7 @@ export interface Layout {
 }
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 155;
+export const CELL_COUNT = 157;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -73,6 +73,10 @@ export const Cell = {
   HAS_CONSTANTS: 153,
   /** Changes with each job of the engine's queue, and with each turn. */
   JOB: 154,
+  /** Number of the execution that ran last in this turn, for the moments at which a job has begun and nobody's code runs yet. */
+  LAST_EXECUTION: 155,
+  /** Number of the execution whose timer is due next; 0 where none owns it. */
+  NEXT_TIMER_OWNER: 156,
 } as const;
 /** Words of entropy in SEED, and in KEY. */
 export const SEED_WORDS = 8;
@@ -97,7 +101,14 @@ export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">
   return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
 }
 
+/** Size of a memory in pages of 64 KiB. */
+export function pageCount(memory: WebAssembly.Memory): number {
+  return memory.buffer.byteLength / 65536;
+}
+
 /** Number of the execution that runs in a session now, or was running when its worker was ended; 0 for none. */
 export function runningExecution(memory: WebAssembly.Memory, layout: Pick<Layout, "cells">): number {
-  return new Int32Array(memory.buffer)[(layout.cells >> 2) + Cell.CURRENT_EXECUTION] ?? 0;
+  const words = new Int32Array(memory.buffer);
+  const cell = (index: number): number => words[(layout.cells >> 2) + index] ?? 0;
+  return cell(Cell.CURRENT_EXECUTION) || cell(Cell.LAST_EXECUTION);
 }

@@ -7,6 +7,7 @@ import { buildBaseImage } from "./boot.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
 import { compileGuest } from "./guest-bytecode.js";
+import { HeapSum } from "./heap-sum.js";
 import type { BaseImage } from "./layout.js";
 import type { SharedEngine, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
@@ -20,10 +21,16 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
-const runner = new TurnRunner(setup.engine ?? buildEngine(), control, setup.checkpoint, {
-  console: (turn, entry) => post({ type: "console", turn, entry }),
-  restarted: (turn) => post({ type: "restarted", turn }),
-});
+const { checkpoint } = setup;
+const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
+const runner = new TurnRunner(
+  setup.engine ?? buildEngine(),
+  { control, checkpoint, heaps },
+  {
+    console: (turn, entry) => post({ type: "console", turn, entry }),
+    restarted: (turn) => post({ type: "restarted", turn }),
+  },
+);
 
 port.on("message", (request: WorkerRequest) => {
   if (!("groups" in request)) {

@@ -5,6 +5,8 @@ import type { BaseImage } from "./layout.js";
 export interface WorkerSetup {
   readonly control: SharedArrayBuffer;
   readonly checkpoint: SharedArrayBuffer;
+  /** Of the sum of all heaps; this worker counts in its slot what it makes grow. */
+  readonly heaps: { readonly sum: SharedArrayBuffer; readonly slot: number };
   /** Absent for the first worker, which builds both and posts them. */
   readonly engine?: SharedEngine;
 }
@@ -89,7 +91,7 @@ export interface Source {
 }
 
 /** Why a worker undid a turn by itself. */
-export type UndoReason = "budget" | "stopped" | "memory" | "valueSize" | "handles" | "trap";
+export type UndoReason = "budget" | "stopped" | "memory" | "serverMemory" | "valueSize" | "handles" | "trap";
 
 /** The message of turns that were stopped before any of it ran. */
 export const NEVER_BEGAN = "it had not begun";
@@ -110,6 +112,8 @@ export type TurnReply = {
       readonly heapBytes: number;
       /** Milliseconds until the next timer of the session is due; -1 where there is none. */
       readonly nextTimer: number;
+      /** Number of the execution whose timer that is; 0 where none owns it. */
+      readonly nextTimerOwner: number;
       /** Number of the execution that a timer was called for; 0 for none. */
       readonly owner: number;
     }

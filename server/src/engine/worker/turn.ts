@@ -8,8 +8,9 @@ import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./chec
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { readBase64, readEffects, writeBase64, writeNumbers } from "./crossing.js";
 import { evalCallback, GuestEval } from "./guest-eval.js";
+import type { HeapSum } from "./heap-sum.js";
 import { Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
-import { Cell, HEAP_START, runningExecution } from "./layout.js";
+import { Cell, HEAP_START, pageCount, runningExecution } from "./layout.js";
 import type {
   BatchRequest,
   ConsoleText,
@@ -76,6 +77,14 @@ function neverBegan(turn: number, startedAt: number): TurnReply {
   };
 }
 
+/** What a runner shares with the main thread. */
+export interface RunnerSetup {
+  readonly control: Control;
+  readonly checkpoint: SharedArrayBuffer;
+  /** Where it counts what it makes memories grow. */
+  readonly heaps: { readonly sum: HeapSum; readonly slot: number };
+}
+
 /** What leaves while turns run, before they are answered. */
 export interface TurnReport {
   console(turn: number, entry: ConsoleText): void;
@@ -96,6 +105,7 @@ export class TurnRunner implements InstanceHost {
   readonly #engine: SharedEngine;
   readonly #control: Control;
   readonly #checkpoint: SharedArrayBuffer;
+  readonly #heaps: { readonly sum: HeapSum; readonly slot: number };
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #evaluator: SourceEvaluator;
@@ -123,8 +133,9 @@ export class TurnRunner implements InstanceHost {
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
 
-  constructor(engine: SharedEngine, control: Control, checkpoint: SharedArrayBuffer, report: TurnReport) {
+  constructor(engine: SharedEngine, { control, checkpoint, heaps }: RunnerSetup, report: TurnReport) {
     this.#report = report;
+    this.#heaps = heaps;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
     this.#guestEval = new GuestEval(engine.baseImage.layout);
     this.#rejections = new UnhandledRejections(engine.baseImage.layout);
@@ -257,6 +268,7 @@ export class TurnRunner implements InstanceHost {
       handles: cell(Cell.HANDLE_COUNT),
       heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
       nextTimer: cell(Cell.NEXT_TIMER),
+      nextTimerOwner: cell(Cell.NEXT_TIMER_OWNER),
       owner: cell(Cell.TURN_OWNER),
     };
   }
@@ -276,6 +288,7 @@ export class TurnRunner implements InstanceHost {
     const heapTop = instance.words[sbrkWord >> 2] ?? 0;
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
+    instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
@@ -336,7 +349,7 @@ export class TurnRunner implements InstanceHost {
 
   #throwIfStopped(instance: Instance): void {
     if (this.#stopped !== undefined) throw new TurnStopped(this.#stopped, "");
-    if (instance.outOfMemory) throw new TurnStopped("memory", "");
+    if (instance.outOfMemory !== undefined) throw new TurnStopped(instance.outOfMemory, "");
   }
 
   #undo(
@@ -346,12 +359,13 @@ export class TurnRunner implements InstanceHost {
     startedAt: number,
     error: unknown,
   ): TurnReply {
-    const outOfMemory = instance.outOfMemory || error instanceof OutOfGuestMemory;
-    const reason = this.#stopped ?? (outOfMemory ? "memory" : error instanceof TurnStopped ? error.reason : "trap");
+    const outOfMemory = instance.outOfMemory ?? (error instanceof OutOfGuestMemory ? "memory" : undefined);
+    const reason = this.#stopped ?? outOfMemory ?? (error instanceof TurnStopped ? error.reason : "trap");
     const { memoryKey, maximumPages } = this.#group;
     const { layout } = this.#engine.baseImage;
     const culprit = runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
+    if (memory !== instance.memory) this.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
     this.#instance = Instance.resumeSession(this.#engine, memory, this);
     this.#instances.set(memoryKey, this.#instance);
@@ -381,6 +395,14 @@ export class TurnRunner implements InstanceHost {
     if (this.#control.stopRequested(this.#place)) this.#stopped = "stopped";
     else if (clock() > this.#deadline) this.#stopped = "budget";
     return this.#stopped !== undefined;
+  }
+
+  mayGrow(pages: number): boolean {
+    return this.#heaps.sum.grow(this.#heaps.slot, pages);
+  }
+
+  didNotGrow(pages: number): void {
+    this.#heaps.sum.shrink(this.#heaps.slot, pages);
   }
 
   readonly onRejection = rejectionCallback((promise, reason, isHandled) => {

@@ -8,7 +8,7 @@
 import { runningExecution } from "../bindings.js";
 import { Context, currentContext, enterContext } from "../contexts.js";
 import type { Execution } from "../executions.js";
-import { cells, TURN_OWNER } from "../host.js";
+import { cells, NEXT_TIMER_OWNER, TURN_OWNER } from "../host.js";
 import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
 import { KernelNumber } from "../natives.js";
 
@@ -116,10 +116,12 @@ export function postpone(milliseconds: number): void {
   });
 }
 
-/** Milliseconds until the next timer is due; -1 where there is none. */
+/** Milliseconds until the next timer is due; -1 where there is none. Tells the host whose it is. */
 export function untilNextTimer(): number {
   const timer = heap.get(0);
   if (timer === undefined) return -1;
+  const execution = Context.executionOf(timer.context);
+  cells[NEXT_TIMER_OWNER] = execution === undefined ? 0 : execution.number;
   const left = timer.due - dateNow();
   return left > 0 ? left : 0;
 }

@@ -1,0 +1,36 @@
+/** A TCP connection to a server that a test can cut, as networks do. */
+import { type AddressInfo, connect as connectSocket, createServer, type Server, type Socket } from "node:net";
+
+/** Listens in front of a server and passes everything on, until it is cut. */
+export class Wire {
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(target: string) {
+    const port = Number(target.split(":").at(-1));
+    this.#server = createServer((socket) => {
+      const onward = connectSocket(port, "127.0.0.1");
+      for (const each of [socket, onward]) {
+        this.#sockets.add(each);
+        each.on("error", () => undefined).on("close", () => this.#sockets.delete(each));
+      }
+      socket.pipe(onward).pipe(socket);
+    });
+  }
+
+  /** Gives the address to connect to in place of the server's. */
+  async open(): Promise<string> {
+    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
+    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+  }
+
+  /** Ends what is connected now, in the middle of whatever travels. */
+  cut(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+
+  close(): void {
+    this.#server.close();
+    this.cut();
+  }
+}
