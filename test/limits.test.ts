@@ -359,7 +359,7 @@ describe("limits that a session asks for", () => {
 
 describe("the number of sessions", () => {
   test("below, at and above --max-sessions", async () => {
-    const server = await startServer({ maximumSessions: 3, workers: 1 });
+    const server = await startServer({ maximumSessions: 3, maximumHibernated: 0, workers: 1 });
     await using few = await Livescope.connect(server.address);
     try {
       const sessions = [];
@@ -380,7 +380,7 @@ describe("the number of sessions", () => {
 
 describe("the memory of all sessions together", () => {
   test("below, at and above --max-memory, and exact after whatever has happened", async () => {
-    const server = await startServer({ maximumMemory: 32 * MEBIBYTE, workers: 2 });
+    const server = await startServer({ maximumMemory: 32 * MEBIBYTE, maximumHibernated: 0, workers: 2 });
     const free = await Livescope.connect(server.address);
     const hold = (mebibytes: number): string =>
       `globalThis.held = new ArrayBuffer(${mebibytes * MEBIBYTE}); new Uint8Array(held).fill(1); "done"`;
