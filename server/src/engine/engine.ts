@@ -196,7 +196,9 @@ export class Engine {
     this.#collect(false);
     this.#collectLater ??= setTimeout(() => {
       this.#collectLater = undefined;
+      const isQuiet = this.#memories.giveUpUnused(COLLECT_LATER);
       this.#collect(true);
+      if (!isQuiet) this.#collectIfDue();
     }, COLLECT_LATER).unref();
   }
 
