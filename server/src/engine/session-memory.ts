@@ -57,7 +57,7 @@ const PAGES_WITHOUT_HEAP = Math.floor(HEAP_START / 65536);
 const STACK_CLEARED = 320 * 1024;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
-/** Of those to be used again, what is kept where nobody asked for one for a while. */
+/** Of those to be used again that did not grow, what is kept where nobody asked for one for a while. */
 const KEPT_WHEN_QUIET = 8;
 /** What is not worth the pause when it is given up, and too much to be kept for good. */
 const COLLECT_WHEN_QUIET = { count: 20, bytes: 16 << 20 };
@@ -85,7 +85,7 @@ export class SessionMemories {
   readonly #base: BaseImage;
   readonly #heaps: HeapSum;
   /** Those to be used again, oldest first. */
-  readonly #free: FreeMemory[] = [];
+  #free: FreeMemory[] = [];
   #freeBytes = 0;
   readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
@@ -166,15 +166,17 @@ export class SessionMemories {
    */
   giveUpUnused(milliseconds: number): boolean {
     if (performance.now() < this.#lastChange + milliseconds) return false;
-    while (this.#free.length > KEPT_WHEN_QUIET) this.#giveUpOldest();
+    const isSmall = ({ memory }: FreeMemory): boolean => memory.buffer.byteLength === INITIAL_PAGES * 65536;
+    const kept = new Set(this.#free.filter(isSmall).slice(-KEPT_WHEN_QUIET));
+    const givenUp = this.#free.filter((free) => !kept.has(free));
+    this.#free = [...kept];
+    for (const free of givenUp) this.#giveUp(free);
     return true;
   }
 
-  #giveUpOldest(): void {
-    const oldest = this.#free.shift();
-    if (oldest === undefined) return;
-    this.#freeBytes -= oldest.memory.buffer.byteLength;
-    this.#drop(oldest.memory);
+  #giveUp({ memory }: FreeMemory): void {
+    this.#freeBytes -= memory.buffer.byteLength;
+    this.#drop(memory);
   }
 
   /** A memory of zeroes. One that was used before is met with all its pages there, which is most of what a copy costs. */
@@ -211,7 +213,11 @@ export class SessionMemories {
     bytes.fill(0, 0, STATIC_END);
     this.#free.push({ memory, maximumPages });
     this.#freeBytes += bytes.length;
-    while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) this.#giveUpOldest();
+    while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
+      const oldest = this.#free.shift();
+      if (oldest === undefined) return;
+      this.#giveUp(oldest);
+    }
   }
 
   /**
