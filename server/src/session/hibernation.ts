@@ -7,9 +7,8 @@ import { type Engine, PageImageError } from "../engine/engine.js";
 import { pageToken, type Store, type StoredSession } from "../store/store.js";
 import { SessionError } from "./errors.js";
 import { Places } from "./places.js";
-import type { SavedSession } from "./session.js";
 import type { SessionInfo } from "./session-info.js";
-import { readText, writeText } from "./session-record.js";
+import { readText, type SavedSession, writeText } from "./session-record.js";
 import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 
 /** Images in the hands of this process at once: each may be as large as a session. */

@@ -4,7 +4,8 @@ import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js"
 import { invalid, SessionError } from "./errors.js";
 import { checkId, drawId } from "./ids.js";
 import { Places } from "./places.js";
-import type { SavedSession, Session } from "./session.js";
+import type { Session } from "./session.js";
+import type { SavedSession } from "./session-record.js";
 import { openSnapshot, type Seal, type SnapshotFile, sealSnapshot } from "./snapshot-file.js";
 
 export type { StoredSnapshot } from "../store/store.js";
