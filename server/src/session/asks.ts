@@ -34,7 +34,7 @@ export class Asks {
     for (const reject of this.#asks) reject(error);
   }
 
-  /** A turn of the kernel's own. */
+  /** A turn of the kernel's own. @throws SessionError when the kernel refuses, QUOTA_EXCEEDED, or when the session ends before */
   ask(input: TurnInput): Promise<{ count: number; text: string }> {
     if (this.#life.ended !== undefined) return Promise.reject(this.#life.ended);
     this.#life.use();

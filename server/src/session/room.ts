@@ -84,7 +84,7 @@ export class Room {
    * @param patience milliseconds to wait where all that are in memory are in use
    * @throws SessionError QUOTA_EXCEEDED
    */
-  async in<T>(wanted: Newcomers, patience: number, work: () => Promise<T>): Promise<T> {
+  async bringIn<T>(wanted: Newcomers, patience: number, work: () => Promise<T>): Promise<T> {
     const until = Date.now() + patience;
     while (!this.#hasRoomFor(wanted)) {
       this.#live.expire();

@@ -191,7 +191,7 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#room.in({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
+      return await this.#room.bringIn({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
         const copies = await origin.fork(inits);
         for (const copy of copies) this.#live.add(copy);
         return copies;
@@ -298,7 +298,7 @@ export class Sessions {
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#room.in(A_FRESH_ONE, 0, async () => {
+      return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
         if (options.sessionId !== "" && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
         const session =
           snapshotId === ""
@@ -339,7 +339,7 @@ export class Sessions {
       const live = this.#live.find(sessionId);
       if (live !== undefined) return live;
       const wanted = { sessions: 1, heapBytes: info.memoryBytes };
-      return await this.#room.in(wanted, WAKE_PATIENCE, () => this.#atRest.wake(info));
+      return await this.#room.bringIn(wanted, WAKE_PATIENCE, () => this.#atRest.wake(info));
     } finally {
       this.#waking.delete(sessionId);
     }
