@@ -15,7 +15,7 @@ const LARGEST_SCOPE = 64 * 1024 * 1024;
 
 const ROLES = {
   livescope: () => serveLivescope(),
-  resting: () => serveLivescope({ data: process.argv[3], maximumSessions: 2_000, hibernateAfter: 2 }),
+  resting: () => serveLivescope({ data: process.argv[3], maximumSessions: 500, hibernateAfter: 2 }),
   "node-vm": serveNodeVm,
 };
 

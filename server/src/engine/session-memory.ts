@@ -57,6 +57,8 @@ const PAGES_WITHOUT_HEAP = Math.floor(HEAP_START / 65536);
 const STACK_CLEARED = 320 * 1024;
 /** Each memory reserves 10 GiB of address space, and what grew may be large. */
 const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
+/** Of those to be used again, what is kept where nobody asked for one for a while. */
+const KEPT_WHEN_QUIET = 8;
 /** What is not worth the pause when it is given up, and too much to be kept for good. */
 const COLLECT_WHEN_QUIET = { count: 20, bytes: 16 << 20 };
 
@@ -87,6 +89,8 @@ export class SessionMemories {
   #freeBytes = 0;
   readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
+  /** When a memory was last made, taken or given back; of the monotonic clock, in milliseconds. */
+  #lastChange = 0;
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
   #dropped = { count: 0, bytes: 0 };
 
@@ -155,8 +159,27 @@ export class SessionMemories {
     return memory;
   }
 
+  /**
+   * Gives up most of what is kept to be used again, where nobody asked for so long.
+   *
+   * @returns false when somebody did: it is worth another look
+   */
+  giveUpUnused(milliseconds: number): boolean {
+    if (performance.now() < this.#lastChange + milliseconds) return false;
+    while (this.#free.length > KEPT_WHEN_QUIET) this.#giveUpOldest();
+    return true;
+  }
+
+  #giveUpOldest(): void {
+    const oldest = this.#free.shift();
+    if (oldest === undefined) return;
+    this.#freeBytes -= oldest.memory.buffer.byteLength;
+    this.#drop(oldest.memory);
+  }
+
   /** A memory of zeroes. One that was used before is met with all its pages there, which is most of what a copy costs. */
   #empty(initial: number, maximum: number): WebAssembly.Memory {
+    this.#lastChange = performance.now();
     const bytes = initial * 65536;
     const fits = ({ memory, maximumPages }: FreeMemory): boolean =>
       maximumPages === maximum && memory.buffer.byteLength === bytes;
@@ -178,6 +201,7 @@ export class SessionMemories {
   /** No turn of the session may run any more. */
   release(session: SessionMemory): void {
     const { memory, maximumPages } = session;
+    this.#lastChange = performance.now();
     this.#noteAs(session, 0);
     session.isReleased = true;
     if (memory.buffer.byteLength > LARGEST_KEPT) return this.#drop(memory);
@@ -187,12 +211,7 @@ export class SessionMemories {
     bytes.fill(0, 0, STATIC_END);
     this.#free.push({ memory, maximumPages });
     this.#freeBytes += bytes.length;
-    while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
-      const oldest = this.#free.shift();
-      if (oldest === undefined) return;
-      this.#freeBytes -= oldest.memory.buffer.byteLength;
-      this.#drop(oldest.memory);
-    }
+    while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) this.#giveUpOldest();
   }
 
   /**

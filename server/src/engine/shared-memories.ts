@@ -61,7 +61,9 @@ export class SharedMemories {
     this.#collect(false);
     this.#collectLater ??= setTimeout(() => {
       this.#collectLater = undefined;
+      const isQuiet = this.#memories.giveUpUnused(COLLECT_LATER);
       this.#collect(true);
+      if (!isQuiet) this.#collectIfDue();
     }, COLLECT_LATER).unref();
   }
 

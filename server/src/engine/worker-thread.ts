@@ -20,6 +20,8 @@ import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 /** Always the built file: Node runs no TypeScript in a worker. */
 const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
 const STACK_MEBIBYTES = 16;
+/** What a turn allocates is short-lived: with the three times of the default each thread holds some 15 MiB more. */
+const YOUNG_MEBIBYTES = 8;
 /** Enough for all sessions that are used in turn; the rest are stood up again in a fraction of a millisecond. */
 const INSTANCES_KEPT = 4096;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
@@ -78,7 +80,7 @@ export class WorkerThread {
     };
     this.#worker = new Worker(ENTRY, {
       workerData: setup,
-      resourceLimits: { stackSizeMb: STACK_MEBIBYTES },
+      resourceLimits: { stackSizeMb: STACK_MEBIBYTES, maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
       // Nothing of the environment or of the command line belongs into a thread that runs guest code.
       env: {},
       argv: [],
