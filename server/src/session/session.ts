@@ -6,6 +6,7 @@ import { setImmediate as nextTick } from "node:timers/promises";
 import {
   type ConsoleText,
   type Engine,
+  HeapsFullError,
   MemoryTooSmallError,
   type SessionImage,
   type TurnResult,
@@ -29,6 +30,8 @@ import { type Watcher, Watchers } from "./watchers.js";
 
 /** A full queue is worth another try about when some of it has run. */
 const QUEUE_RETRY = 100;
+/** Somebody may have given memory back by then. */
+const MEMORY_RETRY = 1_000;
 
 /** Copies that are made before others have their turn on this thread. */
 const COPIES_AT_ONCE = 4;
@@ -329,7 +332,7 @@ export class Session implements HostFunctionsHost {
       try {
         for (let i = 0; i < inits.length; i++) {
           if (i > 0 && i % COPIES_AT_ONCE === 0) await nextTick();
-          memories.push(await this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes));
+          memories.push(await withRoom(() => this.#engine.createMemoryFrom(this.#memory, limits.memoryBytes)));
           if (this.#ended !== undefined) throw this.#ended;
         }
       } catch (error) {
@@ -359,7 +362,7 @@ export class Session implements HostFunctionsHost {
       for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
       // It may have got another bound meanwhile.
       this.#checkFits(image);
-      await this.#engine.putImageBack(this.#memory, image);
+      await withRoom(() => this.#engine.putImageBack(this.#memory, image));
       for (const { input } of this.#replies.values()) this.#loop.remove(input);
       this.#replies.clear();
       this.#lateReplies = [];
@@ -374,6 +377,11 @@ export class Session implements HostFunctionsHost {
       this.#exposeAgain();
       await this.#endRest({ ...record, loop });
     });
+  }
+
+  /** Bytes by which its memory has to grow to be put back. */
+  growthTo({ image }: SavedSession): number {
+    return this.#engine.growthTo(this.#memory, image);
   }
 
   #checkFits(image: SessionImage): void {
@@ -878,11 +886,15 @@ function sizeOfAnswer(answer: Outcome | CopyIds): number {
   return "result" in answer ? sizeOfOutcome(answer) : answer.reduce((sum, id) => sum + id.length, 0);
 }
 
-/** @throws SessionError INVALID_REQUEST */
+/** @throws SessionError INVALID_REQUEST, QUOTA_EXCEEDED */
 async function withRoom<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof HeapsFullError) {
+      const message = `${error.message}; delete some sessions, or start the server with a larger --max-memory`;
+      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: MEMORY_RETRY });
+    }
     if (!(error instanceof MemoryTooSmallError)) throw error;
     throw tooSmall(error.heapBytes);
   }
