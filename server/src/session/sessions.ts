@@ -2,7 +2,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue } from "../engine/kernel-protocol.js";
-import { invalid, SessionError } from "./errors.js";
+import { invalid, SessionError, StoreError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Hibernation } from "./hibernation.js";
 import { checkId, drawId } from "./ids.js";
@@ -27,9 +27,9 @@ const QUOTA_RETRY = 1_000;
 /** Milliseconds that a session may wait to be woken, and how often it is looked whether there is room. */
 const WAKE_PATIENCE = 5_000;
 const ROOM_EVERY = 10;
-/** After the store failed nothing is put to rest of the server's own accord for so many milliseconds. */
+/** A session that could not be put to rest is not tried again for so many milliseconds. */
 const REST_RETRY = 30_000;
-/** Sessions that are put to rest at once. */
+/** Sessions that are put to rest at once, and that may fail before the store is to blame, not they. */
 const RESTED_AT_ONCE = 8;
 
 export interface SessionsOptions {
@@ -39,6 +39,8 @@ export interface SessionsOptions {
   readonly maximumHibernated: number;
   /** Milliseconds without use after which a session leaves memory; Infinity for only when there is no room. */
   readonly hibernateAfter: number;
+  /** Is told why a session could not be put to rest, which nobody else hears of. */
+  readonly onRestFailed?: (error: unknown) => void;
 }
 
 export interface CreateOptions {
@@ -83,11 +85,13 @@ export interface UpdateOptions {
 /** What is to come into memory. */
 interface Room {
   readonly sessions: number;
-  /** Of each. */
+  /** 0: the memory that there is, is enough. */
+  readonly heaps: number;
+  /** Of each heap. */
   readonly heapBytes: number;
 }
 
-const A_FRESH_ONE: Room = { sessions: 1, heapBytes: 0 };
+const A_FRESH_ONE: Room = { sessions: 1, heaps: 1, heapBytes: 0 };
 
 export class Sessions {
   readonly #engine: Engine;
@@ -106,14 +110,17 @@ export class Sessions {
   /** Of sessions at rest. */
   readonly #watchers = new Map<string, Watchers>();
   /** Sessions that are on their way to the store. */
-  readonly #resting = new Set<Promise<boolean>>();
+  readonly #resting = new Map<Session, Promise<boolean>>();
+  /** When those that could not be put to rest may be tried again, in milliseconds since the epoch. */
+  readonly #restAgainAt = new WeakMap<Session, number>();
   readonly #alone = new Set<Session>();
   readonly #sweeper: NodeJS.Timeout;
   /** Room that is kept for sessions on their way into memory. */
   #reserved = 0;
   #sweeps = 0;
   #isResting = false;
-  #restAgainAt = 0;
+  /** Sessions that are on their way to the store and that it has room for. */
+  #stored = 0;
   #draining = false;
 
   constructor(engine: Engine, snapshots: Snapshots, hibernation: Hibernation, options: SessionsOptions) {
@@ -124,7 +131,7 @@ export class Sessions {
     this.#sweeper = setInterval(() => this.#sweep(), SWEEP_EVERY);
     this.#sweeper.unref();
     // A store that cannot be used says so to whoever uses it.
-    hibernation.purge((sessionId) => this.#tombstones.add(sessionId, "SESSION_LOST")).catch(() => undefined);
+    hibernation.purge(this.#lose).catch(() => undefined);
   }
 
   /** Sessions that take room in memory, or are about to. */
@@ -154,8 +161,8 @@ export class Sessions {
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live(sessionId);
     if (session !== undefined) return session.submit(command, options);
-    const begin = this.#wake(sessionId).then((awake) => () => awake.submit(command, options));
-    return new WakingExecution(options.requestId, begin);
+    const begin = (awake: Session): Execution => awake.submit(command, options);
+    return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
   }
 
   /**
@@ -188,17 +195,30 @@ export class Sessions {
     const info = this.#live(sessionId)?.info ?? (await this.#infoAtRest(sessionId));
     const session = this.#live(sessionId);
     if (session !== undefined) return { info: session.info, unwatch: session.watch(watcher) };
-    let watchers = this.#watchers.get(sessionId);
-    if (watchers === undefined) {
-      watchers = new Watchers();
-      this.#watchers.set(sessionId, watchers);
-    }
-    return { info, unwatch: watchers.add(watcher) };
+    const unwatch = this.#watchersOf(sessionId).add(watcher);
+    const end = (): void => {
+      unwatch();
+      this.#forgetWatchers(sessionId);
+    };
+    return { info, unwatch: end };
+  }
+
+  /** Who watches a session that is not in memory. */
+  #watchersOf(sessionId: string): Watchers {
+    const watchers = this.#watchers.get(sessionId) ?? new Watchers();
+    this.#watchers.set(sessionId, watchers);
+    return watchers;
+  }
+
+  /** Where nobody watches. Those of a session that is being woken are to be its own. */
+  #forgetWatchers(sessionId: string): void {
+    const isKept = this.#waking.has(sessionId) || this.#watchers.get(sessionId)?.isEmpty === false;
+    if (!isKept) this.#watchers.delete(sessionId);
   }
 
   /** Ends an execution by its id; one that has ended or is not known is no error. @throws SessionError as `use` */
   async cancel(sessionId: string, executionId: string): Promise<void> {
-    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
+    const session = this.#live(sessionId) ?? (await this.#awake(sessionId));
     if (session !== undefined) session.cancel(executionId);
     // In a session at rest nothing is in flight.
     else await this.#infoAtRest(sessionId);
@@ -226,13 +246,22 @@ export class Sessions {
 
   /** Ends a session; what runs in it is answered ABORTED. */
   async delete(sessionId: string): Promise<void> {
-    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
+    const session = this.#live(sessionId) ?? (await this.#awake(sessionId));
     if (session !== undefined) return this.#end(session, "SESSION_DELETED");
-    await this.#infoAtRest(sessionId);
+    // One whose row is damaged is deleted too.
+    await this.#infoAtRest(sessionId).catch(unlessStoreFailed);
     const isDeleted = await this.#hibernation.delete(sessionId);
-    // Woken or deleted by somebody else meanwhile.
+    if (isDeleted) this.#bury(sessionId, "SESSION_DELETED");
+    // Somebody may have read it before.
+    const woken = this.#live(sessionId) ?? (await this.#awake(sessionId));
+    if (woken !== undefined) return this.#end(woken, "SESSION_DELETED");
+    // Deleted by somebody else meanwhile, or back at rest.
     if (!isDeleted) return this.delete(sessionId);
-    this.#bury(sessionId, "SESSION_DELETED");
+  }
+
+  /** A session that is on its way from the store, when it is there. Undefined: there is none, or it could not be woken. */
+  async #awake(sessionId: string): Promise<Session | undefined> {
+    return this.#waking.get(sessionId)?.catch(() => undefined);
   }
 
   /**
@@ -256,7 +285,7 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#inRoom({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
+      return await this.#inRoom({ sessions: count, heaps: count, heapBytes: origin.memoryBytes }, 0, async () => {
         const copies = await origin.fork(inits);
         for (const copy of copies) this.#add(copy);
         return copies;
@@ -275,7 +304,10 @@ export class Sessions {
     return this.use(sessionId, async (session) => {
       await session.once(requestId, digest, async () => {
         this.checkNotDraining();
-        await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
+        const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
+        const heapBytes = session.growthTo(snapshot);
+        const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
+        await this.#inRoom(wanted, 0, () => session.rollBack(snapshot));
         return [sessionId];
       });
       return session.info;
@@ -335,6 +367,8 @@ export class Sessions {
   async drain(): Promise<void> {
     this.#draining = true;
     clearInterval(this.#sweeper);
+    // What is to run in them was taken before.
+    await Promise.allSettled(this.#waking.values());
     await Promise.all([...this.#all()].map((session) => session.settled()));
   }
 
@@ -352,6 +386,8 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
     checkId("session_id", sessionId);
+    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
+    if (this.#waking.has(sessionId)) await this.#awake(sessionId);
     const known = this.#sessions.get(sessionId);
     const isTaken = this.#nascent.has(sessionId) || this.#waking.has(sessionId);
     if (isTaken || (known !== undefined && !this.#isExpired(known))) throw alreadyExists(sessionId);
@@ -361,16 +397,15 @@ export class Sessions {
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
+      if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
       return await this.#inRoom(A_FRESH_ONE, 0, async () => {
-        if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
         const session =
           snapshotId === ""
             ? new Session(this.#engine, { ...init, limits: own })
             : await this.#snapshots.load(snapshotId, (saved) => {
-                const { heapBytes } = saved.image;
-                if (!this.#engine.hasRoomFor(1, heapBytes)) throw this.#noRoomFor({ sessions: 0, heapBytes });
                 const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
-                return Session.restore(this.#engine, restored, saved);
+                const wanted = { sessions: 0, heaps: 1, heapBytes: saved.image.heapBytes };
+                return this.#inRoom(wanted, 0, () => Session.restore(this.#engine, restored, saved));
               });
         this.#nascent.set(sessionId, session);
         try {
@@ -395,9 +430,10 @@ export class Sessions {
   /** One of a process that has ended makes way. @throws SessionError SESSION_ALREADY_EXISTS */
   async #checkNotAtRest(sessionId: string): Promise<void> {
     if (this.#tombstones.has(sessionId)) return;
-    const info = await this.#hibernation.find(sessionId).catch((error: unknown) => {
-      if (error instanceof SessionError && error.reason === "SESSION_LOST") return undefined;
-      throw error;
+    const info = await this.#hibernation.find(sessionId).catch(async (error: unknown) => {
+      if (!(error instanceof SessionError && error.reason === "SESSION_LOST")) throw error;
+      await this.#hibernation.clear(sessionId);
+      return undefined;
     });
     if (info !== undefined) throw alreadyExists(sessionId);
   }
@@ -435,21 +471,31 @@ export class Sessions {
       const info = await this.#infoAtRest(sessionId);
       const live = this.#live(sessionId);
       if (live !== undefined) return live;
-      const session = await this.#inRoom({ sessions: 1, heapBytes: info.memoryBytes }, WAKE_PATIENCE, async () => {
-        const watchers = this.#watchers.get(sessionId) ?? new Watchers();
+      const wanted = { sessions: 1, heaps: 1, heapBytes: info.memoryBytes };
+      const session = await this.#inRoom(wanted, WAKE_PATIENCE, async () => {
+        const watchers = this.#watchersOf(sessionId);
         const awake = await this.#hibernation.load(sessionId, (saved) =>
-          Session.wake(this.#engine, info, saved, watchers),
+          // Others may have taken the room meanwhile.
+          this.#inRoom({ ...wanted, sessions: 0 }, WAKE_PATIENCE, () =>
+            Session.wake(this.#engine, info, saved, watchers),
+          ),
         );
         this.#watchers.delete(sessionId);
         this.#add(awake);
         watchers.changed(awake.info);
         return awake;
       });
-      // What is in the store is not the session any more, whether it is gone from there or not.
-      this.#hibernation.delete(sessionId).catch(() => undefined);
+      // What is in the store is not the session any more.
+      void this.#hibernation.drop(sessionId);
       return session;
+    } catch (error) {
+      // It may have been deleted, or have expired, while it was on its way.
+      if (this.#tombstones.has(sessionId)) this.#endWatching(sessionId);
+      this.#tombstones.check(sessionId);
+      throw error;
     } finally {
       this.#waking.delete(sessionId);
+      this.#forgetWatchers(sessionId);
     }
   }
 
@@ -487,10 +533,10 @@ export class Sessions {
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
       if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
       // Others may be making room just now.
-      const [resting] = this.#resting;
-      if (resting !== undefined) await resting.catch(() => undefined);
-      else if (Date.now() >= until) throw this.#noRoomFor(wanted);
-      else await sleep(ROOM_EVERY);
+      if (await this.#hasRested()) continue;
+      if (this.#hasRoomFor(wanted)) continue;
+      if (Date.now() >= until) throw this.#noRoomFor(wanted);
+      await sleep(ROOM_EVERY);
     }
     this.#reserved += wanted.sessions;
     try {
@@ -500,18 +546,24 @@ export class Sessions {
     }
   }
 
+  /** Waits for those that are on their way to the store. @returns whether one of them has left memory */
+  async #hasRested(): Promise<boolean> {
+    for (const resting of [...this.#resting.values()]) if (await resting) return true;
+    return false;
+  }
+
   /** As `#inRoom` for a fresh one, for who cannot wait. */
   #checkRoomAtOnce(): void {
     this.checkNotDraining();
     if (this.#hasRoomFor(A_FRESH_ONE)) return;
     this.#expire();
     if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    void this.#restFirst(1, () => true).catch(() => undefined);
+    void this.#restFirst(1, () => true);
     throw this.#noRoomFor(A_FRESH_ONE);
   }
 
-  #hasRoomFor({ sessions, heapBytes }: Room): boolean {
-    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(sessions, heapBytes);
+  #hasRoomFor({ sessions, heaps, heapBytes }: Room): boolean {
+    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(heaps, heapBytes);
   }
 
   #noRoomFor({ sessions }: Room): SessionError {
@@ -530,58 +582,87 @@ export class Sessions {
   #sweep(): void {
     this.#expire();
     if (++this.#sweeps % STORE_SWEEP === 0) void this.#expireAtRest().catch(() => undefined);
-    const now = Date.now();
-    if (now < this.#restAgainAt || this.#isResting) return;
+    if (this.#isResting) return;
     this.#isResting = true;
+    const now = Date.now();
     const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
       lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
-    this.#restFirst(Number.POSITIVE_INFINITY, isDue)
-      .catch(() => {
-        this.#restAgainAt = Date.now() + REST_RETRY;
-      })
-      .finally(() => {
-        this.#isResting = false;
-      });
+    void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
+      this.#isResting = false;
+    });
   }
 
   /**
-   * Puts sessions to rest, those first that were not used for longest.
+   * Puts sessions to rest, those first that were not used for longest. One that cannot be stored stays.
    *
    * @param most how many
    * @returns how many there were
-   * @throws StoreError
    */
   async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
-    const candidates = [...this.#sessions.values()].filter((session) => session.mayRest && isMeant(session));
+    if (this.#isStoreClosed) return 0;
+    const now = Date.now();
+    const mayRest = (session: Session): boolean =>
+      isMeant(session) && (this.#restAgainAt.get(session) ?? 0) <= now && session.mayRest;
+    const candidates = [...this.#sessions.values()].filter(mayRest);
     candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
     let rested = 0;
-    for (let at = 0; at < candidates.length && rested < most; at += RESTED_AT_ONCE) {
+    let failed = 0;
+    for (let at = 0; at < candidates.length && rested < most && failed < RESTED_AT_ONCE; ) {
       const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
       const done = await Promise.all(some.map((session) => this.#rest(session)));
       rested += done.filter(Boolean).length;
+      failed += some.filter((session) => (this.#restAgainAt.get(session) ?? 0) > now).length;
+      at += some.length;
     }
     return rested;
   }
 
-  /** @returns false when it was used meanwhile, or there is no room for it */
+  /** @returns false when it was used meanwhile, there is no room for it, or it could not be stored */
   #rest(session: Session): Promise<boolean> {
-    const resting = this.#putToRest(session).finally(() => this.#resting.delete(resting));
-    this.#resting.add(resting);
+    // Another has chosen it too.
+    if (this.#resting.has(session)) return Promise.resolve(false);
+    const resting = this.#putToRest(session)
+      .catch((error: unknown) => {
+        // It was deleted on its way.
+        if (error instanceof SessionError) return false;
+        this.#restAgainAt.set(session, Date.now() + REST_RETRY);
+        this.#options.onRestFailed?.(error);
+        return false;
+      })
+      .finally(() => this.#resting.delete(session));
+    this.#resting.set(session, resting);
     return resting;
   }
 
   async #putToRest(session: Session): Promise<boolean> {
+    // First: its image is as large as it is.
+    const leave = await this.#hibernation.enter();
+    try {
+      if (this.#isStoreClosed) return false;
+      this.#stored++;
+      return await this.#store(session).finally(() => this.#stored--);
+    } finally {
+      leave();
+    }
+  }
+
+  /** No more sessions are to rest. */
+  get #isStoreClosed(): boolean {
+    return this.#draining || this.#hibernation.count + this.#stored >= this.#options.maximumHibernated;
+  }
+
+  async #store(session: Session): Promise<boolean> {
     const { sessionId } = session;
-    if (this.#draining || this.#hibernation.count >= this.#options.maximumHibernated) return false;
     // Another has put it to rest since it was chosen, or is about to: what is in the store is not this one's to delete.
     if (!session.mayRest) return false;
     const watchers = await session.rest((info, saved) => this.#hibernation.put(info, saved));
     if (watchers === undefined) {
       // Used meanwhile, or gone: what was put into the store is not the session any more.
-      await this.#hibernation.delete(sessionId);
+      await this.#hibernation.drop(sessionId);
       return false;
     }
     this.#sessions.delete(sessionId);
+    this.#tombstones.delete(sessionId);
     if (!watchers.isEmpty) {
       this.#watchers.set(sessionId, watchers);
       watchers.changed({ ...session.info, isHibernated: true });
@@ -601,12 +682,22 @@ export class Sessions {
   }
 
   async #expireAtRest(): Promise<void> {
-    for (const sessionId of await this.#hibernation.expire()) this.#bury(sessionId, "SESSION_EXPIRED");
+    for (const sessionId of await this.#hibernation.expire(this.#lose)) this.#bury(sessionId, "SESSION_EXPIRED");
   }
+
+  /** Another process has left it behind. */
+  readonly #lose = (sessionId: string): void => this.#bury(sessionId, "SESSION_LOST");
 
   /** One at rest is no more. */
   #bury(sessionId: string, ending: Ending): void {
+    // It was woken before, or there is another of this id.
+    if (this.#sessions.has(sessionId)) return;
     this.#tombstones.add(sessionId, ending);
+    // Who wakes it just now finds out whether it was too late.
+    if (!this.#waking.has(sessionId)) this.#endWatching(sessionId);
+  }
+
+  #endWatching(sessionId: string): void {
     this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
     this.#watchers.delete(sessionId);
   }
@@ -617,6 +708,11 @@ export class Sessions {
     this.#tombstones.add(sessionId, ending);
     await session.end(deletedMeanwhile(sessionId));
   }
+}
+
+/** @throws what is no failure of the store */
+function unlessStoreFailed(error: unknown): void {
+  if (!(error instanceof StoreError)) throw error;
 }
 
 function deletedMeanwhile(sessionId: string): SessionError {
