@@ -3,8 +3,8 @@
  * are.
  */
 import { totalmem } from "node:os";
-import type { Turn, TurnSpec } from "./pending-turn.js";
 import { type PageImageExtent, PageImages } from "./page-image.js";
+import type { Turn, TurnSpec } from "./pending-turn.js";
 import { Scheduler } from "./scheduler.js";
 import { copyImage, pagesOf, putImageBack, restoreImage, type SessionImage, saveImage } from "./session-image.js";
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
@@ -16,8 +16,9 @@ import { type WorkerEvents, WorkerThread } from "./worker-thread.js";
 import { Workers } from "./workers.js";
 
 export { PageImageError, type PageImageExtent } from "./page-image.js";
-export type { SessionImage } from "./session-image.js";
 export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
+export type { SessionImage } from "./session-image.js";
+export { HeapsFullError } from "./session-memory.js";
 export type { ConsoleText } from "./worker/messages.js";
 
 /** The most turns that `run` takes at once. */
@@ -117,6 +118,7 @@ export class Engine {
    *
    * @param memoryBytes the most its heap may grow to
    * @throws MemoryTooSmallError when that is less than what it has
+   * @throws HeapsFullError
    */
   async createMemoryFrom(source: SessionImage | SessionMemory, memoryBytes: number): Promise<SessionMemory> {
     const pages = pagesOf(source, this.#shared.baseImage.layout);
@@ -173,14 +175,22 @@ export class Engine {
   /**
    * As `restoreImage`, for an image that may be large, and of which `fits` is true. No turn of it may be on its way until this
    * resolves.
+   *
+   * @throws HeapsFullError when it is larger than the session and there is no room for that; nothing is changed then
    */
   async putImageBack(memory: SessionMemory, image: SessionImage): Promise<void> {
+    this.#memories.reserveFor(memory, image);
     this.#moved(memory, await putImageBack(memory, image, this.#shared.baseImage.layout));
   }
 
   #moved(memory: SessionMemory, restored: WebAssembly.Memory): void {
     if (restored !== memory.memory) this.#sharedMemories.move(memory, restored);
     this.#memories.seed(memory.memory);
+  }
+
+  /** Bytes by which a session's memory has to grow to be put back to an image. */
+  growthTo(memory: SessionMemory, image: SessionImage): number {
+    return this.#memories.growthTo(memory, image) * 65536;
   }
 
   /** Whether a session can be put back to an image, as large as it may be. */

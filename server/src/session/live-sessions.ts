@@ -25,6 +25,11 @@ export class LiveSessions {
     return session === undefined || this.#isExpired(session) ? undefined : session;
   }
 
+  /** Also for one whose idle_ttl is over, as long as nobody has looked. */
+  has(sessionId: string): boolean {
+    return this.#sessions.has(sessionId);
+  }
+
   /** Those that `find` gives. */
   allFound(): Session[] {
     return this.all().filter((session) => !this.#isExpired(session));

@@ -15,9 +15,9 @@ const STORE_SWEEP = 30;
 const QUOTA_RETRY = 1_000;
 /** How often it is looked whether there is room, in milliseconds. */
 const ROOM_EVERY = 10;
-/** After the store failed nothing is put to rest of the server's own accord for so many milliseconds. */
+/** A session that could not be put to rest is not tried again for so many milliseconds. */
 const REST_RETRY = 30_000;
-/** Sessions that are put to rest at once. */
+/** Sessions that are put to rest at once, and that may fail before the store is to blame, not they. */
 const RESTED_AT_ONCE = 8;
 
 export interface RoomOptions {
@@ -25,16 +25,20 @@ export interface RoomOptions {
   readonly maximum: number;
   /** Milliseconds without use after which a session leaves memory; Infinity for only when there is no room. */
   readonly hibernateAfter: number;
+  /** Is told why a session could not be put to rest, which nobody else hears of. */
+  readonly onRestFailed?: (error: unknown) => void;
 }
 
 /** What is to come into memory. */
 export interface Newcomers {
   readonly sessions: number;
-  /** Of each. */
+  /** 0: the memory that there is, is enough. */
+  readonly heaps: number;
+  /** Of each heap. */
   readonly heapBytes: number;
 }
 
-export const A_FRESH_ONE: Newcomers = { sessions: 1, heapBytes: 0 };
+export const A_FRESH_ONE: Newcomers = { sessions: 1, heaps: 1, heapBytes: 0 };
 
 export class Room {
   readonly #engine: Engine;
@@ -42,13 +46,14 @@ export class Room {
   readonly #atRest: SessionsAtRest;
   readonly #options: RoomOptions;
   /** Sessions that are on their way to the store. */
-  readonly #resting = new Set<Promise<boolean>>();
+  readonly #resting = new Map<Session, Promise<boolean>>();
+  /** When those that could not be put to rest may be tried again, in milliseconds since the epoch. */
+  readonly #restAgainAt = new WeakMap<Session, number>();
   readonly #sweeper: NodeJS.Timeout;
   /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
   #reserved = 0;
   #sweeps = 0;
   #isResting = false;
-  #restAgainAt = 0;
 
   constructor(engine: Engine, live: LiveSessions, atRest: SessionsAtRest, options: RoomOptions) {
     this.#engine = engine;
@@ -91,10 +96,10 @@ export class Room {
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
       if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
       // Others may be making room just now.
-      const [resting] = this.#resting;
-      if (resting !== undefined) await resting.catch(() => undefined);
-      else if (Date.now() >= until) throw this.#noRoomFor(wanted);
-      else await sleep(ROOM_EVERY);
+      if (await this.#hasRested()) continue;
+      if (this.#hasRoomFor(wanted)) continue;
+      if (Date.now() >= until) throw this.#noRoomFor(wanted);
+      await sleep(ROOM_EVERY);
     }
     const leave = this.take(wanted.sessions);
     try {
@@ -104,22 +109,23 @@ export class Room {
     }
   }
 
+  /** Waits for those that are on their way to the store. @returns whether one of them has left memory */
+  async #hasRested(): Promise<boolean> {
+    for (const resting of [...this.#resting.values()]) if (await resting) return true;
+    return false;
+  }
+
   /** That there is room for a fresh one, for who cannot wait. @throws SessionError QUOTA_EXCEEDED */
   checkAtOnce(): void {
     if (this.#hasRoomFor(A_FRESH_ONE)) return;
     this.#live.expire();
     if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    void this.#restFirst(1, () => true).catch(() => undefined);
+    void this.#restFirst(1, () => true);
     throw this.#noRoomFor(A_FRESH_ONE);
   }
 
-  /** That there is room for this heap, of a session whose place is taken. @throws SessionError QUOTA_EXCEEDED */
-  checkHeap(heapBytes: number): void {
-    if (!this.#engine.hasRoomFor(1, heapBytes)) throw this.#noRoomFor({ sessions: 0, heapBytes });
-  }
-
-  #hasRoomFor({ sessions, heapBytes }: Newcomers): boolean {
-    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(sessions, heapBytes);
+  #hasRoomFor({ sessions, heaps, heapBytes }: Newcomers): boolean {
+    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(heaps, heapBytes);
   }
 
   #noRoomFor({ sessions }: Newcomers): SessionError {
@@ -138,42 +144,56 @@ export class Room {
   #sweep(): void {
     this.#live.expire();
     if (++this.#sweeps % STORE_SWEEP === 0) void this.#atRest.expire().catch(() => undefined);
-    const now = Date.now();
-    if (now < this.#restAgainAt || this.#isResting) return;
+    if (this.#isResting) return;
     this.#isResting = true;
+    const now = Date.now();
     const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
       lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
-    this.#restFirst(Number.POSITIVE_INFINITY, isDue)
-      .catch(() => {
-        this.#restAgainAt = Date.now() + REST_RETRY;
-      })
-      .finally(() => {
-        this.#isResting = false;
-      });
+    void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
+      this.#isResting = false;
+    });
   }
 
   /**
-   * Puts sessions to rest, those first that were not used for longest.
+   * Puts sessions to rest, those first that were not used for longest. One that cannot be stored stays.
    *
    * @param most how many
    * @returns how many there were
-   * @throws StoreError
    */
   async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
-    const candidates = this.#live.all().filter((session) => session.mayRest && isMeant(session));
+    if (this.#atRest.isClosed) return 0;
+    const now = Date.now();
+    const mayRest = (session: Session): boolean =>
+      isMeant(session) && (this.#restAgainAt.get(session) ?? 0) <= now && session.mayRest;
+    const candidates = this.#live.all().filter(mayRest);
     candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
     let rested = 0;
-    for (let at = 0; at < candidates.length && rested < most; at += RESTED_AT_ONCE) {
+    let failed = 0;
+    for (let at = 0; at < candidates.length && rested < most && failed < RESTED_AT_ONCE; ) {
       const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
       const done = await Promise.all(some.map((session) => this.#rest(session)));
       rested += done.filter(Boolean).length;
+      failed += some.filter((session) => (this.#restAgainAt.get(session) ?? 0) > now).length;
+      at += some.length;
     }
     return rested;
   }
 
+  /** @returns false when it was used meanwhile, there is no room for it, or it could not be stored */
   #rest(session: Session): Promise<boolean> {
-    const resting = this.#atRest.put(session).finally(() => this.#resting.delete(resting));
-    this.#resting.add(resting);
+    // Another has chosen it too.
+    if (this.#resting.has(session)) return Promise.resolve(false);
+    const resting = this.#atRest
+      .put(session)
+      .catch((error: unknown) => {
+        // It was deleted on its way.
+        if (error instanceof SessionError) return false;
+        this.#restAgainAt.set(session, Date.now() + REST_RETRY);
+        this.#options.onRestFailed?.(error);
+        return false;
+      })
+      .finally(() => this.#resting.delete(session));
+    this.#resting.set(session, resting);
     return resting;
   }
 }

@@ -1,15 +1,17 @@
 /** A session as it is between two turns: set aside, copied, and put back to where it was. */
 import { setImmediate as nextTick } from "node:timers/promises";
-import { type Engine, MemoryTooSmallError, type SessionImage } from "../engine/engine.js";
+import { type Engine, HeapsFullError, MemoryTooSmallError, type SessionImage } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
-import { invalid, type SessionError } from "./errors.js";
+import { invalid, SessionError } from "./errors.js";
 import type { Executions } from "./executions.js";
 import type { SessionLife } from "./session-life.js";
 import type { SavedSession } from "./session-record.js";
 
 /** Copies that are made before others have their turn on this thread. */
 const COPIES_AT_ONCE = 4;
+/** Somebody may have given memory back by then. */
+const MEMORY_RETRY = 1_000;
 
 export class SessionCopies {
   readonly #engine: Engine;
@@ -44,14 +46,14 @@ export class SessionCopies {
    * Memories as the session's is, each to be given back by whoever gets it. Nothing of the session may run until this resolves.
    *
    * @param memoryBytes the most that their heaps may grow to
-   * @throws SessionError when the session ends before; there are none then
+   * @throws SessionError when the session ends before, QUOTA_EXCEEDED; there are none then
    */
   async memories(count: number, memoryBytes: number): Promise<readonly SessionMemory[]> {
     const memories: SessionMemory[] = [];
     try {
       for (let i = 0; i < count; i++) {
         if (i > 0 && i % COPIES_AT_ONCE === 0) await nextTick();
-        memories.push(await this.#engine.createMemoryFrom(this.#memory, memoryBytes));
+        memories.push(await withRoom(() => this.#engine.createMemoryFrom(this.#memory, memoryBytes)));
         if (this.#life.ended !== undefined) throw this.#life.ended;
       }
     } catch (error) {
@@ -70,10 +72,15 @@ export class SessionCopies {
       this.#executions.endAll(ending);
       // It may have got another bound meanwhile.
       this.#checkFits(image);
-      await this.#engine.putImageBack(this.#memory, image);
+      await withRoom(() => this.#engine.putImageBack(this.#memory, image));
       this.#executions.goBack(record);
       await this.#asks.endRest(record);
     });
+  }
+
+  /** As `Session.growthTo`. */
+  growthTo({ image }: SavedSession): number {
+    return this.#engine.growthTo(this.#memory, image);
   }
 
   #checkFits(image: SessionImage): void {
@@ -81,11 +88,19 @@ export class SessionCopies {
   }
 }
 
-/** Does what needs room for a heap. @throws SessionError INVALID_REQUEST where the limits leave none */
+/**
+ * Does what needs room for a heap.
+ *
+ * @throws SessionError INVALID_REQUEST where the limits leave none, QUOTA_EXCEEDED where the other sessions do not
+ */
 export async function withRoom<T>(work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
+    if (error instanceof HeapsFullError) {
+      const message = `${error.message}; delete some sessions, or start the server with a larger --max-memory`;
+      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: MEMORY_RETRY });
+    }
     if (!(error instanceof MemoryTooSmallError)) throw error;
     throw tooSmall(error.heapBytes);
   }

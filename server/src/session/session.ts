@@ -297,6 +297,11 @@ export class Session {
     return this.#copies.rollBack(saved);
   }
 
+  /** Bytes by which its memory has to grow to be put back. */
+  growthTo(saved: SavedSession): number {
+    return this.#copies.growthTo(saved);
+  }
+
   /**
    * Changes what of a session may change, for executions that begin from then on.
    *

@@ -57,8 +57,6 @@ export class Sessions {
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
-  /** Sessions that are on their way from the store. */
-  readonly #waking = new Map<string, Promise<Session>>();
   readonly #alone = new Set<Session>();
   #draining = false;
 
@@ -98,8 +96,8 @@ export class Sessions {
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live.find(sessionId);
     if (session !== undefined) return session.submit(command, options);
-    const begin = this.#wake(sessionId).then((awake) => () => awake.submit(command, options));
-    return new WakingExecution(options.requestId, begin);
+    const begin = (awake: Session): Execution => awake.submit(command, options);
+    return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
   }
 
   /**
@@ -137,7 +135,7 @@ export class Sessions {
 
   /** Ends an execution by its id; one that has ended or is not known is no error. @throws SessionError as `use` */
   async cancel(sessionId: string, executionId: string): Promise<void> {
-    const session = this.#live.find(sessionId) ?? (await this.#waking.get(sessionId));
+    const session = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
     if (session !== undefined) session.cancel(executionId);
     // In a session at rest nothing is in flight.
     else await this.#atRest.info(sessionId);
@@ -163,10 +161,13 @@ export class Sessions {
 
   /** Ends a session; what runs in it is answered ABORTED. */
   async delete(sessionId: string): Promise<void> {
-    const session = this.#live.find(sessionId) ?? (await this.#waking.get(sessionId));
+    const session = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
     if (session !== undefined) return this.#live.end(session, "SESSION_DELETED");
     const isDeleted = await this.#atRest.delete(sessionId);
-    // Woken or deleted by somebody else meanwhile.
+    // Somebody may have read it before.
+    const woken = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
+    if (woken !== undefined) return this.#live.end(woken, "SESSION_DELETED");
+    // Deleted by somebody else meanwhile, or back at rest.
     if (!isDeleted) return this.delete(sessionId);
   }
 
@@ -191,7 +192,8 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#room.bringIn({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
+      const wanted = { sessions: count, heaps: count, heapBytes: origin.memoryBytes };
+      return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
         for (const copy of copies) this.#live.add(copy);
         return copies;
@@ -210,7 +212,10 @@ export class Sessions {
     return this.use(sessionId, async (session) => {
       await session.once(requestId, digest, async () => {
         this.checkNotDraining();
-        await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
+        const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
+        const heapBytes = session.growthTo(snapshot);
+        const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
+        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot));
         return [sessionId];
       });
       return session.info;
@@ -273,6 +278,8 @@ export class Sessions {
   async drain(): Promise<void> {
     this.#draining = true;
     this.#room.close();
+    // What is to run in them was taken before.
+    await this.#atRest.allAwake();
     await Promise.all([...this.#all()].map((session) => session.settled()));
   }
 
@@ -290,7 +297,9 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
     checkId("session_id", sessionId);
-    const isTaken = this.#nascent.has(sessionId) || this.#waking.has(sessionId);
+    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
+    if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
+    const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
     if (isTaken || this.#live.find(sessionId) !== undefined) throw alreadyExists(sessionId);
     const { labels, limits, snapshotId, idleAction } = options;
     const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), idleAction, parent: snapshotId };
@@ -298,16 +307,15 @@ export class Sessions {
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
+      if (options.sessionId !== "" && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
       return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
-        if (options.sessionId !== "" && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
         const session =
           snapshotId === ""
             ? new Session(this.#engine, { ...init, limits: own })
             : await this.#snapshots.load(snapshotId, (saved) => {
-                const { heapBytes } = saved.image;
-                this.#room.checkHeap(heapBytes);
                 const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
-                return Session.restore(this.#engine, restored, saved);
+                const wanted = { sessions: 0, heaps: 1, heapBytes: saved.image.heapBytes };
+                return this.#room.bringIn(wanted, 0, () => Session.restore(this.#engine, restored, saved));
               });
         this.#nascent.set(sessionId, session);
         try {
@@ -326,23 +334,7 @@ export class Sessions {
 
   /** @throws SessionError where no session rests under this id, or there is no room for it */
   #wake(sessionId: string): Promise<Session> {
-    const known = this.#waking.get(sessionId);
-    if (known !== undefined) return known;
-    const waking = this.#load(sessionId);
-    this.#waking.set(sessionId, waking);
-    return waking;
-  }
-
-  async #load(sessionId: string): Promise<Session> {
-    try {
-      const info = await this.#atRest.info(sessionId);
-      const live = this.#live.find(sessionId);
-      if (live !== undefined) return live;
-      const wanted = { sessions: 1, heapBytes: info.memoryBytes };
-      return await this.#room.bringIn(wanted, WAKE_PATIENCE, () => this.#atRest.wake(info));
-    } finally {
-      this.#waking.delete(sessionId);
-    }
+    return this.#atRest.wake(sessionId, (wanted, work) => this.#room.bringIn(wanted, WAKE_PATIENCE, work));
   }
 }
 
