@@ -206,6 +206,23 @@ describe("where memory is full", () => {
     await client.createSession();
   });
 
+  test("of heaps that are large, those that are woken at once wait for each other", async () => {
+    const client = await start({ maximumMemory: 96 << 20, hibernateAfter: 0.2, workers: 1 });
+    const sessions: Session[] = [];
+    for (let round = 0; round < 3; round++) {
+      const some = await Promise.all([1, 2, 3, 4].map(() => client.createSession()));
+      for (const session of some) {
+        await session.execute("globalThis.held = new Uint8Array(16 << 20).fill(1); held.length");
+      }
+      for (const session of some) await isAsleep(session);
+      sessions.push(...some);
+    }
+    const woken = await Promise.all(sessions.map((session) => session.execute("held[held.length - 1]")));
+    expect(woken).toEqual(sessions.map(() => 1));
+    const isAwake = await Promise.all(sessions.map(async (session) => (await session.info()).state === "ACTIVE"));
+    expect(isAwake.filter(Boolean).length).toBeLessThan(6);
+  });
+
   test("and the store as well, the next is refused", async () => {
     const client = await start({ maximumSessions: 2, maximumHibernated: 1 });
     for (let i = 0; i < 3; i++) await client.createSession();

@@ -453,6 +453,62 @@ describe("the memory of all sessions together", () => {
     }
   });
 
+  test.each(["copied", "put back", "made of a snapshot"])(
+    "is not exceeded by sessions that are %s, however many at once, and nothing of it is lost",
+    async (way) => {
+      const server = await startServer({ maximumMemory: 96 * MEBIBYTE, maximumHibernated: 0, workers: 1 });
+      const client = await Livescope.connect(server.address);
+      const HOLD = `globalThis.held = new ArrayBuffer(${16 * MEBIBYTE}); new Uint8Array(held).fill(1); "done"`;
+      const fresh = async (): Promise<number> => {
+        const made: Session[] = [];
+        const refused = await endingOf(
+          (async () => {
+            for (;;) made.push(await client.createSession());
+          })(),
+        );
+        expect(refused).toBe("QUOTA_EXCEEDED retry");
+        await Promise.all(made.map((session) => session.delete()));
+        return made.length;
+      };
+      try {
+        const before = await fresh();
+        const asks: (() => Promise<unknown>)[] = [];
+        if (way === "put back") {
+          for (let i = 0; i < 10; i++) {
+            const session = await client.createSession();
+            const small = await session.snapshot();
+            await session.execute(HOLD);
+            const large = await session.snapshot();
+            await session.rollback(small);
+            asks.push(() => session.rollback(large));
+          }
+        } else {
+          const session = await client.createSession();
+          await session.execute(HOLD);
+          const large = await session.snapshot();
+          for (let i = 0; i < 10; i++) {
+            asks.push(() => (way === "copied" ? session.fork(2) : client.createSession({ from: large })));
+          }
+        }
+        const endings = await Promise.all(asks.map((ask) => endingOf(ask())));
+        expect(endings).toContain("QUOTA_EXCEEDED retry");
+        const ids: string[] = [];
+        let held = 0;
+        for await (const { sessionId, memoryBytes } of client.listSessions()) {
+          ids.push(sessionId);
+          held += memoryBytes;
+        }
+        expect(held).toBeGreaterThan(48 * MEBIBYTE);
+        expect(held).toBeLessThan(96 * MEBIBYTE);
+        await Promise.all(ids.map((id) => client.attach(id).delete()));
+        expect(await fresh()).toBe(before);
+      } finally {
+        await client.close();
+        await server.close();
+      }
+    },
+  );
+
   test("has a default of its own, which the limits of a session do not show", async () => {
     const { defaultLimits } = await client.serverInfo();
     expect(defaultLimits.memoryBytes).toBe(64 * MEBIBYTE);

@@ -10,8 +10,8 @@ import { addReflection } from "./rpc/reflection.js";
 import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
-import { Hibernation } from "./session/hibernation.js";
 import { streamDeadlines } from "./rpc/stream-deadlines.js";
+import { Hibernation } from "./session/hibernation.js";
 import { Sessions } from "./session/sessions.js";
 import { Snapshots } from "./session/snapshots.js";
 import { openStore } from "./store/open-store.js";
@@ -88,6 +88,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     maximum: options.maximumSessions ?? 12_000,
     maximumHibernated: options.maximumHibernated ?? 1_000_000,
     hibernateAfter: (options.hibernateAfter ?? 300) * 1000,
+    onRestFailed: (err) => logger.error({ err }, "a session could not leave memory for the store; it stays"),
   });
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const server = new Server({

@@ -14,8 +14,8 @@ import {
   HEAP_START,
   heapRangeEnd,
   KEY_WORDS,
-  SEED_WORDS,
   pageCount,
+  SEED_WORDS,
   STATIC_END,
 } from "./worker/layout.js";
 import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
@@ -45,6 +45,11 @@ export class SessionMemory {
     this.memory = memory;
     this.maximumPages = maximumPages;
   }
+}
+
+/** All sessions together hold as much as they may. */
+export class HeapsFullError extends Error {
+  override readonly name = "HeapsFullError";
 }
 
 /** Of memories of all sizes together; of the bytes 5 MiB each are stack, hardly any of which is resident. */
@@ -112,6 +117,18 @@ export class SessionMemories {
     this.#noteAs(session, pageCount(session.memory) - PAGES_WITHOUT_HEAP);
   }
 
+  /** Counts what a session is to hold when it is put back to an image, so that nobody else is given that room. @throws HeapsFullError */
+  reserveFor(session: SessionMemory, image: Pick<SessionPages, "extent">): void {
+    const growth = this.growthTo(session, image);
+    this.#checkRoom(growth);
+    this.#noteAs(session, pageCount(session.memory) + growth - PAGES_WITHOUT_HEAP);
+  }
+
+  #checkRoom(pages: number): void {
+    if (pages <= 0 || this.#heaps.hasRoom(pages)) return;
+    throw new HeapsFullError("all sessions together hold as much memory as they may");
+  }
+
   #noteAs(session: SessionMemory, pages: number): void {
     this.#heaps.note(pages - session.notedPages);
     session.notedPages = pages;
@@ -134,29 +151,38 @@ export class SessionMemories {
    * A further session with these pages, and entropy of its own.
    *
    * @param memoryBytes the most its heap may grow to; `holds` says whether that is enough
+   * @throws HeapsFullError
    */
   async createFrom(pages: SessionPages, memoryBytes: number): Promise<SessionMemory> {
     const maximumPages = pagesFor(memoryBytes);
-    const memory = await this.#placed(pages, maximumPages);
-    const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
+    const initial = Math.max(INITIAL_PAGES, wasmPagesOf(pages));
+    this.#checkRoom(initial - PAGES_WITHOUT_HEAP);
+    const session = new SessionMemory(this.#nextKey++, this.#empty(initial, maximumPages), maximumPages);
+    // Before the pages are there, so that nobody else is given this room meanwhile.
+    this.note(session);
     session.heapBytes = pages.heapBytes;
     session.handles = pages.handles;
-    this.note(session);
+    await placePages(pages, session.memory);
+    this.seed(session.memory);
     return session;
+  }
+
+  /** Pages by which a session's memory has to grow to be put back to an image. */
+  growthTo(session: SessionMemory, { extent }: Pick<SessionPages, "extent">): number {
+    const pages = pageCount(session.memory);
+    if (pages * 65536 >= extent.heapEnd) return 0;
+    return Math.min(extent.memoryBytes / 65536, session.maximumPages) - pages;
   }
 
   /** Gives a session another maximum, by moving it. No turn of it may be on its way; `holds` must say that it is enough. */
   async resize(session: SessionMemory, memoryBytes: number): Promise<void> {
     const maximumPages = pagesFor(memoryBytes);
-    this.move(session, await this.#placed(pagesOf(session, this.#base.layout), maximumPages));
-    session.maximumPages = maximumPages;
-  }
-
-  async #placed(pages: SessionPages, maximumPages: number): Promise<WebAssembly.Memory> {
+    const pages = pagesOf(session, this.#base.layout);
     const memory = this.#empty(Math.max(INITIAL_PAGES, wasmPagesOf(pages)), maximumPages);
     await placePages(pages, memory);
     this.seed(memory);
-    return memory;
+    this.move(session, memory);
+    session.maximumPages = maximumPages;
   }
 
   /**

@@ -1,7 +1,7 @@
 /** What only libraries ask of the host. In the kernel each session would carry it; each library that asks has its own. */
 import { cells, dispatch } from "./host.js";
 
-/** What the dispatcher is asked, by its first argument. Mirrored in engine/worker/turn.ts. */
+/** What the dispatcher is asked, by its first argument. Mirrored in engine/worker/kernel-asks.ts. */
 const LOG = 1;
 const PROMISE_STATE = 6;
 const PROMISE_RESULT = 7;

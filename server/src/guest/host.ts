@@ -1,6 +1,9 @@
 /** The kernel's only way out: the dispatcher, and the cells it shares with the host. */
 
-/** What the dispatcher is asked, by its first argument; host-asks.ts has what only libraries ask. Mirrored in engine/worker/turn.ts. */
+/**
+ * What the dispatcher is asked, by its first argument; host-asks.ts has what only libraries ask. Mirrored in
+ * engine/worker/kernel-asks.ts.
+ */
 const EVALUATE = 0;
 const IS_PROMISE = 2;
 const BYTE_LENGTH = 3;
@@ -10,7 +13,7 @@ const TAKE_BYTES = 10;
 const KEEP_BYTES = 11;
 const INTERRUPT = 14;
 
-/** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/turn.ts. */
+/** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/kernel-asks.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
 
 /** Mirrored in engine/worker/layout.ts. */

@@ -7,12 +7,11 @@ import { type Engine, PageImageError } from "../engine/engine.js";
 import { pageToken, type Store, type StoredSession } from "../store/store.js";
 import { SessionError } from "./errors.js";
 import { Places } from "./places.js";
-import type { SavedSession } from "./session.js";
 import type { SessionInfo } from "./session-info.js";
-import { readText, writeText } from "./session-record.js";
+import { readText, type SavedSession, writeText } from "./session-record.js";
 import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 
-/** Images in the hands of this process at once: each may be as large as a session. */
+/** Images on their way in, and on their way out, at once: each may be as large as a session. */
 const IMAGES_AT_ONCE = 4;
 const PURGED_AT_ONCE = 256;
 
@@ -26,10 +25,15 @@ export class Hibernation {
   readonly #engine: Engine;
   readonly #store: Store;
   readonly #signingKey: () => Promise<Uint8Array>;
-  readonly #places = new Places(IMAGES_AT_ONCE);
+  /** Apart: what comes in may wait for something to go out. */
+  readonly #placesIn = new Places(IMAGES_AT_ONCE);
+  readonly #placesOut = new Places(IMAGES_AT_ONCE);
   /** Names this process in what it stores. */
   readonly #process = randomUUID();
+  /** Rows that could not be deleted: what they hold is no session any more. */
+  readonly #stale = new Set<string>();
   #count = 0;
+  #isPurged = false;
 
   /**
    * @param store is this object's to use, and its owner's to close
@@ -46,28 +50,37 @@ export class Hibernation {
     return this.#count;
   }
 
+  /** Waits until one more image may be made to be put here. @returns says that it is gone; to be called once */
+  enter(): Promise<() => void> {
+    return this.#placesOut.enter();
+  }
+
   /** Puts a session into the store. @throws StoreError; it is not there then */
   async put(info: SessionInfo, { image, record }: SavedSession): Promise<void> {
-    const leave = await this.#places.enter();
+    const { sessionId, createdAt, labels } = info;
+    const encoded = await this.#engine.encodeImage(image);
+    const header = { snapshotId: "", sessionId, createdAt, ttl: 0, labels, engineDigest: this.#engine.digest };
+    const bytes = await sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
+    const row: Row = { process: this.#process, info: { ...info, isHibernated: true } };
+    const expiresAt = info.expiresAt === undefined ? undefined : Math.ceil(info.expiresAt);
+    // Before it is put: from then on nothing of this id is to be cleared away.
+    const wasStale = this.#stale.delete(sessionId);
     try {
-      const { sessionId, createdAt, labels, expiresAt } = info;
-      const encoded = await this.#engine.encodeImage(image);
-      const header = { snapshotId: "", sessionId, createdAt, ttl: 0, labels, engineDigest: this.#engine.digest };
-      const bytes = await sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
-      const row: Row = { process: this.#process, info: { ...info, isHibernated: true } };
       await this.#store.putSession(
         { sessionId, createdAt, expiresAt, labels, record: writeText(row), sizeBytes: bytes.length },
         bytes,
       );
-      this.#count++;
-    } finally {
-      leave();
+    } catch (error) {
+      if (wasStale) this.#stale.add(sessionId);
+      throw error;
     }
+    this.#count++;
   }
 
   /** What is told of a session here; undefined where there is none. @throws SessionError SESSION_LOST */
   async find(sessionId: string): Promise<SessionInfo | undefined> {
     const stored = await this.#store.session(sessionId);
+    if (this.#stale.has(sessionId)) return undefined;
     if (stored === undefined || (stored.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) return undefined;
     const info = this.#read(stored);
     if (info !== undefined) return info;
@@ -81,7 +94,7 @@ export class Hibernation {
    * @throws SessionError when there is none, or its image was changed behind the server's back
    */
   async load<T>(sessionId: string, use: (saved: SavedSession) => Promise<T>): Promise<T> {
-    const leave = await this.#places.enter();
+    const leave = await this.#placesIn.enter();
     try {
       const bytes = await this.#store.sessionImage(sessionId);
       if (bytes === undefined) throw lost(sessionId, "its image is gone from the store");
@@ -96,11 +109,40 @@ export class Hibernation {
     }
   }
 
-  /** False: there was none. */
+  /** False: there was none. @throws StoreError; it is there still */
   async delete(sessionId: string): Promise<boolean> {
     const isDeleted = await this.#store.deleteSession(sessionId);
-    if (isDeleted) this.#count--;
+    if (isDeleted) this.#left(sessionId);
     return isDeleted;
+  }
+
+  /** What is here of a session is it no more. Never rejects: what cannot be deleted is passed over, and tried again. */
+  async drop(sessionId: string): Promise<void> {
+    try {
+      await this.delete(sessionId);
+    } catch {
+      this.#left(sessionId);
+      this.#stale.add(sessionId);
+    }
+  }
+
+  async #dropAgain(sessionId: string): Promise<void> {
+    // The session may rest here again by now.
+    if (!this.#stale.has(sessionId)) return;
+    const isGone = await this.#store.deleteSession(sessionId).then(
+      () => true,
+      () => false,
+    );
+    if (isGone) this.#stale.delete(sessionId);
+  }
+
+  /** What another process left behind makes way for a session of this one. Never rejects: else that one replaces it. */
+  async clear(sessionId: string): Promise<void> {
+    await this.#store.deleteSession(sessionId).catch(() => undefined);
+  }
+
+  #left(sessionId: string): void {
+    if (!this.#stale.delete(sessionId)) this.#count = Math.max(0, this.#count - 1);
   }
 
   /**
@@ -119,7 +161,7 @@ export class Hibernation {
       const page = await this.#store.sessions({ size, after: next, labels, now: Date.now() });
       for (const stored of page.items) {
         const info = this.#read(stored);
-        if (info !== undefined) found.push(info);
+        if (info !== undefined && !this.#stale.has(info.sessionId)) found.push(info);
       }
       next = page.next;
       if (next === "") break;
@@ -127,11 +169,20 @@ export class Hibernation {
     return found.slice(0, size);
   }
 
-  /** Deletes what has expired. @returns the ids of sessions of this process among it */
-  async expire(): Promise<readonly string[]> {
+  /**
+   * Deletes what has expired, and what could not be deleted before.
+   *
+   * @param lost as of `purge`, where that has failed
+   * @returns the ids of sessions among it
+   */
+  async expire(lost: (sessionId: string) => void): Promise<readonly string[]> {
+    // What expires is counted as what rests here, so what others left behind has to be gone.
+    if (!this.#isPurged) await this.purge(lost).catch(() => undefined);
+    for (const sessionId of [...this.#stale]) await this.#dropAgain(sessionId);
     const ids = await this.#store.expire(Date.now());
-    this.#count -= ids.length;
-    return ids;
+    const known = ids.filter((sessionId) => !this.#stale.has(sessionId));
+    for (const sessionId of ids) this.#left(sessionId);
+    return known;
   }
 
   /** Clears away what other processes left behind. @param lost is told the id of each */
@@ -142,7 +193,9 @@ export class Hibernation {
       for (const { sessionId } of left) lost(sessionId);
       await Promise.all(left.map(({ sessionId }) => this.#store.deleteSession(sessionId)));
       after = page.next;
-      if (after === "") return;
+      if (after !== "") continue;
+      this.#isPurged = true;
+      return;
     }
   }
 

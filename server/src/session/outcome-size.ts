@@ -1,8 +1,14 @@
-/** What it takes to keep an outcome, so that a repeat of its request gets it again. */
+/** What it takes to keep an answer, so that a repeat of its request gets it again. */
 import type { Outcome, Value } from "./outcome.js";
+import type { CopyIds } from "./session-record.js";
+
+/** Of what is kept for the repeat of a request, in bytes, roughly. */
+export function sizeOfAnswer(answer: Outcome | CopyIds): number {
+  return "result" in answer ? sizeOfOutcome(answer) : answer.reduce((sum, id) => sum + id.length, 0);
+}
 
 /** In bytes, roughly. */
-export function sizeOfOutcome(outcome: Outcome): number {
+function sizeOfOutcome(outcome: Outcome): number {
   const { result } = outcome;
   const text = result.kind === "value" ? sizeOfValue(result.value) : 0;
   const exception = result.kind === "exception" ? result.exception.stack.length + result.exception.message.length : 0;

@@ -37,6 +37,8 @@ export class RequestIds<T> {
   readonly #sizeOf: (outcome: T) => number;
   #outcomes = 0;
   #bytes = 0;
+  /** Requests whose outcome is to come. */
+  #running = 0;
 
   /** @param sizeOf bytes that keeping an outcome takes, roughly */
   constructor(sizeOf: (outcome: T) => number) {
@@ -57,18 +59,24 @@ export class RequestIds<T> {
     const outcome = run();
     const entry: Known<T> = { digest, since: now, outcome, done: undefined, bytes: undefined };
     this.#known.set(requestId, entry);
+    this.#running++;
     outcome.then(
-      (value) => this.#keep(entry, value),
+      (value) => {
+        this.#running--;
+        this.#keep(entry, value);
+      },
       // A request that was refused did nothing: its id is free again.
-      () => this.#forget(requestId, entry),
+      () => {
+        this.#running--;
+        this.#forget(requestId, entry);
+      },
     );
     return outcome;
   }
 
   /** False while the outcome of some request is to come. */
   get isSettled(): boolean {
-    for (const { bytes } of this.#known.values()) if (bytes === undefined) return false;
-    return true;
+    return this.#running === 0;
   }
 
   /** All that is known, once it is settled. */

@@ -3,11 +3,14 @@
  * and what time it has left, the calls of host functions that were not answered, the clock of its timers.
  */
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
+import type { SessionImage } from "../engine/session-image.js";
 import type { LoopRecord } from "./event-loop.js";
 import type { Limits } from "./limits.js";
 import type { Outcome, Warning } from "./outcome.js";
 import type { KeptAnswer } from "./request-ids.js";
-import type { CopyIds } from "./session.js";
+
+/** What is kept of a request that made copies or a snapshot: their ids. */
+export type CopyIds = readonly string[];
 
 /** An execution that has begun and has no outcome. Times are in milliseconds. */
 export interface ExecutionRecord {
@@ -68,6 +71,12 @@ export interface SessionRecord {
   readonly replies: readonly ReplyRecord[];
   /** What was answered by request id: of a session that comes back as itself, not of one that others are made from. */
   readonly answers?: readonly KeptAnswer<Outcome | CopyIds>[];
+}
+
+/** A session as it was between two turns. */
+export interface SavedSession {
+  readonly image: SessionImage;
+  readonly record: SessionRecord;
 }
 
 /** What JSON has no form for is told by keys that nothing else has: no text of a guest becomes a key. */

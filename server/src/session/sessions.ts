@@ -1,65 +1,32 @@
-/** All sessions of this server: creates, finds, lists, rests, wakes, expires and deletes them. */
-import { setTimeout as sleep } from "node:timers/promises";
+/** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import type { Engine } from "../engine/engine.js";
-import type { InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Hibernation } from "./hibernation.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
-import type { GuestException } from "./outcome.js";
+import { LiveSessions } from "./live-sessions.js";
 import { RequestIds } from "./request-ids.js";
+import { A_FRESH_ONE, Room, type RoomOptions } from "./room.js";
 import { Session } from "./session.js";
 import type { IdleAction, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
+import { type CreateOptions, prepare } from "./session-setup.js";
+import { SessionsAtRest } from "./sessions-at-rest.js";
 import type { LoadedSnapshot, Snapshots } from "./snapshots.js";
-import { type Ending, Tombstones } from "./tombstones.js";
+import { Tombstones } from "./tombstones.js";
 import { WakingExecution } from "./waking-execution.js";
-import { type Watcher, Watchers } from "./watchers.js";
+import type { Watcher } from "./watchers.js";
 
 /** Milliseconds: 30 minutes unless the session says otherwise, at most a week. */
 const DEFAULT_IDLE_TTL = 30 * 60_000;
 const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
-const SWEEP_EVERY = 1_000;
-/** Sweeps between two looks for what has expired in the store. */
-const STORE_SWEEP = 30;
-const QUOTA_RETRY = 1_000;
-/** Milliseconds that a session may wait to be woken, and how often it is looked whether there is room. */
+/** Milliseconds that a session may wait to be woken. */
 const WAKE_PATIENCE = 5_000;
-const ROOM_EVERY = 10;
-/** After the store failed nothing is put to rest of the server's own accord for so many milliseconds. */
-const REST_RETRY = 30_000;
-/** Sessions that are put to rest at once. */
-const RESTED_AT_ONCE = 8;
 
-export interface SessionsOptions {
-  /** The most sessions that may be in memory at once. */
-  readonly maximum: number;
+export interface SessionsOptions extends RoomOptions {
   /** The most sessions that may rest in the store. */
   readonly maximumHibernated: number;
-  /** Milliseconds without use after which a session leaves memory; Infinity for only when there is no room. */
-  readonly hibernateAfter: number;
-}
-
-export interface CreateOptions {
-  /** Empty: the server draws one. */
-  readonly sessionId: string;
-  /** What it is made from; empty for a session that is made afresh. */
-  readonly snapshotId: string;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly limits: Partial<Limits>;
-  /** Milliseconds; 0 for the default. */
-  readonly idleTtl: number;
-  readonly idleAction: IdleAction;
-  readonly globals: ReadonlyMap<string, InputValue>;
-  /** Texts of modules by name. */
-  readonly modules: ReadonlyMap<string, string>;
-  /** Source that runs before anybody gets the session; empty for none. */
-  readonly setup: string;
-  readonly requestId: string;
-  readonly digest: string;
-  /** Milliseconds since the epoch by which the setup has to be through; Infinity for none. */
-  readonly deadline: number;
 }
 
 export interface ForkOptions {
@@ -80,56 +47,31 @@ export interface UpdateOptions {
   readonly idleAction?: IdleAction;
 }
 
-/** What is to come into memory. */
-interface Room {
-  readonly sessions: number;
-  /** Of each. */
-  readonly heapBytes: number;
-}
-
-const A_FRESH_ONE: Room = { sessions: 1, heapBytes: 0 };
-
 export class Sessions {
   readonly #engine: Engine;
   readonly #snapshots: Snapshots;
-  readonly #hibernation: Hibernation;
-  readonly #options: SessionsOptions;
-  /** Those in memory. */
-  readonly #sessions = new Map<string, Session>();
-  readonly #tombstones = new Tombstones();
+  readonly #live: LiveSessions;
+  readonly #atRest: SessionsAtRest;
+  readonly #room: Room;
   /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
-  /** Sessions that are on their way from the store. */
-  readonly #waking = new Map<string, Promise<Session>>();
-  /** Of sessions at rest. */
-  readonly #watchers = new Map<string, Watchers>();
-  /** Sessions that are on their way to the store. */
-  readonly #resting = new Set<Promise<boolean>>();
   readonly #alone = new Set<Session>();
-  readonly #sweeper: NodeJS.Timeout;
-  /** Room that is kept for sessions on their way into memory. */
-  #reserved = 0;
-  #sweeps = 0;
-  #isResting = false;
-  #restAgainAt = 0;
   #draining = false;
 
   constructor(engine: Engine, snapshots: Snapshots, hibernation: Hibernation, options: SessionsOptions) {
     this.#engine = engine;
     this.#snapshots = snapshots;
-    this.#hibernation = hibernation;
-    this.#options = options;
-    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_EVERY);
-    this.#sweeper.unref();
-    // A store that cannot be used says so to whoever uses it.
-    hibernation.purge((sessionId) => this.#tombstones.add(sessionId, "SESSION_LOST")).catch(() => undefined);
+    const tombstones = new Tombstones();
+    this.#live = new LiveSessions(tombstones);
+    this.#atRest = new SessionsAtRest(engine, hibernation, this.#live, tombstones, options.maximumHibernated);
+    this.#room = new Room(engine, this.#live, this.#atRest, options);
   }
 
   /** Sessions that take room in memory, or are about to. */
   get count(): number {
-    return this.#sessions.size + this.#alone.size + this.#reserved;
+    return this.#room.count;
   }
 
   /**
@@ -152,10 +94,10 @@ export class Sessions {
    * @throws SessionError; what only the woken session can tell rejects the outcome
    */
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
-    const session = this.#live(sessionId);
+    const session = this.#live.find(sessionId);
     if (session !== undefined) return session.submit(command, options);
-    const begin = this.#wake(sessionId).then((awake) => () => awake.submit(command, options));
-    return new WakingExecution(options.requestId, begin);
+    const begin = (awake: Session): Execution => awake.submit(command, options);
+    return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
   }
 
   /**
@@ -164,7 +106,7 @@ export class Sessions {
    * @throws SessionError SESSION_NOT_FOUND, SESSION_DELETED, SESSION_EXPIRED, SESSION_LOST, INVALID_REQUEST, QUOTA_EXCEEDED
    */
   async use<T>(sessionId: string, work: (session: Session) => Promise<T> | T): Promise<T> {
-    const session = this.#live(sessionId) ?? (await this.#wake(sessionId));
+    const session = this.#live.find(sessionId) ?? (await this.#wake(sessionId));
     const release = session.hold();
     try {
       return await work(session);
@@ -175,7 +117,7 @@ export class Sessions {
 
   /** What is told of a session, which is no use of it. @throws SessionError as `use` */
   async info(sessionId: string): Promise<SessionInfo> {
-    return this.#live(sessionId)?.info ?? (await this.#infoAtRest(sessionId));
+    return this.#live.find(sessionId)?.info ?? (await this.#atRest.info(sessionId));
   }
 
   /**
@@ -185,23 +127,18 @@ export class Sessions {
    * @throws SessionError as `use`
    */
   async watch(sessionId: string, watcher: Watcher): Promise<{ info: SessionInfo; unwatch: () => void }> {
-    const info = this.#live(sessionId)?.info ?? (await this.#infoAtRest(sessionId));
-    const session = this.#live(sessionId);
+    const info = this.#live.find(sessionId)?.info ?? (await this.#atRest.info(sessionId));
+    const session = this.#live.find(sessionId);
     if (session !== undefined) return { info: session.info, unwatch: session.watch(watcher) };
-    let watchers = this.#watchers.get(sessionId);
-    if (watchers === undefined) {
-      watchers = new Watchers();
-      this.#watchers.set(sessionId, watchers);
-    }
-    return { info, unwatch: watchers.add(watcher) };
+    return { info, unwatch: this.#atRest.watch(sessionId, watcher) };
   }
 
   /** Ends an execution by its id; one that has ended or is not known is no error. @throws SessionError as `use` */
   async cancel(sessionId: string, executionId: string): Promise<void> {
-    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
+    const session = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
     if (session !== undefined) session.cancel(executionId);
     // In a session at rest nothing is in flight.
-    else await this.#infoAtRest(sessionId);
+    else await this.#atRest.info(sessionId);
   }
 
   /**
@@ -215,24 +152,23 @@ export class Sessions {
     labels: ReadonlyMap<string, string>,
   ): Promise<{ sessions: readonly SessionInfo[]; next: string }> {
     const after = readToken(token);
-    const live = (): Session[] => [...this.#sessions.values()].filter((session) => !this.#isExpired(session));
     // One that rests or wakes while the store is asked is in one of the three.
-    const before = live();
-    const atRest = await this.#hibernation.list(size + 1, after, labels);
-    const resting = atRest.filter(({ sessionId }) => !this.#tombstones.has(sessionId));
-    const page = pageOf<Session | SessionInfo>([...live(), ...before, ...resting], size, after, labels);
+    const before = this.#live.allFound();
+    const resting = await this.#atRest.list(size + 1, after, labels);
+    const page = pageOf<Session | SessionInfo>([...this.#live.allFound(), ...before, ...resting], size, after, labels);
     return { ...page, sessions: page.sessions.map((session) => (session instanceof Session ? session.info : session)) };
   }
 
   /** Ends a session; what runs in it is answered ABORTED. */
   async delete(sessionId: string): Promise<void> {
-    const session = this.#live(sessionId) ?? (await this.#waking.get(sessionId));
-    if (session !== undefined) return this.#end(session, "SESSION_DELETED");
-    await this.#infoAtRest(sessionId);
-    const isDeleted = await this.#hibernation.delete(sessionId);
-    // Woken or deleted by somebody else meanwhile.
+    const session = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
+    if (session !== undefined) return this.#live.end(session, "SESSION_DELETED");
+    const isDeleted = await this.#atRest.delete(sessionId);
+    // Somebody may have read it before.
+    const woken = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
+    if (woken !== undefined) return this.#live.end(woken, "SESSION_DELETED");
+    // Deleted by somebody else meanwhile, or back at rest.
     if (!isDeleted) return this.delete(sessionId);
-    this.#bury(sessionId, "SESSION_DELETED");
   }
 
   /**
@@ -256,9 +192,10 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#inRoom({ sessions: count, heapBytes: origin.memoryBytes }, 0, async () => {
+      const wanted = { sessions: count, heaps: count, heapBytes: origin.memoryBytes };
+      return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
-        for (const copy of copies) this.#add(copy);
+        for (const copy of copies) this.#live.add(copy);
         return copies;
       });
     } finally {
@@ -275,7 +212,10 @@ export class Sessions {
     return this.use(sessionId, async (session) => {
       await session.once(requestId, digest, async () => {
         this.checkNotDraining();
-        await session.rollBack(await this.#snapshots.load(snapshotId, (snapshot) => ofSession(snapshot, sessionId)));
+        const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
+        const heapBytes = session.growthTo(snapshot);
+        const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
+        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot));
         return [sessionId];
       });
       return session.info;
@@ -297,7 +237,8 @@ export class Sessions {
 
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
-    this.#checkRoomAtOnce();
+    this.checkNotDraining();
+    this.#room.checkAtOnce();
     const session = new Session(this.#engine, {
       sessionId: "",
       labels: new Map(),
@@ -306,9 +247,11 @@ export class Sessions {
       idleAction: "delete",
       parent: "",
     });
+    const leave = this.#room.take(1);
     this.#alone.add(session);
     const gone = (): void => {
       this.#alone.delete(session);
+      leave();
       void session.end(new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
     };
     try {
@@ -334,7 +277,9 @@ export class Sessions {
   /** From now on nothing new is taken. Resolves when what runs has ended. */
   async drain(): Promise<void> {
     this.#draining = true;
-    clearInterval(this.#sweeper);
+    this.#room.close();
+    // What is to run in them was taken before.
+    await this.#atRest.allAwake();
     await Promise.all([...this.#all()].map((session) => session.settled()));
   }
 
@@ -344,7 +289,7 @@ export class Sessions {
   }
 
   *#all(): Generator<Session> {
-    yield* this.#sessions.values();
+    yield* this.#live.all();
     for (const session of this.#nascent.values()) if (session !== undefined) yield session;
     yield* this.#alone;
   }
@@ -352,34 +297,34 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
     checkId("session_id", sessionId);
-    const known = this.#sessions.get(sessionId);
-    const isTaken = this.#nascent.has(sessionId) || this.#waking.has(sessionId);
-    if (isTaken || (known !== undefined && !this.#isExpired(known))) throw alreadyExists(sessionId);
+    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
+    if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
+    const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
+    if (isTaken || this.#live.find(sessionId) !== undefined) throw alreadyExists(sessionId);
     const { labels, limits, snapshotId, idleAction } = options;
     const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), idleAction, parent: snapshotId };
     const own = sessionLimits(limits);
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
-      return await this.#inRoom(A_FRESH_ONE, 0, async () => {
-        if (options.sessionId !== "") await this.#checkNotAtRest(sessionId);
+      if (options.sessionId !== "" && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
+      return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
         const session =
           snapshotId === ""
             ? new Session(this.#engine, { ...init, limits: own })
             : await this.#snapshots.load(snapshotId, (saved) => {
-                const { heapBytes } = saved.image;
-                if (!this.#engine.hasRoomFor(1, heapBytes)) throw this.#noRoomFor({ sessions: 0, heapBytes });
                 const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
-                return Session.restore(this.#engine, restored, saved);
+                const wanted = { sessions: 0, heaps: 1, heapBytes: saved.image.heapBytes };
+                return this.#room.bringIn(wanted, 0, () => Session.restore(this.#engine, restored, saved));
               });
         this.#nascent.set(sessionId, session);
         try {
-          await this.#prepare(session, options);
+          await prepare(session, options);
         } catch (error) {
           await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
           throw error;
         }
-        this.#add(session);
+        this.#live.add(session);
         return session;
       });
     } finally {
@@ -387,241 +332,10 @@ export class Sessions {
     }
   }
 
-  #add(session: Session): void {
-    this.#sessions.set(session.sessionId, session);
-    this.#tombstones.delete(session.sessionId);
-  }
-
-  /** One of a process that has ended makes way. @throws SessionError SESSION_ALREADY_EXISTS */
-  async #checkNotAtRest(sessionId: string): Promise<void> {
-    if (this.#tombstones.has(sessionId)) return;
-    const info = await this.#hibernation.find(sessionId).catch((error: unknown) => {
-      if (error instanceof SessionError && error.reason === "SESSION_LOST") return undefined;
-      throw error;
-    });
-    if (info !== undefined) throw alreadyExists(sessionId);
-  }
-
-  /** The session where it is in memory. @throws SessionError INVALID_REQUEST (id) */
-  #live(sessionId: string): Session | undefined {
-    checkId("session_id", sessionId);
-    const session = this.#sessions.get(sessionId);
-    return session === undefined || this.#isExpired(session) ? undefined : session;
-  }
-
-  /** @throws SessionError where no session rests under this id */
-  async #infoAtRest(sessionId: string): Promise<SessionInfo> {
-    this.#tombstones.check(sessionId);
-    const info = await this.#hibernation.find(sessionId);
-    if (info !== undefined) return info;
-    // It may have been woken, or may have ended, while the store was asked.
-    const session = this.#live(sessionId);
-    if (session !== undefined) return session.info;
-    this.#tombstones.check(sessionId);
-    throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids: { session_id: sessionId } });
-  }
-
   /** @throws SessionError where no session rests under this id, or there is no room for it */
   #wake(sessionId: string): Promise<Session> {
-    const known = this.#waking.get(sessionId);
-    if (known !== undefined) return known;
-    const waking = this.#load(sessionId);
-    this.#waking.set(sessionId, waking);
-    return waking;
+    return this.#atRest.wake(sessionId, (wanted, work) => this.#room.bringIn(wanted, WAKE_PATIENCE, work));
   }
-
-  async #load(sessionId: string): Promise<Session> {
-    try {
-      const info = await this.#infoAtRest(sessionId);
-      const live = this.#live(sessionId);
-      if (live !== undefined) return live;
-      const session = await this.#inRoom({ sessions: 1, heapBytes: info.memoryBytes }, WAKE_PATIENCE, async () => {
-        const watchers = this.#watchers.get(sessionId) ?? new Watchers();
-        const awake = await this.#hibernation.load(sessionId, (saved) =>
-          Session.wake(this.#engine, info, saved, watchers),
-        );
-        this.#watchers.delete(sessionId);
-        this.#add(awake);
-        watchers.changed(awake.info);
-        return awake;
-      });
-      // What is in the store is not the session any more, whether it is gone from there or not.
-      this.#hibernation.delete(sessionId).catch(() => undefined);
-      return session;
-    } finally {
-      this.#waking.delete(sessionId);
-    }
-  }
-
-  async #prepare(session: Session, options: CreateOptions): Promise<void> {
-    if (options.modules.size > 0) await session.addModules(options.modules);
-    if (options.globals.size > 0) await session.defineGlobals(options.globals);
-    if (options.setup === "") return;
-    const { outcome } = session.submit(
-      { kind: "execute", code: options.setup, filename: "setup.js", bindings: new Map() },
-      {
-        encoding: 4,
-        handleGroup: "",
-        atomic: false,
-        parentExecutionId: "",
-        requestId: "",
-        digest: "",
-        deadline: options.deadline,
-      },
-    );
-    const { result } = await outcome;
-    if (result.kind === "exception") throw invalid("setup", `threw ${describe(result.exception)}`);
-    if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
-  }
-
-  /**
-   * Brings sessions into memory once there is room for them.
-   *
-   * @param patience milliseconds to wait where all that are in memory are in use
-   * @throws SessionError QUOTA_EXCEEDED
-   */
-  async #inRoom<T>(wanted: Room, patience: number, work: () => Promise<T>): Promise<T> {
-    const until = Date.now() + patience;
-    while (!this.#hasRoomFor(wanted)) {
-      this.#expire();
-      const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
-      if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
-      // Others may be making room just now.
-      const [resting] = this.#resting;
-      if (resting !== undefined) await resting.catch(() => undefined);
-      else if (Date.now() >= until) throw this.#noRoomFor(wanted);
-      else await sleep(ROOM_EVERY);
-    }
-    this.#reserved += wanted.sessions;
-    try {
-      return await work();
-    } finally {
-      this.#reserved -= wanted.sessions;
-    }
-  }
-
-  /** As `#inRoom` for a fresh one, for who cannot wait. */
-  #checkRoomAtOnce(): void {
-    this.checkNotDraining();
-    if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    this.#expire();
-    if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    void this.#restFirst(1, () => true).catch(() => undefined);
-    throw this.#noRoomFor(A_FRESH_ONE);
-  }
-
-  #hasRoomFor({ sessions, heapBytes }: Room): boolean {
-    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(sessions, heapBytes);
-  }
-
-  #noRoomFor({ sessions }: Room): SessionError {
-    const { maximum } = this.#options;
-    const [what, flag] =
-      this.count + sessions <= maximum
-        ? ["all the memory that its sessions may hold together", "--max-memory"]
-        : [`${this.count} sessions in memory of at most ${maximum}`, "--max-sessions"];
-    return new SessionError(
-      "QUOTA_EXCEEDED",
-      `the server holds ${what}, and none of its sessions can leave memory now; delete some, give them a shorter idle_ttl, or start it with a larger ${flag}`,
-      { retryAfter: QUOTA_RETRY },
-    );
-  }
-
-  #sweep(): void {
-    this.#expire();
-    if (++this.#sweeps % STORE_SWEEP === 0) void this.#expireAtRest().catch(() => undefined);
-    const now = Date.now();
-    if (now < this.#restAgainAt || this.#isResting) return;
-    this.#isResting = true;
-    const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
-      lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
-    this.#restFirst(Number.POSITIVE_INFINITY, isDue)
-      .catch(() => {
-        this.#restAgainAt = Date.now() + REST_RETRY;
-      })
-      .finally(() => {
-        this.#isResting = false;
-      });
-  }
-
-  /**
-   * Puts sessions to rest, those first that were not used for longest.
-   *
-   * @param most how many
-   * @returns how many there were
-   * @throws StoreError
-   */
-  async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
-    const candidates = [...this.#sessions.values()].filter((session) => session.mayRest && isMeant(session));
-    candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
-    let rested = 0;
-    for (let at = 0; at < candidates.length && rested < most; at += RESTED_AT_ONCE) {
-      const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
-      const done = await Promise.all(some.map((session) => this.#rest(session)));
-      rested += done.filter(Boolean).length;
-    }
-    return rested;
-  }
-
-  /** @returns false when it was used meanwhile, or there is no room for it */
-  #rest(session: Session): Promise<boolean> {
-    const resting = this.#putToRest(session).finally(() => this.#resting.delete(resting));
-    this.#resting.add(resting);
-    return resting;
-  }
-
-  async #putToRest(session: Session): Promise<boolean> {
-    const { sessionId } = session;
-    if (this.#draining || this.#hibernation.count >= this.#options.maximumHibernated) return false;
-    // Another has put it to rest since it was chosen, or is about to: what is in the store is not this one's to delete.
-    if (!session.mayRest) return false;
-    const watchers = await session.rest((info, saved) => this.#hibernation.put(info, saved));
-    if (watchers === undefined) {
-      // Used meanwhile, or gone: what was put into the store is not the session any more.
-      await this.#hibernation.delete(sessionId);
-      return false;
-    }
-    this.#sessions.delete(sessionId);
-    if (!watchers.isEmpty) {
-      this.#watchers.set(sessionId, watchers);
-      watchers.changed({ ...session.info, isHibernated: true });
-    }
-    return true;
-  }
-
-  /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
-  #isExpired(session: Session): boolean {
-    if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
-    void this.#end(session, "SESSION_EXPIRED");
-    return true;
-  }
-
-  #expire(): void {
-    for (const session of this.#sessions.values()) this.#isExpired(session);
-  }
-
-  async #expireAtRest(): Promise<void> {
-    for (const sessionId of await this.#hibernation.expire()) this.#bury(sessionId, "SESSION_EXPIRED");
-  }
-
-  /** One at rest is no more. */
-  #bury(sessionId: string, ending: Ending): void {
-    this.#tombstones.add(sessionId, ending);
-    this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
-    this.#watchers.delete(sessionId);
-  }
-
-  async #end(session: Session, ending: Ending): Promise<void> {
-    const { sessionId } = session;
-    this.#sessions.delete(sessionId);
-    this.#tombstones.add(sessionId, ending);
-    await session.end(deletedMeanwhile(sessionId));
-  }
-}
-
-function deletedMeanwhile(sessionId: string): SessionError {
-  const ids = { session_id: sessionId };
-  return new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted while this call ran", { ids });
 }
 
 function alreadyExists(sessionId: string): SessionError {
@@ -629,10 +343,6 @@ function alreadyExists(sessionId: string): SessionError {
     ids: { session_id: sessionId },
     field: "session_id",
   });
-}
-
-function describe(exception: GuestException): string {
-  return exception.name === "" ? exception.message : `${exception.name}: ${exception.message}`;
 }
 
 /** @throws SessionError INVALID_REQUEST */

@@ -1,10 +1,11 @@
 /** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
 import { type Engine, PageImageError } from "../engine/engine.js";
 import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js";
-import { invalid, SessionError } from "./errors.js";
+import { invalid, SessionError, StoreError } from "./errors.js";
 import { checkId, drawId } from "./ids.js";
 import { Places } from "./places.js";
-import type { SavedSession, Session } from "./session.js";
+import type { Session } from "./session.js";
+import type { SavedSession } from "./session-record.js";
 import { openSnapshot, type Seal, type SnapshotFile, sealSnapshot } from "./snapshot-file.js";
 
 export type { StoredSnapshot } from "../store/store.js";
@@ -13,6 +14,8 @@ export type { StoredSnapshot } from "../store/store.js";
 const IMAGES_AT_ONCE = 2;
 /** Bytes of all snapshots that are on their way in or out. */
 const BYTES_ON_THEIR_WAY = 1 << 30;
+/** What keeping a piece takes beside its bytes, which may be few; more than it is. */
+const CHUNK_COST = 1024;
 const LONGEST_TTL = 3_650 * 24 * 60 * 60_000;
 const RETRY = 1_000;
 
@@ -99,7 +102,10 @@ export class Snapshots {
 
   /** @throws SessionError SNAPSHOT_NOT_FOUND */
   async delete(snapshotId: string): Promise<void> {
-    await this.get(snapshotId);
+    await this.get(snapshotId).catch((error: unknown) => {
+      // One that is damaged is deleted too.
+      if (!(error instanceof StoreError)) throw error;
+    });
     if (!(await this.#store.deleteSnapshot(snapshotId))) throw notFound(snapshotId);
   }
 
@@ -148,8 +154,9 @@ export class Snapshots {
     let size = 0;
     try {
       for await (const chunk of chunks) {
-        this.#countOnTheirWay(chunk.length);
-        size += chunk.length;
+        const bytes = chunk.length + CHUNK_COST;
+        this.#countOnTheirWay(bytes);
+        size += bytes;
         received.push(chunk);
       }
       const bytes = Buffer.concat(received);

@@ -2,7 +2,7 @@
 import type { Execution } from "./execution.js";
 import type { Outcome } from "./outcome.js";
 
-export class WakingExecution implements Execution {
+export class WakingExecution<T> implements Execution {
   readonly outcome: Promise<Outcome>;
   readonly #requestId: string;
   #execution: Execution | undefined;
@@ -11,11 +11,12 @@ export class WakingExecution implements Execution {
 
   /**
    * @param requestId of the command, or empty
-   * @param begin begins it once the session is awake
+   * @param waking the session to be
+   * @param begin begins it, at once when the session is awake: what came later is not to overtake it
    */
-  constructor(requestId: string, begin: Promise<() => Execution>) {
+  constructor(requestId: string, waking: Promise<T>, begin: (awake: T) => Execution) {
     this.#requestId = requestId;
-    this.outcome = begin.then((start) => this.#begin(start()));
+    this.outcome = waking.then((awake) => this.#begin(begin(awake)));
     // Whoever asks for it hears of a failure.
     this.outcome.catch(() => undefined);
   }

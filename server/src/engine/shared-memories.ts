@@ -1,0 +1,75 @@
+/**
+ * The memories of sessions in the hands of several threads: when a session moves or ends, the workers forget what they hold of it, and
+ * all threads collect garbage once enough was given up.
+ */
+import type { SessionMemories, SessionMemory } from "./session-memory.js";
+import { collectGarbage } from "./worker/collect-garbage.js";
+import type { PostedGroup } from "./worker-thread.js";
+import type { Workers } from "./workers.js";
+
+/** When what was given up is looked at again, in milliseconds. */
+const COLLECT_LATER = 2_000;
+
+export class SharedMemories {
+  readonly #memories: SessionMemories;
+  readonly #workers: Workers;
+  #collectLater: NodeJS.Timeout | undefined;
+
+  constructor(memories: SessionMemories, workers: Workers) {
+    this.#memories = memories;
+    this.#workers = workers;
+  }
+
+  /** As `SessionMemories.resize`. */
+  async resize(session: SessionMemory, memoryBytes: number): Promise<void> {
+    this.#forget(session);
+    await this.#memories.resize(session, memoryBytes);
+    this.#collectIfDue();
+  }
+
+  /** As `SessionMemories.release`. */
+  release(session: SessionMemory): void {
+    this.#forget(session);
+    this.#memories.release(session);
+    this.#collectIfDue();
+  }
+
+  /** As `SessionMemories.move`. */
+  move(session: SessionMemory, memory: WebAssembly.Memory): void {
+    this.#forget(session);
+    this.#memories.move(session, memory);
+    // Not now: somebody may still hold the old memory in his hands.
+    setImmediate(() => this.#collectIfDue());
+  }
+
+  /** What a worker made grow is looked at when it has ended all that it was given, or its life. */
+  note(batch: readonly PostedGroup[]): void {
+    for (const { memory } of batch) this.#memories.note(memory);
+  }
+
+  /** Nothing is collected later. */
+  close(): void {
+    clearTimeout(this.#collectLater);
+  }
+
+  #forget(session: SessionMemory): void {
+    for (const worker of this.#workers.all) worker.forget(session.key);
+  }
+
+  /** Collects now if much was given up, or a little later if it was less. */
+  #collectIfDue(): void {
+    this.#collect(false);
+    this.#collectLater ??= setTimeout(() => {
+      this.#collectLater = undefined;
+      const isQuiet = this.#memories.giveUpUnused(COLLECT_LATER);
+      this.#collect(true);
+      if (!isQuiet) this.#collectIfDue();
+    }, COLLECT_LATER).unref();
+  }
+
+  #collect(isQuiet: boolean): void {
+    if (!this.#memories.isCollectionDue(isQuiet)) return;
+    for (const worker of this.#workers.all) worker.collect();
+    collectGarbage();
+  }
+}

@@ -1,0 +1,141 @@
+/**
+ * The watchdog: sees to it that no turn holds a worker, whatever it does. A worker whose turn is past its budget and a grace is ended;
+ * after that, or when a thread died by itself, the pages of its session are put back and what it had not answered runs elsewhere.
+ */
+import { clearConsole, type Ending, type Group, goLive, type PendingTurn, undone } from "./pending-turn.js";
+import type { SessionMemory } from "./session-memory.js";
+import type { SharedMemories } from "./shared-memories.js";
+import { restoreCheckpoint } from "./worker/checkpoint.js";
+import { clock } from "./worker/control.js";
+import { type Layout, runningExecution } from "./worker/layout.js";
+import type { WorkerThread } from "./worker-thread.js";
+import type { Workers } from "./workers.js";
+
+/** How long past its budget a turn may run before its worker is ended, in milliseconds. */
+const GRACE = 100;
+const WATCH_EVERY = 20;
+/** How long a turn may run before what stands behind it in its batch goes elsewhere, in milliseconds. */
+const TAKE_BACK_AFTER = 5;
+/**
+ * How long a turn runs before its console entries are told as they come, in milliseconds. It then ends its slice, however it
+ * ends itself (turn.ts, HOLD_EFFECTS): no turn behind it can make it run again.
+ */
+const LIVE_AFTER = 10;
+
+/** What the watchdog asks of the scheduler. */
+export interface WatchdogHost {
+  /** Nobody has heard yet how this turn ended. */
+  isUnanswered(turn: PendingTurn): boolean;
+  /** Groups that a worker will not run come first again. */
+  requeue(groups: readonly Group[]): void;
+  settle(turn: PendingTurn, ending: Ending): void;
+  /** There may be a worker again for what waits. */
+  distribute(): void;
+}
+
+export class Watchdog {
+  readonly #workers: Workers;
+  readonly #memories: SharedMemories;
+  readonly #layout: Layout;
+  readonly #host: WatchdogHost;
+  #timer: NodeJS.Timeout | undefined;
+  #isClosed = false;
+
+  constructor(workers: Workers, memories: SharedMemories, layout: Layout, host: WatchdogHost) {
+    this.#workers = workers;
+    this.#memories = memories;
+    this.#layout = layout;
+    this.#host = host;
+  }
+
+  /** Watches until no worker has anything to run. */
+  watch(): void {
+    this.#timer ??= setInterval(() => this.#watch(), WATCH_EVERY);
+  }
+
+  /** Threads that end from now on are ended by their owner. */
+  close(): void {
+    this.#isClosed = true;
+    clearInterval(this.#timer);
+  }
+
+  #watch(): void {
+    const now = clock();
+    for (const worker of [...this.#workers.all]) {
+      const turn = worker.overdue(now, GRACE);
+      if (turn !== undefined) void this.#kill(worker, turn as PendingTurn);
+      else {
+        const slow = worker.runningSince(now - LIVE_AFTER);
+        if (slow !== undefined) goLive(slow as PendingTurn);
+        this.#host.requeue(worker.takeBack(now, TAKE_BACK_AFTER) as readonly Group[]);
+      }
+    }
+    this.#host.distribute();
+    if (this.#workers.idle.size === this.#workers.all.length) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+  }
+
+  async #kill(worker: WorkerThread, culprit: PendingTurn): Promise<void> {
+    if (!worker.condemn(culprit)) return;
+    const { startedAt } = worker;
+    const reason = culprit.stopRequestedAt === undefined ? "budget" : "stopped";
+    this.#workers.replace(worker, () => this.#host.distribute());
+    await worker.terminate();
+    const cpuTime = clock() - startedAt;
+    const execution = this.#executionIn(culprit.memory);
+    this.#restore(worker, culprit.memory);
+    this.#recover(worker, culprit, {
+      ...undone(reason, "its worker was ended"),
+      culprit: execution,
+      startedAt,
+      cpuTime,
+    });
+  }
+
+  /** A thread ended by itself. */
+  onDeath(worker: WorkerThread, error: Error): void {
+    if (this.#isClosed || this.#workers.spareEnded(worker)) return;
+    const turns = worker.batch
+      .flatMap((group) => group.turns as PendingTurn[])
+      .filter((turn) => this.#host.isUnanswered(turn));
+    // What was committed and not told counts as running: its checkpoint is still there, and nothing of it has left.
+    const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
+    const memory = (culprit as PendingTurn | undefined)?.memory;
+    const execution = memory === undefined ? 0 : this.#executionIn(memory);
+    if (memory !== undefined) this.#restore(worker, memory);
+    this.#workers.replace(worker, () => this.#host.distribute());
+    this.#recover(worker, culprit as PendingTurn | undefined, {
+      ...undone("trap", `its worker died: ${error.message}`),
+      culprit: execution,
+    });
+  }
+
+  /** Puts the pages back that a dead worker left half changed. */
+  #restore(worker: WorkerThread, memory: SessionMemory): void {
+    const extent = worker.checkpointExtent;
+    if (extent === undefined) return;
+    const layout = this.#layout;
+    const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
+    if (restored !== memory.memory) this.#memories.move(memory, restored);
+  }
+
+  /** Ends the turn that a worker's death is to blame on, if there is one, and runs the rest of its batch elsewhere. */
+  #recover(worker: WorkerThread, culprit: PendingTurn | undefined, ending: Ending): void {
+    this.#memories.note(worker.batch);
+    const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#host.isUnanswered(turn);
+    const rest = (worker.batch as readonly Group[])
+      .map((group) => ({ memory: group.memory, turns: group.turns.filter(isUnanswered) }))
+      .filter(({ turns }) => turns.length > 0);
+    for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
+    this.#host.requeue(rest);
+    if (culprit !== undefined) this.#host.settle(culprit, ending);
+    this.#host.distribute();
+  }
+
+  /** Number of the execution that runs in a session, or ran when its worker ended; 0 for none. */
+  #executionIn({ memory }: SessionMemory): number {
+    return runningExecution(memory, this.#layout);
+  }
+}

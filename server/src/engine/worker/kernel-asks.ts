@@ -1,0 +1,155 @@
+/** What the kernel asks while a turn runs: to run a source, to send a console entry, what an object is, to end the turn. */
+import { argument } from "./boot.js";
+import { readBase64, writeBase64 } from "./crossing.js";
+import type { Instance } from "./instance.js";
+import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
+import { classIdOf } from "./object-classes.js";
+import { SourceEvaluator } from "./source-evaluator.js";
+
+/** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts and guest/host-asks.ts. */
+const Ask = {
+  EVALUATE: 0,
+  LOG: 1,
+  IS_PROMISE: 2,
+  BYTE_LENGTH: 3,
+  STOP: 4,
+  LOAD_LIBRARY: 5,
+  PROMISE_STATE: 6,
+  PROMISE_RESULT: 7,
+  CLASS_OF: 8,
+  TAKE_BYTES: 10,
+  KEEP_BYTES: 11,
+  TO_BASE64: 12,
+  FROM_BASE64: 13,
+  INTERRUPT: 14,
+  COMPILE_TEMPLATE: 20,
+} as const;
+
+/** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
+const KERNEL_STOPS = ["valueSize", "handles"] as const;
+
+/** An entry is JSON text: larger than what it says. Who takes it counts exactly; this only holds a flood of small ones. */
+const ENTRY_OVERHEAD = { factor: 2, bytes: 4096 };
+
+/** What the kernel asks for that is the turn's affair. */
+export interface KernelAsksHost {
+  /** The turn is to be undone. Of several reasons the first counts. */
+  stop(reason: UndoReason): void;
+  /** The job that runs is to be unwound; the turn goes on with the next. */
+  interruptJob(): void;
+  console(entry: ConsoleText): void;
+}
+
+export class KernelAsks {
+  readonly #engine: SharedEngine;
+  readonly #host: KernelAsksHost;
+  readonly #evaluator: SourceEvaluator;
+  #sources: readonly Source[] = [];
+  #bytesIn: readonly Uint8Array[] = [];
+  #bytesOut: Uint8Array[] = [];
+  #consoleBytes = 0;
+  /** Bytes that an execution's console may still take in this turn, by its number. */
+  readonly #consoleBytesLeft = new Map<number, number>();
+
+  constructor(engine: SharedEngine, host: KernelAsksHost) {
+    this.#engine = engine;
+    this.#host = host;
+    this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
+  }
+
+  /** The turn that asks from now on. */
+  begin({ sources, input, consoleBytes }: Pick<TurnRequest, "sources" | "input" | "consoleBytes">): void {
+    this.#sources = sources;
+    this.#bytesIn = input.bytes;
+    this.#bytesOut = [];
+    this.#consoleBytes = consoleBytes;
+    this.#consoleBytesLeft.clear();
+  }
+
+  /** Byte strings that the kernel gave out in this turn. */
+  get bytesOut(): readonly Uint8Array[] {
+    return this.#bytesOut;
+  }
+
+  /**
+   * @param argv address of what it asks: `argc` values of the guest, at least one
+   * @returns an owned `JSValue*`; 0 for undefined
+   */
+  answer(instance: Instance, argc: number, argv: number): number {
+    const engine = instance.exports;
+    const { context } = this.#engine.baseImage.layout;
+    const ask = engine.QTS_GetFloat64(context, argument(argv, 0));
+    switch (ask) {
+      case Ask.EVALUATE:
+        return this.#evaluate(
+          instance,
+          engine.QTS_GetFloat64(context, argument(argv, 1)),
+          argc < 3 ? undefined : instance.readString(context, argument(argv, 2)),
+        );
+      case Ask.LOG:
+        this.#log(engine.QTS_GetFloat64(context, argument(argv, 2)), instance.readString(context, argument(argv, 1)));
+        return 0;
+      case Ask.IS_PROMISE:
+        return engine.QTS_PromiseState(context, argument(argv, 1)) >= 0
+          ? engine.QTS_DupValuePointer(context, engine.QTS_GetTrue())
+          : 0;
+      case Ask.BYTE_LENGTH:
+        return engine.QTS_NewFloat64(context, Buffer.byteLength(instance.readString(context, argument(argv, 1))));
+      case Ask.STOP:
+        this.#host.stop(KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap");
+        return 0;
+      case Ask.INTERRUPT:
+        this.#host.interruptJob();
+        return 0;
+      case Ask.LOAD_LIBRARY:
+        return this.#loadLibrary(instance, instance.readString(context, argument(argv, 1)));
+      case Ask.PROMISE_STATE:
+        return engine.QTS_NewFloat64(context, engine.QTS_PromiseState(context, argument(argv, 1)));
+      case Ask.PROMISE_RESULT:
+        return engine.QTS_PromiseResult(context, argument(argv, 1));
+      case Ask.CLASS_OF:
+        return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
+      case Ask.TAKE_BYTES: {
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
+      }
+      case Ask.KEEP_BYTES:
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.TO_BASE64:
+        return writeBase64(instance, context, argument(argv, 1));
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
+      case Ask.COMPILE_TEMPLATE:
+        return this.#evaluator.evaluateTemplate(
+          instance,
+          instance.readString(context, argument(argv, 1)),
+          engine.QTS_GetFloat64(context, argument(argv, 2)),
+        );
+      default:
+        throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
+    }
+  }
+
+  /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
+  #loadLibrary(instance: Instance, name: string): number {
+    const code = this.#engine.libraries.get(name);
+    if (code === undefined) throw new Error(`engine: the kernel asked for library ${name}, which is not built`);
+    return instance.runBytecode(this.#engine.baseImage.layout.context, code);
+  }
+
+  #log(execution: number, text: string): void {
+    const had =
+      this.#consoleBytesLeft.get(execution) ?? this.#consoleBytes * ENTRY_OVERHEAD.factor + ENTRY_OVERHEAD.bytes;
+    if (had < 0) return;
+    const left = had - Buffer.byteLength(text);
+    this.#consoleBytesLeft.set(execution, left);
+    this.#host.console({ execution, text, last: left < 0 });
+  }
+
+  #evaluate(instance: Instance, index: number, mark: string | undefined): number {
+    const source = this.#sources[index];
+    if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
+    return this.#evaluator.evaluate(instance, source, mark);
+  }
+}

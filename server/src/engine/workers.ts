@@ -1,0 +1,104 @@
+/**
+ * The worker threads: each has a place, which sessions have an affinity to. One more is kept warm as a spare; it takes the place of a
+ * thread that has ended.
+ */
+import type { WorkerThread } from "./worker-thread.js";
+
+/** When another spare is warmed up, in milliseconds: a thread takes some hundred of them on a core. */
+const SPARE_AFTER = 30;
+
+export class Workers {
+  readonly #start: () => WorkerThread;
+  readonly #workers: WorkerThread[] = [];
+  readonly #idle = new Set<WorkerThread>();
+  /** Undefined for a moment after it took a place. */
+  #spare: WorkerThread | undefined;
+  #spareTimer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param count how many places there are
+   * @param first has the first of them
+   * @param start gives another thread
+   */
+  constructor(count: number, first: WorkerThread, start: () => WorkerThread) {
+    this.#start = start;
+    this.#add(first);
+    while (this.#workers.length < count) this.#add(this.#start());
+    this.#spare = this.#start();
+  }
+
+  /** Those that have a place, in order. */
+  get all(): readonly WorkerThread[] {
+    return this.#workers;
+  }
+
+  /** Of them, those that may be given something to run. */
+  get idle(): ReadonlySet<WorkerThread> {
+    return this.#idle;
+  }
+
+  /** All, the spare included. */
+  get threads(): WorkerThread[] {
+    return this.#spare === undefined ? this.#workers : [...this.#workers, this.#spare];
+  }
+
+  /** It is given something to run. @returns its place */
+  take(worker: WorkerThread): number {
+    this.#idle.delete(worker);
+    return this.#workers.indexOf(worker);
+  }
+
+  /** It has nothing to run any more; one that lost its place gets nothing. */
+  putBack(worker: WorkerThread): void {
+    if (this.#workers.includes(worker)) this.#idle.add(worker);
+  }
+
+  /** A thread has ended by itself: in place of the spare another is warmed up. @returns false for one that is not the spare */
+  spareEnded(worker: WorkerThread): boolean {
+    if (worker !== this.#spare) return false;
+    this.#spare = undefined;
+    this.#startSpareSoon();
+    return true;
+  }
+
+  /**
+   * The spare takes over the place, so that sessions keep their affinity; another spare is warmed up.
+   *
+   * @param joined is called when it may be given something to run
+   */
+  replace(worker: WorkerThread, joined: () => void): void {
+    const index = this.#workers.indexOf(worker);
+    if (index < 0) return;
+    this.#idle.delete(worker);
+    const spare = this.#spare ?? this.#start();
+    this.#workers[index] = spare;
+    this.#spare = undefined;
+    this.#startSpareSoon();
+    // One that still warms up makes nobody wait while another is free.
+    const join = (): void => {
+      if (!this.#workers.includes(spare)) return;
+      this.#idle.add(spare);
+      joined();
+    };
+    spare.ready.then(join, () => undefined);
+  }
+
+  /** Ends all. */
+  async close(): Promise<void> {
+    clearTimeout(this.#spareTimer);
+    await Promise.all(this.threads.map((worker) => worker.terminate()));
+  }
+
+  /** Warms up another spare. Not at once: who waits for a thread that was ended is to be answered first. */
+  #startSpareSoon(): void {
+    this.#spareTimer ??= setTimeout(() => {
+      this.#spareTimer = undefined;
+      this.#spare ??= this.#start();
+    }, SPARE_AFTER);
+  }
+
+  #add(worker: WorkerThread): void {
+    this.#workers.push(worker);
+    this.#idle.add(worker);
+  }
+}

@@ -1,0 +1,350 @@
+/**
+ * The executions of one session from beginning to outcome: they take their turns in the order they came, are stopped wherever they
+ * are, and what an atomic one did is undone with it.
+ */
+import type { Engine } from "../engine/engine.js";
+import type { HostResult } from "../engine/kernel-protocol.js";
+import type { SessionMemory } from "../engine/session-memory.js";
+import { Asks } from "./asks.js";
+import { invalid, SessionError } from "./errors.js";
+import { EventLoop, type EventLoopHost, type Input } from "./event-loop.js";
+import type { Command, CommandOptions, Execution } from "./execution.js";
+import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
+import { executionLimits } from "./limits.js";
+import { OpenExecutions } from "./open-executions.js";
+import type { Outcome } from "./outcome.js";
+import { Replies } from "./replies.js";
+import { RunningExecution } from "./running-execution.js";
+import type { SessionUsage } from "./session-info.js";
+import type { SessionLife } from "./session-life.js";
+import type { SessionRecord } from "./session-record.js";
+import { SessionTurns, type TurnsSession } from "./session-turns.js";
+import type { Watchers } from "./watchers.js";
+
+/** A full queue is worth another try about when some of it has run. */
+const QUEUE_RETRY = 100;
+
+/** More than any execution emits. */
+const NO_END_OF_CREDIT = 2 ** 30;
+
+/** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
+const DEEPEST_CALLS = 16;
+
+/** What executions ask of their session. */
+export interface ExecutionsSession extends TurnsSession {
+  /** Of all that have ended. */
+  readonly usage: SessionUsage;
+}
+
+export class Executions implements EventLoopHost, HostFunctionsHost {
+  readonly #session: ExecutionsSession;
+  readonly #engine: Engine;
+  readonly #memory: SessionMemory;
+  readonly #life: SessionLife;
+  readonly #watchers: Watchers;
+  readonly #loop: EventLoop;
+  /** Those without an outcome. */
+  readonly #open: OpenExecutions;
+  readonly #replies: Replies;
+  readonly #turns: SessionTurns;
+  /** Functions that clients lend to this session. */
+  readonly hostFunctions = new HostFunctions(this);
+  /** What is asked of the session beside them. */
+  readonly asks: Asks;
+  #whenIdle: (() => void)[] = [];
+  #nextExecution = 1;
+
+  /** @param memory the session's; its owner gives it back */
+  constructor(
+    session: ExecutionsSession,
+    engine: Engine,
+    memory: SessionMemory,
+    life: SessionLife,
+    watchers: Watchers,
+  ) {
+    this.#session = session;
+    this.#engine = engine;
+    this.#memory = memory;
+    this.#life = life;
+    this.#watchers = watchers;
+    this.#open = new OpenExecutions(watchers);
+    this.#loop = new EventLoop(engine, memory, this);
+    this.#replies = new Replies(this.#loop, this.#open);
+    const host = {
+      settle: (execution: RunningExecution, outcome: Outcome) => this.#settle(execution, outcome),
+      reject: (execution: RunningExecution, error: Error) => this.#reject(execution, error),
+      endBetweenTurns: (execution: RunningExecution) => this.#endBetweenTurns(execution),
+    };
+    this.#turns = new SessionTurns(session, host, {
+      loop: this.#loop,
+      open: this.#open,
+      hostFunctions: this.hostFunctions,
+      replies: this.#replies,
+      life,
+    });
+    this.asks = new Asks(session, this.#loop, this.#turns, life);
+  }
+
+  /** True when none is open and nothing runs or waits. */
+  get isIdle(): boolean {
+    return this.#open.size === 0 && this.#loop.isStill;
+  }
+
+  /** Resolves when nothing runs or waits any more. */
+  settled(): Promise<void> {
+    return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
+  }
+
+  /** Ends one by its id; one that has ended or is not known is no error. */
+  cancel(executionId: string): void {
+    this.#open.byId(executionId)?.cancel();
+  }
+
+  /** What of the session lies outside its memory. */
+  get record(): SessionRecord {
+    const begun = this.#open.all().filter(({ hasCommitted }) => hasCommitted);
+    return {
+      takenAt: Date.now(),
+      limits: this.#session.limits,
+      nextExecution: this.#nextExecution,
+      loop: this.#loop.record,
+      executions: begun.map(({ record }) => record),
+      hostFunctions: this.hostFunctions.record,
+      replies: this.#replies.record,
+    };
+  }
+
+  /** Goes on with what the session was doing that this one is a copy of. */
+  resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord): void {
+    this.#nextExecution = nextExecution;
+    for (const record of executions) {
+      const execution = RunningExecution.resume(record, this.#open.get(record.parent));
+      this.#admit(execution);
+      // Nobody takes what it emits, so nothing of it is to wait.
+      if (record.isStreaming) this.#allow(execution, NO_END_OF_CREDIT);
+    }
+    this.hostFunctions.restore(hostFunctions);
+    for (const { callId, execution, result } of replies) this.reply(callId, execution, result);
+    this.#loop.restore(
+      loop,
+      executions.map(({ number }) => number),
+    );
+  }
+
+  /** Asks all that are open to end because the session is put back. @returns them */
+  stopAll(): readonly RunningExecution[] {
+    const ending = this.#open.all();
+    // What runs on behalf of others ends first, and for the same reason.
+    for (const execution of ending.reverse()) execution.stop("ROLLED_BACK");
+    return ending;
+  }
+
+  /** Ends those of `stopAll` that have not ended. Nothing of the session may run. */
+  endAll(ending: readonly RunningExecution[]): void {
+    for (const execution of ending) if (this.#open.has(execution)) this.#endBetweenTurns(execution);
+  }
+
+  /** The session's memory is again as it was when this record was taken; no execution of then goes on. */
+  goBack(record: SessionRecord): void {
+    this.#replies.clear();
+    const ended = record.executions.map(({ number }) => number);
+    const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
+    const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
+    this.#nextExecution = Math.max(this.#nextExecution, record.nextExecution);
+    this.#loop.restore(loop, []);
+    const { hostFunctions, replies } = record;
+    this.hostFunctions.rollBack({ ...hostFunctions, calls: hostFunctions.calls.filter(isNobodys) });
+    for (const { callId, result } of replies.filter(isNobodys)) this.reply(callId, 0, result);
+    this.#exposeAgain();
+  }
+
+  /** The session has left memory, idle. */
+  leave(): void {
+    this.#loop.removeAll();
+    this.hostFunctions.end();
+  }
+
+  /** The session ends: whoever waits for anything of it is told. What runs is asked to end. */
+  end(error: SessionError): void {
+    this.#loop.removeAll();
+    this.#loop.stop(() => true);
+    this.#replies.clear();
+    this.hostFunctions.end();
+    this.#watchers.ended(error);
+    for (const execution of this.#open.all()) this.#reject(execution, error);
+    this.asks.end(error);
+  }
+
+  /**
+   * Gives an execution its turns when they come.
+   *
+   * @throws SessionError QUEUE_FULL, QUOTA_EXCEEDED, INVALID_REQUEST
+   */
+  begin(command: Command, options: CommandOptions): Execution {
+    if (this.#life.ended !== undefined) throw this.#life.ended;
+    this.#life.use();
+    const limits = executionLimits(this.#session.limits, options.limits);
+    if (this.#open.size > limits.queuedExecutions) {
+      throw new SessionError(
+        "QUEUE_FULL",
+        `the session already has ${this.#open.size} executions in flight or waiting; wait for some of them, or raise limits.queued_executions`,
+        { ids: { session_id: this.#session.sessionId }, retryAfter: QUEUE_RETRY },
+      );
+    }
+    const parent = this.#open.byId(options.parentExecutionId);
+    if (parent !== undefined && parent.depth >= DEEPEST_CALLS) {
+      throw new SessionError(
+        "QUOTA_EXCEEDED",
+        `guest code and host functions call each other more than ${DEEPEST_CALLS} levels deep`,
+        { ids: { session_id: this.#session.sessionId }, field: "parent_execution_id" },
+      );
+    }
+    if (parent !== undefined && options.atomic) {
+      throw invalid("atomic", "what runs on behalf of another execution is undone with that one, and not alone");
+    }
+    const { passed } = options;
+    if (passed !== undefined) this.hostFunctions.pass(passed);
+    const number = this.#nextExecution++;
+    const execution = new RunningExecution(options, limits, number, this.#session.sessionId !== "", parent);
+    const start = { isAtomic: execution.isAtomic, root: execution.root };
+    const first = this.#turns.input(number, () => execution.begin(command), { start });
+    this.#admit(execution, first);
+    this.#replies.addLate();
+    this.#loop.add(first);
+    return execution;
+  }
+
+  /** @param first what its first turn is for; undefined for one that had it */
+  #admit(execution: RunningExecution, first?: Input): void {
+    execution.onStop = () => this.#stop(execution, first);
+    execution.onCredit = (credit) => this.#allow(execution, credit);
+    execution.onConsole = (entry) => this.#watchers.console(execution.executionId, entry);
+    this.#open.add(execution);
+  }
+
+  /** The caller of an execution takes more of its emitted values. */
+  #allow(execution: RunningExecution, credit: number): void {
+    const { number } = execution;
+    if (this.#open.get(number) === undefined) return;
+    this.#loop.add(this.#turns.input(number, { kind: "credit", execution: number, credit }));
+  }
+
+  /** Ends an execution wherever it is. */
+  #stop(execution: RunningExecution, first: Input | undefined): void {
+    const { number } = execution;
+    if (this.#open.get(number) === undefined) return;
+    if (first !== undefined && this.#loop.remove(first)) return this.#endBetweenTurns(execution);
+    if (execution.isAtomic && this.#loop.isRunning) {
+      // What runs in its hold ends with it; then the session is put back.
+      this.#turns.stopFor(execution);
+      this.#loop.stop(() => true);
+      return;
+    }
+    if (this.#loop.stop(({ owner }) => owner === number)) return;
+    if (this.#engine.runningExecution(this.#memory) === number && this.#engine.stopRunning(this.#memory)) {
+      // Its timer, or a continuation of it in the turn of another: who has to answer is known when that turn has ended.
+      this.#turns.stopFor(execution);
+      return;
+    }
+    this.#endBetweenTurns(execution);
+  }
+
+  #endBetweenTurns(execution: RunningExecution): void {
+    this.#settle(execution, execution.stoppedBetweenTurns(this.#session.memoryBytes));
+    if (execution.hasCommitted) this.#loop.drop(execution.number);
+    if (this.#loop.isStill) this.onStill();
+  }
+
+  #settle(execution: RunningExecution, outcome: Outcome): void {
+    if (outcome.result.kind !== "value") {
+      const isRolledBack = this.#rollBack(execution);
+      const isStopped = outcome.result.kind === "stopped";
+      // Where it was undone the guest does not know of them; and of what was stopped nothing runs any more.
+      if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
+      if (isRolledBack || (isStopped && !execution.hasCommitted)) this.#releaseFunctionsOf(execution);
+    }
+    const { wallTime, cpuTime, queueTime, hostTime, turns, hostCalls } = outcome.usage;
+    this.#session.usage.wallTime += wallTime;
+    this.#session.usage.cpuTime += cpuTime;
+    this.#session.usage.queueTime += queueTime;
+    this.#session.usage.hostTime += hostTime;
+    this.#session.usage.turns += turns;
+    this.#session.usage.hostCalls += hostCalls;
+    this.#close(execution);
+    execution.settle(outcome);
+    this.#watchers.finished(outcome, execution.encoding);
+  }
+
+  #reject(execution: RunningExecution, error: Error): void {
+    this.#releaseFunctionsOf(execution);
+    this.#close(execution);
+    execution.reject(error);
+  }
+
+  /** The guest never got the functions that came with its command. */
+  #releaseFunctionsOf({ passedFunctions }: RunningExecution): void {
+    for (const id of passedFunctions) this.hostFunctions.released(id);
+  }
+
+  #close(execution: RunningExecution): void {
+    this.#open.delete(execution);
+    this.#loop.ended(execution.number);
+    this.#replies.addLate();
+  }
+
+  /**
+   * Undoes an atomic execution whole, and with it all that ran on its behalf and has not ended.
+   *
+   * @returns false for one that is not atomic, or has not begun
+   */
+  #rollBack(execution: RunningExecution): boolean {
+    const children = execution.isAtomic ? this.#loop.rollBack(execution.number) : undefined;
+    if (children === undefined) return false;
+    for (const number of children) {
+      const child = this.#open.get(number);
+      if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.#session.memoryBytes));
+    }
+    this.#exposeAgain();
+    return true;
+  }
+
+  /** What was provided meanwhile is unknown to the session as it was before. */
+  #exposeAgain(): void {
+    const { names } = this.hostFunctions;
+    if (names.length > 0) this.#loop.add(this.#turns.input(0, { kind: "expose", names }));
+  }
+
+  // What the host functions ask.
+
+  reply(callId: string, execution: number, result: HostResult): void {
+    if (this.#life.ended !== undefined) return;
+    this.#life.change();
+    const isOpen = this.#open.get(execution) !== undefined;
+    const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
+    this.#replies.add(callId, { input, execution, result }, isOpen);
+  }
+
+  get sessionId(): string {
+    return this.#session.sessionId;
+  }
+
+  callerOf(execution: number): RunningExecution | undefined {
+    return this.#open.get(execution);
+  }
+
+  // What the event loop asks.
+
+  get hasOpenExecutions(): boolean {
+    return this.#open.size > 0;
+  }
+
+  timer(owner: number): Input {
+    return this.#turns.input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime });
+  }
+
+  onStill(): void {
+    this.#life.lastUsedAt = Date.now();
+    if (!this.isIdle) return;
+    for (const resolve of this.#whenIdle.splice(0)) resolve();
+  }
+}

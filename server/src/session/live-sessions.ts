@@ -1,0 +1,78 @@
+/** The sessions in memory, by their ids. Those that were not used for their idle_ttl end here, before anybody sees them. */
+import { SessionError } from "./errors.js";
+import { checkId } from "./ids.js";
+import type { Session } from "./session.js";
+import type { Ending, Tombstones } from "./tombstones.js";
+
+export class LiveSessions {
+  readonly #sessions = new Map<string, Session>();
+  readonly #tombstones: Tombstones;
+
+  /** @param tombstones are told of those that end */
+  constructor(tombstones: Tombstones) {
+    this.#tombstones = tombstones;
+  }
+
+  /** How many there are. */
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  /** Undefined where there is none of this id. @throws SessionError INVALID_REQUEST (id) */
+  find(sessionId: string): Session | undefined {
+    checkId("session_id", sessionId);
+    const session = this.#sessions.get(sessionId);
+    return session === undefined || this.#isExpired(session) ? undefined : session;
+  }
+
+  /** Also for one whose idle_ttl is over, as long as nobody has looked. */
+  has(sessionId: string): boolean {
+    return this.#sessions.has(sessionId);
+  }
+
+  /** Those that `find` gives. */
+  allFound(): Session[] {
+    return this.all().filter((session) => !this.#isExpired(session));
+  }
+
+  /** Also those whose idle_ttl is over, as long as nobody has looked. */
+  all(): Session[] {
+    return [...this.#sessions.values()];
+  }
+
+  add(session: Session): void {
+    this.#sessions.set(session.sessionId, session);
+    this.#tombstones.delete(session.sessionId);
+  }
+
+  /** It has left memory. */
+  delete(sessionId: string): void {
+    this.#sessions.delete(sessionId);
+  }
+
+  /** Ends a session; what runs in it is answered ABORTED. */
+  async end(session: Session, ending: Ending): Promise<void> {
+    const { sessionId } = session;
+    this.#sessions.delete(sessionId);
+    this.#tombstones.add(sessionId, ending);
+    await session.end(deletedMeanwhile(sessionId));
+  }
+
+  /** Ends those that were not used for their idle_ttl. */
+  expire(): void {
+    for (const session of this.#sessions.values()) this.#isExpired(session);
+  }
+
+  /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
+  #isExpired(session: Session): boolean {
+    if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
+    void this.end(session, "SESSION_EXPIRED");
+    return true;
+  }
+}
+
+/** What calls are answered with that ran when their session ended. */
+export function deletedMeanwhile(sessionId: string): SessionError {
+  const ids = { session_id: sessionId };
+  return new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted while this call ran", { ids });
+}

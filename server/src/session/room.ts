@@ -1,0 +1,199 @@
+/**
+ * Room in memory: sessions come into it when there is some, and those that were not used for longest leave it for the store, so that
+ * there is. Those that nobody used for long leave it anyhow.
+ */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { Engine } from "../engine/engine.js";
+import { SessionError } from "./errors.js";
+import type { LiveSessions } from "./live-sessions.js";
+import type { Session } from "./session.js";
+import type { SessionsAtRest } from "./sessions-at-rest.js";
+
+const SWEEP_EVERY = 1_000;
+/** Sweeps between two looks for what has expired in the store. */
+const STORE_SWEEP = 30;
+const QUOTA_RETRY = 1_000;
+/** How often it is looked whether there is room, in milliseconds. */
+const ROOM_EVERY = 10;
+/** A session that could not be put to rest is not tried again for so many milliseconds. */
+const REST_RETRY = 30_000;
+/** Sessions that are put to rest at once, and that may fail before the store is to blame, not they. */
+const RESTED_AT_ONCE = 8;
+
+export interface RoomOptions {
+  /** The most sessions that may be in memory at once. */
+  readonly maximum: number;
+  /** Milliseconds without use after which a session leaves memory; Infinity for only when there is no room. */
+  readonly hibernateAfter: number;
+  /** Is told why a session could not be put to rest, which nobody else hears of. */
+  readonly onRestFailed?: (error: unknown) => void;
+}
+
+/** What is to come into memory. */
+export interface Newcomers {
+  readonly sessions: number;
+  /** 0: the memory that there is, is enough. */
+  readonly heaps: number;
+  /** Of each heap. */
+  readonly heapBytes: number;
+}
+
+export const A_FRESH_ONE: Newcomers = { sessions: 1, heaps: 1, heapBytes: 0 };
+
+export class Room {
+  readonly #engine: Engine;
+  readonly #live: LiveSessions;
+  readonly #atRest: SessionsAtRest;
+  readonly #options: RoomOptions;
+  /** Sessions that are on their way to the store. */
+  readonly #resting = new Map<Session, Promise<boolean>>();
+  /** When those that could not be put to rest may be tried again, in milliseconds since the epoch. */
+  readonly #restAgainAt = new WeakMap<Session, number>();
+  readonly #sweeper: NodeJS.Timeout;
+  /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
+  #reserved = 0;
+  #sweeps = 0;
+  #isResting = false;
+
+  constructor(engine: Engine, live: LiveSessions, atRest: SessionsAtRest, options: RoomOptions) {
+    this.#engine = engine;
+    this.#live = live;
+    this.#atRest = atRest;
+    this.#options = options;
+    this.#sweeper = setInterval(() => this.#sweep(), SWEEP_EVERY);
+    this.#sweeper.unref();
+  }
+
+  /** Sessions that take room in memory, or are about to. */
+  get count(): number {
+    return this.#live.size + this.#reserved;
+  }
+
+  /** Nobody leaves memory any more. */
+  close(): void {
+    clearInterval(this.#sweeper);
+    this.#atRest.close();
+  }
+
+  /** Takes room that is there until what this gives is called. */
+  take(sessions: number): () => void {
+    this.#reserved += sessions;
+    return () => {
+      this.#reserved -= sessions;
+    };
+  }
+
+  /**
+   * Brings sessions into memory once there is room for them.
+   *
+   * @param patience milliseconds to wait where all that are in memory are in use
+   * @throws SessionError QUOTA_EXCEEDED
+   */
+  async bringIn<T>(wanted: Newcomers, patience: number, work: () => Promise<T>): Promise<T> {
+    const until = Date.now() + patience;
+    while (!this.#hasRoomFor(wanted)) {
+      this.#live.expire();
+      const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
+      if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
+      // Others may be making room just now.
+      if (await this.#hasRested()) continue;
+      if (this.#hasRoomFor(wanted)) continue;
+      if (Date.now() >= until) throw this.#noRoomFor(wanted);
+      await sleep(ROOM_EVERY);
+    }
+    const leave = this.take(wanted.sessions);
+    try {
+      return await work();
+    } finally {
+      leave();
+    }
+  }
+
+  /** Waits for those that are on their way to the store. @returns whether one of them has left memory */
+  async #hasRested(): Promise<boolean> {
+    for (const resting of [...this.#resting.values()]) if (await resting) return true;
+    return false;
+  }
+
+  /** That there is room for a fresh one, for who cannot wait. @throws SessionError QUOTA_EXCEEDED */
+  checkAtOnce(): void {
+    if (this.#hasRoomFor(A_FRESH_ONE)) return;
+    this.#live.expire();
+    if (this.#hasRoomFor(A_FRESH_ONE)) return;
+    void this.#restFirst(1, () => true);
+    throw this.#noRoomFor(A_FRESH_ONE);
+  }
+
+  #hasRoomFor({ sessions, heaps, heapBytes }: Newcomers): boolean {
+    return this.count + sessions <= this.#options.maximum && this.#engine.hasRoomFor(heaps, heapBytes);
+  }
+
+  #noRoomFor({ sessions }: Newcomers): SessionError {
+    const { maximum } = this.#options;
+    const [what, flag] =
+      this.count + sessions <= maximum
+        ? ["all the memory that its sessions may hold together", "--max-memory"]
+        : [`${this.count} sessions in memory of at most ${maximum}`, "--max-sessions"];
+    return new SessionError(
+      "QUOTA_EXCEEDED",
+      `the server holds ${what}, and none of its sessions can leave memory now; delete some, give them a shorter idle_ttl, or start it with a larger ${flag}`,
+      { retryAfter: QUOTA_RETRY },
+    );
+  }
+
+  #sweep(): void {
+    this.#live.expire();
+    if (++this.#sweeps % STORE_SWEEP === 0) void this.#atRest.expire().catch(() => undefined);
+    if (this.#isResting) return;
+    this.#isResting = true;
+    const now = Date.now();
+    const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
+      lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
+    void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
+      this.#isResting = false;
+    });
+  }
+
+  /**
+   * Puts sessions to rest, those first that were not used for longest. One that cannot be stored stays.
+   *
+   * @param most how many
+   * @returns how many there were
+   */
+  async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
+    if (this.#atRest.isClosed) return 0;
+    const now = Date.now();
+    const mayRest = (session: Session): boolean =>
+      isMeant(session) && (this.#restAgainAt.get(session) ?? 0) <= now && session.mayRest;
+    const candidates = this.#live.all().filter(mayRest);
+    candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+    let rested = 0;
+    let failed = 0;
+    for (let at = 0; at < candidates.length && rested < most && failed < RESTED_AT_ONCE; ) {
+      const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
+      const done = await Promise.all(some.map((session) => this.#rest(session)));
+      rested += done.filter(Boolean).length;
+      failed += some.filter((session) => (this.#restAgainAt.get(session) ?? 0) > now).length;
+      at += some.length;
+    }
+    return rested;
+  }
+
+  /** @returns false when it was used meanwhile, there is no room for it, or it could not be stored */
+  #rest(session: Session): Promise<boolean> {
+    // Another has chosen it too.
+    if (this.#resting.has(session)) return Promise.resolve(false);
+    const resting = this.#atRest
+      .put(session)
+      .catch((error: unknown) => {
+        // It was deleted on its way.
+        if (error instanceof SessionError) return false;
+        this.#restAgainAt.set(session, Date.now() + REST_RETRY);
+        this.#options.onRestFailed?.(error);
+        return false;
+      })
+      .finally(() => this.#resting.delete(session));
+    this.#resting.set(session, resting);
+    return resting;
+  }
+}

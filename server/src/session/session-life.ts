@@ -1,0 +1,51 @@
+/** The life of a session in memory: when it was used, who has it in hand, and how it ended. */
+import type { SessionError } from "./errors.js";
+
+export class SessionLife {
+  /** Milliseconds since the epoch. */
+  lastUsedAt: number;
+  #uses = 0;
+  #holds = 0;
+  #ended: SessionError | undefined;
+
+  constructor(lastUsedAt: number) {
+    this.lastUsedAt = lastUsedAt;
+  }
+
+  /** Counts whatever changes the session or may. */
+  get uses(): number {
+    return this.#uses;
+  }
+
+  /** True while somebody has it in hand. */
+  get isHeld(): boolean {
+    return this.#holds > 0;
+  }
+
+  /** Why nothing can be done with it any more; undefined while it lives. */
+  get ended(): SessionError | undefined {
+    return this.#ended;
+  }
+
+  /** It is used now: its time begins anew. */
+  use(): void {
+    this.#uses++;
+    this.lastUsedAt = Date.now();
+  }
+
+  /** Something of it changes, which gives it no more time. */
+  change(): void {
+    this.#uses++;
+  }
+
+  /** Counts as in hand until what this gives is called. */
+  hold(): () => void {
+    this.#holds++;
+    return () => void this.#holds--;
+  }
+
+  /** @param error for all who come from now on */
+  end(error: SessionError): void {
+    this.#ended = error;
+  }
+}

@@ -1,0 +1,54 @@
+/** What a new session is to be, and what is done in it before anybody gets it. */
+import type { InputValue } from "../engine/kernel-protocol.js";
+import { invalid } from "./errors.js";
+import type { Limits } from "./limits.js";
+import type { GuestException } from "./outcome.js";
+import type { Session } from "./session.js";
+import type { IdleAction } from "./session-info.js";
+
+export interface CreateOptions {
+  /** Empty: the server draws one. */
+  readonly sessionId: string;
+  /** What it is made from; empty for a session that is made afresh. */
+  readonly snapshotId: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly limits: Partial<Limits>;
+  /** Milliseconds; 0 for the default. */
+  readonly idleTtl: number;
+  readonly idleAction: IdleAction;
+  readonly globals: ReadonlyMap<string, InputValue>;
+  /** Texts of modules by name. */
+  readonly modules: ReadonlyMap<string, string>;
+  /** Source that runs before anybody gets the session; empty for none. */
+  readonly setup: string;
+  readonly requestId: string;
+  readonly digest: string;
+  /** Milliseconds since the epoch by which the setup has to be through; Infinity for none. */
+  readonly deadline: number;
+}
+
+/** Adds modules and globals and runs the setup. @throws SessionError INVALID_REQUEST, also when the setup throws */
+export async function prepare(session: Session, options: CreateOptions): Promise<void> {
+  if (options.modules.size > 0) await session.addModules(options.modules);
+  if (options.globals.size > 0) await session.defineGlobals(options.globals);
+  if (options.setup === "") return;
+  const { outcome } = session.submit(
+    { kind: "execute", code: options.setup, filename: "setup.js", bindings: new Map() },
+    {
+      encoding: 4,
+      handleGroup: "",
+      atomic: false,
+      parentExecutionId: "",
+      requestId: "",
+      digest: "",
+      deadline: options.deadline,
+    },
+  );
+  const { result } = await outcome;
+  if (result.kind === "exception") throw invalid("setup", `threw ${describe(result.exception)}`);
+  if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
+}
+
+function describe(exception: GuestException): string {
+  return exception.name === "" ? exception.message : `${exception.name}: ${exception.message}`;
+}

@@ -1,0 +1,185 @@
+/**
+ * The turns of one session: the rules by which each is answered for. What comes out of a turn that was committed is applied; for one
+ * that was undone an execution answers, and the others go on as if nothing had happened.
+ */
+import type { ConsoleText, TurnResult } from "../engine/engine.js";
+import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
+import type { EventLoop, Input } from "./event-loop.js";
+import type { HostFunctions } from "./host-functions.js";
+import type { Limits } from "./limits.js";
+import type { OpenExecutions } from "./open-executions.js";
+import { type Outcome, templateWarning } from "./outcome.js";
+import { refusalOf } from "./refusals.js";
+import type { Replies } from "./replies.js";
+import type { RunningExecution } from "./running-execution.js";
+import type { SessionLife } from "./session-life.js";
+
+/** What turns ask of their session. */
+export interface TurnsSession {
+  readonly sessionId: string;
+  /** As they are now. */
+  readonly limits: Limits;
+  /** Heap in use, in bytes. */
+  readonly memoryBytes: number;
+}
+
+/** How executions end, which follows from what becomes of turns. */
+export interface TurnsHost {
+  settle(execution: RunningExecution, outcome: Outcome): void;
+  /** It never ran. */
+  reject(execution: RunningExecution, error: Error): void;
+  /** Ends one of which nothing runs. */
+  endBetweenTurns(execution: RunningExecution): void;
+}
+
+/** What a turn may change beside the session's memory. */
+interface TurnsParts {
+  readonly loop: EventLoop;
+  readonly open: OpenExecutions;
+  readonly hostFunctions: HostFunctions;
+  readonly replies: Replies;
+  readonly life: SessionLife;
+}
+
+export class SessionTurns {
+  readonly #session: TurnsSession;
+  readonly #host: TurnsHost;
+  readonly #loop: EventLoop;
+  readonly #open: OpenExecutions;
+  readonly #hostFunctions: HostFunctions;
+  readonly #replies: Replies;
+  readonly #life: SessionLife;
+  /** One that is being stopped in a turn that is not its own: it answers for that turn. */
+  #stopping: RunningExecution | undefined;
+
+  constructor(session: TurnsSession, host: TurnsHost, { loop, open, hostFunctions, replies, life }: TurnsParts) {
+    this.#session = session;
+    this.#host = host;
+    this.#loop = loop;
+    this.#open = open;
+    this.#hostFunctions = hostFunctions;
+    this.#replies = replies;
+    this.#life = life;
+  }
+
+  /** The turn that runs is asked to end because of this execution, which is to answer for it. */
+  stopFor(execution: RunningExecution): void {
+    this.#stopping = execution;
+  }
+
+  /**
+   * An input with the rules by which its turn is answered for.
+   *
+   * @param owner number of the execution that it is for; 0 for none
+   * @param run what is to be run, or says so when it is
+   * @param start of the first turn of an execution
+   * @param cpuTime milliseconds that the turn may take where it has no owner; undefined: as the session says
+   */
+  input(
+    owner: number,
+    run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
+    { start, cpuTime = this.#session.limits.cpuTime }: Pick<Input, "start"> & { cpuTime?: number | undefined } = {},
+  ): Input {
+    let isRetry = false;
+    const input: Input = {
+      owner,
+      ...(start === undefined ? {} : { start }),
+      begin: () => {
+        const onConsole = (entry: ConsoleText): void => this.#open.logLive(entry);
+        if (typeof run === "function") return { ...run(), onConsole };
+        return {
+          input: run,
+          budget: this.#open.get(owner)?.nextBudget() ?? cpuTime,
+          consoleBytes: this.#session.limits.consoleBytes,
+          onConsole,
+        };
+      },
+      done: (result) => {
+        if (this.#life.ended !== undefined) return;
+        if (result.kind === "committed") {
+          if (typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
+          return this.committed(owner, result);
+        }
+        const again = this.undone(owner, result, isRetry);
+        isRetry = true;
+        if (!again && typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
+        if (again) this.#loop.addAgain(input);
+        else if (typeof run === "object" && run.kind === "timer" && result.began) this.#dropTimer();
+      },
+    };
+    return input;
+  }
+
+  /** The timer that is due could not be run, and no execution in flight is to blame for it. */
+  #dropTimer(): void {
+    const message = "a timer that no execution in flight owns could not be run, and was taken away";
+    this.#open.warnAll({ message });
+    this.#loop.addAgain(this.input(0, { kind: "dropTimer" }));
+  }
+
+  /** A turn was committed: what came out of it is so. @param owner number of the execution that it was for; 0 for none */
+  committed(owner: number, result: TurnResult & { kind: "committed" }): void {
+    const payer = this.#open.get(owner || result.owner);
+    payer?.account(result);
+    for (const [i, entry] of result.console.entries()) this.#open.log(entry, i < result.told);
+    // Those of an execution that ends in this turn belong to it.
+    for (const effect of result.effects) if (effect.kind === "warning") this.#open.warn(effect);
+    for (const effect of result.effects) this.apply(effect);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
+    if (stopping !== undefined && this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
+    if (payer === undefined || !this.#open.has(payer)) return;
+    payer.goesOn();
+    // It was asked to stop in this turn, which was faster.
+    if (payer.isStopping) this.#host.endBetweenTurns(payer);
+  }
+
+  /** What came out of a turn. */
+  apply(effect: Effect): void {
+    const execution = "execution" in effect ? this.#open.get(effect.execution) : undefined;
+    try {
+      if (effect.kind === "hostCall") {
+        this.#hostFunctions.call(execution?.number ?? 0, effect.call);
+      } else if (effect.kind === "hostFunctionReleased") this.#hostFunctions.released(effect.hostFunctionId);
+      else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
+      else if (effect.kind === "emitted") execution.emit(effect);
+      else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
+      else if (effect.kind === "refused") this.#host.reject(execution, refusalOf(effect, this.#session.sessionId));
+      else this.#host.settle(execution, execution.outcomeOf(effect, this.#session.memoryBytes));
+    } catch (error) {
+      // Texts of a session that broke its engine could be anything.
+      if (execution !== undefined)
+        this.#host.reject(execution, error instanceof Error ? error : new Error(String(error)));
+    }
+  }
+
+  /**
+   * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
+   * without it, once. Else the owner answers. Where there is neither it is given again too, once, unless it took too long.
+   *
+   * @returns whether the input is to be given again
+   */
+  undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean): boolean {
+    const own = this.#open.get(owner);
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
+    if (!result.began) {
+      for (const each of [own, stopping])
+        if (each !== undefined && this.#open.has(each)) this.#host.endBetweenTurns(each);
+      return false;
+    }
+    const culprit = stopping ?? this.#open.get(result.culprit);
+    const isForeign = culprit !== undefined && culprit !== own;
+    const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
+    // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
+    if (answers === undefined) return result.reason === "trap" && !isRetry;
+    answers.account(result);
+    for (const [i, entry] of result.console.entries()) {
+      if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
+      else this.#open.get(entry.execution)?.forgetLive();
+    }
+    this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
+    if (answers.hasCommitted) this.#loop.drop(answers.number);
+    return isForeign && !isRetry;
+  }
+}

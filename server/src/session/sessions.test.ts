@@ -1,0 +1,348 @@
+/** Sessions at rest, where the store is slow or fails, and what else happens comes in between. */
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { MemoryStore } from "../store/memory.js";
+import { type Page, type PageOptions, type StoredSession, StoreError } from "../store/store.js";
+import type { CommandOptions } from "./execution.js";
+import { Hibernation } from "./hibernation.js";
+import type { SessionInfo } from "./session-info.js";
+import type { CreateOptions } from "./session-setup.js";
+import { Sessions } from "./sessions.js";
+import { Snapshots } from "./snapshots.js";
+
+type Call = "put" | "find" | "image" | "delete" | "list";
+
+/** A store whose calls fail or wait where a test says so. Calls take effect when they are let go. */
+class TestStore extends MemoryStore {
+  readonly failing = new Set<Call>();
+  refuses: (session: StoredSession) => boolean = () => false;
+  readonly #gates = new Map<Call, Promise<void>>();
+  readonly #met = new Map<Call, () => void>();
+
+  /** Holds calls back until what this gives is called. `met` resolves when one has come. */
+  hold(call: Call): { met: Promise<void>; open: () => void } {
+    let open = (): void => undefined;
+    this.#gates.set(call, new Promise((resolve) => (open = resolve)));
+    const met = new Promise<void>((resolve) => this.#met.set(call, resolve));
+    return {
+      met,
+      open: () => {
+        this.#gates.delete(call);
+        open();
+      },
+    };
+  }
+
+  async #pass(call: Call): Promise<void> {
+    this.#met.get(call)?.();
+    await this.#gates.get(call);
+    if (this.failing.has(call)) throw new StoreError("full", `no room to ${call}`);
+  }
+
+  override async putSession(session: StoredSession, image: Uint8Array): Promise<void> {
+    await this.#pass("put");
+    if (this.refuses(session)) throw new StoreError("full", "it is too large");
+    return super.putSession(session, image);
+  }
+
+  override async session(sessionId: string): Promise<StoredSession | undefined> {
+    await this.#pass("find");
+    return super.session(sessionId);
+  }
+
+  override async sessionImage(sessionId: string): Promise<Uint8Array | undefined> {
+    await this.#pass("image");
+    return super.sessionImage(sessionId);
+  }
+
+  override async deleteSession(sessionId: string): Promise<boolean> {
+    await this.#pass("delete");
+    return super.deleteSession(sessionId);
+  }
+
+  override async sessions(options: PageOptions): Promise<Page<StoredSession>> {
+    await this.#pass("list");
+    return super.sessions(options);
+  }
+}
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+let store: TestStore;
+beforeEach(() => {
+  store = new TestStore();
+});
+
+const signingKey = async () => Buffer.alloc(32, "key");
+
+function start({ maximum = 1, maximumHibernated = 100 } = {}) {
+  const hibernation = new Hibernation(engine, store, signingKey);
+  const snapshots = new Snapshots(engine, store, signingKey);
+  const failures: unknown[] = [];
+  const sessions = new Sessions(engine, snapshots, hibernation, {
+    maximum,
+    maximumHibernated,
+    hibernateAfter: Number.POSITIVE_INFINITY,
+    onRestFailed: (error) => failures.push(error),
+  });
+  return { sessions, hibernation, failures };
+}
+
+function create(sessions: Sessions, sessionId = "", options: Partial<CreateOptions> = {}): Promise<SessionInfo> {
+  return sessions.create({
+    sessionId,
+    snapshotId: "",
+    labels: new Map(),
+    limits: {},
+    idleTtl: 0,
+    idleAction: "delete",
+    globals: new Map(),
+    modules: new Map(),
+    setup: "",
+    requestId: "",
+    digest: "",
+    deadline: Number.POSITIVE_INFINITY,
+    ...options,
+  });
+}
+
+const OPTIONS: CommandOptions = {
+  encoding: 0,
+  handleGroup: "",
+  atomic: false,
+  parentExecutionId: "",
+  requestId: "",
+  digest: "",
+  deadline: Number.POSITIVE_INFINITY,
+};
+
+async function run(sessions: Sessions, sessionId: string, code: string): Promise<unknown> {
+  const { outcome } = sessions.submit(
+    sessionId,
+    { kind: "execute", code, filename: "a.js", bindings: new Map() },
+    OPTIONS,
+  );
+  const { result } = await outcome;
+  return result.kind === "value" && result.value.kind === "json" ? JSON.parse(result.value.text) : result.kind;
+}
+
+const settle = () => new Promise((resolve) => setTimeout(resolve, 30));
+const reasonOf = (promise: Promise<unknown>) =>
+  promise.then(
+    () => "none",
+    (error: { reason?: string; kind?: string }) => error.reason ?? error.kind,
+  );
+
+/** Sessions of which there is room for one in memory: `a` rests, `b` does not. */
+async function aRests(options: Partial<CreateOptions> = {}): Promise<Sessions> {
+  const { sessions } = start();
+  await create(sessions, "a", { setup: "var x = 1", ...options });
+  await create(sessions, "b");
+  expect((await sessions.info("a")).isHibernated).toBe(true);
+  return sessions;
+}
+
+describe("a session that goes to rest", () => {
+  test("may have a fraction of a millisecond of idle_ttl", async () => {
+    const put = vi.spyOn(store, "putSession");
+    await aRests({ idleTtl: 60_000.5 });
+    expect(put.mock.calls.map(([{ expiresAt }]) => Number.isInteger(expiresAt))).toEqual([true]);
+  });
+
+  test("and is deleted on its way fails nobody who waits for its room", async () => {
+    const { sessions } = start();
+    await create(sessions, "a");
+    const made = create(sessions, "b");
+    await sessions.delete("a");
+    expect(await reasonOf(made)).toBe("none");
+  });
+
+  test("and cannot be stored stays, and others go in its place", async () => {
+    const { sessions } = start({ maximum: 2 });
+    await create(sessions, "a");
+    await create(sessions, "b");
+    store.refuses = ({ sessionId }) => sessionId === "a";
+    await create(sessions, "c");
+    expect((await sessions.info("a")).isHibernated).toBe(false);
+    expect((await sessions.info("b")).isHibernated).toBe(true);
+    expect(await run(sessions, "a", "2")).toBe(2);
+  });
+
+  test("stays where the store takes nothing, and who needs its room is refused for want of room", async () => {
+    const { sessions, failures } = start();
+    await create(sessions, "a");
+    store.failing.add("put");
+    expect(await reasonOf(create(sessions, "b"))).toBe("QUOTA_EXCEEDED");
+    expect(failures).toMatchObject([{ kind: "full" }]);
+    expect(await run(sessions, "a", "2")).toBe(2);
+  });
+
+  test("is one of no more than may rest, also when many go at once", async () => {
+    const { sessions, hibernation } = start({ maximum: 10, maximumHibernated: 3 });
+    for (let i = 0; i < 10; i++) await create(sessions);
+    const made = await Promise.all(Array.from({ length: 10 }, () => reasonOf(create(sessions))));
+    expect(made.filter((reason) => reason === "none")).toHaveLength(3);
+    expect(hibernation.count).toBe(3);
+  });
+
+  test("makes no image before one of the others is gone", async () => {
+    const { sessions } = start({ maximum: 20 });
+    for (let i = 0; i < 20; i++) await create(sessions);
+    const copied = vi.spyOn(engine, "copyImage");
+    const put = store.hold("put");
+    const made = Promise.all(Array.from({ length: 20 }, () => create(sessions)));
+    await put.met;
+    await settle();
+    expect(copied).toHaveBeenCalledTimes(4);
+    put.open();
+    await made;
+    copied.mockRestore();
+  });
+});
+
+describe("a session that is woken", () => {
+  test("runs what comes meanwhile in its order, of whatever kind", async () => {
+    const sessions = await aRests();
+    const ran = run(sessions, "a", "x = 2");
+    const seen = sessions.use("a", (session) =>
+      session.inspect({ handleId: undefined, path: "x", maximumProperties: 1 }),
+    );
+    await ran;
+    expect(JSON.parse(await seen)).toMatchObject({ handle: { preview: "2" } });
+  });
+
+  test("is told to who begins to watch it meanwhile", async () => {
+    const sessions = await aRests();
+    const image = store.hold("image");
+    const ran = run(sessions, "a", "1");
+    await image.met;
+    const told: string[] = [];
+    await sessions.watch("a", {
+      console: () => undefined,
+      finished: () => told.push("finished"),
+      changed: ({ isHibernated }) => told.push(isHibernated ? "rests" : "is awake"),
+      ended: () => told.push("ended"),
+    });
+    image.open();
+    await ran;
+    await sessions.delete("a");
+    expect(told).toEqual(["is awake", "finished", "ended"]);
+  });
+
+  test("is gone when it is deleted meanwhile", async () => {
+    const sessions = await aRests();
+    const image = store.hold("image");
+    const deletion = store.hold("delete");
+    const deleted = sessions.delete("a");
+    await deletion.met;
+    const ran = reasonOf(run(sessions, "a", "1"));
+    await image.met;
+    image.open();
+    await settle();
+    deletion.open();
+    await deleted;
+    await ran;
+    expect(await reasonOf(run(sessions, "a", "1"))).toBe("SESSION_DELETED");
+  });
+
+  test("is answered that it was deleted, where that was first", async () => {
+    const sessions = await aRests();
+    const image = store.hold("image");
+    const deletion = store.hold("delete");
+    const deleted = sessions.delete("a");
+    await deletion.met;
+    const ran = reasonOf(run(sessions, "a", "1"));
+    await image.met;
+    deletion.open();
+    await settle();
+    image.open();
+    expect(await ran).toBe("SESSION_DELETED");
+    await deleted;
+  });
+
+  test("and for which there is no room can be deleted all the same", async () => {
+    const sessions = await aRests();
+    const busy = run(sessions, "b", "await new Promise((done) => setTimeout(done, 7000)); 1");
+    const ran = reasonOf(run(sessions, "a", "1"));
+    const cancelled = reasonOf(sessions.cancel("a", "it"));
+    await sessions.delete("a");
+    expect([await ran, await cancelled]).toEqual(["QUOTA_EXCEEDED", "none"]);
+    expect(await reasonOf(sessions.info("a"))).toBe("SESSION_DELETED");
+    await busy;
+  });
+
+  test("has its executions ended before the server is", async () => {
+    const sessions = await aRests();
+    const image = store.hold("image");
+    let ran: unknown;
+    void run(sessions, "a", "x + 1").then((value) => {
+      ran = value;
+    });
+    await image.met;
+    const drained = sessions.drain();
+    image.open();
+    await drained;
+    await new Promise(setImmediate);
+    expect(ran).toBe(2);
+  });
+
+  test("leaves nothing behind that is ever met again, though its row cannot be deleted", async () => {
+    const { sessions, hibernation } = start();
+    await create(sessions, "a", { idleTtl: 60_000 });
+    await create(sessions, "b");
+    for (let i = 0; i < 3; i++) {
+      store.failing.add("delete");
+      await run(sessions, "a", "1");
+      await settle();
+      store.failing.delete("delete");
+      await run(sessions, "b", "1");
+      expect(hibernation.count).toBe(1);
+    }
+    store.failing.add("delete");
+    await run(sessions, "a", "1");
+    await settle();
+    store.failing.delete("delete");
+    expect(await store.session("a")).toBeDefined();
+    expect(await hibernation.find("a")).toBeUndefined();
+    expect((await hibernation.list(10, undefined, new Map())).map(({ sessionId }) => sessionId)).toEqual(["b"]);
+    expect(await hibernation.expire(() => undefined)).toEqual([]);
+    expect(await store.session("a")).toBeUndefined();
+    expect(hibernation.count).toBe(1);
+  });
+});
+
+test("a new session with the id of one that another process left is not taken for it", async () => {
+  const before = start();
+  await create(before.sessions, "mine");
+  await create(before.sessions, "other");
+  const list = store.hold("list");
+  const { sessions } = start();
+  await list.met;
+  await create(sessions, "mine", { setup: "var x = 1" });
+  list.open();
+  await settle();
+  await create(sessions, "another");
+  expect((await sessions.info("mine")).isHibernated).toBe(true);
+  expect(await run(sessions, "mine", "x")).toBe(1);
+});
+
+test("a session whose row is damaged can be deleted", async () => {
+  const sessions = await aRests();
+  store.failing.add("find");
+  expect(await reasonOf(sessions.info("a"))).toBe("full");
+  await sessions.delete("a");
+  expect(await reasonOf(sessions.info("a"))).toBe("SESSION_DELETED");
+});
+
+test("pieces of a snapshot that hold nothing are counted, too", async () => {
+  const snapshots = new Snapshots(engine, store, signingKey);
+  const nothing = new Uint8Array();
+  async function* endless(): AsyncGenerator<Uint8Array> {
+    for (let i = 0; i < 2_000_000; i++) yield nothing;
+  }
+  expect(await reasonOf(snapshots.import(endless()))).toBe("QUOTA_EXCEEDED");
+});
