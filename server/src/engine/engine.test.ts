@@ -337,3 +337,19 @@ describe("turns of one session on changing workers", () => {
     }
   });
 });
+
+test("a memory that is used again holds nothing of before, wherever the top of the heap was", async () => {
+  const engine = await Engine.start({ workers: 1 });
+  try {
+    const first = engine.createMemory(32 * MEBIBYTE);
+    const { memory } = first;
+    const marked = new Uint8Array(memory.buffer, memory.buffer.byteLength - 64);
+    marked.fill(7);
+    engine.releaseMemory(first);
+    const second = engine.createMemory(32 * MEBIBYTE);
+    expect(second.memory).toBe(memory);
+    expect([...marked]).toEqual(Array(64).fill(0));
+  } finally {
+    await engine.close();
+  }
+});

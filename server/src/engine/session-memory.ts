@@ -234,7 +234,8 @@ export class SessionMemories {
     session.isReleased = true;
     if (memory.buffer.byteLength > LARGEST_KEPT) return this.#drop(memory);
     const bytes = new Uint8Array(memory.buffer);
-    bytes.fill(0, HEAP_RANGE_START, heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout));
+    // To its end, not to the top of the heap: that sinks when the engine gives memory back, and leaves what was above it.
+    bytes.fill(0, HEAP_RANGE_START);
     bytes.fill(0, HEAP_START - STACK_CLEARED, HEAP_START);
     bytes.fill(0, 0, STATIC_END);
     this.#free.push({ memory, maximumPages });
