@@ -225,6 +225,15 @@ describe("rolling back", () => {
   });
 });
 
+test("a session that once held much can grow again where it was made of a snapshot", async () => {
+  await session.execute("var held = new Uint8Array(8 << 20).fill(7); held = null");
+  const snapshot = await session.snapshot();
+  await using copy = await served.client.createSession({ from: snapshot });
+  expect(await copy.execute("held = new Uint8Array(6 << 20).fill(7); held.length")).toBe(6 << 20);
+  await session.rollback(snapshot);
+  expect(await session.execute("held = new Uint8Array(6 << 20).fill(7); held.length")).toBe(6 << 20);
+});
+
 describe("an exported snapshot", () => {
   test("is taken by another server with the same key, and by itself", async () => {
     await session.execute("var big = Array.from({ length: 200_000 }, (_, i) => Math.random())");

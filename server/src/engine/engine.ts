@@ -195,7 +195,7 @@ export class Engine {
 
   /** Whether a session can be put back to an image, as large as it may be. */
   fits(memory: SessionMemory, { extent }: SessionImage): boolean {
-    return extent.heapEnd <= memory.maximumPages * 65536;
+    return extent.memoryBytes <= memory.maximumPages * 65536;
   }
 
   /** Has the next turn of a session begin by collecting its garbage. No turn of it may be on its way. */

@@ -72,8 +72,9 @@ function pagesFor(heapBytes: number): number {
   return Math.min(MAXIMUM_PAGES, Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)));
 }
 
+/** All that it had: the allocator knows of free room above the top of the heap, and takes it without asking. */
 function wasmPagesOf({ extent }: Pick<SessionPages, "extent">): number {
-  return Math.ceil(extent.heapEnd / 65536);
+  return extent.memoryBytes / 65536;
 }
 
 /** Whether a session may have a heap of so many bytes at most, which is as large as it is. */
@@ -170,8 +171,7 @@ export class SessionMemories {
   /** Pages by which a session's memory has to grow to be put back to an image. */
   growthTo(session: SessionMemory, { extent }: Pick<SessionPages, "extent">): number {
     const pages = pageCount(session.memory);
-    if (pages * 65536 >= extent.heapEnd) return 0;
-    return Math.min(extent.memoryBytes / 65536, session.maximumPages) - pages;
+    return Math.max(0, extent.memoryBytes / 65536 - pages);
   }
 
   /** Gives a session another maximum, by moving it. No turn of it may be on its way; `holds` must say that it is enough. */

@@ -66,7 +66,7 @@ export function memoryFor(
   maximumPages: number,
 ): WebAssembly.Memory {
   const { byteLength } = memory.buffer;
-  if (byteLength < extent.heapEnd || byteLength > extent.memoryBytes) {
+  if (byteLength !== extent.memoryBytes) {
     const initial = Math.min(extent.memoryBytes / 65536, maximumPages);
     return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true });
   }
