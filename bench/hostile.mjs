@@ -25,7 +25,7 @@ const WITHOUT = folder("../server/dist-without-copies");
 const RESULTS = folder("results-hostile.md");
 const PROMISED = { checkpoint: 1.1, afterKill: 300, resident: 64 };
 
-/** How many milliseconds past its time a turn that polls for nothing is left alone: see engine.ts. */
+/** How many milliseconds past its time a turn that polls for nothing is left alone: see engine/watchdog.ts. */
 const GRACE = 100;
 
 class ServerProcess {

@@ -6,7 +6,15 @@ import { totalmem } from "node:os";
 import { type PageImageExtent, PageImages } from "./page-image.js";
 import type { Turn, TurnSpec } from "./pending-turn.js";
 import { Scheduler } from "./scheduler.js";
-import { copyImage, pagesOf, putImageBack, restoreImage, type SessionImage, saveImage } from "./session-image.js";
+import {
+  copyImage,
+  grownBytes,
+  pagesOf,
+  putImageBack,
+  restoreImage,
+  type SessionImage,
+  saveImage,
+} from "./session-image.js";
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { SharedMemories } from "./shared-memories.js";
 import { HeapSum } from "./worker/heap-sum.js";
@@ -37,9 +45,9 @@ export interface EngineOptions {
 export class MemoryTooSmallError extends Error {
   override readonly name = "MemoryTooSmallError";
 
-  /** @param heapBytes what it has */
+  /** @param heapBytes what it has grown to */
   constructor(readonly heapBytes: number) {
-    super(`the heap has ${heapBytes} bytes`);
+    super(`the heap has grown to ${heapBytes} bytes`);
   }
 }
 
@@ -122,7 +130,7 @@ export class Engine {
    */
   async createMemoryFrom(source: SessionImage | SessionMemory, memoryBytes: number): Promise<SessionMemory> {
     const pages = pagesOf(source, this.#shared.baseImage.layout);
-    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(pages.heapBytes);
+    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(grownBytes(source));
     return this.#memories.createFrom(pages, memoryBytes);
   }
 
@@ -133,7 +141,7 @@ export class Engine {
    */
   async resizeMemory(memory: SessionMemory, memoryBytes: number): Promise<void> {
     const pages = pagesOf(memory, this.#shared.baseImage.layout);
-    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(pages.heapBytes);
+    if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(grownBytes(memory));
     await this.#sharedMemories.resize(memory, memoryBytes);
   }
 
@@ -191,6 +199,11 @@ export class Engine {
   /** Bytes by which a session's memory has to grow to be put back to an image. */
   growthTo(memory: SessionMemory, image: SessionImage): number {
     return this.#memories.growthTo(memory, image) * 65536;
+  }
+
+  /** What a heap has grown to, in bytes. */
+  grownBytes(source: SessionImage | SessionMemory): number {
+    return grownBytes(source);
   }
 
   /** Whether a session can be put back to an image, as large as it may be. */

@@ -12,6 +12,7 @@ import {
   CELL_COUNT,
   Cell,
   HEAP_RANGE_START,
+  HEAP_START,
   heapRangeEnd,
   KEY_WORDS,
   type Layout,
@@ -73,6 +74,11 @@ function note(session: SessionMemory, { heapBytes, handles }: SessionImage): voi
 export interface SessionPages extends Pick<SessionImage, "extent" | "heapBytes" | "handles"> {
   readonly statics: Uint8Array;
   readonly heap: Uint8Array;
+}
+
+/** What a heap has grown to, in bytes: it is as large for the quotas, and in every copy, also when less of it is in use. */
+export function grownBytes(source: SessionImage | SessionMemory): number {
+  return ("pages" in source ? source.extent.memoryBytes : source.memory.buffer.byteLength) - HEAP_START;
 }
 
 /** The pages of an image, or of a session of which no turn may be on its way as long as they are used. */

@@ -84,7 +84,7 @@ export class SessionCopies {
   }
 
   #checkFits(image: SessionImage): void {
-    if (!this.#engine.fits(this.#memory, image)) throw tooSmall(image.heapBytes);
+    if (!this.#engine.fits(this.#memory, image)) throw tooSmall(this.#engine.grownBytes(image));
   }
 }
 
@@ -107,5 +107,8 @@ export async function withRoom<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function tooSmall(heapBytes: number): SessionError {
-  return invalid("limits.memory_bytes", `is too small for a heap of ${heapBytes} bytes; give the session more`);
+  return invalid(
+    "limits.memory_bytes",
+    `is too small for a heap that has grown to ${heapBytes} bytes; give the session more`,
+  );
 }

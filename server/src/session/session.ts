@@ -193,6 +193,11 @@ export class Session {
     return this.#memory.heapBytes;
   }
 
+  /** What the heap has grown to, in bytes: a copy needs as much. */
+  get grownBytes(): number {
+    return this.#engine.grownBytes(this.#memory);
+  }
+
   get handleCount(): number {
     return this.#memory.handles;
   }

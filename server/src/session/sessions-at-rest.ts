@@ -163,10 +163,13 @@ export class SessionsAtRest {
       const wanted = { sessions: 1, heaps: 1, heapBytes: info.memoryBytes };
       const session = await bringIn(wanted, async () => {
         const watchers = this.#watchersOf(sessionId);
-        const awake = await this.#hibernation.load(sessionId, (saved) =>
-          // Others may have taken the room meanwhile.
-          bringIn({ ...wanted, sessions: 0 }, () => Session.wake(this.#engine, info, saved, watchers)),
-        );
+        const awake = await this.#hibernation.load(sessionId, (saved) => {
+          // Others may have taken the room meanwhile, and how much it is was not known before.
+          const heapBytes = this.#engine.grownBytes(saved.image);
+          return bringIn({ ...wanted, sessions: 0, heapBytes }, () =>
+            Session.wake(this.#engine, info, saved, watchers),
+          );
+        });
         this.#watchers.delete(sessionId);
         this.#live.add(awake);
         watchers.changed(awake.info);

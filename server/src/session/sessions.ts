@@ -192,7 +192,7 @@ export class Sessions {
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
-      const wanted = { sessions: count, heaps: count, heapBytes: origin.memoryBytes };
+      const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
         for (const copy of copies) this.#live.add(copy);
@@ -314,7 +314,7 @@ export class Sessions {
             ? new Session(this.#engine, { ...init, limits: own })
             : await this.#snapshots.load(snapshotId, (saved) => {
                 const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
-                const wanted = { sessions: 0, heaps: 1, heapBytes: saved.image.heapBytes };
+                const wanted = { sessions: 0, heaps: 1, heapBytes: this.#engine.grownBytes(saved.image) };
                 return this.#room.bringIn(wanted, 0, () => Session.restore(this.#engine, restored, saved));
               });
         this.#nascent.set(sessionId, session);
