@@ -84,10 +84,10 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   checkRejectionTracker(modules, instance, context);
   const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   checkObjectClasses(probe, context, (source) => evaluate(probe, context, source, KERNEL_FILENAME));
-  const sbrkWord = findSbrkWord(modules, instance);
+  const heapTopWord = findHeapTopWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
-  clearFreeHeap(modules, instance, sbrkWord);
+  clearFreeHeap(modules, instance, heapTopWord);
   const jobFunctions = findJobFunctions(modules, instance, { runtime, context, gcThresholdWord });
   const evalPointer = findEvalPointer(modules);
   const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
@@ -101,7 +101,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     warnOfRejection,
     argv,
     cells,
-    sbrkWord,
+    heapTopWord,
     gcThresholdWord,
     evalFunction,
     jobFunctions,
@@ -213,7 +213,7 @@ function checkRejectionTracker(modules: EngineModules, instance: Instance, conte
 }
 
 /** The word of static data that rises by as much as a large allocation takes, found on a copy of the memory. */
-function findSbrkWord(modules: EngineModules, instance: Instance): number {
+function findHeapTopWord(modules: EngineModules, instance: Instance): number {
   const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
   const before = probe.words.slice(0, STATIC_END >> 2);
   probe.exports.malloc(PROBE_BYTES);
@@ -231,10 +231,10 @@ function findSbrkWord(modules: EngineModules, instance: Instance): number {
  * Fills free chunks of the heap with zeroes: what compiling the kernel left behind would otherwise be part of every
  * session. How many chunks of a size there are below the top of the heap is tried out on a copy, so that the top stays.
  */
-function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: number): void {
+function clearFreeHeap(modules: EngineModules, instance: Instance, heapTopWord: number): void {
   const taken: number[] = [];
   for (let size = 64 * 1024; size >= 64; size >>= 1) {
-    const count = countFreeChunks(modules, instance, sbrkWord, size);
+    const count = countFreeChunks(modules, instance, heapTopWord, size);
     for (let i = 0; i < count; i++) {
       const pointer = instance.exports.malloc(size);
       instance.bytes.fill(0, pointer, pointer + size);
@@ -244,11 +244,11 @@ function clearFreeHeap(modules: EngineModules, instance: Instance, sbrkWord: num
   for (const pointer of taken) instance.exports.free(pointer);
 }
 
-function countFreeChunks(modules: EngineModules, instance: Instance, sbrkWord: number, size: number): number {
+function countFreeChunks(modules: EngineModules, instance: Instance, heapTopWord: number, size: number): number {
   const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
-  const top = probe.words[sbrkWord >> 2] ?? 0;
+  const top = probe.words[heapTopWord >> 2] ?? 0;
   let count = 0;
-  while (probe.exports.malloc(size) !== 0 && probe.words[sbrkWord >> 2] === top) count++;
+  while (probe.exports.malloc(size) !== 0 && probe.words[heapTopWord >> 2] === top) count++;
   return count;
 }
 

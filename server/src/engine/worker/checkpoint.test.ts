@@ -2,13 +2,13 @@ import { describe, expect, test } from "vitest";
 import { createCheckpointBuffer, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { HEAP_START, type Layout } from "./layout.js";
 
-const SBRK_WORD = 86_864;
-const layout = { sbrkWord: SBRK_WORD } as Layout;
+const HEAP_TOP_WORD = 86_864;
+const layout = { heapTopWord: HEAP_TOP_WORD } as Layout;
 const MAXIMUM_PAGES = 200;
 
 function memoryWithHeap(bytes: number): WebAssembly.Memory {
   const memory = new WebAssembly.Memory({ initial: 88, maximum: MAXIMUM_PAGES, shared: true });
-  new Int32Array(memory.buffer)[SBRK_WORD >> 2] = HEAP_START + bytes;
+  new Int32Array(memory.buffer)[HEAP_TOP_WORD >> 2] = HEAP_START + bytes;
   return memory;
 }
 
@@ -22,11 +22,11 @@ describe("a checkpoint", () => {
     const extent = takeCheckpoint(memory, layout, buffer);
     bytes[1024] = 9;
     bytes[HEAP_START + 9_999] = 9;
-    new Int32Array(memory.buffer)[SBRK_WORD >> 2] = HEAP_START + 50_000;
+    new Int32Array(memory.buffer)[HEAP_TOP_WORD >> 2] = HEAP_START + 50_000;
     bytes[HEAP_START + 40_000] = 9;
     expect(restoreCheckpoint(memory, buffer, extent, layout, MAXIMUM_PAGES)).toBe(memory);
     expect([bytes[1024], bytes[HEAP_START + 9_999], bytes[HEAP_START + 40_000]]).toEqual([1, 2, 0]);
-    expect(new Int32Array(memory.buffer)[SBRK_WORD >> 2]).toBe(HEAP_START + 10_000);
+    expect(new Int32Array(memory.buffer)[HEAP_TOP_WORD >> 2]).toBe(HEAP_START + 10_000);
   });
 
   test("moves a memory that grew into a new one of the old size", () => {
@@ -44,7 +44,7 @@ describe("a checkpoint", () => {
   test("grows its buffer with the session", () => {
     const memory = memoryWithHeap(300_000);
     memory.grow(60);
-    new Int32Array(memory.buffer)[SBRK_WORD >> 2] = HEAP_START + 3_000_000;
+    new Int32Array(memory.buffer)[HEAP_TOP_WORD >> 2] = HEAP_START + 3_000_000;
     new Uint8Array(memory.buffer)[HEAP_START + 2_999_999] = 5;
     const buffer = createCheckpointBuffer(1 << 24);
     const extent = takeCheckpoint(memory, layout, buffer);

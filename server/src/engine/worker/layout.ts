@@ -2,7 +2,7 @@
  * Where things lie in the memory of this engine build, and what of it a session consists of.
  *
  * `[STATIC_START, STACK_START)` static data, `[STACK_START, HEAP_START)` the C stack, from HEAP_START the heap. Between
- * turns the stack is empty, so a session is static data plus heap up to the sbrk word.
+ * turns the stack is empty, so a session is static data plus heap up to the allocator's last chunk, which is free.
  */
 
 export const PAGE_BYTES = 4096;
@@ -32,8 +32,11 @@ export interface Layout {
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */
   readonly cells: number;
-  /** The word that holds the top of the heap. */
-  readonly sbrkWord: number;
+  /**
+   * The word that holds the top of the heap: the address of the allocator's last chunk, which is free. It rises when that chunk is
+   * taken from and sinks when its neighbour is freed; how far the chunk goes, the allocator keeps elsewhere.
+   */
+  readonly heapTopWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
   /** Where the engine's own function for evaluating source text stands in its table; sessions have one of ours instead. */
@@ -93,11 +96,17 @@ export interface BaseImage {
   readonly size: number;
 }
 
+/**
+ * Of the last chunk, what is in use: its first word belongs to the block before it, and its second says, among others, whether that
+ * block is free. Without it the allocator aborts.
+ */
+const LAST_CHUNK_HEADER = 8;
+
 /** End of the heap in use, rounded up to a page. */
-export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "sbrkWord">): number {
-  const top = (words[layout.sbrkWord >> 2] ?? 0) >>> 0;
+export function heapRangeEnd(words: Int32Array, layout: Pick<Layout, "heapTopWord">): number {
+  const top = (words[layout.heapTopWord >> 2] ?? 0) >>> 0;
   // Guest code that broke the engine could have written anything there.
-  const end = Math.ceil(top / PAGE_BYTES) * PAGE_BYTES;
+  const end = Math.ceil((top + LAST_CHUNK_HEADER) / PAGE_BYTES) * PAGE_BYTES;
   return Math.min(Math.max(end, HEAP_RANGE_START), words.length * 4);
 }
 

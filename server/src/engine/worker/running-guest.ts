@@ -100,8 +100,8 @@ export class RunningGuest implements InstanceHost {
 
   #run(instance: Instance, input: EncodedInput): EncodedEffects {
     const engine = instance.exports;
-    const { context, enter, flush, cells, sbrkWord, gcThresholdWord } = this.#engine.baseImage.layout;
-    const heapTop = instance.words[sbrkWord >> 2] ?? 0;
+    const { context, enter, flush, cells, heapTopWord, gcThresholdWord } = this.#engine.baseImage.layout;
+    const heapTop = instance.words[heapTopWord >> 2] ?? 0;
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
@@ -115,7 +115,7 @@ export class RunningGuest implements InstanceHost {
     // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
     // this turn is collected at the next allocation.
     const words = instance.words;
-    if ((words[sbrkWord >> 2] ?? 0) > heapTop) words[gcThresholdWord >> 2] = 0;
+    if ((words[heapTopWord >> 2] ?? 0) > heapTop) words[gcThresholdWord >> 2] = 0;
     return effects;
   }
 

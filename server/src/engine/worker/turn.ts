@@ -166,7 +166,7 @@ export class TurnRunner {
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
     const effects = this.#guest.enter(instance, request.input);
-    const { sbrkWord, cells } = this.#engine.baseImage.layout;
+    const { heapTopWord, cells } = this.#engine.baseImage.layout;
     const cell = (index: number): number => instance.words[(cells >> 2) + index] ?? 0;
     return {
       kind: "committed",
@@ -175,7 +175,7 @@ export class TurnRunner {
       cpuTime: clock() - startedAt,
       effects,
       handles: cell(Cell.HANDLE_COUNT),
-      heapBytes: (instance.words[sbrkWord >> 2] ?? 0) - HEAP_START,
+      heapBytes: (instance.words[heapTopWord >> 2] ?? 0) - HEAP_START,
       nextTimer: cell(Cell.NEXT_TIMER),
       nextTimerOwner: cell(Cell.NEXT_TIMER_OWNER),
       owner: cell(Cell.TURN_OWNER),
