@@ -13,8 +13,15 @@ import { Executor } from "./executor.js";
 import { HostFunctions } from "./host-functions.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
-import { Session } from "./session.js";
-import { type IdleAction, readSession, type SessionInfo, writeIdleAction } from "./session-info.js";
+import { Session, type SessionKind } from "./session.js";
+import {
+  type Durability,
+  type IdleAction,
+  readSession,
+  type SessionInfo,
+  writeDurability,
+  writeIdleAction,
+} from "./session-info.js";
 import {
   exportSnapshot,
   getSnapshot,
@@ -59,6 +66,11 @@ export interface CreateSessionOptions extends RequestOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** What the session may use. */
   readonly limits?: Limits | undefined;
+  /**
+   * What the session survives. Calls of a durable one carry a request id, so that the SDK repeats them when the server goes away and
+   * comes back, and each is done once. Left out: "ephemeral".
+   */
+  readonly durability?: Durability | undefined;
   /** How long the session is kept after its last use, in milliseconds. Left out: the server's default. */
   readonly idleTtl?: number | undefined;
   /**
@@ -79,6 +91,12 @@ export interface CreateSessionOptions extends RequestOptions {
    * made. Left out: one is made, which makes the SDK's own retries safe.
    */
   readonly requestId?: string | undefined;
+}
+
+/** Options of {@link Livescope.attach}. */
+export interface AttachOptions {
+  /** What is known of the session: calls of a durable one carry a request id. Nothing is asked of the server. Left out: "ephemeral". */
+  readonly durability?: Durability | undefined;
 }
 
 /** Options of {@link Livescope.listSessions}. `timeout` is that of each page. */
@@ -169,6 +187,7 @@ export class Livescope implements AsyncDisposable {
       snapshotId: options.from === undefined ? "" : snapshotIdOf(options.from),
       labels: new Map(Object.entries(options.labels ?? {})),
       limits: options.limits && writeLimits(options.limits),
+      durability: writeDurability(options.durability),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
       idleAction: writeIdleAction(options.idleAction),
       globals: encodeValues(options.globals, "globals"),
@@ -177,15 +196,20 @@ export class Livescope implements AsyncDisposable {
       requestId: options.requestId ?? randomUUID(),
     });
     const { session } = await this.#channel.send(SessionServiceService.createSession, request, options);
-    return new Session(this.#channel, this.#commands, this.#hostFunctions, readSession(session).sessionId, true);
+    const { sessionId, durability } = readSession(session);
+    return this.#session(sessionId, { isOwned: true, isDurable: durability === "durable" });
   }
 
   /**
    * Gives a Session for a session that exists. Nothing is asked of the server: that there is none of that id shows at the first
    * use. Disposing of it releases its own handles and leaves the session alone.
    */
-  attach(sessionId: string): Session {
-    return new Session(this.#channel, this.#commands, this.#hostFunctions, sessionId, false);
+  attach(sessionId: string, { durability }: AttachOptions = {}): Session {
+    return this.#session(sessionId, { isOwned: false, isDurable: durability === "durable" });
+  }
+
+  #session(sessionId: string, kind: SessionKind): Session {
+    return new Session(this.#channel, this.#commands, this.#hostFunctions, sessionId, kind);
   }
 
   /**

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   CallRequest,
   Encoding,
@@ -26,6 +27,8 @@ const DEADLINE_GRACE = 1_000;
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
   readonly id: string;
+  /** It outlives the server, so calls of it are worth repeating. */
+  readonly isDurable: boolean;
   readonly handles: SessionHandles;
   /** Keeps functions that a command carries. @returns forgets them: the command was refused */
   pass(functions: PassedFunctions): () => void;
@@ -57,16 +60,18 @@ export class Executor {
     this.#session = session;
   }
 
-  execute<T>(code: string, options: ExecuteOptions, encoding = Encoding.FULL): ExecutionPromise<T> {
+  execute<T>(code: string, given: ExecuteOptions, encoding = Encoding.FULL): ExecutionPromise<T> {
+    const options = this.#repeatable(given);
     return this.#start(options, () => this.#execute(code, options, encoding));
   }
 
   call<T>(
     target: CallTarget,
     args: readonly unknown[],
-    options: CallOptions,
+    given: CallOptions,
     encoding = Encoding.FULL,
   ): ExecutionPromise<T> {
+    const options = this.#repeatable(given);
     return this.#start(options, () => this.#call(target, args, options, encoding));
   }
 
@@ -78,12 +83,20 @@ export class Executor {
     return this.#stream(options, () => this.#call(target, args, options, Encoding.FULL));
   }
 
-  render(template: Template, context: RenderContext, options: RenderOptions): ExecutionPromise<string> {
+  render(template: Template, context: RenderContext, given: RenderOptions): ExecutionPromise<string> {
+    const options = this.#repeatable(given);
     return this.#start(options, () => this.#render(template, context, options, false));
   }
 
   streamRender(template: Template, context: RenderContext, options: RenderOptions): ExecutionStream<string, undefined> {
     return this.#stream(options, () => this.#render(template, context, options, true));
+  }
+
+  /** What runs on behalf of another execution is nothing without that one; and of streams some values may be lost. */
+  #repeatable<T extends CallOptions>(options: T): T {
+    if (this.#session?.isDurable !== true || options.requestId !== undefined) return options;
+    if (this.#parentExecutionId() !== "") return options;
+    return { ...options, requestId: randomUUID() };
   }
 
   #execute(code: string, options: ExecuteOptions, encoding: Encoding): Written {

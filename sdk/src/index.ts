@@ -36,7 +36,7 @@ export {
 // What goes in and comes out:
 
 export type { AtomicOptions, AtomicSession } from "./atomic.js";
-export type { ConnectOptions, CreateSessionOptions, ListSessionsOptions, ServerInfo } from "./client.js";
+export type { AttachOptions, ConnectOptions, CreateSessionOptions, ListSessionsOptions, ServerInfo } from "./client.js";
 export type {
   ConsoleEntry,
   ConsoleLevel,
@@ -61,6 +61,6 @@ export type {
   Template,
 } from "./options.js";
 export type { ForkOptions, SessionUpdate } from "./session.js";
-export type { IdleAction, SessionInfo, SessionState } from "./session-info.js";
+export type { Durability, IdleAction, SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";
 export type { ListSnapshotsOptions, Snapshot, SnapshotOptions } from "./snapshots.js";

@@ -45,7 +45,8 @@ export interface CallOptions {
   /**
    * A UUID that makes a repeat of the same request safe, also from another process: it gives the outcome of the first one
    * instead of running again. With one a call whose connection breaks is sent again; without one it fails with
-   * {@link ConnectionLostError} then. Left out: none, or over the transport "unary" one that is made for each call.
+   * {@link ConnectionLostError} then. Left out: none; for a durable session, or over the transport "unary", one that is made for
+   * each call.
    */
   readonly requestId?: string | undefined;
 }

@@ -1,6 +1,7 @@
 import {
-  type Session as WireSession,
+  Durability as WireDurability,
   IdleAction as WireIdleAction,
+  type Session as WireSession,
   SessionState as WireSessionState,
 } from "@livescope/proto";
 import { LivescopeError } from "./errors.js";
@@ -12,6 +13,8 @@ export interface SessionInfo {
   readonly sessionId: string;
   /** Whether the session is in memory, or in the store only until it is used next. */
   readonly state: SessionState;
+  /** What it survives. */
+  readonly durability: Durability;
   /** The labels that its maker gave it. */
   readonly labels: Readonly<Record<string, string>>;
   /** Its limits, every one of them. */
@@ -39,6 +42,12 @@ export interface SessionInfo {
 export type SessionState = Exclude<keyof typeof WireSessionState, "UNRECOGNIZED">;
 
 /**
+ * What a session survives. An ephemeral one ends with the server's process. A durable one does not: what it does is on the server's
+ * disk before anybody is told of it, which takes time for every call.
+ */
+export type Durability = "ephemeral" | "durable";
+
+/**
  * What becomes of a session that was not used for its idle_ttl. Whatever it says, the server may put a session that nobody uses
  * into its store to free memory; its next use brings it back.
  */
@@ -51,6 +60,7 @@ export function readSession(session: WireSession | undefined): SessionInfo {
   return {
     sessionId,
     state: state(session.state),
+    durability: session.durability === WireDurability.DURABLE ? "durable" : "ephemeral",
     labels: Object.fromEntries(session.labels),
     limits: readLimits(session.limits),
     idleTtl: readDuration(session.idleTtl),
@@ -68,6 +78,12 @@ export function readSession(session: WireSession | undefined): SessionInfo {
 function state(value: WireSessionState): SessionState {
   const name = WireSessionState[value] as keyof typeof WireSessionState | undefined;
   return name === undefined || name === "UNRECOGNIZED" ? "UNSPECIFIED" : name;
+}
+
+/** Undefined is the server's default. */
+export function writeDurability(durability: Durability | undefined): WireDurability {
+  if (durability === undefined) return WireDurability.UNSPECIFIED;
+  return durability === "durable" ? WireDurability.DURABLE : WireDurability.EPHEMERAL;
 }
 
 /** Undefined is the server's default. */

@@ -45,6 +45,13 @@ export interface ForkOptions extends RequestOptions {
   readonly requestId?: string | undefined;
 }
 
+/** What a session object is to its session. */
+export interface SessionKind {
+  /** Its disposal deletes the session. */
+  readonly isOwned: boolean;
+  readonly isDurable: boolean;
+}
+
 /** What {@link Session.update} changes. What is left out stays. */
 export interface SessionUpdate {
   /** The labels, all of them. */
@@ -81,7 +88,7 @@ export class Session implements AsyncDisposable {
   readonly #executor: Executor;
   readonly #hostFunctions: HostFunctions;
   readonly #scope: HostScope;
-  readonly #owned: boolean;
+  readonly #kind: SessionKind;
   #disposal: Promise<void> | undefined;
 
   /** @internal */
@@ -90,7 +97,7 @@ export class Session implements AsyncDisposable {
     commands: CommandTransport,
     hostFunctions: HostFunctions,
     id: string,
-    owned: boolean,
+    kind: SessionKind,
     handleGroup?: string,
   ) {
     const owner: HandleOwner = {
@@ -108,7 +115,8 @@ export class Session implements AsyncDisposable {
     this.#commands = commands;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
-    this.#executor = new Executor(commands, { id, handles: this.#handles, pass });
+    const { isDurable } = kind;
+    this.#executor = new Executor(commands, { id, isDurable, handles: this.#handles, pass });
     this.#hostFunctions = hostFunctions;
     this.#scope = {
       sessionId: id,
@@ -116,7 +124,7 @@ export class Session implements AsyncDisposable {
       makeHandle: (description, isOpen) =>
         new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),
     };
-    this.#owned = owned;
+    this.#kind = kind;
   }
 
   /**
@@ -399,8 +407,9 @@ export class Session implements AsyncDisposable {
     });
     const { sessions } = await this.#transport.send(SessionServiceService.forkSession, request, options);
     const { group } = this.#handles;
+    const kind = { ...this.#kind, isOwned: true };
     return sessions.map(
-      ({ sessionId }) => new Session(this.#transport, this.#commands, this.#hostFunctions, sessionId, true, group),
+      ({ sessionId }) => new Session(this.#transport, this.#commands, this.#hostFunctions, sessionId, kind, group),
     );
   }
 
@@ -420,7 +429,7 @@ export class Session implements AsyncDisposable {
    * @throws {StatusError} if the service fails
    */
   [Symbol.asyncDispose](): Promise<void> {
-    this.#disposal ??= this.#owned ? this.#delete() : this.#detach();
+    this.#disposal ??= this.#kind.isOwned ? this.#delete() : this.#detach();
     return this.#disposal;
   }
 

@@ -11,6 +11,7 @@ import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { streamDeadlines } from "./rpc/stream-deadlines.js";
+import { DurableSessions } from "./session/durable-sessions.js";
 import { Hibernation } from "./session/hibernation.js";
 import { Sessions } from "./session/sessions.js";
 import { Snapshots } from "./session/snapshots.js";
@@ -27,6 +28,8 @@ export interface StartOptions {
   readonly maximumSessions?: number;
   /** The most sessions that may rest in the store; default 1,000,000. */
   readonly maximumHibernated?: number;
+  /** The most sessions that may be durable; default 1,000,000. None is without a data directory. */
+  readonly maximumDurable?: number;
   /** Seconds without use after which a session leaves memory for the store; default 300. */
   readonly hibernateAfter?: number;
   /** The data directory, made when first needed; default: none, what is stored ends with the process. */
@@ -84,9 +87,14 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     throw error;
   });
   const snapshots = new Snapshots(engine, store, signingKey);
-  const sessions = new Sessions(engine, snapshots, new Hibernation(engine, store, signingKey), {
+  const kept = {
+    hibernation: new Hibernation(engine, store, signingKey),
+    durable: new DurableSessions(engine, store, signingKey),
+  };
+  const sessions = new Sessions(engine, snapshots, kept, {
     maximum: options.maximumSessions ?? 12_000,
     maximumHibernated: options.maximumHibernated ?? 1_000_000,
+    maximumDurable: options.data === undefined ? 0 : (options.maximumDurable ?? 1_000_000),
     hibernateAfter: (options.hibernateAfter ?? 300) * 1000,
     onRestFailed: (err) => logger.error({ err }, "a session could not leave memory for the store; it stays"),
   });
@@ -113,6 +121,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   }
+  void sessions.resume();
   const close = async (): Promise<void> => {
     for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
     await sessions.drain();

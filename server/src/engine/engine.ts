@@ -17,6 +17,7 @@ import {
 } from "./session-image.js";
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { SharedMemories } from "./shared-memories.js";
+import type { StoredPages } from "./stored-pages.js";
 import { HeapSum } from "./worker/heap-sum.js";
 import { runningExecution } from "./worker/layout.js";
 import { MAXIMUM_BATCH, type SharedEngine } from "./worker/messages.js";
@@ -27,6 +28,7 @@ export { PageImageError, type PageImageExtent } from "./page-image.js";
 export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
 export type { SessionImage } from "./session-image.js";
 export { HeapsFullError } from "./session-memory.js";
+export { PageDeltaError, StoredPages } from "./stored-pages.js";
 export type { ConsoleText } from "./worker/messages.js";
 
 /** The most turns that `run` takes at once. */
@@ -219,6 +221,11 @@ export class Engine {
   /** Sets a session aside to be kept, as `saveImage` does; no turn of it may be on its way until this resolves. */
   copyImage(memory: SessionMemory): Promise<SessionImage> {
     return copyImage(memory, this.#shared.baseImage.layout);
+  }
+
+  /** How a session differs from what is stored of it, which is from now on taken to be as the session is. No turn of it may be on its way. */
+  deltaOf(memory: SessionMemory, stored: StoredPages): Uint8Array {
+    return stored.deltaTo(pagesOf(memory, this.#shared.baseImage.layout));
   }
 
   /** Gives a session other entropy: what it draws next cannot be told from an image of it. No turn of it may be on its way. */

@@ -60,6 +60,7 @@ export function executeCommand(
         modules: canonicalTexts(request.modules),
         limits: undefined,
         parentExecutionId: "",
+        handleGroup: "",
       }).finish(),
     );
   return { command, options: optionsOf(request, context, digest, passed) };
@@ -121,6 +122,7 @@ export function callCommand(
         ...(thisValue === undefined ? {} : { thisValue: canonicalValue(thisValue) }),
         limits: undefined,
         parentExecutionId: "",
+        handleGroup: "",
       }).finish(),
     );
   return { command, options: optionsOf(request, context, digest, passed) };

@@ -11,7 +11,7 @@ export function sessionMessage(session: SessionInfo): SessionMessage {
     state: session.isHibernated ? SessionState.HIBERNATED : SessionState.ACTIVE,
     labels: new Map(session.labels),
     limits: limitsMessage(session.limits),
-    durability: Durability.EPHEMERAL,
+    durability: session.isDurable ? Durability.DURABLE : Durability.EPHEMERAL,
     idleTtl: durationOf(session.idleTtl),
     createTime: new Date(session.createdAt),
     lastUseTime: new Date(session.lastUsedAt),

@@ -8,7 +8,7 @@ import {
   SessionServiceService,
 } from "@livescope/proto";
 import type { Logger } from "pino";
-import { invalid, SessionError, unimplemented } from "../session/errors.js";
+import { invalid, SessionError } from "../session/errors.js";
 import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import {
@@ -87,7 +87,6 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
   if (!(request.durability in Durability) || request.durability === Durability.UNRECOGNIZED) {
     throw invalid("durability", "is not known");
   }
-  if (request.durability === Durability.DURABLE) throw unimplemented("durability: DURABLE");
   const requestId = checkedRequestId(request.requestId);
   const digest = (): string =>
     digestOf(
@@ -107,6 +106,7 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     limits: requestedLimits(request.limits) ?? {},
     idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
     idleAction: checkedIdleAction(request.idleAction, "idle_action"),
+    isDurable: request.durability === Durability.DURABLE,
     globals: inputValues(request.globals, "globals"),
     modules: checkedModules(request.modules),
     setup: request.setup,

@@ -29,6 +29,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   QUEUE_FULL: Code.RESOURCE_EXHAUSTED,
   QUOTA_EXCEEDED: Code.RESOURCE_EXHAUSTED,
   STORE_FULL: Code.RESOURCE_EXHAUSTED,
+  STORE_FAILED: Code.UNAVAILABLE,
   HOST_FUNCTION_TAKEN: Code.ALREADY_EXISTS,
   READER_TOO_SLOW: Code.RESOURCE_EXHAUSTED,
   DRAINING: Code.UNAVAILABLE,
@@ -38,11 +39,13 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   SESSION_DELETED_MEANWHILE: Code.ABORTED,
 };
 
+const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set(["UNIMPLEMENTED", "DEADLINE_PASSED", "STORE_FAILED"]);
+
 /** The reason as the contract names it; empty for statuses that need none. */
 function publicReason(reason: ErrorReason): string {
   if (reason === "SESSION_DELETED_MEANWHILE") return "SESSION_DELETED";
   if (reason === "READER_TOO_SLOW" || reason === "STORE_FULL") return "QUOTA_EXCEEDED";
-  return reason === "UNIMPLEMENTED" || reason === "DEADLINE_PASSED" ? "" : reason;
+  return WITHOUT_REASON.has(reason) ? "" : reason;
 }
 
 /** What a handler's failure looks like on the wire. */

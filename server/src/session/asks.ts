@@ -3,6 +3,7 @@
  * the session runs. Whoever asked is told if the session ends before.
  */
 import type { TurnInput } from "../engine/kernel-protocol.js";
+import type { Commits } from "./commits.js";
 import { SessionError } from "./errors.js";
 import { type EventLoop, KERNEL_TURN_BUDGET, type Pause } from "./event-loop.js";
 import { refusalOf } from "./refusals.js";
@@ -15,13 +16,15 @@ export class Asks {
   readonly #loop: EventLoop;
   readonly #turns: SessionTurns;
   readonly #life: SessionLife;
+  readonly #commits: Commits;
   readonly #asks = new Set<(error: SessionError) => void>();
 
-  constructor(session: TurnsSession, loop: EventLoop, turns: SessionTurns, life: SessionLife) {
+  constructor(session: TurnsSession, loop: EventLoop, turns: SessionTurns, life: SessionLife, commits: Commits) {
     this.#session = session;
     this.#loop = loop;
     this.#turns = turns;
     this.#life = life;
+    this.#commits = commits;
   }
 
   /** How many were not answered. */
@@ -42,9 +45,15 @@ export class Asks {
       this.#asks.add(reject);
       this.#loop.add({
         owner: 0,
+        isReading: input.kind === "inspect",
         begin: () => ({ input, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
         done: (result) => {
           this.#asks.delete(reject);
+          // Nobody waits for the store to hear what was there.
+          const tell = (answer: { count: number; text: string }): void => {
+            if (input.kind === "inspect") resolve(answer);
+            else this.#commits.pass(() => resolve(answer), reject);
+          };
           if (result.kind === "undone") {
             const message = "the session has not the memory or the time left to answer this";
             return reject(
@@ -52,12 +61,12 @@ export class Asks {
             );
           }
           for (const effect of result.effects) {
-            if (effect.kind === "answer") resolve(effect);
+            if (effect.kind === "answer") tell(effect);
             else if (effect.kind === "refused") reject(refusalOf(effect, this.#session.sessionId));
             else this.#turns.apply(effect);
           }
           // What defines answers nothing.
-          resolve({ count: 0, text: "" });
+          tell({ count: 0, text: "" });
         },
       });
     });
@@ -80,7 +89,11 @@ export class Asks {
       this.#asks.add(reject);
       const atRest = async (): Promise<void> => {
         try {
-          resolve(await work());
+          // What makes it durable has stored it.
+          const { isDurable } = this.#commits;
+          const done = await work();
+          if (isDurable) this.#commits.pass(() => resolve(done), reject);
+          else resolve(done);
         } catch (error) {
           reject(error);
         } finally {

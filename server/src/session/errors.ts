@@ -19,6 +19,8 @@ export type ErrorReason =
   | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
   | "STORE_FULL"
+  /** What a durable session did is not known to be kept. */
+  | "STORE_FAILED"
   /** The client does not read what it is told; what is kept for it is bounded. */
   | "READER_TOO_SLOW"
   | "DRAINING"

@@ -21,6 +21,8 @@ export interface Input {
   };
   /** What is to be run now. */
   begin(): Pick<TurnSpec, "input" | "budget" | "consoleBytes" | "onConsole">;
+  /** Its turn changes nothing that anybody could find. */
+  readonly isReading?: boolean;
   /** Its turn ended. */
   done(result: TurnResult): void;
 }
@@ -36,6 +38,12 @@ export interface EventLoopHost {
   readonly hasOpenExecutions: boolean;
   /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
   timer(owner: number): Input;
+  /** The session is not as it was. */
+  changed(): void;
+  /** Something of it, or of what was told of it, is to be kept before it goes on. */
+  readonly isCommitDue: boolean;
+  /** Keeps it. Never rejects: where it cannot be kept the session has ended. */
+  commit(): Promise<void>;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
 }
@@ -144,7 +152,10 @@ export class EventLoop {
   runAtRest(spec: Omit<TurnSpec, "done">): Promise<TurnResult> {
     return new Promise((resolve) => {
       const done = (result: TurnResult): void => {
-        if (result.kind === "committed") this.#takeTimer(result);
+        if (result.kind === "committed") {
+          this.#host.changed();
+          this.#takeTimer(result);
+        }
         resolve(result);
       };
       this.#engine.run(this.#memory, [{ ...spec, done }]);
@@ -216,6 +227,11 @@ export class EventLoop {
     return [...this.#begun].filter((number) => number !== hold.owner);
   }
 
+  /** There is something to commit, maybe while nothing runs. */
+  commitSoon(): void {
+    this.#schedule();
+  }
+
   #schedule(): void {
     if (this.#posted.length > 0 || this.#isPaused || this.#isScheduled) return;
     // After all that came in this tick, so that it goes to the engine together.
@@ -228,17 +244,11 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0 || this.#isPaused) return;
+    if (this.#hold === undefined && this.#host.isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {
       this.#waiting.shift();
-      this.#isPaused = true;
-      void first.atRest().then(() => {
-        this.#isPaused = false;
-        this.#tellDropped();
-        this.#addTimerIfDue();
-        this.#post();
-      });
-      return;
+      return this.#pauseFor(first.atRest);
     }
     const inputs = this.#take();
     if (inputs.length === 0) return this.#host.onStill();
@@ -255,6 +265,16 @@ export class EventLoop {
       })),
     );
     for (const [i, each] of posted.entries()) each.turn = turns[i] as Turn;
+  }
+
+  #pauseFor(work: () => Promise<void>): void {
+    this.#isPaused = true;
+    void work().then(() => {
+      this.#isPaused = false;
+      this.#tellDropped();
+      this.#addTimerIfDue();
+      this.#post();
+    });
   }
 
   /** Takes what may run now, in the order it came. */
@@ -304,6 +324,7 @@ export class EventLoop {
     if (result.kind === "committed") {
       // The turns of a group name the same ones.
       if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped);
+      if (posted.input.isReading !== true) this.#host.changed();
       this.#takeTimer(result);
     }
     posted.input.done(result);

@@ -6,6 +6,7 @@ import type { Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { Asks } from "./asks.js";
+import type { Commits } from "./commits.js";
 import { invalid, SessionError } from "./errors.js";
 import { EventLoop, type EventLoopHost, type Input } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
@@ -34,6 +35,11 @@ const DEEPEST_CALLS = 16;
 export interface ExecutionsSession extends TurnsSession {
   /** Of all that have ended. */
   readonly usage: SessionUsage;
+  readonly commits: Commits;
+  /** A request with an id has its outcome. */
+  answered(requestId: string, digest: string, outcome: Outcome): void;
+  /** Puts what has changed into the store. Never rejects: where that fails the session ends. */
+  commit(): Promise<void>;
 }
 
 export class Executions implements EventLoopHost, HostFunctionsHost {
@@ -42,6 +48,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
   readonly #watchers: Watchers;
+  readonly #commits: Commits;
   readonly #loop: EventLoop;
   /** Those without an outcome. */
   readonly #open: OpenExecutions;
@@ -67,9 +74,12 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#memory = memory;
     this.#life = life;
     this.#watchers = watchers;
+    this.#commits = session.commits;
     this.#open = new OpenExecutions(watchers);
     this.#loop = new EventLoop(engine, memory, this);
     this.#replies = new Replies(this.#loop, this.#open);
+    this.#commits.onDue = () => this.#loop.commitSoon();
+    this.#commits.isHeld = () => this.#loop.isHeld;
     const host = {
       settle: (execution: RunningExecution, outcome: Outcome) => this.#settle(execution, outcome),
       reject: (execution: RunningExecution, error: Error) => this.#reject(execution, error),
@@ -81,8 +91,9 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       hostFunctions: this.hostFunctions,
       replies: this.#replies,
       life,
+      commits: this.#commits,
     });
-    this.asks = new Asks(session, this.#loop, this.#turns, life);
+    this.asks = new Asks(session, this.#loop, this.#turns, life, this.#commits);
   }
 
   /** True when none is open and nothing runs or waits. */
@@ -114,8 +125,12 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     };
   }
 
-  /** Goes on with what the session was doing that this one is a copy of. */
-  resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord): void {
+  /**
+   * Goes on with what the session was doing that this one is a copy of.
+   *
+   * @param isItself it is that session, which has come back
+   */
+  resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord, isItself: boolean): void {
     this.#nextExecution = nextExecution;
     for (const record of executions) {
       const execution = RunningExecution.resume(record, this.#open.get(record.parent));
@@ -123,12 +138,17 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       // Nobody takes what it emits, so nothing of it is to wait.
       if (record.isStreaming) this.#allow(execution, NO_END_OF_CREDIT);
     }
-    this.hostFunctions.restore(hostFunctions);
+    this.hostFunctions.restore(hostFunctions, isItself);
     for (const { callId, execution, result } of replies) this.reply(callId, execution, result);
     this.#loop.restore(
       loop,
       executions.map(({ number }) => number),
     );
+  }
+
+  /** One that is open, by its id. */
+  byId(executionId: string): Execution | undefined {
+    return this.#open.byId(executionId);
   }
 
   /** Asks all that are open to end because the session is put back. @returns them */
@@ -168,6 +188,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   end(error: SessionError): void {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
+    this.#commits.end(error);
     this.#replies.clear();
     this.hostFunctions.end();
     this.#watchers.ended(error);
@@ -271,8 +292,13 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#session.usage.turns += turns;
     this.#session.usage.hostCalls += hostCalls;
     this.#close(execution);
-    execution.settle(outcome);
-    this.#watchers.finished(outcome, execution.encoding);
+    const { requestId, digest } = execution;
+    if (requestId !== "") this.#session.answered(requestId, digest, outcome);
+    const tell = (): void => {
+      execution.settle(outcome);
+      this.#watchers.finished(outcome, execution.encoding);
+    };
+    this.#commits.pass(tell, (error) => execution.reject(error));
   }
 
   #reject(execution: RunningExecution, error: Error): void {
@@ -328,6 +354,11 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#session.sessionId;
   }
 
+  /** What was sent before the store has it would be sent again by another key, had it to be made again. */
+  whenKept(send: () => void): void {
+    this.#commits.pass(send);
+  }
+
   callerOf(execution: number): RunningExecution | undefined {
     return this.#open.get(execution);
   }
@@ -336,6 +367,18 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
 
   get hasOpenExecutions(): boolean {
     return this.#open.size > 0;
+  }
+
+  changed(): void {
+    this.#commits.change();
+  }
+
+  get isCommitDue(): boolean {
+    return this.#commits.isDue;
+  }
+
+  commit(): Promise<void> {
+    return this.#session.commit();
   }
 
   timer(owner: number): Input {

@@ -1,6 +1,6 @@
 /**
  * Sessions at rest: a session that nobody uses leaves memory for the store, and comes back by being used. It lives as long as the
- * process that it belongs to: what another process left behind is known to be lost, and is cleared away.
+ * process that it belongs to: what another process left behind is known to be lost, and is cleared away. Durable sessions are found here too.
  */
 import { randomUUID } from "node:crypto";
 import { type Engine, PageImageError } from "../engine/engine.js";
@@ -17,7 +17,8 @@ const PURGED_AT_ONCE = 256;
 
 /** What stands in the store beside an image. */
 interface Row {
-  readonly process: string;
+  /** Absent for a durable session, which is no process's. */
+  readonly process?: string;
   readonly info: SessionInfo;
 }
 
@@ -45,7 +46,7 @@ export class Hibernation {
     this.#signingKey = signingKey;
   }
 
-  /** How many sessions rest here. */
+  /** How many sessions rest here, those left out that are durable. */
   get count(): number {
     return this.#count;
   }
@@ -110,9 +111,9 @@ export class Hibernation {
   }
 
   /** False: there was none. @throws StoreError; it is there still */
-  async delete(sessionId: string): Promise<boolean> {
+  async delete(sessionId: string, isDurable = false): Promise<boolean> {
     const isDeleted = await this.#store.deleteSession(sessionId);
-    if (isDeleted) this.#left(sessionId);
+    if (isDeleted && !isDurable) this.#left(sessionId);
     return isDeleted;
   }
 
@@ -207,7 +208,7 @@ export class Hibernation {
   /** Undefined for one of another process. */
   #read({ record }: StoredSession): SessionInfo | undefined {
     const { process, info } = readText(record) as Row;
-    return process === this.#process ? info : undefined;
+    return info.isDurable || process === this.#process ? info : undefined;
   }
 }
 

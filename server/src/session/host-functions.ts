@@ -66,6 +66,8 @@ export interface HostFunctionsHost {
   readonly sessionId: string;
   /** Gives the guest the reply of a call. */
   reply(callId: string, execution: number, result: HostResult): void;
+  /** Sends a call when the store has what it follows from, where the session is a durable one. */
+  whenKept(send: () => void): void;
   /** The execution of this number while it is open. */
   callerOf(execution: number): HostCaller | undefined;
 }
@@ -256,14 +258,18 @@ export class HostFunctions {
     return {
       names: [...this.#byName.keys(), ...this.#awaited],
       passed: [...this.#byFunction.keys()],
-      calls: [...this.#pending.values()].map(({ execution, text }) => ({ execution, text })),
+      calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
   }
 
-  /** The session is a copy: what was called in the other is called again, by an id of its own, once somebody provides it here. */
-  restore({ names, calls }: HostFunctionsRecord): void {
+  /**
+   * What was called is called again once somebody provides it here.
+   *
+   * @param isItself the session has come back: calls have the ids that they had. In a copy they have ids of their own
+   */
+  restore({ names, calls }: HostFunctionsRecord, isItself: boolean): void {
     for (const name of names) if (!this.#byName.has(name)) this.#awaited.add(name);
-    for (const call of calls) this.#callAgain(call);
+    for (const call of calls) this.#callAgain(call, isItself);
   }
 
   /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
@@ -274,13 +280,18 @@ export class HostFunctions {
     }
     const known = new Set(passed);
     for (const id of [...this.#byFunction.keys()]) if (!known.has(id)) this.released(id);
-    this.restore({ names, passed, calls });
+    this.restore({ names, passed, calls }, false);
   }
 
-  #callAgain({ execution, text }: HostCallRecord): void {
+  #callAgain({ execution, text, callId }: HostCallRecord, isItself: boolean): void {
     const connection = this.#providerOf(text);
-    const callId = randomBytes(CALL_ID_BYTES).toString("hex");
-    this.#open(callId, { execution, text, size: sizeOf(text), connection, sentBy: undefined });
+    this.#open(isItself ? callId : randomBytes(CALL_ID_BYTES).toString("hex"), {
+      execution,
+      text,
+      size: sizeOf(text),
+      connection,
+      sentBy: undefined,
+    });
   }
 
   /** The client answered; an answer for a call that is not open, or not its, is ignored. */
@@ -354,7 +365,11 @@ export class HostFunctions {
       locals: new Map([...text.locals].map(([name, value]) => [name, valueFrom(value)])),
       remainingTime: caller?.timeLeft(),
     };
-    connection.link.call(message, this);
+    const { link } = connection;
+    this.#host.whenKept(() => {
+      // Meanwhile it may have been cancelled, or the client may have come back by another stream.
+      if (this.#pending.get(callId) === call && call.sentBy === link) link.call(message, this);
+    });
   }
 
   #settle(callId: string, call: PendingCall, result: HostResult): void {

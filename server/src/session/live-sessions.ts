@@ -7,10 +7,15 @@ import type { Ending, Tombstones } from "./tombstones.js";
 export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
   readonly #tombstones: Tombstones;
+  readonly #forget: (sessionId: string) => Promise<unknown>;
 
-  /** @param tombstones are told of those that end */
-  constructor(tombstones: Tombstones) {
+  /**
+   * @param tombstones are told of those that end
+   * @param forget takes a durable one out of the store
+   */
+  constructor(tombstones: Tombstones, forget: (sessionId: string) => Promise<unknown>) {
     this.#tombstones = tombstones;
+    this.#forget = forget;
   }
 
   /** How many there are. */
@@ -41,6 +46,7 @@ export class LiveSessions {
   }
 
   add(session: Session): void {
+    session.onLost = () => this.#sessions.delete(session.sessionId);
     this.#sessions.set(session.sessionId, session);
     this.#tombstones.delete(session.sessionId);
   }
@@ -50,12 +56,19 @@ export class LiveSessions {
     this.#sessions.delete(sessionId);
   }
 
-  /** Ends a session; what runs in it is answered ABORTED. */
+  /** Ends a session; what runs in it is answered ABORTED. @throws StoreError when a durable one could not be taken out of the store */
   async end(session: Session, ending: Ending): Promise<void> {
-    const { sessionId } = session;
+    const { sessionId, isDurable } = session;
     this.#sessions.delete(sessionId);
     this.#tombstones.add(sessionId, ending);
     await session.end(deletedMeanwhile(sessionId));
+    if (!isDurable) return;
+    try {
+      await this.#forget(sessionId);
+    } catch (error) {
+      this.#tombstones.delete(sessionId);
+      throw error;
+    }
   }
 
   /** Ends those that were not used for their idle_ttl. */
@@ -66,7 +79,8 @@ export class LiveSessions {
   /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
   #isExpired(session: Session): boolean {
     if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
-    void this.end(session, "SESSION_EXPIRED");
+    // One that the store still has is found there to have expired.
+    this.end(session, "SESSION_EXPIRED").catch(() => undefined);
     return true;
   }
 }

@@ -1,14 +1,16 @@
 /**
  * Remembers the first outcome of every request id, so that a repeat changes nothing and gets the same answer.
  *
- * The newest 1,000 outcomes are kept within 1 MiB for an hour; ids are known for longer (the newest 10,000, twice the
- * time), so that a late repeat is refused instead of run again.
+ * The newest 1,000 outcomes are kept within 1 MiB for an hour, those of a durable session for a day; ids are known for longer (the
+ * newest 10,000, twice the time), so that a late repeat is refused instead of run again.
  */
 import { SessionError } from "./errors.js";
 
 const OUTCOMES = 1_000;
 const OUTCOME_BYTES = 1 << 20;
+/** Milliseconds. */
 const WINDOW = 60 * 60_000;
+export const DURABLE_WINDOW = 24 * 60 * 60_000;
 const IDS = 10_000;
 
 /** What is known of a request id, as data. */
@@ -21,7 +23,15 @@ export interface KeptAnswer<T> {
   readonly outcome?: T | undefined;
 }
 
+/** Who keeps what is known elsewhere too, and is told what of it is known no more. */
+export interface RequestIdsJournal<T> {
+  /** Only the id is still known. */
+  expired(answer: KeptAnswer<T>): void;
+  forgotten(requestId: string): void;
+}
+
 interface Known<T> {
+  readonly requestId: string;
   readonly digest: string;
   readonly since: number;
   /** The outcome, running or done; gone when it left the window. */
@@ -35,6 +45,8 @@ interface Known<T> {
 export class RequestIds<T> {
   readonly #known = new Map<string, Known<T>>();
   readonly #sizeOf: (outcome: T) => number;
+  #journal: RequestIdsJournal<T> | undefined;
+  #window = WINDOW;
   #outcomes = 0;
   #bytes = 0;
   /** Requests whose outcome is to come. */
@@ -43,6 +55,19 @@ export class RequestIds<T> {
   /** @param sizeOf bytes that keeping an outcome takes, roughly */
   constructor(sizeOf: (outcome: T) => number) {
     this.#sizeOf = sizeOf;
+  }
+
+  /** From now on outcomes are kept for longer, and what is known no more is told. */
+  keepIn(journal: RequestIdsJournal<T>): void {
+    this.#journal = journal;
+    this.#window = DURABLE_WINDOW;
+  }
+
+  /** What a journal would have to be told of an outcome: one that is over the bound by itself is not kept. */
+  answerOf(requestId: string, digest: string, outcome: T): KeptAnswer<T> {
+    const isKept = this.#sizeOf(outcome) <= OUTCOME_BYTES;
+    const since = this.#known.get(requestId)?.since ?? Date.now();
+    return { requestId, digest, since, outcome: isKept ? outcome : undefined };
   }
 
   /**
@@ -57,7 +82,18 @@ export class RequestIds<T> {
     const known = this.#known.get(requestId);
     if (known !== undefined) return this.#repeat(requestId, known, digest);
     const outcome = run();
-    const entry: Known<T> = { digest, since: now, outcome, done: undefined, bytes: undefined };
+    this.#await(requestId, digest, outcome);
+    return outcome;
+  }
+
+  /** A request that another knew, whose outcome is to come here. */
+  resume(requestId: string, digest: string, outcome: Promise<T>): void {
+    this.#await(requestId, digest, outcome);
+  }
+
+  #await(requestId: string, digest: string, outcome: Promise<T>): void {
+    const since = Date.now();
+    const entry: Known<T> = { requestId, digest, since, outcome, done: undefined, bytes: undefined };
     this.#known.set(requestId, entry);
     this.#running++;
     outcome.then(
@@ -71,7 +107,6 @@ export class RequestIds<T> {
         this.#forget(requestId, entry);
       },
     );
-    return outcome;
   }
 
   /** False while the outcome of some request is to come. */
@@ -92,7 +127,7 @@ export class RequestIds<T> {
   /** Knows what another knew. @param record of it */
   restore(record: readonly KeptAnswer<T>[]): void {
     for (const { requestId, digest, since, outcome } of record) {
-      const entry: Known<T> = { digest, since, outcome: undefined, done: outcome, bytes: 0 };
+      const entry: Known<T> = { requestId, digest, since, outcome: undefined, done: outcome, bytes: 0 };
       this.#known.set(requestId, entry);
       if (outcome === undefined) continue;
       entry.outcome = Promise.resolve(outcome);
@@ -141,20 +176,23 @@ export class RequestIds<T> {
     entry.done = undefined;
     this.#outcomes--;
     this.#bytes -= entry.bytes;
+    const { requestId, digest, since } = entry;
+    this.#journal?.expired({ requestId, digest, since });
   }
 
   #forget(requestId: string, entry: Known<T>): void {
     this.#dropOutcome(entry);
     this.#known.delete(requestId);
+    this.#journal?.forgotten(requestId);
   }
 
   /** Entries stand in the order they came, so the oldest are first; what still runs is passed over. */
   #expire(now: number): void {
     for (const [requestId, entry] of this.#known) {
       const age = now - entry.since;
-      if (this.#known.size <= IDS && age <= WINDOW) break;
+      if (this.#known.size <= IDS && age <= this.#window) break;
       if (entry.bytes === undefined) continue;
-      if (this.#known.size > IDS || age > 2 * WINDOW) this.#forget(requestId, entry);
+      if (this.#known.size > IDS || age > 2 * this.#window) this.#forget(requestId, entry);
       else this.#dropOutcome(entry);
     }
   }

@@ -5,8 +5,8 @@ import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
 import { LiveConsole } from "./live-console.js";
-import type { ExecutionRecord } from "./session-record.js";
 import { type ConsoleEntry, exceptionOf, type Outcome, type StopReason, valueFrom, type Warning } from "./outcome.js";
+import type { ExecutionRecord } from "./session-record.js";
 
 /** The server answers this part of the time left, or at most so many milliseconds, before the caller's deadline. */
 const DEADLINE_MARGIN = { part: 0.1, most: 20 };
@@ -139,6 +139,16 @@ export class RunningExecution implements Execution {
   /** Milliseconds that one turn of it may take. */
   get cpuTime(): number {
     return this.#limits.cpuTime;
+  }
+
+  /** Empty where its request has none. */
+  get requestId(): string {
+    return this.#options.requestId;
+  }
+
+  /** Names its request, where that has an id. */
+  get digest(): string {
+    return this.#options.digest;
   }
 
   /** Ids of the functions that came with its command as values. */

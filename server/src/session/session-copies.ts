@@ -32,14 +32,19 @@ export class SessionCopies {
   save(ready: () => Promise<void>): Promise<SavedSession> {
     return this.#asks.pause(async () => {
       await ready();
-      this.#engine.collectGarbageOf(this.#memory);
-      await this.#asks.runAtRest({ kind: "look" });
-      const record = this.#executions.record;
-      const image = await this.#engine.copyImage(this.#memory);
-      // Whoever gets to read the image is not to know what the session draws from now on.
-      this.#engine.reseed(this.#memory);
-      return { image, record };
+      return this.saveAtRest();
     });
+  }
+
+  /** As `save`, within a pause. */
+  async saveAtRest(): Promise<SavedSession> {
+    this.#engine.collectGarbageOf(this.#memory);
+    await this.#asks.runAtRest({ kind: "look" });
+    const record = this.#executions.record;
+    const image = await this.#engine.copyImage(this.#memory);
+    // Whoever gets to read the image is not to know what the session draws from now on.
+    this.#engine.reseed(this.#memory);
+    return { image, record };
   }
 
   /**
@@ -73,6 +78,7 @@ export class SessionCopies {
       // It may have got another bound meanwhile.
       this.#checkFits(image);
       await withRoom(() => this.#engine.putImageBack(this.#memory, image));
+      this.#executions.changed();
       this.#executions.goBack(record);
       await this.#asks.endRest(record);
     });

@@ -16,6 +16,8 @@ export type IdleAction = "delete" | "hibernate";
 /** Times are in milliseconds, of a moment since the epoch. */
 export interface SessionInfo {
   readonly sessionId: string;
+  /** It survives the process. */
+  readonly isDurable: boolean;
   /** It is in the store only. */
   readonly isHibernated: boolean;
   readonly labels: ReadonlyMap<string, string>;

@@ -40,6 +40,8 @@ export interface ExecutionRecord {
 export interface HostCallRecord {
   /** Number of the execution that it was made for; 0 for none. */
   readonly execution: number;
+  /** That by which clients know it. */
+  readonly callId: string;
   readonly text: HostCallText;
 }
 

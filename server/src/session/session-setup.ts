@@ -16,6 +16,8 @@ export interface CreateOptions {
   /** Milliseconds; 0 for the default. */
   readonly idleTtl: number;
   readonly idleAction: IdleAction;
+  /** It survives the process. */
+  readonly isDurable: boolean;
   readonly globals: ReadonlyMap<string, InputValue>;
   /** Texts of modules by name. */
   readonly modules: ReadonlyMap<string, string>;

@@ -4,6 +4,7 @@
  */
 import type { ConsoleText, TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
+import type { Commits } from "./commits.js";
 import type { EventLoop, Input } from "./event-loop.js";
 import type { HostFunctions } from "./host-functions.js";
 import type { Limits } from "./limits.js";
@@ -39,6 +40,7 @@ interface TurnsParts {
   readonly hostFunctions: HostFunctions;
   readonly replies: Replies;
   readonly life: SessionLife;
+  readonly commits: Commits;
 }
 
 export class SessionTurns {
@@ -49,10 +51,12 @@ export class SessionTurns {
   readonly #hostFunctions: HostFunctions;
   readonly #replies: Replies;
   readonly #life: SessionLife;
+  readonly #commits: Commits;
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
 
-  constructor(session: TurnsSession, host: TurnsHost, { loop, open, hostFunctions, replies, life }: TurnsParts) {
+  constructor(session: TurnsSession, host: TurnsHost, parts: TurnsParts) {
+    const { loop, open, hostFunctions, replies, life, commits } = parts;
     this.#session = session;
     this.#host = host;
     this.#loop = loop;
@@ -60,6 +64,7 @@ export class SessionTurns {
     this.#hostFunctions = hostFunctions;
     this.#replies = replies;
     this.#life = life;
+    this.#commits = commits;
   }
 
   /** The turn that runs is asked to end because of this execution, which is to answer for it. */
@@ -142,7 +147,7 @@ export class SessionTurns {
         this.#hostFunctions.call(execution?.number ?? 0, effect.call);
       } else if (effect.kind === "hostFunctionReleased") this.#hostFunctions.released(effect.hostFunctionId);
       else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
-      else if (effect.kind === "emitted") execution.emit(effect);
+      else if (effect.kind === "emitted") this.#commits.pass(() => execution.emit(effect));
       else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
       else if (effect.kind === "refused") this.#host.reject(execution, refusalOf(effect, this.#session.sessionId));
       else this.#host.settle(execution, execution.outcomeOf(effect, this.#session.memoryBytes));

@@ -6,6 +6,7 @@ import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
+import { Commits, type CommitWriter } from "./commits.js";
 import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { Executions } from "./executions.js";
@@ -39,6 +40,8 @@ export interface Awakened {
   readonly info: Pick<SessionInfo, "createdAt" | "lastUsedAt" | "usage">;
   /** Those who watched it. */
   readonly watchers: Watchers;
+  /** Of a durable one: what its commits go by. */
+  readonly writer?: CommitWriter | undefined;
 }
 
 /** What a session that is a copy begins with. */
@@ -66,6 +69,8 @@ export class Session {
   #idleTtl: number;
   #idleAction: IdleAction;
   #isGoingToRest = false;
+  /** When the store thinks that it was used last. */
+  #storedUseAt = 0;
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
@@ -74,6 +79,10 @@ export class Session {
   readonly #copies: SessionCopies;
   readonly #requestIds = new RequestIds<Outcome | CopyIds>(sizeOfAnswer);
   readonly #watchers: Watchers;
+  /** What of it waits to be kept, where it is durable. */
+  readonly commits = new Commits();
+  /** What it did could not be kept: it has left memory; set by its owner. */
+  onLost: () => void = () => undefined;
 
   /** @param copied what it begins with, which is its own from now on; absent for one that is made afresh */
   constructor(engine: Engine, init: SessionInit, copied?: Copied) {
@@ -94,7 +103,24 @@ export class Session {
     this.#executions = new Executions(this, engine, this.#memory, this.#life, this.#watchers);
     this.#asks = this.#executions.asks;
     this.#copies = new SessionCopies(engine, this.#memory, this.#executions, this.#life);
-    if (copied !== undefined) this.#executions.resume(copied.record);
+    if (awakened?.writer !== undefined) this.#beginCommits(awakened.writer);
+    if (copied === undefined) return;
+    this.#executions.resume(copied.record, awakened !== undefined);
+    if (awakened !== undefined) this.#resumeRequests(copied.record);
+  }
+
+  #beginCommits(writer: CommitWriter): void {
+    this.commits.begin(writer);
+    this.#requestIds.keepIn(this.commits);
+  }
+
+  /** It has come back: what was answered is known again, and who repeats a request that is still in flight waits for it. */
+  #resumeRequests({ answers = [], executions }: SessionRecord): void {
+    this.#requestIds.restore(answers);
+    for (const { executionId, digest } of executions) {
+      const execution = digest === "" ? undefined : this.#executions.byId(executionId);
+      if (execution !== undefined) this.#requestIds.resume(executionId, digest, execution.outcome);
+    }
   }
 
   /**
@@ -119,11 +145,27 @@ export class Session {
     info: SessionInfo,
     { image, record }: SavedSession,
     watchers: Watchers,
+    writer?: CommitWriter,
   ): Promise<Session> {
     const memory = await withRoom(() => engine.createMemoryFrom(image, info.limits.memoryBytes));
-    const session = new Session(engine, info, { memory, record, awakened: { info, watchers } });
-    session.#requestIds.restore(record.answers ?? []);
-    return session;
+    return new Session(engine, info, { memory, record, awakened: { info, watchers, writer } });
+  }
+
+  /**
+   * From now on it survives the process: whoever waits for anything of it is told when the store has it.
+   *
+   * @param add puts it into the store
+   * @throws SessionError, StoreError: it is not durable then
+   */
+  async makeDurable(add: (info: SessionInfo, saved: SavedSession) => Promise<CommitWriter>): Promise<void> {
+    await this.#asks.pause(async () => {
+      const saved = await this.#copies.saveAtRest();
+      this.#beginCommits(await add({ ...this.info, isDurable: true }, saved));
+    });
+  }
+
+  get isDurable(): boolean {
+    return this.commits.isDurable;
   }
 
   /** Functions that clients lend to it. */
@@ -158,6 +200,7 @@ export class Session {
       this;
     return {
       sessionId,
+      isDurable: this.isDurable,
       isHibernated: false,
       labels,
       limits,
@@ -180,7 +223,7 @@ export class Session {
 
   get #isUnused(): boolean {
     if (!this.isIdle || this.#asks.size > 0 || this.#life.isHeld || this.#life.ended !== undefined) return false;
-    return this.#requestIds.isSettled && !this.hostFunctions.hasClients;
+    return this.#requestIds.isSettled && !this.hostFunctions.hasClients && !this.commits.isDue;
   }
 
   /** Keeps it in memory until what this gives is called. */
@@ -238,6 +281,16 @@ export class Session {
     return requestId === "" ? run() : (this.#requestIds.once(requestId, digest, run) as Promise<T>);
   }
 
+  /** As `once`, for what is no execution: that it was answered is kept when it is. */
+  onceKept<T extends CopyIds>(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
+    return this.once(requestId, digest, async () => {
+      const answer = await run();
+      if (requestId !== "") this.answered(requestId, digest, answer);
+      await this.commits.stored();
+      return answer;
+    });
+  }
+
   /**
    * The session as it is between two turns, to be kept or to make others of: `restore` does. Garbage is collected first.
    *
@@ -257,11 +310,16 @@ export class Session {
   async rest(keep: (info: SessionInfo, saved: SavedSession) => Promise<void>): Promise<Watchers | undefined> {
     if (!this.mayRest) return undefined;
     this.#isGoingToRest = true;
-    const { info, lastUsedAt } = this;
-    const uses = this.#life.uses + 1;
+    const { info, lastUsedAt, isDurable } = this;
+    // Saving counts as one.
+    const uses = this.#life.uses + (isDurable ? 0 : 1);
     try {
-      const { image, record } = await this.save(() => Promise.resolve());
-      await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });
+      // Of a durable one the store has all but, maybe, when it was used last.
+      if (isDurable && lastUsedAt > this.#storedUseAt) await this.commits.stored();
+      if (!isDurable) {
+        const { image, record } = await this.save(() => Promise.resolve());
+        await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });
+      }
       if (this.#life.uses !== uses || !this.#isUnused) return undefined;
       const message = "the session left memory while this call came; try again";
       this.#life.end(new SessionError("SESSION_DELETED_MEANWHILE", message));
@@ -318,12 +376,14 @@ export class Session {
       await this.#asks.pause(() => withRoom(resize));
     }
     if (this.#life.ended !== undefined) throw this.#life.ended;
+    this.commits.change();
     this.#labels = labels ?? this.#labels;
     this.#limits = limits ?? this.#limits;
     this.#idleTtl = idleTtl ?? this.#idleTtl;
     this.#idleAction = idleAction ?? this.#idleAction;
     this.#life.change();
     this.#watchers.changed(this.info);
+    await this.commits.stored();
   }
 
   /**
@@ -358,6 +418,34 @@ export class Session {
   /** @throws SessionError INVALID_REQUEST when two texts have one name */
   async addModules(modules: ReadonlyMap<string, string>): Promise<void> {
     await this.#asks.ask({ kind: "addModules", modules });
+  }
+
+  /** Puts what has changed into the store, where it is durable. Never rejects: where that fails it leaves memory. */
+  async commit(): Promise<void> {
+    const { info } = this;
+    try {
+      await this.commits.write(info, this.#executions.record, this.#memory);
+      this.#storedUseAt = info.lastUsedAt;
+    } catch (error) {
+      this.#lose(error);
+    }
+  }
+
+  /** What the store has of it is loaded when it is used again. */
+  #lose(cause: unknown): void {
+    // Whoever ends it gives the memory back.
+    if (this.#life.ended !== undefined) return;
+    const isKnown = cause instanceof SessionError;
+    const error = isKnown ? cause : new SessionError("STORE_FAILED", `the session could not be kept: ${cause}`);
+    this.#life.end(error);
+    this.#executions.end(error);
+    this.#engine.releaseMemory(this.#memory);
+    this.onLost();
+  }
+
+  /** A request with an id was answered, as the store is to know. */
+  answered(requestId: string, digest: string, answer: Outcome | CopyIds): void {
+    if (this.isDurable) this.commits.answer(this.#requestIds.answerOf(requestId, digest, answer));
   }
 
   /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */

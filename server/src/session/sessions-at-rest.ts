@@ -1,20 +1,30 @@
 /** The sessions at rest, as callers know them: found, watched, put to rest, woken and deleted. Where they lie is hibernation.ts's. */
 import type { Engine } from "../engine/engine.js";
+import type { CommitWriter } from "./commits.js";
+import type { DurableSessions } from "./durable-sessions.js";
 import { SessionError, StoreError } from "./errors.js";
 import type { Hibernation } from "./hibernation.js";
 import { deletedMeanwhile, type LiveSessions } from "./live-sessions.js";
 import type { Newcomers } from "./room.js";
 import { Session } from "./session.js";
 import type { SessionInfo } from "./session-info.js";
+import type { SavedSession } from "./session-record.js";
 import type { Ending, Tombstones } from "./tombstones.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
 /** Brings a session into memory once there is room for it. @throws SessionError QUOTA_EXCEEDED */
 export type BringIn = (wanted: Newcomers, work: () => Promise<Session>) => Promise<Session>;
 
+/** Where those are that are not in memory. */
+export interface Kept {
+  readonly hibernation: Hibernation;
+  readonly durable: DurableSessions;
+}
+
 export class SessionsAtRest {
   readonly #engine: Engine;
   readonly #hibernation: Hibernation;
+  readonly #durable: DurableSessions;
   readonly #live: LiveSessions;
   readonly #tombstones: Tombstones;
   readonly #maximum: number;
@@ -31,8 +41,15 @@ export class SessionsAtRest {
    * @param tombstones are told of those that end
    * @param maximum the most that may rest
    */
-  constructor(engine: Engine, hibernation: Hibernation, live: LiveSessions, tombstones: Tombstones, maximum: number) {
+  constructor(
+    engine: Engine,
+    { hibernation, durable }: Kept,
+    live: LiveSessions,
+    tombstones: Tombstones,
+    maximum: number,
+  ) {
     this.#engine = engine;
+    this.#durable = durable;
     this.#hibernation = hibernation;
     this.#live = live;
     this.#tombstones = tombstones;
@@ -130,7 +147,7 @@ export class SessionsAtRest {
     const watchers = await session.rest((info, saved) => this.#hibernation.put(info, saved));
     if (watchers === undefined) {
       // Used meanwhile, or gone: what was put into the store is not the session any more.
-      await this.#hibernation.drop(sessionId);
+      if (!session.isDurable) await this.#hibernation.drop(sessionId);
       return false;
     }
     this.#live.delete(sessionId);
@@ -163,20 +180,23 @@ export class SessionsAtRest {
       const wanted = { sessions: 1, heaps: 1, heapBytes: info.memoryBytes };
       const session = await bringIn(wanted, async () => {
         const watchers = this.#watchersOf(sessionId);
-        const awake = await this.#hibernation.load(sessionId, (saved) => {
+        const wake = (now: SessionInfo, saved: SavedSession, writer?: CommitWriter): Promise<Session> => {
           // Others may have taken the room meanwhile, and how much it is was not known before.
           const heapBytes = this.#engine.grownBytes(saved.image);
           return bringIn({ ...wanted, sessions: 0, heapBytes }, () =>
-            Session.wake(this.#engine, info, saved, watchers),
+            Session.wake(this.#engine, now, saved, watchers, writer),
           );
-        });
+        };
+        const awake = await (info.isDurable
+          ? this.#durable.load(sessionId, (loaded) => wake(loaded.info, loaded.saved, loaded.writer))
+          : this.#hibernation.load(sessionId, (saved) => wake(info, saved)));
         this.#watchers.delete(sessionId);
         this.#live.add(awake);
         watchers.changed(awake.info);
         return awake;
       });
       // What is in the store is not the session any more.
-      void this.#hibernation.drop(sessionId);
+      if (!info.isDurable) void this.#hibernation.drop(sessionId);
       return session;
     } catch (error) {
       // It may have been deleted, or have expired, while it was on its way.
@@ -207,8 +227,8 @@ export class SessionsAtRest {
   /** @returns false when it was woken or deleted by somebody else meanwhile; true does not say that nobody has read it before */
   async delete(sessionId: string): Promise<boolean> {
     // One whose row is damaged is deleted too.
-    await this.info(sessionId).catch(unlessStoreFailed);
-    const isDeleted = await this.#hibernation.delete(sessionId);
+    const info = await this.info(sessionId).catch(unlessStoreFailed);
+    const isDeleted = await this.#hibernation.delete(sessionId, info?.isDurable);
     if (isDeleted) this.#bury(sessionId, "SESSION_DELETED");
     return isDeleted;
   }
@@ -216,6 +236,11 @@ export class SessionsAtRest {
   /** Deletes those that were not used for their idle_ttl. @throws StoreError */
   async expire(): Promise<void> {
     for (const sessionId of await this.#hibernation.expire(this.#lose)) this.#bury(sessionId, "SESSION_EXPIRED");
+    // One in memory knows better when it was used last.
+    const isUsed = (sessionId: string): boolean => this.#live.has(sessionId) || this.#waking.has(sessionId);
+    for (const sessionId of await this.#durable.expired()) {
+      if (!isUsed(sessionId) && (await this.#durable.delete(sessionId))) this.#bury(sessionId, "SESSION_EXPIRED");
+    }
   }
 
   /** From now on none is put to rest. */
@@ -242,6 +267,6 @@ export class SessionsAtRest {
 }
 
 /** @throws what is no failure of the store */
-function unlessStoreFailed(error: unknown): void {
+function unlessStoreFailed(error: unknown): undefined {
   if (!(error instanceof StoreError)) throw error;
 }

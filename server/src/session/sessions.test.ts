@@ -3,6 +3,7 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vit
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
 import { type Page, type PageOptions, type StoredSession, StoreError } from "../store/store.js";
+import { DurableSessions } from "./durable-sessions.js";
 import type { CommandOptions } from "./execution.js";
 import { Hibernation } from "./hibernation.js";
 import type { SessionInfo } from "./session-info.js";
@@ -83,7 +84,10 @@ function start({ maximum = 1, maximumHibernated = 100 } = {}) {
   const hibernation = new Hibernation(engine, store, signingKey);
   const snapshots = new Snapshots(engine, store, signingKey);
   const failures: unknown[] = [];
-  const sessions = new Sessions(engine, snapshots, hibernation, {
+  const durable = new DurableSessions(engine, store, signingKey);
+  const kept = { hibernation, durable };
+  const sessions = new Sessions(engine, snapshots, kept, {
+    maximumDurable: 0,
     maximum,
     maximumHibernated,
     hibernateAfter: Number.POSITIVE_INFINITY,
@@ -100,6 +104,7 @@ function create(sessions: Sessions, sessionId = "", options: Partial<CreateOptio
     limits: {},
     idleTtl: 0,
     idleAction: "delete",
+    isDurable: false,
     globals: new Map(),
     modules: new Map(),
     setup: "",

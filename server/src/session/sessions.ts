@@ -1,8 +1,9 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import type { Engine } from "../engine/engine.js";
+import type { CreatedBy } from "./durable-row.js";
+import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import type { Hibernation } from "./hibernation.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
@@ -12,7 +13,7 @@ import { Session } from "./session.js";
 import type { IdleAction, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
 import { type CreateOptions, prepare } from "./session-setup.js";
-import { SessionsAtRest } from "./sessions-at-rest.js";
+import { type Kept, SessionsAtRest } from "./sessions-at-rest.js";
 import type { LoadedSnapshot, Snapshots } from "./snapshots.js";
 import { Tombstones } from "./tombstones.js";
 import { WakingExecution } from "./waking-execution.js";
@@ -23,10 +24,16 @@ const DEFAULT_IDLE_TTL = 30 * 60_000;
 const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 /** Milliseconds that a session may wait to be woken. */
 const WAKE_PATIENCE = 5_000;
+/** Milliseconds: somebody may have deleted one by then. */
+const DURABLE_RETRY = 1_000;
+/** A request without an id. */
+const BY_NOBODY: CreatedBy = { requestId: "", digest: "" };
 
 export interface SessionsOptions extends RoomOptions {
-  /** The most sessions that may rest in the store. */
+  /** The most sessions that may rest in the store, those left out that are durable. */
   readonly maximumHibernated: number;
+  /** The most sessions that may be durable; 0: the store ends with the process, so none is. */
+  readonly maximumDurable: number;
 }
 
 export interface ForkOptions {
@@ -50,6 +57,7 @@ export interface UpdateOptions {
 export class Sessions {
   readonly #engine: Engine;
   readonly #snapshots: Snapshots;
+  readonly #durable: DurableSessions;
   readonly #live: LiveSessions;
   readonly #atRest: SessionsAtRest;
   readonly #room: Room;
@@ -58,15 +66,28 @@ export class Sessions {
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
   readonly #alone = new Set<Session>();
+  readonly #options: SessionsOptions;
   #draining = false;
 
-  constructor(engine: Engine, snapshots: Snapshots, hibernation: Hibernation, options: SessionsOptions) {
+  constructor(engine: Engine, snapshots: Snapshots, kept: Kept, options: SessionsOptions) {
     this.#engine = engine;
     this.#snapshots = snapshots;
+    this.#durable = kept.durable;
+    this.#options = options;
     const tombstones = new Tombstones();
-    this.#live = new LiveSessions(tombstones);
-    this.#atRest = new SessionsAtRest(engine, hibernation, this.#live, tombstones, options.maximumHibernated);
+    this.#live = new LiveSessions(tombstones, (sessionId) => this.#durable.delete(sessionId));
+    this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
+  }
+
+  /** Goes on with what durable sessions were in the middle of when the last server ended. Never rejects. */
+  async resume(): Promise<void> {
+    // A store that cannot be used says so to whoever uses it.
+    const busy = await this.#durable.busy().catch(() => []);
+    for (const sessionId of busy) {
+      if (this.#draining) return;
+      if (this.#live.find(sessionId) === undefined) await this.#wake(sessionId).catch(() => undefined);
+    }
   }
 
   /** Sessions that take room in memory, or are about to. */
@@ -79,13 +100,33 @@ export class Sessions {
    * REQUEST_ID_REUSED
    */
   async create(options: CreateOptions): Promise<SessionInfo> {
-    if (options.requestId === "") return (await this.#create(options)).info;
+    const { requestId, digest } = options;
+    if (requestId === "") return (await this.#create(options)).info;
     let session: Session | undefined;
-    const sessionId = await this.#created.once(options.requestId, options.digest, async () => {
+    const sessionId = await this.#created.once(requestId, digest, async () => {
+      const made = options.isDurable ? await this.#madeBefore(options) : undefined;
+      if (made !== undefined) return made;
       session = await this.#create(options);
       return session.sessionId;
     });
     return session?.info ?? this.info(sessionId);
+  }
+
+  /** The durable session that a server before this one made for the same request. @throws SessionError REQUEST_ID_REUSED */
+  async #madeBefore(options: CreateOptions): Promise<string | undefined> {
+    const sessionId = await this.#idFor(options);
+    const by = await this.#durable.createdBy(sessionId);
+    if (by?.requestId !== options.requestId) return undefined;
+    if (by.digest === options.digest) return sessionId;
+    const message = "request_id: was used for another request; draw a new one for each request";
+    throw new SessionError("REQUEST_ID_REUSED", message, { ids: { request_id: by.requestId }, field: "request_id" });
+  }
+
+  /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
+  async #idFor({ sessionId, requestId, isDurable }: CreateOptions): Promise<string> {
+    if (sessionId !== "") checkId("session_id", sessionId);
+    else if (isDurable && requestId !== "") return this.#durable.idFor(requestId);
+    return sessionId === "" ? drawId() : sessionId;
   }
 
   /**
@@ -179,7 +220,7 @@ export class Sessions {
   async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<SessionInfo[]> {
     return this.use(sessionId, async (origin) => {
       let copies: Session[] | undefined;
-      const ids = await origin.once(requestId, digest, async () => {
+      const ids = await origin.onceKept(requestId, digest, async () => {
         copies = await this.#fork(origin, count, labels);
         return copies.map((copy) => copy.sessionId);
       });
@@ -189,12 +230,14 @@ export class Sessions {
 
   async #fork(origin: Session, count: number, labels: ReadonlyMap<string, string>): Promise<Session[]> {
     this.checkNotDraining();
+    if (origin.isDurable) await this.#checkMayAdd(count);
     const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
       const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
+        if (origin.isDurable) await this.#makeDurable(copies);
         for (const copy of copies) this.#live.add(copy);
         return copies;
       });
@@ -210,7 +253,7 @@ export class Sessions {
    */
   async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<SessionInfo> {
     return this.use(sessionId, async (session) => {
-      await session.once(requestId, digest, async () => {
+      await session.onceKept(requestId, digest, async () => {
         this.checkNotDraining();
         const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
         const heapBytes = session.growthTo(snapshot);
@@ -295,8 +338,8 @@ export class Sessions {
   }
 
   async #create(options: CreateOptions): Promise<Session> {
-    const sessionId = options.sessionId === "" ? drawId() : options.sessionId;
-    checkId("session_id", sessionId);
+    if (options.isDurable) await this.#checkMayAdd(1);
+    const sessionId = await this.#idFor(options);
     // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
     if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
     const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
@@ -307,7 +350,8 @@ export class Sessions {
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
-      if (options.sessionId !== "" && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
+      const isDrawn = options.sessionId === "" && !options.isDurable;
+      if (!isDrawn && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
       return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
         const session =
           snapshotId === ""
@@ -320,6 +364,7 @@ export class Sessions {
         this.#nascent.set(sessionId, session);
         try {
           await prepare(session, options);
+          if (options.isDurable) await this.#makeDurable([session], options);
         } catch (error) {
           await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
           throw error;
@@ -329,6 +374,35 @@ export class Sessions {
       });
     } finally {
       this.#nascent.delete(sessionId);
+    }
+  }
+
+  /** @throws SessionError INVALID_REQUEST where none may be, QUOTA_EXCEEDED when that would be more than may */
+  async #checkMayAdd(sessions: number): Promise<void> {
+    const { maximumDurable: most } = this.#options;
+    if (most === 0) {
+      const message = "this server keeps nothing on disk; have it started with --data DIR, or leave durability out";
+      throw invalid("durability", message);
+    }
+    if ((await this.#durable.count()) + sessions <= most) return;
+    const message = `the server keeps at most ${most} durable sessions; delete some, or start it with a larger --max-durable`;
+    throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: DURABLE_RETRY });
+  }
+
+  /** @throws SessionError, StoreError; then none of them is durable, and all have ended */
+  async #makeDurable(sessions: readonly Session[], { requestId, digest } = BY_NOBODY): Promise<void> {
+    const createdBy = requestId === "" ? undefined : { requestId, digest };
+    const made: Session[] = [];
+    try {
+      for (const session of sessions) {
+        await session.makeDurable((info, saved) => this.#durable.add(info, saved, createdBy));
+        made.push(session);
+      }
+    } catch (error) {
+      const ended = new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
+      for (const session of sessions) await session.end(ended);
+      for (const { sessionId } of made) await this.#durable.delete(sessionId).catch(() => undefined);
+      throw error;
     }
   }
 

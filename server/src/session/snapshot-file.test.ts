@@ -18,6 +18,7 @@ const RECORD: SessionRecord = {
     calls: [
       {
         execution: 2,
+        callId: "c",
         text: {
           call: "c",
           name: "add",

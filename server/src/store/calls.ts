@@ -1,5 +1,15 @@
 /** What the main thread and the thread of the database say to each other. */
-import type { Page, PageOptions, StoreErrorKind, StoredSession, StoredSnapshot } from "./store.js";
+import type {
+  CommitAnswer,
+  Page,
+  PageOptions,
+  StoredBase,
+  StoredCommit,
+  StoredDurable,
+  StoredSession,
+  StoredSnapshot,
+  StoreErrorKind,
+} from "./store.js";
 
 export interface Kinds {
   readonly snapshots: StoredSnapshot;
@@ -15,6 +25,14 @@ export interface Calls {
     /** False: one with this id is here and was not to be replaced. */
     readonly answers: boolean;
   };
+  /** False: one with this id is here. */
+  readonly addDurable: { readonly asks: { item: StoredSession; image: Uint8Array }; readonly answers: boolean };
+  readonly commit: { readonly asks: { commit: StoredCommit }; readonly answers: CommitAnswer };
+  readonly rebase: { readonly asks: { base: StoredBase }; readonly answers: CommitAnswer };
+  readonly durable: { readonly asks: { id: string }; readonly answers: StoredDurable | undefined };
+  readonly expiredDurable: { readonly asks: { now: number }; readonly answers: readonly string[] };
+  readonly busySessions: { readonly asks: object; readonly answers: readonly string[] };
+  readonly durableCount: { readonly asks: object; readonly answers: number };
   readonly item: { readonly asks: { kind: Kind; id: string }; readonly answers: StoredItem | undefined };
   readonly image: { readonly asks: { kind: Kind; id: string }; readonly answers: Uint8Array<ArrayBuffer> | undefined };
   readonly page: { readonly asks: { kind: Kind; options: PageOptions }; readonly answers: Page<StoredItem> };

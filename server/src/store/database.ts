@@ -5,6 +5,7 @@ import { crc32 } from "node:zlib";
 import type Library from "libsql";
 import type { Answer, Call, Calls, Kind, StoredItem } from "./calls.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
+import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
 import { type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
 
 type Connection = Library.Database;
@@ -12,13 +13,20 @@ type Statement = Library.Statement;
 
 /** "lvsc": tells our files from those of other programs. */
 const APPLICATION = 0x6c767363;
-const VERSION = 1;
+const VERSION = 2;
+/** The version before durable sessions. */
+const VERSION_WITHOUT_DURABLE = 1;
 const EXPIRED_AT_ONCE = 500;
 /** Items of one label that are counted to find the rarest of several. */
 const COUNTED = 5_000;
 /** Pages to give back to the file system at once, and the share of unused pages that is kept for what comes. */
 const PAGES_GIVEN_BACK = 256;
 const UNUSED_SHARE = 0.25;
+
+/** Calls that need a transaction. */
+const WRITING: ReadonlySet<Call["name"]> = new Set(["put", "delete", "expire", "addDurable", "commit", "rebase"]);
+/** Of the deletions of an item, that of its labels. */
+const LABELS = 2;
 
 const PRAGMAS = [
   // The lock of the data directory: the operating system drops it when the process ends, however that ends.
@@ -53,6 +61,7 @@ export class Database {
   readonly #connection: Connection;
   readonly #file: string;
   readonly #shelves: Readonly<Record<Kind, Shelf>>;
+  readonly #durable: DurableTables;
   /** The disk may have lost what was written; only reading it afresh tells. */
   #broken: StoreError | undefined;
 
@@ -78,6 +87,7 @@ export class Database {
         snapshots: new Shelf(this.#connection, "snapshots", this.#file),
         sessions: new Shelf(this.#connection, "sessions", this.#file),
       };
+      this.#durable = new DurableTables(this.#connection, this.#shelves.sessions, this.#file);
     } catch (error) {
       throw this.#failureOf(error);
     }
@@ -88,6 +98,11 @@ export class Database {
     const application = this.#number("application_id");
     const version = this.#number("user_version");
     if (application === APPLICATION && version === VERSION) return;
+    if (application === APPLICATION && version === VERSION_WITHOUT_DURABLE) {
+      return this.#transaction(() => {
+        this.#connection.exec(`${DURABLE_SCHEMA}; PRAGMA user_version = ${VERSION}`);
+      });
+    }
     if (application === APPLICATION && version > VERSION) {
       const what = `was written by a later version of livescope (its format is ${version}, this one knows ${VERSION})`;
       throw new StoreError(
@@ -102,7 +117,7 @@ export class Database {
       );
     }
     this.#transaction(() => {
-      this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")}`);
+      this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")} ${DURABLE_SCHEMA}`);
       this.#connection.exec(`PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${VERSION}`);
     });
   }
@@ -141,7 +156,22 @@ export class Database {
       case "page":
         return this.#shelves[call.kind].page(call.options);
       case "delete":
+        if (call.kind === "sessions") this.#durable.delete(call.id);
         return this.#shelves[call.kind].delete(call.id);
+      case "addDurable":
+        return this.#durable.add(call.item, call.image);
+      case "commit":
+        return this.#durable.commit(call.commit);
+      case "rebase":
+        return this.#durable.rebase(call.base);
+      case "durable":
+        return this.#durable.load(call.id);
+      case "expiredDurable":
+        return this.#durable.expired(call.now);
+      case "busySessions":
+        return this.#durable.busy();
+      case "durableCount":
+        return this.#durable.count();
       case "expire":
         return this.#expire(call.now);
     }
@@ -204,7 +234,7 @@ export class Database {
 }
 
 /** The tables of one kind of item. */
-class Shelf {
+export class Shelf {
   readonly #connection: Connection;
   readonly #kind: Kind;
   readonly #file: string;
@@ -216,6 +246,9 @@ class Shelf {
   readonly #image: Statement;
   readonly #expired: Statement;
   readonly #count: Statement;
+  readonly #update: Statement;
+  readonly #updateImage: Statement;
+  readonly #labels: Statement;
   readonly #deletions: readonly Statement[];
   /** By the number of labels to look for. */
   readonly #pages = new Map<number, Statement>();
@@ -230,10 +263,17 @@ class Shelf {
     this.#insertLabel = connection.prepare(`INSERT INTO ${kind}_labels VALUES (?, ?, ?, ?)`);
     this.#item = connection.prepare(`SELECT facts, checksum FROM ${kind} WHERE id = ?`);
     this.#image = connection.prepare(`SELECT image, checksum FROM ${kind}_images WHERE id = ?`);
-    this.#expired = connection.prepare(`SELECT id FROM ${kind} WHERE expires_at <= ? LIMIT ${EXPIRED_AT_ONCE}`);
+    // Whether somebody uses a durable session is not known here.
+    const isMeant = kind === "sessions" ? "AND id NOT IN (SELECT id FROM durable)" : "";
+    this.#expired = connection.prepare(
+      `SELECT id FROM ${kind} WHERE expires_at <= ? ${isMeant} LIMIT ${EXPIRED_AT_ONCE}`,
+    );
     this.#count = connection.prepare(
       `SELECT count(*) AS count FROM (SELECT 1 FROM ${kind}_labels WHERE name = ? AND value = ? LIMIT ${COUNTED})`,
     );
+    this.#update = connection.prepare(`UPDATE ${kind} SET expires_at = ?, facts = ?, checksum = ? WHERE id = ?`);
+    this.#updateImage = connection.prepare(`UPDATE ${kind}_images SET image = ?, checksum = ? WHERE id = ?`);
+    this.#labels = connection.prepare(`SELECT name, value FROM ${kind}_labels WHERE id = ? ORDER BY name, value`);
     this.#deletions = [kind, `${kind}_images`, `${kind}_labels`].map((table) =>
       connection.prepare(`DELETE FROM ${table} WHERE id = ?`),
     );
@@ -243,11 +283,28 @@ class Shelf {
     if (replace) this.delete(id);
     else if (this.#has.all(id).length > 0) return false;
     const { createdAt, expiresAt = null, labels } = item;
-    const facts = JSON.stringify({ ...item, labels: [...labels] });
+    const facts = factsOf(item);
     this.#insert.run(id, createdAt, expiresAt, facts, crc32(facts));
     this.#insertImage.run(id, image, crc32(image));
     for (const [name, value] of labels) this.#insertLabel.run(name, value, createdAt, id);
     return true;
+  }
+
+  /** What is told of one that is here, without its image. */
+  update(id: string, item: StoredItem): void {
+    const facts = factsOf(item);
+    this.#update.run(item.expiresAt ?? null, facts, crc32(facts), id);
+    const known = this.#labels.all(id) as { name: string; value: string }[];
+    const hasSame =
+      known.length === item.labels.size && known.every(({ name, value }) => item.labels.get(name) === value);
+    if (hasSame) return;
+    this.#deletions[LABELS]?.run(id);
+    for (const [name, value] of item.labels) this.#insertLabel.run(name, value, item.createdAt, id);
+  }
+
+  /** The image of one that is here. */
+  updateImage(id: string, image: Uint8Array): void {
+    this.#updateImage.run(image, crc32(image), id);
   }
 
   item(id: string): StoredItem | undefined {
@@ -334,6 +391,10 @@ class Shelf {
   }
 }
 
+function factsOf(item: StoredItem): string {
+  return JSON.stringify({ ...item, labels: [...item.labels] });
+}
+
 /** Makes an empty file. One that is there is not even opened: closing it would drop the lock of another store of this process. */
 function make(file: string): void {
   try {
@@ -344,5 +405,5 @@ function make(file: string): void {
 }
 
 function isWriting({ name }: Call): boolean {
-  return name === "put" || name === "delete" || name === "expire";
+  return WRITING.has(name);
 }

@@ -1,5 +1,6 @@
 /** A store that ends with the process: for tests, and for a server without a data directory. */
 import {
+  type CommitAnswer,
   ownBytes,
   type Page,
   type PageOptions,
@@ -7,9 +8,13 @@ import {
   pageToken,
   placeOf,
   type Store,
-  StoreError,
+  type StoredBase,
+  type StoredCommit,
+  type StoredDurable,
+  type StoredOutcome,
   type StoredSession,
   type StoredSnapshot,
+  StoreError,
 } from "./store.js";
 
 interface Item {
@@ -64,9 +69,14 @@ class Shelf<T extends Item> {
     return { items, next: "" };
   }
 
-  /** Ids of what was deleted. */
-  expire(now: number): string[] {
-    const expired = this.#inOrder.filter(({ item }) => isExpired(item, now)).map(({ id }) => id);
+  /** Ids of what has expired. */
+  expired(now: number): string[] {
+    return this.#inOrder.filter(({ item }) => isExpired(item, now)).map(({ id }) => id);
+  }
+
+  /** Ids of what was deleted. @param isMeant whether one of them is to be */
+  expire(now: number, isMeant: (id: string) => boolean = () => true): string[] {
+    const expired = this.expired(now).filter(isMeant);
     for (const id of expired) this.delete(id);
     return expired;
   }
@@ -85,7 +95,16 @@ class Shelf<T extends Item> {
   }
 }
 
+interface Durable {
+  owner: number;
+  version: number;
+  isBusy: boolean;
+  deltas: { readonly version: number; readonly delta: Uint8Array }[];
+  readonly outcomes: Map<string, string>;
+}
+
 export class MemoryStore implements Store {
+  readonly #durable = new Map<string, Durable>();
   readonly #snapshots = new Shelf<StoredSnapshot>();
   readonly #sessions = new Shelf<StoredSession>();
   #closed = false;
@@ -139,13 +158,82 @@ export class MemoryStore implements Store {
 
   async deleteSession(sessionId: string): Promise<boolean> {
     this.#check();
+    this.#durable.delete(sessionId);
     return this.#sessions.delete(sessionId);
+  }
+
+  async addDurable(session: StoredSession, image: Uint8Array): Promise<boolean> {
+    this.#check();
+    const { sessionId } = session;
+    if (this.#sessions.get(sessionId) !== undefined) return false;
+    this.#sessions.put(sessionId, session, image);
+    this.#durable.set(sessionId, { owner: 1, version: 0, isBusy: false, deltas: [], outcomes: new Map() });
+    return true;
+  }
+
+  async commit(commit: StoredCommit): Promise<CommitAnswer> {
+    this.#check();
+    const { session, owner, version, isBusy, delta, outcomes, expired, forgotten } = commit;
+    const durable = this.#durable.get(session.sessionId);
+    const kept = this.#sessions.get(session.sessionId);
+    if (durable === undefined || kept === undefined) return "refused";
+    if (durable.owner > owner || durable.version !== version - 1) return "refused";
+    const isForgotten = new Set(forgotten);
+    const isKnown = ({ requestId }: StoredOutcome): boolean =>
+      !isForgotten.has(requestId) && durable.outcomes.has(requestId);
+    if (outcomes.some(isKnown)) return "refused";
+    Object.assign(durable, { owner, version, isBusy });
+    durable.deltas.push({ version, delta: delta.slice() });
+    for (const requestId of forgotten) durable.outcomes.delete(requestId);
+    for (const { requestId, outcome } of expired) {
+      if (durable.outcomes.has(requestId)) durable.outcomes.set(requestId, outcome);
+    }
+    for (const { requestId, outcome } of outcomes) durable.outcomes.set(requestId, outcome);
+    this.#sessions.put(session.sessionId, session, kept.image);
+    return "kept";
+  }
+
+  async rebase({ sessionId, owner, version, image }: StoredBase): Promise<CommitAnswer> {
+    this.#check();
+    const durable = this.#durable.get(sessionId);
+    const kept = this.#sessions.get(sessionId);
+    if (durable === undefined || kept === undefined) return "refused";
+    if (durable.owner !== owner || durable.version < version) return "refused";
+    durable.deltas = durable.deltas.filter((delta) => delta.version > version);
+    this.#sessions.put(sessionId, kept.item, image);
+    return "kept";
+  }
+
+  async durable(sessionId: string): Promise<StoredDurable | undefined> {
+    this.#check();
+    const durable = this.#durable.get(sessionId);
+    const kept = this.#sessions.get(sessionId);
+    if (durable === undefined || kept === undefined) return undefined;
+    const { owner, version, deltas } = durable;
+    const outcomes = [...durable.outcomes].map(([requestId, outcome]) => ({ requestId, outcome }));
+    const image = kept.image.slice();
+    return { owner, version, session: kept.item, image, deltas: deltas.map(({ delta }) => delta.slice()), outcomes };
+  }
+
+  async expiredDurable(now: number): Promise<readonly string[]> {
+    this.#check();
+    return this.#sessions.expired(now).filter((id) => this.#durable.has(id));
+  }
+
+  async busySessions(): Promise<readonly string[]> {
+    this.#check();
+    return [...this.#durable].filter(([, { isBusy }]) => isBusy).map(([id]) => id);
+  }
+
+  async durableCount(): Promise<number> {
+    this.#check();
+    return this.#durable.size;
   }
 
   async expire(now: number): Promise<readonly string[]> {
     this.#check();
     this.#snapshots.expire(now);
-    return this.#sessions.expire(now);
+    return this.#sessions.expire(now, (id) => !this.#durable.has(id));
   }
 
   async close(): Promise<void> {

@@ -8,7 +8,7 @@ import { Worker } from "node:worker_threads";
 import Library from "libsql";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { SqliteStore } from "./sqlite.js";
-import { StoreError, type StoredSession } from "./store.js";
+import { type StoredSession, StoreError } from "./store.js";
 
 const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 const WRITER = fileURLToPath(new URL("../../../test/support/store-writer.mjs", import.meta.url));

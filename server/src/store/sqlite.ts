@@ -1,15 +1,19 @@
 /** A store in a data directory, by SQLite on a thread of its own. */
-import type { Calls, CallName, Kind, Kinds } from "./calls.js";
+import type { CallName, Calls, Kind, Kinds } from "./calls.js";
 import { checkDirectory } from "./directory.js";
 import {
+  type CommitAnswer,
   ownBytes,
   type Page,
   type PageOptions,
   placeOf,
   type Store,
-  StoreError,
+  type StoredBase,
+  type StoredCommit,
+  type StoredDurable,
   type StoredSession,
   type StoredSnapshot,
+  StoreError,
 } from "./store.js";
 import { StoreThread } from "./store-thread.js";
 
@@ -78,6 +82,43 @@ export class SqliteStore implements Store {
     return this.#ask("delete", { kind: "sessions", id: sessionId }, false);
   }
 
+  async addDurable(session: StoredSession, image: Uint8Array): Promise<boolean> {
+    this.#checkSize(image);
+    const thread = this.#open();
+    const bytes = ownBytes(image);
+    return (await thread).call("addDurable", { item: session, image: bytes }, bytes);
+  }
+
+  async commit(commit: StoredCommit): Promise<CommitAnswer> {
+    this.#checkSize(commit.delta);
+    const thread = this.#open();
+    const delta = ownBytes(commit.delta);
+    return (await thread).call("commit", { commit: { ...commit, delta } }, delta);
+  }
+
+  async rebase(base: StoredBase): Promise<CommitAnswer> {
+    this.#checkSize(base.image);
+    const thread = this.#open();
+    const image = ownBytes(base.image);
+    return (await thread).call("rebase", { base: { ...base, image } }, image);
+  }
+
+  durable(sessionId: string): Promise<StoredDurable | undefined> {
+    return this.#ask("durable", { id: sessionId }, undefined);
+  }
+
+  expiredDurable(now: number): Promise<readonly string[]> {
+    return this.#ask("expiredDurable", { now }, []);
+  }
+
+  busySessions(): Promise<readonly string[]> {
+    return this.#ask("busySessions", {}, []);
+  }
+
+  durableCount(): Promise<number> {
+    return this.#ask("durableCount", {}, 0);
+  }
+
   async expire(now: number): Promise<readonly string[]> {
     const ids: string[] = [];
     for (;;) {
@@ -105,15 +146,18 @@ export class SqliteStore implements Store {
     image: Uint8Array,
     replace: boolean,
   ): Promise<boolean> {
-    if (image.byteLength > LARGEST_IMAGE) {
-      throw new StoreError(
-        "full",
-        `an image of ${image.byteLength} bytes is more than the ${LARGEST_IMAGE} that a store takes`,
-      );
-    }
+    this.#checkSize(image);
     const thread = this.#open();
     const bytes = ownBytes(image);
     return (await thread).call("put", { kind, id, item, image: bytes, replace }, bytes);
+  }
+
+  #checkSize({ byteLength }: Uint8Array): void {
+    if (byteLength <= LARGEST_IMAGE) return;
+    throw new StoreError(
+      "full",
+      `an image of ${byteLength} bytes is more than the ${LARGEST_IMAGE} that a store takes`,
+    );
   }
 
   async #item<K extends Kind>(kind: K, id: string): Promise<Kinds[K] | undefined> {

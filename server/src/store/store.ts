@@ -1,4 +1,4 @@
-/** Where snapshots and sessions at rest are kept: what the layers above ask of a store, whichever it is. */
+/** Where snapshots, sessions at rest and durable sessions are kept: what the layers above ask of a store, whichever it is. */
 
 /** A snapshot without its image. Times are whole milliseconds since the epoch. */
 export interface StoredSnapshot {
@@ -14,7 +14,7 @@ export interface StoredSnapshot {
   readonly sizeBytes: number;
 }
 
-/** A session at rest without its image. Times are whole milliseconds since the epoch. */
+/** A session at rest, or a durable one, without its image. Times are whole milliseconds since the epoch. */
 export interface StoredSession {
   readonly sessionId: string;
   readonly createdAt: number;
@@ -26,6 +26,57 @@ export interface StoredSession {
   /** Of the image. */
   readonly sizeBytes: number;
 }
+
+/** What a durable session knows of a request that carried an id. */
+export interface StoredOutcome {
+  readonly requestId: string;
+  /** Opaque to the store. */
+  readonly outcome: string;
+}
+
+/**
+ * Whose hand a durable session is in. Each that loads it takes the next owner's number, so that what an earlier one still sends is
+ * refused; versions count commits, so that none is left out or comes twice.
+ */
+export interface Ownership {
+  readonly owner: number;
+  readonly version: number;
+}
+
+/** What one commit of a durable session adds: all of it is kept, or nothing. Its version follows the one that was kept last. */
+export interface StoredCommit extends Ownership {
+  /** In place of what was told of the session. */
+  readonly session: StoredSession;
+  /** It is in the middle of something, which goes on when the server comes back: see `busySessions`. */
+  readonly isBusy: boolean;
+  /** Opaque to the store: how the image has changed since the commit before. */
+  readonly delta: Uint8Array;
+  /** Of ids that were not known. */
+  readonly outcomes: readonly StoredOutcome[];
+  /** In place of what is known of their ids. */
+  readonly expired: readonly StoredOutcome[];
+  /** Request ids that may come again. */
+  readonly forgotten: readonly string[];
+}
+
+/** A durable session in one piece again, as it was at a version: in place of its image, and of the deltas up to then. */
+export interface StoredBase extends Ownership {
+  readonly sessionId: string;
+  readonly image: Uint8Array;
+}
+
+/** What a durable session was at its last commit. */
+export interface StoredDurable extends Ownership {
+  readonly session: StoredSession;
+  readonly image: Uint8Array;
+  /** Of the commits since the image, in their order. */
+  readonly deltas: readonly Uint8Array[];
+  /** In the order they came. */
+  readonly outcomes: readonly StoredOutcome[];
+}
+
+/** kept; or refused: another owner has the session, it is gone, or one of the outcomes is known already. Nothing is changed then. */
+export type CommitAnswer = "kept" | "refused";
 
 export interface Page<T> {
   readonly items: readonly T[];
@@ -70,7 +121,19 @@ export interface Store {
   sessions(options: PageOptions): Promise<Page<StoredSession>>;
   /** False: there was none. */
   deleteSession(sessionId: string): Promise<boolean>;
-  /** Deletes what has expired by `now`, milliseconds since the epoch. Gives the ids of the sessions among it. */
+  /** A session that is durable from now on, as of version 0 of owner 1. False: one of this id is here already, and stays. */
+  addDurable(session: StoredSession, image: Uint8Array): Promise<boolean>;
+  commit(commit: StoredCommit): Promise<CommitAnswer>;
+  rebase(base: StoredBase): Promise<CommitAnswer>;
+  /** Undefined where there is none, or one that is not durable. */
+  durable(sessionId: string): Promise<StoredDurable | undefined>;
+  /** Durable sessions that have expired by `now`: whoever knows that nobody uses one deletes it. At most some hundred. */
+  expiredDurable(now: number): Promise<readonly string[]>;
+  /** Durable sessions that are in the middle of something. */
+  busySessions(): Promise<readonly string[]>;
+  /** How many sessions are durable. */
+  durableCount(): Promise<number>;
+  /** Deletes what has expired by `now`, milliseconds since the epoch, but no durable session. Gives the ids of the sessions among it. */
   expire(now: number): Promise<readonly string[]>;
   /** Ends it once all that was asked before is done. Later calls reject as broken; a second close waits for the first. */
   close(): Promise<void>;

@@ -79,11 +79,25 @@ function take(): typeof waiting {
   let bytes = 0;
   let count = 0;
   for (const { call } of waiting) {
-    bytes += call.name === "put" ? call.image.byteLength : 0;
+    bytes += bytesOf(call);
     if (count === CALLS_AT_ONCE || (count > 0 && bytes > BYTES_AT_ONCE)) break;
     count++;
   }
   return waiting.splice(0, count);
+}
+
+function bytesOf(call: Call): number {
+  switch (call.name) {
+    case "put":
+    case "addDurable":
+      return call.image.byteLength;
+    case "commit":
+      return call.commit.delta.byteLength;
+    case "rebase":
+      return call.base.image.byteLength;
+    default:
+      return 0;
+  }
 }
 
 function transferable(answer: Answer): ArrayBuffer[] {

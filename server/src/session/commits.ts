@@ -1,0 +1,137 @@
+/**
+ * The commits of one session. Of a durable one the store has to have the pages, and the outcomes that go with them, before anybody is
+ * told what follows from them: what is to be told waits here. Of an ephemeral one all leaves at once.
+ */
+import type { SessionMemory } from "../engine/session-memory.js";
+import type { Outcome } from "./outcome.js";
+import type { KeptAnswer, RequestIdsJournal } from "./request-ids.js";
+import type { SessionInfo } from "./session-info.js";
+import type { CopyIds, SessionRecord } from "./session-record.js";
+
+export type Answer = KeptAnswer<Outcome | CopyIds>;
+
+/** What is kept of a durable session beside its pages. */
+export interface CommittedState {
+  readonly info: SessionInfo;
+  readonly record: SessionRecord;
+  /** To requests whose ids were not known before. */
+  readonly answers: readonly Answer[];
+  /** Only the ids of these are still known. */
+  readonly expired: readonly Answer[];
+  /** Ids of requests that may come again. */
+  readonly forgotten: readonly string[];
+}
+
+/** Puts the commits of one durable session into the store. */
+export interface CommitWriter {
+  /**
+   * The session's memory is read before this returns; no turn of it may be on its way until then.
+   *
+   * @throws SessionError (rejects) when it is not known to be kept: the session has to be loaded again
+   */
+  write(state: CommittedState, memory: SessionMemory): Promise<void>;
+}
+
+/** What waits for a commit. */
+interface Held {
+  readonly leave: () => void;
+  readonly fail: (error: Error) => void;
+}
+
+export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
+  /** Tells that there is something to commit; set by the session. */
+  onDue: () => void = () => undefined;
+  /** Whether an atomic execution holds the session: what it does is committed when it ends; set by the session. */
+  isHeld: () => boolean = () => false;
+  #writer: CommitWriter | undefined;
+  #isChanged = false;
+  #held: Held[] = [];
+  #answers: Answer[] = [];
+  #expired: Answer[] = [];
+  #forgotten: string[] = [];
+
+  /** The store has the session as it is now, and is to have each change of it. */
+  begin(writer: CommitWriter): void {
+    this.#writer = writer;
+  }
+
+  get isDurable(): boolean {
+    return this.#writer !== undefined;
+  }
+
+  /** True while there is something that the store does not have, or is about to get. */
+  get isDue(): boolean {
+    return this.#isChanged || this.#held.length > 0;
+  }
+
+  /** The session is not as it was. */
+  change(): void {
+    if (this.#writer === undefined) return;
+    this.#isChanged = true;
+  }
+
+  /** As `change`, also where nothing runs that would see to it. */
+  commitSoon(): void {
+    if (this.#writer === undefined) return;
+    this.#isChanged = true;
+    this.onDue();
+  }
+
+  /**
+   * Does what others see of the session when the store has all that it follows from.
+   *
+   * @param fail is called in its place when the store does not get it
+   */
+  pass(leave: () => void, fail: (error: Error) => void = () => undefined): void {
+    if (this.#writer === undefined || this.isHeld()) return leave();
+    this.#held.push({ leave, fail });
+    this.onDue();
+  }
+
+  /** Resolves when the store has the session as it is now. */
+  stored(): Promise<void> {
+    if (this.#writer === undefined) return Promise.resolve();
+    return new Promise((resolve, reject) => this.pass(resolve, reject));
+  }
+
+  /** A request with an id was answered. */
+  answer(answer: Answer): void {
+    if (this.#writer !== undefined) this.#answers.push(answer);
+  }
+
+  expired(answer: Answer): void {
+    this.#expired.push(answer);
+  }
+
+  forgotten(requestId: string): void {
+    this.#forgotten.push(requestId);
+  }
+
+  /**
+   * Commits the session as it is now, then lets out what waits for that. Nothing of the session may run until this resolves.
+   *
+   * @throws SessionError (rejects) when it is not known to be kept; whoever waits has been told then
+   */
+  async write(info: SessionInfo, record: SessionRecord, memory: SessionMemory): Promise<void> {
+    const held = this.#held;
+    const [answers, expired, forgotten] = [this.#answers, this.#expired, this.#forgotten];
+    this.#held = [];
+    this.#answers = [];
+    this.#expired = [];
+    this.#forgotten = [];
+    this.#isChanged = false;
+    try {
+      await this.#writer?.write({ info, record, answers, expired, forgotten }, memory);
+    } catch (error) {
+      for (const { fail } of held) fail(error as Error);
+      this.end(error as Error);
+      throw error;
+    }
+    for (const { leave } of held) leave();
+  }
+
+  /** There will be no more: whoever waits is told. */
+  end(error: Error): void {
+    for (const { fail } of this.#held.splice(0)) fail(error);
+  }
+}

@@ -1,0 +1,143 @@
+/**
+ * Durable sessions in the store: their images, what has changed since, and what they answered. Each is in one hand at a time: its
+ * writer's, which is made when the session is, or when it is loaded.
+ */
+import { createHmac } from "node:crypto";
+import { type Engine, PageDeltaError, PageImageError, type SessionImage, StoredPages } from "../engine/engine.js";
+import type { Ownership, Store } from "../store/store.js";
+import type { Answer, CommitWriter } from "./commits.js";
+import { type CreatedBy, rowOf, storedRow } from "./durable-row.js";
+import { DurableWriter } from "./durable-writer.js";
+import { SessionError } from "./errors.js";
+import { Places } from "./places.js";
+import type { SessionInfo } from "./session-info.js";
+import { readText, type SavedSession, type SessionRecord } from "./session-record.js";
+import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
+
+/** Images that are read, or made, at once: each may be as large as a session. */
+const IMAGES_AT_ONCE = 4;
+
+/** As many as are drawn for others. */
+const ID_BYTES = 16;
+
+export interface LoadedSession {
+  readonly info: SessionInfo;
+  readonly saved: SavedSession;
+  readonly writer: CommitWriter;
+}
+
+export class DurableSessions {
+  readonly #engine: Engine;
+  readonly #store: Store;
+  readonly #signingKey: () => Promise<Uint8Array>;
+  readonly #places = new Places(IMAGES_AT_ONCE);
+
+  /**
+   * @param store is this object's to use, and its owner's to close
+   * @param signingKey gives what images are signed by; asked for when it is needed
+   */
+  constructor(engine: Engine, store: Store, signingKey: () => Promise<Uint8Array>) {
+    this.#engine = engine;
+    this.#store = store;
+    this.#signingKey = signingKey;
+  }
+
+  /**
+   * Puts a session into the store.
+   *
+   * @returns what its commits go by
+   * @throws StoreError; SessionError SESSION_ALREADY_EXISTS
+   */
+  async add(info: SessionInfo, { image, record }: SavedSession, createdBy?: CreatedBy): Promise<CommitWriter> {
+    const bytes = await this.seal(info, image, record);
+    const row = storedRow({ info, record, createdBy }, bytes.length);
+    if (!(await this.#store.addDurable(row, bytes))) {
+      const ids = { session_id: info.sessionId };
+      throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; choose another", { ids });
+    }
+    return this.#writer(new StoredPages(image), { owner: 1, version: 0 }, createdBy);
+  }
+
+  /** The request that made a session; undefined where none of this id is here, or its request had no id. @throws StoreError */
+  async createdBy(sessionId: string): Promise<CreatedBy | undefined> {
+    const stored = await this.#store.session(sessionId);
+    return stored === undefined ? undefined : rowOf(stored).createdBy;
+  }
+
+  /**
+   * Reads a session and gives it to `use`, which is to be done with it when it resolves.
+   *
+   * @throws SessionError SESSION_NOT_FOUND, SESSION_LOST, SNAPSHOT_INCOMPATIBLE
+   */
+  async load<T>(sessionId: string, use: (loaded: LoadedSession) => Promise<T>): Promise<T> {
+    const leave = await this.#places.enter();
+    try {
+      const stored = await this.#store.durable(sessionId);
+      const ids = { session_id: sessionId };
+      if (stored === undefined)
+        throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids });
+      const { info, record, createdBy } = rowOf(stored.session);
+      const file = await openSnapshot(stored.image, await this.#seal(), this.#engine.digest);
+      const pages = new StoredPages(await this.#engine.decodeImage(file.pages, file.extent));
+      for (const delta of stored.deltas) pages.apply(delta);
+      const answers = stored.outcomes.map(({ outcome }) => readText(outcome) as Answer);
+      const saved = { image: pages.image, record: { ...record, answers } };
+      // What a hand before this one still sends is refused from this one's first commit on.
+      const { owner, version } = stored;
+      return await use({ info, saved, writer: this.#writer(pages, { owner: owner + 1, version }, createdBy) });
+    } catch (error) {
+      const isBroken =
+        error instanceof PageImageError ||
+        error instanceof PageDeltaError ||
+        (error instanceof SessionError && error.reason === "SNAPSHOT_INVALID");
+      if (!isBroken) throw error;
+      const message = `the session cannot be loaded: what the store has of it was damaged (${error.message})`;
+      throw new SessionError("SESSION_LOST", message, { ids: { session_id: sessionId } });
+    } finally {
+      leave();
+    }
+  }
+
+  #writer(pages: StoredPages, ownership: Ownership, createdBy: CreatedBy | undefined): CommitWriter {
+    return new DurableWriter(this.#engine, this.#store, this, pages, ownership, createdBy);
+  }
+
+  /** False: there was none. @throws StoreError */
+  delete(sessionId: string): Promise<boolean> {
+    return this.#store.deleteSession(sessionId);
+  }
+
+  /** The id of a session that is made for a request, also when the request comes again to another server. */
+  async idFor(requestId: string): Promise<string> {
+    const mac = createHmac("sha256", await this.#signingKey()).update(`session of request ${requestId}`);
+    return mac.digest().subarray(0, ID_BYTES).toString("base64url");
+  }
+
+  /** Ids of those whose time is over, unless somebody has used them since their last commit. @throws StoreError */
+  expired(): Promise<readonly string[]> {
+    return this.#store.expiredDurable(Date.now());
+  }
+
+  /** Ids of those that were in the middle of something at their last commit. @throws StoreError */
+  busy(): Promise<readonly string[]> {
+    return this.#store.busySessions();
+  }
+
+  /** How many there are. @throws StoreError */
+  count(): Promise<number> {
+    return this.#store.durableCount();
+  }
+
+  /** An image as the store keeps it. */
+  async seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array> {
+    const { sessionId, createdAt, labels } = info;
+    const encoded = await this.#engine.encodeImage(image);
+    const header = { snapshotId: "", sessionId, createdAt, ttl: 0, labels, engineDigest: this.#engine.digest };
+    return sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
+  }
+
+  /** There is one tenant yet. */
+  async #seal(): Promise<Seal> {
+    return { key: await this.#signingKey(), tenant: "" };
+  }
+}

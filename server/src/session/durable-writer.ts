@@ -1,0 +1,123 @@
+/** Writes the commits of one durable session, and now and then the session as a whole, in place of its many small changes. */
+import type { Engine, SessionImage, StoredPages } from "../engine/engine.js";
+import type { SessionMemory } from "../engine/session-memory.js";
+import type { Ownership, Store, StoredOutcome } from "../store/store.js";
+import type { Answer, CommittedState, CommitWriter } from "./commits.js";
+import { type CreatedBy, storedRow } from "./durable-row.js";
+import { SessionError, StoreError } from "./errors.js";
+import type { SessionInfo } from "./session-info.js";
+import { type SessionRecord, writeText } from "./session-record.js";
+
+/** Commits after which the session is written as a whole: what is read when it is loaded stays bounded. */
+const COMPACT_AFTER = { commits: 256, bytes: 16 << 20 };
+/** So many times its own size, if that is more. */
+const COMPACT_AFTER_SIZES = 4;
+/** Milliseconds: somebody may have made room by then. */
+const FULL_RETRY = 10_000;
+
+/** Makes of an image what the store keeps. */
+interface Sealer {
+  seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array>;
+}
+
+export class DurableWriter implements CommitWriter {
+  readonly #engine: Engine;
+  readonly #store: Store;
+  readonly #sealer: Sealer;
+  /** What the store has. */
+  readonly #pages: StoredPages;
+  readonly #owner: number;
+  readonly #createdBy: CreatedBy | undefined;
+  #version: number;
+  /** Since it was last written as a whole, as far as this hand knows. */
+  #commits = 0;
+  #bytes = 0;
+  #isCompacting = false;
+
+  /**
+   * @param pages what the store has of it, at the version of `ownership`
+   * @param createdBy the request that made the session
+   */
+  constructor(
+    engine: Engine,
+    store: Store,
+    sealer: Sealer,
+    pages: StoredPages,
+    { owner, version }: Ownership,
+    createdBy: CreatedBy | undefined,
+  ) {
+    this.#engine = engine;
+    this.#store = store;
+    this.#sealer = sealer;
+    this.#pages = pages;
+    this.#owner = owner;
+    this.#version = version;
+    this.#createdBy = createdBy;
+  }
+
+  async write({ info, record, ...state }: CommittedState, memory: SessionMemory): Promise<void> {
+    const delta = this.#engine.deltaOf(memory, this.#pages);
+    const { sessionId } = info;
+    this.#version++;
+    this.#commits++;
+    this.#bytes += delta.length;
+    const answer = await this.#store
+      .commit({
+        session: storedRow({ info, record, createdBy: this.#createdBy }, this.#pages.size),
+        owner: this.#owner,
+        version: this.#version,
+        isBusy: record.executions.length > 0,
+        delta,
+        outcomes: state.answers.map(outcomeOf),
+        expired: state.expired.map(outcomeOf),
+        forgotten: state.forgotten,
+      })
+      .catch((error: unknown) => {
+        throw failure(sessionId, error);
+      });
+    if (answer === "refused") throw outdated(sessionId);
+    const { commits, bytes } = COMPACT_AFTER;
+    const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
+    if (this.#commits >= commits || this.#bytes >= most) void this.#compact(info, record);
+  }
+
+  /** Never rejects: the changes stay as they are, and it is tried again after as many. */
+  async #compact(info: SessionInfo, record: SessionRecord): Promise<void> {
+    if (this.#isCompacting) return;
+    this.#isCompacting = true;
+    this.#commits = 0;
+    this.#bytes = 0;
+    const version = this.#version;
+    try {
+      const image = await this.#sealer.seal(info, this.#pages.image, record);
+      await this.#store.rebase({ sessionId: info.sessionId, owner: this.#owner, version, image });
+    } catch (error) {
+      if (!(error instanceof StoreError)) throw error;
+    } finally {
+      this.#isCompacting = false;
+    }
+  }
+}
+
+function outcomeOf(answer: Answer): StoredOutcome {
+  return { requestId: answer.requestId, outcome: writeText(answer) };
+}
+
+/** What waits for a commit that failed is told this. */
+function failure(sessionId: string, error: unknown): Error {
+  if (!(error instanceof StoreError)) return error instanceof Error ? error : new Error(String(error));
+  const ids = { session_id: sessionId };
+  if (error.kind === "full") {
+    const message =
+      "the server has no room to keep what this did, so it is undone; try again when its operator has freed some";
+    return new SessionError("STORE_FULL", message, { ids, retryAfter: FULL_RETRY });
+  }
+  const message =
+    "the server could not keep what this did, and does not know whether it is kept; repeat it with the same request_id, or look at the session";
+  return new SessionError("STORE_FAILED", message, { ids });
+}
+
+function outdated(sessionId: string): SessionError {
+  const message = "the session is in another hand, or was deleted; what this did is not kept, try again";
+  return new SessionError("STORE_FAILED", message, { ids: { session_id: sessionId } });
+}
