@@ -1,6 +1,6 @@
 /** One deadline over everything: whatever a request spends its time on, its answer comes in time, and others are not held up. */
 import { setTimeout as sleep } from "node:timers/promises";
-import { credentials, Metadata, type ServiceError, status as Code } from "@grpc/grpc-js";
+import { status as Code, credentials, Metadata, type ServiceError } from "@grpc/grpc-js";
 import {
   CancelExecutionRequest,
   type CancelExecutionResponse,

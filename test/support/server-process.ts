@@ -3,6 +3,17 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 
+export interface ProcessOptions {
+  /** URL of a module that the process loads first. */
+  readonly preload?: string | undefined;
+  /** Of the process, beside that of this one. */
+  readonly env?: NodeJS.ProcessEnv;
+  /** Path of the program; the server as it was built, unless a test has another. */
+  readonly main?: string | undefined;
+  /** The largest file that the process may write, in KiB, until somebody allows it more. */
+  readonly fileSize?: number | undefined;
+}
+
 const MAIN = fileURLToPath(new URL("../../server/dist/main.js", import.meta.url));
 const WITNESS = new URL("./server-witness.mjs", import.meta.url).href;
 
@@ -30,24 +41,28 @@ export class ServerProcess implements AsyncDisposable {
    * Keeps nothing on disk unless a flag says so.
    *
    * @param flags of the command line, beside the address
-   * @param preload URL of a module that the process loads first
-   * @param env of the process, beside that of this one
+   * @throws Error when it does not start, with what it wrote
    */
-  static async start(
-    flags: readonly string[] = [],
-    { preload, env = {} }: { readonly preload?: string | undefined; readonly env?: NodeJS.ProcessEnv } = {},
-  ): Promise<ServerProcess> {
+  static async start(flags: readonly string[] = [], options: ProcessOptions = {}): Promise<ServerProcess> {
+    const { preload, env = {}, main = MAIN, fileSize } = options;
     const preloads = [WITNESS, ...(preload === undefined ? [] : [preload])].flatMap((url) => ["--import", url]);
-    const child = spawn(
-      process.execPath,
-      [...preloads, MAIN, "--address", "127.0.0.1:0", "--log-level", "error", "--data", "none", ...flags],
-      { stdio: ["ignore", "pipe", "pipe", "ipc"], env: { ...process.env, ...env } },
-    );
+    const own = ["--address", "127.0.0.1:0", "--log-level", "error", "--data", "none"];
+    const command = [process.execPath, ...preloads, main, ...own, ...flags];
+    const bounded = ["bash", "-c", `ulimit -S -f ${fileSize}; exec "$0" "$@"`, ...command];
+    const [program = "", ...args] = fileSize === undefined ? command : bounded;
+    const child = spawn(program, args, {
+      stdio: ["ignore", "pipe", "pipe", "ipc"],
+      env: { ...process.env, ...env },
+    });
+    let complaint = "";
+    child.stderr?.on("data", (chunk) => {
+      complaint += chunk;
+    });
     const [line] = (await Promise.race([once(child.stdout as NodeJS.ReadableStream, "data"), once(child, "exit")])) as [
       unknown,
     ];
     const address = /listening on (\S+)/.exec(String(line))?.[1];
-    if (address === undefined) throw new Error(`the server did not start: ${line}`);
+    if (address === undefined) throw new Error(`the server did not start: ${line} ${complaint}`);
     return new ServerProcess(child, address);
   }
 

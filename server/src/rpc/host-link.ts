@@ -32,9 +32,14 @@ export class StreamHostLink implements HostLink {
   readonly #attached = new Set<HostFunctions>();
   /** Calls that the client has not answered. */
   readonly #calls = new Map<string, HostFunctions>();
+  #isDetached = false;
 
   constructor(stream: HostStream) {
     this.#stream = stream;
+  }
+
+  get isOpen(): boolean {
+    return !this.#isDetached;
   }
 
   /** Calls that the client has not answered. */
@@ -72,6 +77,7 @@ export class StreamHostLink implements HostLink {
 
   /** The stream has ended, or the client will say nothing more: it may come back by another. */
   detach(): void {
+    this.#isDetached = true;
     const attached = [...this.#attached];
     this.#attached.clear();
     this.#calls.clear();

@@ -13,6 +13,8 @@ import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
+  /** False once the stream has ended. */
+  readonly isOpen: boolean;
   /** A session may call it from now on, until `ended`, and wants to be told when the stream ends: `functions.detach`. */
   attached(functions: HostFunctions): void;
   /** The session is gone. */
@@ -107,6 +109,9 @@ interface Connection {
   reconnectWindow: number;
   timer: NodeJS.Timeout | undefined;
 }
+
+/** Clients that lend functions to a session, on their way to where it is loaded again. */
+export type Lenders = readonly Connection[];
 
 interface PendingCall {
   readonly execution: number;
@@ -222,11 +227,14 @@ export class HostFunctions {
   /** The stream of a client has ended. */
   detach(link: HostLink): void {
     for (const connection of this.#connections.values()) {
-      if (connection.link !== link) continue;
-      connection.link = undefined;
-      connection.timer = setTimeout(() => this.#abandon(connection), connection.reconnectWindow);
-      connection.timer.unref();
+      if (connection.link === link) this.#awaitReturn(connection);
     }
+  }
+
+  #awaitReturn(connection: Connection): void {
+    connection.link = undefined;
+    connection.timer = setTimeout(() => this.#abandon(connection), connection.reconnectWindow);
+    connection.timer.unref();
   }
 
   /** Guest code calls. @param execution number of the execution it does it for; 0 for none */
@@ -315,6 +323,39 @@ export class HostFunctions {
       if (call.execution !== execution) continue;
       this.#remove(callId, call);
       call.connection?.link?.cancelled(callId);
+    }
+  }
+
+  /** The session leaves memory, and is to be loaded again: those who lend it functions go on to do so there. */
+  handOver(): Lenders {
+    const lenders = [...this.#connections.values()];
+    for (const { timer, link } of lenders) {
+      clearTimeout(timer);
+      link?.ended(this);
+    }
+    this.#connections.clear();
+    this.#byName.clear();
+    this.#byFunction.clear();
+    this.#pending.clear();
+    return lenders;
+  }
+
+  /** What was called and is not answered is called again, by the same ids. */
+  adopt(lenders: Lenders): void {
+    for (const lender of lenders) {
+      if (this.#connections.has(lender.id)) continue;
+      this.#connections.set(lender.id, lender);
+      for (const name of lender.names) {
+        this.#byName.set(name, lender);
+        this.#awaited.delete(name);
+      }
+      for (const id of lender.functions) this.#byFunction.set(id, lender);
+      if (lender.link?.isOpen === true) lender.link.attached(this);
+      else this.#awaitReturn(lender);
+    }
+    for (const [callId, call] of this.#pending) {
+      call.connection ??= this.#providerOf(call.text);
+      this.#send(callId, call);
     }
   }
 

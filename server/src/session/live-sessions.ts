@@ -1,21 +1,27 @@
 /** The sessions in memory, by their ids. Those that were not used for their idle_ttl end here, before anybody sees them. */
 import { SessionError } from "./errors.js";
+import type { Lenders } from "./host-functions.js";
 import { checkId } from "./ids.js";
 import type { Session } from "./session.js";
 import type { Ending, Tombstones } from "./tombstones.js";
 
+/** What becomes of durable ones in the store. */
+export interface DurableOwner {
+  /** Takes one out of it. @throws StoreError */
+  forget(sessionId: string): Promise<unknown>;
+  /** One has left memory because it could not be kept. */
+  lost(sessionId: string, lenders: Lenders): void;
+}
+
 export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
   readonly #tombstones: Tombstones;
-  readonly #forget: (sessionId: string) => Promise<unknown>;
+  readonly #durable: DurableOwner;
 
-  /**
-   * @param tombstones are told of those that end
-   * @param forget takes a durable one out of the store
-   */
-  constructor(tombstones: Tombstones, forget: (sessionId: string) => Promise<unknown>) {
+  /** @param tombstones are told of those that end */
+  constructor(tombstones: Tombstones, durable: DurableOwner) {
     this.#tombstones = tombstones;
-    this.#forget = forget;
+    this.#durable = durable;
   }
 
   /** How many there are. */
@@ -46,7 +52,10 @@ export class LiveSessions {
   }
 
   add(session: Session): void {
-    session.onLost = () => this.#sessions.delete(session.sessionId);
+    session.onLost = (lenders) => {
+      this.#sessions.delete(session.sessionId);
+      this.#durable.lost(session.sessionId, lenders);
+    };
     this.#sessions.set(session.sessionId, session);
     this.#tombstones.delete(session.sessionId);
   }
@@ -64,7 +73,7 @@ export class LiveSessions {
     await session.end(deletedMeanwhile(sessionId));
     if (!isDurable) return;
     try {
-      await this.#forget(sessionId);
+      await this.#durable.forget(sessionId);
     } catch (error) {
       this.#tombstones.delete(sessionId);
       throw error;

@@ -10,7 +10,7 @@ import { Commits, type CommitWriter } from "./commits.js";
 import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { Executions } from "./executions.js";
-import type { ExposeOptions, HostFunctions, HostLink } from "./host-functions.js";
+import type { ExposeOptions, HostFunctions, HostLink, Lenders } from "./host-functions.js";
 import type { Limits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { sizeOfAnswer } from "./outcome-size.js";
@@ -81,8 +81,8 @@ export class Session {
   readonly #watchers: Watchers;
   /** What of it waits to be kept, where it is durable. */
   readonly commits = new Commits();
-  /** What it did could not be kept: it has left memory; set by its owner. */
-  onLost: () => void = () => undefined;
+  /** What it did could not be kept: it has left memory, and is to be loaded again; set by its owner. */
+  onLost: (lenders: Lenders) => void = () => undefined;
 
   /** @param copied what it begins with, which is its own from now on; absent for one that is made afresh */
   constructor(engine: Engine, init: SessionInit, copied?: Copied) {
@@ -438,9 +438,10 @@ export class Session {
     const isKnown = cause instanceof SessionError;
     const error = isKnown ? cause : new SessionError("STORE_FAILED", `the session could not be kept: ${cause}`);
     this.#life.end(error);
+    const lenders = this.hostFunctions.handOver();
     this.#executions.end(error);
     this.#engine.releaseMemory(this.#memory);
-    this.onLost();
+    this.onLost(lenders);
   }
 
   /** A request with an id was answered, as the store is to know. */

@@ -4,6 +4,7 @@ import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import type { Lenders } from "./host-functions.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
@@ -75,7 +76,10 @@ export class Sessions {
     this.#durable = kept.durable;
     this.#options = options;
     const tombstones = new Tombstones();
-    this.#live = new LiveSessions(tombstones, (sessionId) => this.#durable.delete(sessionId));
+    this.#live = new LiveSessions(tombstones, {
+      forget: (sessionId) => this.#durable.delete(sessionId),
+      lost: (sessionId, lenders) => void this.#reload(sessionId, lenders),
+    });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
   }
@@ -87,6 +91,16 @@ export class Sessions {
     for (const sessionId of busy) {
       if (this.#draining) return;
       if (this.#live.find(sessionId) === undefined) await this.#wake(sessionId).catch(() => undefined);
+    }
+  }
+
+  /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
+  async #reload(sessionId: string, lenders: Lenders): Promise<void> {
+    try {
+      const session = await this.#wake(sessionId);
+      session.hostFunctions.adopt(lenders);
+    } catch {
+      // A store that cannot be used says so to whoever uses it.
     }
   }
 

@@ -1,0 +1,223 @@
+/** What every store keeps to for durable sessions. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import fc from "fast-check";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { MemoryStore } from "./memory.js";
+import { SqliteStore } from "./sqlite.js";
+import type { Store, StoredCommit, StoredOutcome, StoredSession } from "./store.js";
+
+const STORES: readonly (readonly [name: string, make: (directory: string) => Store])[] = [
+  ["memory", () => new MemoryStore()],
+  ["SQLite", (directory) => new SqliteStore(join(directory, "data"))],
+];
+
+function session(sessionId: string, facts: Partial<StoredSession> = {}): StoredSession {
+  const labels: ReadonlyMap<string, string> = new Map();
+  return { sessionId, createdAt: 1_000, expiresAt: undefined, labels, record: "{}", sizeBytes: 3, ...facts };
+}
+
+function commit(version: number, parts: Partial<StoredCommit> = {}): StoredCommit {
+  return {
+    session: session("a", { record: `as of ${version}` }),
+    owner: 1,
+    version,
+    isBusy: false,
+    delta: bytes(`delta ${version}`),
+    outcomes: [],
+    expired: [],
+    forgotten: [],
+    ...parts,
+  };
+}
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+const text = (image: Uint8Array | undefined): string => new TextDecoder().decode(image);
+const outcome = (requestId: string, of = `of ${requestId}`): StoredOutcome => ({ requestId, outcome: of });
+
+describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
+  let directory: string;
+  let store: Store;
+  beforeEach(async () => {
+    directory = await mkdtemp(join(tmpdir(), "livescope-store-"));
+    store = make(directory);
+  });
+  afterEach(async () => {
+    await store.close();
+    await rm(directory, { recursive: true });
+  });
+
+  async function kept() {
+    const durable = await store.durable("a");
+    if (durable === undefined) return undefined;
+    const { owner, version, image, deltas, outcomes } = durable;
+    return { owner, version, record: durable.session.record, image: text(image), deltas: deltas.map(text), outcomes };
+  }
+
+  test("are none at first", async () => {
+    expect(await store.durable("a")).toBeUndefined();
+    expect(await store.busySessions()).toEqual([]);
+    expect(await store.expiredDurable(Number.MAX_SAFE_INTEGER)).toEqual([]);
+    expect(await store.durableCount()).toBe(0);
+    expect(await store.commit(commit(1))).toBe("refused");
+    expect(await store.rebase({ sessionId: "a", owner: 1, version: 0, image: bytes("x") })).toBe("refused");
+  });
+
+  test("are kept with all their commits, in order", async () => {
+    expect(await store.addDurable(session("a"), bytes("image"))).toBe(true);
+    expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "image", deltas: [], outcomes: [] });
+    expect(await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }))).toBe("kept");
+    expect(await store.commit(commit(2, { outcomes: [outcome("z")] }))).toBe("kept");
+    expect(await kept()).toEqual({
+      owner: 1,
+      version: 2,
+      record: "as of 2",
+      image: "image",
+      deltas: ["delta 1", "delta 2"],
+      outcomes: [outcome("x"), outcome("y"), outcome("z")],
+    });
+    expect((await store.session("a"))?.record).toBe("as of 2");
+    expect(await store.durableCount()).toBe(1);
+  });
+
+  test("are not added twice, nor in the place of one at rest", async () => {
+    await store.putSession(session("rests"), bytes("rest"));
+    expect(await store.addDurable(session("rests"), bytes("image"))).toBe(false);
+    expect(text(await store.sessionImage("rests"))).toBe("rest");
+    expect(await store.durable("rests")).toBeUndefined();
+    await store.addDurable(session("a"), bytes("image"));
+    expect(await store.addDurable(session("a", { record: "other" }), bytes("other"))).toBe(false);
+    expect(await kept()).toMatchObject({ record: "{}", image: "image" });
+  });
+
+  test.each([
+    ["a version that was kept", commit(1, { delta: bytes("again") })],
+    ["a version that leaves one out", commit(3)],
+    ["a version before", commit(0)],
+    ["an owner of before", commit(2, { owner: 1 })],
+    ["an outcome that is known", commit(2, { owner: 2, outcomes: [outcome("new"), outcome("x", "another")] })],
+    ["a session that is not there", commit(2, { owner: 2, session: session("b") })],
+  ])("refuse %s, and nothing is changed", async (_what, refused) => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.commit(commit(1, { owner: 2, outcomes: [outcome("x")] }));
+    const before = await kept();
+    expect(await store.commit(refused)).toBe("refused");
+    expect(await kept()).toEqual(before);
+    expect(await store.durable("b")).toBeUndefined();
+    expect(await store.commit(commit(2, { owner: 2 }))).toBe("kept");
+  });
+
+  test("refuse one among many that are told at once, and keep the others", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("b"), bytes("image"));
+    const told = [
+      store.commit(commit(1, { outcomes: [outcome("x")] })),
+      store.commit(commit(2, { outcomes: [outcome("x")] })),
+      store.commit(commit(2, { outcomes: [outcome("y")] })),
+      store.commit(commit(1, { session: session("b"), outcomes: [outcome("x")] })),
+    ];
+    expect(await Promise.all(told)).toEqual(["kept", "refused", "kept", "kept"]);
+    expect(await kept()).toMatchObject({ version: 2, outcomes: [outcome("x"), outcome("y")] });
+  });
+
+  test("are one hand's at a time: the one before is refused once the next has written", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    expect(await store.commit(commit(1))).toBe("kept");
+    expect(await store.commit(commit(2, { owner: 2 }))).toBe("kept");
+    expect(await store.commit(commit(3))).toBe("refused");
+    expect(await store.rebase({ sessionId: "a", owner: 1, version: 1, image: bytes("old") })).toBe("refused");
+    expect(await store.commit(commit(3, { owner: 2 }))).toBe("kept");
+  });
+
+  test("are written as a whole, and commits go on meanwhile", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    for (const version of [1, 2, 3]) await store.commit(commit(version, { outcomes: [outcome(`r${version}`)] }));
+    expect(await store.rebase({ sessionId: "a", owner: 1, version: 2, image: bytes("whole at 2") })).toBe("kept");
+    expect(await kept()).toMatchObject({ version: 3, image: "whole at 2", deltas: ["delta 3"] });
+    expect((await kept())?.outcomes.length).toBe(3);
+    await store.commit(commit(4));
+    expect(await kept()).toMatchObject({ version: 4, image: "whole at 2", deltas: ["delta 3", "delta 4"] });
+    expect(await store.rebase({ sessionId: "a", owner: 1, version: 5, image: bytes("of tomorrow") })).toBe("refused");
+  });
+
+  test("keep only the ids of outcomes that have expired, and nothing of those that are forgotten", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }));
+    await store.commit(commit(2, { expired: [outcome("x", "id only")], forgotten: ["y"] }));
+    expect((await kept())?.outcomes).toEqual([outcome("x", "id only")]);
+    expect(await store.commit(commit(3, { outcomes: [outcome("x")] }))).toBe("refused");
+    // One that is forgotten may come again, also in the commit that forgets it.
+    expect(await store.commit(commit(3, { outcomes: [outcome("y"), outcome("x")], forgotten: ["x"] }))).toBe("kept");
+    expect((await kept())?.outcomes).toEqual([outcome("y"), outcome("x")]);
+  });
+
+  test("are told apart from others by labels, which may change", async () => {
+    const labelled = (value: string): StoredSession => session("a", { labels: new Map([["of", value]]) });
+    const find = async (value: string): Promise<number> => {
+      const labels = new Map([["of", value]]);
+      return (await store.sessions({ size: 10, after: "", labels, now: 0 })).items.length;
+    };
+    await store.addDurable(labelled("ann"), bytes("image"));
+    expect([await find("ann"), await find("bob")]).toEqual([1, 0]);
+    await store.commit(commit(1, { session: labelled("bob") }));
+    expect([await find("ann"), await find("bob")]).toEqual([0, 1]);
+  });
+
+  test("do not expire by themselves: whoever knows that nobody uses them deletes them", async () => {
+    await store.addDurable(session("a", { expiresAt: 2_000 }), bytes("image"));
+    await store.addDurable(session("b", { expiresAt: 3_000 }), bytes("image"));
+    await store.addDurable(session("c"), bytes("image"));
+    await store.putSession(session("rests", { expiresAt: 2_000 }), bytes("rest"));
+    expect(await store.expire(2_500)).toEqual(["rests"]);
+    expect(await store.expiredDurable(2_500)).toEqual(["a"]);
+    await store.commit(commit(1, { session: session("a", { expiresAt: 4_000 }) }));
+    expect(await store.expiredDurable(2_500)).toEqual([]);
+    expect(await store.expiredDurable(5_000)).toEqual(expect.arrayContaining(["a", "b"]));
+    expect(await store.deleteSession("a")).toBe(true);
+    expect(await store.durable("a")).toBeUndefined();
+    expect(await store.commit(commit(2))).toBe("refused");
+    expect(await store.durableCount()).toBe(2);
+  });
+
+  test("leave nothing behind when they are deleted: another of the same id begins anew", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.commit(commit(1, { isBusy: true, outcomes: [outcome("x")] }));
+    await store.deleteSession("a");
+    expect(await store.busySessions()).toEqual([]);
+    await store.addDurable(session("a"), bytes("new"));
+    expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "new", deltas: [], outcomes: [] });
+    expect(await store.commit(commit(1, { outcomes: [outcome("x")] }))).toBe("kept");
+  });
+
+  test("are known to be in the middle of something", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.commit(commit(1, { isBusy: true }));
+    expect(await store.busySessions()).toEqual(["a"]);
+    await store.commit(commit(2));
+    expect(await store.busySessions()).toEqual([]);
+  });
+
+  test("keep deltas of any bytes", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    let version = 0;
+    const all: number[][] = [];
+    const keeps = fc.asyncProperty(fc.uint8Array({ maxLength: 5_000 }), async (delta) => {
+      all.push([...delta]);
+      expect(await store.commit(commit(++version, { delta }))).toBe("kept");
+    });
+    await fc.assert(keeps, { numRuns: 30 });
+    expect((await store.durable("a"))?.deltas.map((delta) => [...delta])).toEqual(all);
+  });
+
+  test.runIf(name === "SQLite")("are there when the store is opened again", async () => {
+    await store.addDurable(session("a"), bytes("image"));
+    await store.commit(commit(1, { isBusy: true, outcomes: [outcome("x")] }));
+    const before = await kept();
+    await store.close();
+    store = make(directory);
+    expect(await kept()).toEqual(before);
+    expect(await store.busySessions()).toEqual(["a"]);
+    expect(await store.commit(commit(2, { owner: 2 }))).toBe("kept");
+  });
+});

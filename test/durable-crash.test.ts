@@ -1,0 +1,148 @@
+/** A durable session loses nothing that was answered, and does nothing twice, however its server ends. */
+import { setTimeout as sleep } from "node:timers/promises";
+import { describe, expect, test } from "vitest";
+import { connect, LOGBOOK, Logbook } from "./support/durable-load.js";
+import { DurableServer, type Failpoint } from "./support/durable-server.js";
+import { Mutant } from "./support/mutant.js";
+
+const isLong = process.env.LIVESCOPE_LONG !== undefined;
+const ROUNDS = isLong ? 50 : 4;
+const SESSIONS = 6;
+/** Of each session, after the server has come back. */
+const STEPS_AFTER = 3;
+/** Milliseconds in which a commit that comes late has come; see support/failpoint.mjs. */
+const LATE = 2_000;
+
+async function makeLogbooks(address: string, count: number): Promise<Logbook[]> {
+  await using client = await connect(address);
+  const made: Logbook[] = [];
+  for (let i = 0; i < count; i++) {
+    const session = await client.createSession({ durability: "durable", setup: LOGBOOK });
+    made.push(new Logbook(session.id));
+  }
+  return made;
+}
+
+async function wrongsOf(server: DurableServer, logbooks: readonly Logbook[]): Promise<string[]> {
+  await using client = await connect(server.address);
+  for (const logbook of logbooks) await logbook.finish(client);
+  return (await Promise.all(logbooks.map((logbook) => logbook.wrongs(client)))).flat();
+}
+
+/** Has a server end at a failpoint while sessions are worked on, starts it again, and tells what is wrong then. */
+async function crashAt(failpoint: Failpoint, main?: string): Promise<string[]> {
+  await using server = await DurableServer.make();
+  await server.start(undefined, { main });
+  const logbooks = await makeLogbooks(server.address, 2);
+  await server.process.kill();
+  await server.start(failpoint, { main });
+  const stop = new AbortController();
+  const writing = logbooks.map((logbook) => logbook.write(server.address, stop.signal));
+  await expect.poll(() => server.hasEnded, { timeout: 15_000 }).toBe(true);
+  await server.start(undefined, { main });
+  const before = logbooks.map(({ steps }) => steps.length);
+  const goOn = (): boolean => logbooks.every(({ steps }, i) => steps.length >= (before[i] ?? 0) + STEPS_AFTER);
+  await expect.poll(goOn, { timeout: 15_000 }).toBe(true);
+  stop.abort();
+  await Promise.all(writing);
+  // Awaited here: the server ends with this function.
+  return await wrongsOf(server, logbooks);
+}
+
+const ALL_POINTS: readonly Failpoint[] = [
+  { at: "lost", count: 7 },
+  { at: "kept", count: 8 },
+  { at: "run", count: 9 },
+  { at: "rebased", count: 1 },
+  { at: "commit", count: 7 },
+  { at: "run", count: 1 },
+  { at: "run", count: 14 },
+  { at: "commit", count: 1 },
+  { at: "commit", count: 8 },
+  { at: "commit", count: 9 },
+  { at: "kept", count: 1 },
+  { at: "kept", count: 7 },
+  { at: "kept", count: 9 },
+  { at: "rebase", count: 1 },
+];
+const POINTS = isLong ? ALL_POINTS : ALL_POINTS.slice(0, 2);
+
+describe("a durable session does each step once when the server's process ends", () => {
+  test.each(POINTS)("at $at $count", async (failpoint) => {
+    expect(await crashAt(failpoint)).toEqual([]);
+  });
+
+  test(`at any moment, ${ROUNDS} times`, async () => {
+    await using server = await DurableServer.make();
+    await server.start();
+    const logbooks = await makeLogbooks(server.address, SESSIONS);
+    const stop = new AbortController();
+    const writing = logbooks.map((logbook) => logbook.write(server.address, stop.signal));
+    for (let round = 0; round < ROUNDS; round++) {
+      await sleep(50 + Math.random() * 400);
+      await server.process.kill();
+      await server.start();
+    }
+    await sleep(200);
+    stop.abort();
+    await Promise.all(writing);
+    expect(await wrongsOf(server, logbooks)).toEqual([]);
+    for (const { steps } of logbooks) expect(steps.length).toBeGreaterThan(ROUNDS);
+  }, 300_000);
+});
+
+/** A store that says that it failed, and writes what it was given all the same, when the session has gone on from elsewhere. */
+async function failLate(main?: string): Promise<string[]> {
+  await using server = await DurableServer.make();
+  await server.start({ at: "late", count: 9 }, { main });
+  const logbooks = await makeLogbooks(server.address, 1);
+  const stop = new AbortController();
+  const writing = logbooks.map((logbook) => logbook.writeOnce(server.address, stop.signal));
+  await sleep(LATE);
+  stop.abort();
+  await Promise.all(writing);
+  // What is in memory may be right where what is kept is not.
+  await server.process.kill();
+  await server.start(undefined, { main });
+  // Awaited here: the server ends with this function.
+  return await wrongsOf(server, logbooks);
+}
+
+test("a commit that comes late, from a hand that has lost the session, is refused", async () => {
+  expect(await failLate()).toEqual([]);
+});
+
+describe.runIf(isLong)("the test notices a server that", () => {
+  const DURABLE_TABLES = "store/durable-tables.js";
+
+  test("answers before the commit", async () => {
+    using mutant = new Mutant([
+      {
+        file: "session/commits.js",
+        replace: "if (this.#writer === undefined || this.isHeld())",
+        by: "if (leave !== undefined)",
+      },
+    ]);
+    expect(await crashAt({ at: "lost", count: 7 }, mutant.main)).not.toEqual([]);
+  });
+
+  test("does not keep outcomes by their request ids", async () => {
+    using mutant = new Mutant([
+      { file: "session/durable-writer.js", replace: "outcomes: state.answers.map(outcomeOf)", by: "outcomes: []" },
+    ]);
+    expect(await crashAt({ at: "kept", count: 7 }, mutant.main)).not.toEqual([]);
+  });
+
+  test("takes a commit from any hand", async () => {
+    using mutant = new Mutant([
+      {
+        file: DURABLE_TABLES,
+        replace: "now.owner > owner || now.version !== version - 1",
+        by: "now.owner < 0",
+      },
+      { file: DURABLE_TABLES, replace: '"INSERT INTO durable_deltas', by: '"INSERT OR REPLACE INTO durable_deltas' },
+    ]);
+    const damage = await failLate(mutant.main).catch((error: unknown) => [String(error)]);
+    expect(damage).not.toEqual([]);
+  });
+});
