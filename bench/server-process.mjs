@@ -3,6 +3,7 @@
  *
  * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two empty echoes.
  * - `resting`: the same, whose sessions leave memory soon for the store in the directory that is named next.
+ * - `durable`: as `livescope`, with the store in the directory that is named next.
  * - `node-vm`: the way people do it today: a grpc-js server that takes a whole scope with every call.
  */
 import { createContext, Script } from "node:vm";
@@ -16,6 +17,7 @@ const LARGEST_SCOPE = 64 * 1024 * 1024;
 const ROLES = {
   livescope: () => serveLivescope(),
   resting: () => serveLivescope({ data: process.argv[3], maximumSessions: 500, hibernateAfter: 2 }),
+  durable: () => serveLivescope({ data: process.argv[3] }),
   "node-vm": serveNodeVm,
 };
 

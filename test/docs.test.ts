@@ -1,4 +1,7 @@
 import { readdirSync } from "node:fs";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { type Duration, GetServerInfoRequest, type GetServerInfoResponse, type Limits } from "@livescope/proto";
 import { Livescope } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
@@ -18,11 +21,16 @@ const PRINTED: Readonly<Record<string, readonly string[]>> = {
   "docs/protocol.md": ['"data":[1,4,9]'],
 };
 
+let directory: string;
 let server: RunningServer;
 beforeAll(async () => {
-  server = await startServer();
+  directory = await mkdtemp(join(tmpdir(), "livescope-docs-"));
+  server = await startServer({ data: join(directory, "data") });
 });
-afterAll(() => server.close());
+afterAll(async () => {
+  await server.close();
+  await rm(directory, { recursive: true });
+});
 
 function blocksOf(language: string): { page: string; block: string }[] {
   return DOCS.flatMap((page) => codeBlocks(page, language).map((block) => ({ page, block })));

@@ -13,6 +13,8 @@ export interface ServerOptions {
   readonly maximumSessions: number;
   /** The most sessions that may rest in the store; 0: none ever leaves memory. */
   readonly maximumHibernated: number;
+  /** The most sessions that may be durable. */
+  readonly maximumDurable: number;
   /** Seconds without use after which a session leaves memory. */
   readonly hibernateAfter: number;
   /** The data directory; absent: what is stored ends with the process. */
@@ -30,6 +32,7 @@ export const DEFAULT_ADDRESS = "127.0.0.1:50051";
 /** A process can hold about 13,000 memories; some are needed besides the sessions. */
 const DEFAULT_MAXIMUM_SESSIONS = 12_000;
 const DEFAULT_MAXIMUM_HIBERNATED = 1_000_000;
+const DEFAULT_MAXIMUM_DURABLE = 1_000_000;
 const DEFAULT_HIBERNATE_AFTER = 300;
 const A_WEEK = 7 * 24 * 60 * 60;
 const DEFAULT_DATA = ".livescope";
@@ -51,6 +54,7 @@ export const HELP = `livescope: runs untrusted JavaScript in live sessions, over
   --workers N           threads that run guest code (default: one per core, at least 2)
   --max-sessions N      sessions that may be in memory at once (default ${DEFAULT_MAXIMUM_SESSIONS})
   --max-hibernated N    sessions that may rest in the store (default ${DEFAULT_MAXIMUM_HIBERNATED}; 0: none leaves memory)
+  --max-durable N       durable sessions that may be kept (default ${DEFAULT_MAXIMUM_DURABLE})
   --hibernate-after S   seconds without use after which a session leaves memory (default ${DEFAULT_HIBERNATE_AFTER})
   --max-memory MIB      memory that all sessions may hold together, in MiB (default: half of what the process may use)
   --data DIR            where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed);
@@ -90,6 +94,7 @@ export function parseOptions(argv: readonly string[]): ServerOptions | "help" {
       DEFAULT_MAXIMUM_SESSIONS,
     ),
     maximumHibernated: count("--max-hibernated", values["max-hibernated"], DEFAULT_MAXIMUM_HIBERNATED, 10_000_000, 0),
+    maximumDurable: count("--max-durable", values["max-durable"], DEFAULT_MAXIMUM_DURABLE, 10_000_000, 0),
     hibernateAfter: count("--hibernate-after", values["hibernate-after"], DEFAULT_HIBERNATE_AFTER, A_WEEK),
     ...(values.data === NO_DATA ? {} : { data: path("--data", values.data ?? DEFAULT_DATA) }),
     ...(values["key-file"] === undefined ? {} : { keyFile: path("--key-file", values["key-file"]) }),
@@ -112,6 +117,7 @@ function parse(argv: readonly string[]) {
         workers: { type: "string" },
         "max-sessions": { type: "string" },
         "max-hibernated": { type: "string" },
+        "max-durable": { type: "string" },
         "hibernate-after": { type: "string" },
         data: { type: "string" },
         "key-file": { type: "string" },

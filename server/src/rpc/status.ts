@@ -28,6 +28,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   OUTCOME_EXPIRED: Code.FAILED_PRECONDITION,
   QUEUE_FULL: Code.RESOURCE_EXHAUSTED,
   QUOTA_EXCEEDED: Code.RESOURCE_EXHAUSTED,
+  NO_STORE: Code.FAILED_PRECONDITION,
   STORE_FULL: Code.RESOURCE_EXHAUSTED,
   STORE_FAILED: Code.UNAVAILABLE,
   HOST_FUNCTION_TAKEN: Code.ALREADY_EXISTS,
@@ -39,7 +40,12 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   SESSION_DELETED_MEANWHILE: Code.ABORTED,
 };
 
-const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set(["UNIMPLEMENTED", "DEADLINE_PASSED", "STORE_FAILED"]);
+const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set([
+  "UNIMPLEMENTED",
+  "DEADLINE_PASSED",
+  "STORE_FAILED",
+  "NO_STORE",
+]);
 
 /** The reason as the contract names it; empty for statuses that need none. */
 function publicReason(reason: ErrorReason): string {

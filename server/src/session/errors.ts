@@ -18,6 +18,8 @@ export type ErrorReason =
   | "QUEUE_FULL"
   | "HOST_FUNCTION_TAKEN"
   | "QUOTA_EXCEEDED"
+  /** What the server was started with has no place for it. */
+  | "NO_STORE"
   | "STORE_FULL"
   /** What a durable session did is not known to be kept. */
   | "STORE_FAILED"

@@ -391,12 +391,13 @@ export class Sessions {
     }
   }
 
-  /** @throws SessionError INVALID_REQUEST where none may be, QUOTA_EXCEEDED when that would be more than may */
+  /** @throws SessionError NO_STORE where none may be, QUOTA_EXCEEDED when that would be more than may */
   async #checkMayAdd(sessions: number): Promise<void> {
     const { maximumDurable: most } = this.#options;
     if (most === 0) {
-      const message = "this server keeps nothing on disk; have it started with --data DIR, or leave durability out";
-      throw invalid("durability", message);
+      const message =
+        "durability: this server keeps no durable sessions; have it started with --data DIR, or leave it out";
+      throw new SessionError("NO_STORE", message, { field: "durability" });
     }
     if ((await this.#durable.count()) + sessions <= most) return;
     const message = `the server keeps at most ${most} durable sessions; delete some, or start it with a larger --max-durable`;
