@@ -223,8 +223,11 @@ export class Engine {
     return copyImage(memory, this.#shared.baseImage.layout);
   }
 
-  /** How a session differs from what is stored of it, which is from now on taken to be as the session is. No turn of it may be on its way. */
-  deltaOf(memory: SessionMemory, stored: StoredPages): Uint8Array {
+  /**
+   * How a session differs from what is stored of it, which is from then on taken to be as the session is. No turn of it may be on its
+   * way until this resolves.
+   */
+  deltaOf(memory: SessionMemory, stored: StoredPages): Promise<Uint8Array> {
     return stored.deltaTo(pagesOf(memory, this.#shared.baseImage.layout));
   }
 

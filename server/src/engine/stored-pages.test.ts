@@ -31,25 +31,25 @@ function expectSame(one: StoredPages, pages: SessionPages): void {
 }
 
 describe("what is stored of a session's pages", () => {
-  test("changes by what has changed alone", () => {
+  test("changes by what has changed alone", async () => {
     const pages = pagesOf(10);
     const here = stored(pages);
-    const nothing = here.deltaTo(pages);
+    const nothing = await here.deltaTo(pages);
     pages.statics[5] = 1;
     pages.heap[3 * PAGE_BYTES + 7] = 2;
     pages.heap[9 * PAGE_BYTES] = 3;
-    const delta = here.deltaTo(pages);
+    const delta = await here.deltaTo(pages);
     expect(delta.length - nothing.length).toBe(3 * (PAGE_BYTES + 4));
-    expect(here.deltaTo(pages)).toEqual(nothing);
+    expect(await here.deltaTo(pages)).toEqual(nothing);
   });
 
-  test("is elsewhere, after the same deltas, what it is here, however the heap grows and shrinks", () => {
+  test("is elsewhere, after the same deltas, what it is here, however the heap grows and shrinks", async () => {
     const step = fc.record({
       heapPages: fc.integer({ min: 1, max: 40 }),
       writes: fc.array(fc.tuple(fc.nat(), fc.integer({ min: 0, max: 255 })), { maxLength: 8 }),
     });
-    fc.assert(
-      fc.property(fc.array(step, { minLength: 1, maxLength: 8 }), (steps) => {
+    await fc.assert(
+      fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 8 }), async (steps) => {
         let pages = pagesOf(12);
         const here = stored(pages);
         const elsewhere = stored(pages);
@@ -63,7 +63,7 @@ describe("what is stored of a session's pages", () => {
             if (offset < STATIC_END) pages.statics[offset] = byte;
             else pages.heap[offset - STATIC_END] = byte;
           }
-          elsewhere.apply(here.deltaTo(pages));
+          elsewhere.apply(await here.deltaTo(pages));
           expectSame(here, pages);
           expectSame(elsewhere, pages);
         }
@@ -79,11 +79,11 @@ describe("what is stored of a session's pages", () => {
     ["names a page beyond the heap", (delta: Uint8Array) => withNumber(delta, 16, HEAP_RANGE_START / PAGE_BYTES + 10)],
     ["has a heap beyond its memory", (delta: Uint8Array) => withNumber(delta, 4, 1)],
     ["has a heap that ends before it begins", (delta: Uint8Array) => withNumber(delta, 0, 1)],
-  ])("refuses a delta that %s", (_what, spoil) => {
+  ])("refuses a delta that %s", async (_what, spoil) => {
     const pages = pagesOf(10);
     const here = stored(pages);
     pages.heap[0] = 1;
-    const delta = here.deltaTo(pages);
+    const delta = await here.deltaTo(pages);
     expect(() => stored(pagesOf(10)).apply(spoil(delta))).toThrow(PageDeltaError);
     stored(pagesOf(10)).apply(delta);
   });

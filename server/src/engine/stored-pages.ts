@@ -5,6 +5,7 @@
  * A delta is four numbers of 32 bits, little-endian (end of the heap in pages, size of the memory in pages of 64 KiB, bytes of
  * heap in use, handles), and then for each page its number and its 4,096 bytes. Of what lies beyond the heap the store has zeroes.
  */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { SessionImage, SessionPages } from "./session-image.js";
 import { HEAP_RANGE_START, PAGE_BYTES, STATIC_END } from "./worker/layout.js";
 
@@ -14,6 +15,8 @@ const ENTRY_BYTES = NUMBER_BYTES + PAGE_BYTES;
 const STATIC_PAGES = STATIC_END / PAGE_BYTES;
 const FIRST_HEAP_PAGE = HEAP_RANGE_START / PAGE_BYTES;
 const WASM_PAGE_BYTES = 65536;
+/** What is compared at once: about a millisecond. */
+const SLICE_BYTES = 4 << 20;
 /** A heap that grows is to grow some more. */
 const SPARE = 1.25;
 
@@ -52,10 +55,17 @@ export class StoredPages {
     return sizeFor(this.#heapEnd);
   }
 
-  /** What is to be applied to get from what the store has to these pages. From now on the store is taken to have it. */
-  deltaTo({ statics, heap, extent, heapBytes, handles }: SessionPages): Uint8Array {
+  /**
+   * What is to be applied to get from what the store has to these pages, which may not change until this resolves. From then on the
+   * store is taken to have it. Others have their turns on this thread while it is at a large heap.
+   */
+  async deltaTo({ statics, heap, extent, heapBytes, handles }: SessionPages): Promise<Uint8Array> {
     this.#resize(extent.heapEnd);
-    const changed = [...this.#compare(statics, 0), ...this.#compare(heap, STATIC_END)];
+    const changed: number[] = [...this.#compare(statics, 0)];
+    for (let at = 0; at < heap.length; at += SLICE_BYTES) {
+      if (at > 0) await nextTick();
+      changed.push(...this.#compare(heap.subarray(at, at + SLICE_BYTES), STATIC_END + at));
+    }
     const delta = Buffer.from(new ArrayBuffer(HEADER_BYTES + changed.length * ENTRY_BYTES));
     const header = [extent.heapEnd / PAGE_BYTES, extent.memoryBytes / WASM_PAGE_BYTES, heapBytes, handles];
     for (const [i, number] of header.entries()) delta.writeUInt32LE(number, i * NUMBER_BYTES);

@@ -25,7 +25,7 @@ export interface CommittedState {
 /** Puts the commits of one durable session into the store. */
 export interface CommitWriter {
   /**
-   * The session's memory is read before this returns; no turn of it may be on its way until then.
+   * No turn of the session may be on its way until this resolves.
    *
    * @throws SessionError (rejects) when it is not known to be kept: the session has to be loaded again
    */
@@ -49,6 +49,8 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   #answers: Answer[] = [];
   #expired: Answer[] = [];
   #forgotten: string[] = [];
+  /** Why there will be no more commits. */
+  #ended: Error | undefined;
 
   /** The store has the session as it is now, and is to have each change of it. */
   begin(writer: CommitWriter): void {
@@ -61,20 +63,13 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
 
   /** True while there is something that the store does not have, or is about to get. */
   get isDue(): boolean {
-    return this.#isChanged || this.#held.length > 0;
+    return this.#ended === undefined && (this.#isChanged || this.#held.length > 0);
   }
 
   /** The session is not as it was. */
   change(): void {
     if (this.#writer === undefined) return;
     this.#isChanged = true;
-  }
-
-  /** As `change`, also where nothing runs that would see to it. */
-  commitSoon(): void {
-    if (this.#writer === undefined) return;
-    this.#isChanged = true;
-    this.onDue();
   }
 
   /**
@@ -84,6 +79,7 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
    */
   pass(leave: () => void, fail: (error: Error) => void = () => undefined): void {
     if (this.#writer === undefined || this.isHeld()) return leave();
+    if (this.#ended !== undefined) return fail(this.#ended);
     this.#held.push({ leave, fail });
     this.onDue();
   }
@@ -132,6 +128,7 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
 
   /** There will be no more: whoever waits is told. */
   end(error: Error): void {
+    this.#ended ??= error;
     for (const { fail } of this.#held.splice(0)) fail(error);
   }
 }

@@ -65,6 +65,20 @@ export class DurableSessions {
   }
 
   /**
+   * Whether all these are here that a request was to make. If only some are, whoever made them has ended before he was done: they are
+   * deleted.
+   *
+   * @throws StoreError
+   */
+  async haveAll(sessionIds: readonly string[], { requestId, digest }: CreatedBy): Promise<boolean> {
+    const makers = await Promise.all(sessionIds.map((sessionId) => this.createdBy(sessionId)));
+    const found = sessionIds.filter((_, i) => makers[i]?.requestId === requestId && makers[i]?.digest === digest);
+    if (found.length === sessionIds.length) return true;
+    await Promise.all(found.map((sessionId) => this.delete(sessionId)));
+    return false;
+  }
+
+  /**
    * Reads a session and gives it to `use`, which is to be done with it when it resolves.
    *
    * @throws SessionError SESSION_NOT_FOUND, SESSION_LOST, SNAPSHOT_INCOMPATIBLE
@@ -107,10 +121,13 @@ export class DurableSessions {
     return this.#store.deleteSession(sessionId);
   }
 
-  /** The id of a session that is made for a request, also when the request comes again to another server. */
-  async idFor(requestId: string): Promise<string> {
-    const mac = createHmac("sha256", await this.#signingKey()).update(`session of request ${requestId}`);
-    return mac.digest().subarray(0, ID_BYTES).toString("base64url");
+  /** The ids of sessions that are made for a request, the same when the request comes again to another server. */
+  async idsFor(requestId: string, count: number): Promise<string[]> {
+    const key = await this.#signingKey();
+    return Array.from({ length: count }, (_, i) => {
+      const mac = createHmac("sha256", key).update(`session ${i} of request ${requestId}`);
+      return mac.digest().subarray(0, ID_BYTES).toString("base64url");
+    });
   }
 
   /** Ids of those whose time is over, unless somebody has used them since their last commit. @throws StoreError */

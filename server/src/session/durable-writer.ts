@@ -56,7 +56,7 @@ export class DurableWriter implements CommitWriter {
   }
 
   async write({ info, record, ...state }: CommittedState, memory: SessionMemory): Promise<void> {
-    const delta = this.#engine.deltaOf(memory, this.#pages);
+    const delta = await this.#engine.deltaOf(memory, this.#pages);
     const { sessionId } = info;
     this.#version++;
     this.#commits++;

@@ -104,9 +104,14 @@ export class EventLoop {
     this.#host = host;
   }
 
-  /** True when no input waits or runs. */
+  /** True when no input waits or runs, and nothing is to be kept. */
   get isStill(): boolean {
-    return this.#waiting.length === 0 && this.#posted.length === 0 && !this.#isPaused;
+    return this.#waiting.length === 0 && this.#posted.length === 0 && !this.#isPaused && !this.#isCommitDue;
+  }
+
+  /** What an atomic execution does is committed when it ends. */
+  get #isCommitDue(): boolean {
+    return this.#hold === undefined && this.#host.isCommitDue;
   }
 
   get record(): LoopRecord {
@@ -244,7 +249,7 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0 || this.#isPaused) return;
-    if (this.#hold === undefined && this.#host.isCommitDue) return this.#pauseFor(() => this.#host.commit());
+    if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {
       this.#waiting.shift();

@@ -75,9 +75,10 @@ export class SessionsAtRest {
     if (this.#tombstones.has(sessionId)) return false;
     const info = await this.#hibernation.find(sessionId).catch(async (error: unknown) => {
       if (!(error instanceof SessionError && error.reason === "SESSION_LOST")) throw error;
-      await this.#hibernation.clear(sessionId);
       return undefined;
     });
+    // What has expired makes way, too.
+    if (info === undefined) await this.#hibernation.clear(sessionId);
     return info !== undefined;
   }
 

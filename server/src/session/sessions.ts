@@ -27,8 +27,6 @@ const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 const WAKE_PATIENCE = 5_000;
 /** Milliseconds: somebody may have deleted one by then. */
 const DURABLE_RETRY = 1_000;
-/** A request without an id. */
-const BY_NOBODY: CreatedBy = { requestId: "", digest: "" };
 
 export interface SessionsOptions extends RoomOptions {
   /** The most sessions that may rest in the store, those left out that are durable. */
@@ -139,8 +137,8 @@ export class Sessions {
   /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
   async #idFor({ sessionId, requestId, isDurable }: CreateOptions): Promise<string> {
     if (sessionId !== "") checkId("session_id", sessionId);
-    else if (isDurable && requestId !== "") return this.#durable.idFor(requestId);
-    return sessionId === "" ? drawId() : sessionId;
+    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor(requestId, 1) : [];
+    return sessionId === "" ? drawn : sessionId;
   }
 
   /**
@@ -235,23 +233,34 @@ export class Sessions {
     return this.use(sessionId, async (origin) => {
       let copies: Session[] | undefined;
       const ids = await origin.onceKept(requestId, digest, async () => {
-        copies = await this.#fork(origin, count, labels);
+        const by = { requestId, digest };
+        const isNamed = origin.isDurable && requestId !== "";
+        const copyIds = isNamed ? await this.#durable.idsFor(requestId, count) : [];
+        if (isNamed && (await this.#durable.haveAll(copyIds, by))) return copyIds;
+        copies = await this.#fork(origin, count, labels, copyIds, by);
         return copies.map((copy) => copy.sessionId);
       });
       return copies?.map(({ info }) => info) ?? Promise.all(ids.map((id) => this.info(id)));
     });
   }
 
-  async #fork(origin: Session, count: number, labels: ReadonlyMap<string, string>): Promise<Session[]> {
+  /** @param ids of the copies; those that are missing are drawn */
+  async #fork(
+    origin: Session,
+    count: number,
+    labels: ReadonlyMap<string, string>,
+    ids: readonly string[],
+    by: CreatedBy,
+  ): Promise<Session[]> {
     this.checkNotDraining();
     if (origin.isDurable) await this.#checkMayAdd(count);
-    const inits = Array.from({ length: count }, () => ({ sessionId: drawId(), labels }));
+    const inits = Array.from({ length: count }, (_, i) => ({ sessionId: ids[i] ?? drawId(), labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
       const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
-        if (origin.isDurable) await this.#makeDurable(copies);
+        if (origin.isDurable) await this.#makeDurable(copies, by);
         for (const copy of copies) this.#live.add(copy);
         return copies;
       });
@@ -405,7 +414,7 @@ export class Sessions {
   }
 
   /** @throws SessionError, StoreError; then none of them is durable, and all have ended */
-  async #makeDurable(sessions: readonly Session[], { requestId, digest } = BY_NOBODY): Promise<void> {
+  async #makeDurable(sessions: readonly Session[], { requestId, digest }: CreatedBy): Promise<void> {
     const createdBy = requestId === "" ? undefined : { requestId, digest };
     const made: Session[] = [];
     try {

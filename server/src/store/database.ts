@@ -148,6 +148,7 @@ export class Database {
   #do(call: Call): Calls[keyof Calls]["answers"] {
     switch (call.name) {
       case "put":
+        if (call.kind === "sessions" && call.replace) this.#durable.delete(call.id);
         return this.#shelves[call.kind].put(call);
       case "item":
         return this.#shelves[call.kind].item(call.id);

@@ -138,6 +138,7 @@ export class MemoryStore implements Store {
 
   async putSession(session: StoredSession, image: Uint8Array): Promise<void> {
     this.#check();
+    this.#durable.delete(session.sessionId);
     this.#sessions.put(session.sessionId, session, image);
   }
 
