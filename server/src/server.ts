@@ -78,7 +78,7 @@ const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", 
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
   const { store, signingKey } = await openStore({ directory: options.data, keyFile: options.keyFile });
-  const engine = await Engine.start({
+  const starting = Engine.start({
     workers: options.workers ?? 2,
     rotateWorkers: options.rotateWorkers ?? false,
     ...(options.maximumMemory === undefined ? {} : { memoryBytes: options.maximumMemory }),
@@ -86,6 +86,15 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   });
+  const server = new Server({
+    ...CHANNEL_OPTIONS,
+    interceptors: [
+      streamDeadlines({ receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 }),
+    ],
+  });
+  // It takes as long as the engine, which starts on another thread.
+  addReflection(server);
+  const engine = await starting;
   const snapshots = new Snapshots(engine, store, signingKey);
   const kept = {
     hibernation: new Hibernation(engine, store, signingKey),
@@ -99,19 +108,12 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     onRestFailed: (err) => logger.error({ err }, "a session could not leave memory for the store; it stays"),
   });
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
-  const server = new Server({
-    ...CHANNEL_OPTIONS,
-    interceptors: [
-      streamDeadlines({ receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 }),
-    ],
-  });
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
   server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, logger));
   server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, logger));
   server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, logger));
   health.addToServer(server);
-  addReflection(server);
 
   let bound: number;
   try {

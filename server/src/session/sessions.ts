@@ -322,7 +322,9 @@ export class Sessions {
     };
     try {
       const execution = session.submit(command, { ...options, limits: undefined });
-      execution.outcome.then(gone, gone);
+      // Whoever waits for the outcome has it before the memory is cleared.
+      const goneSoon = (): unknown => setImmediate(gone);
+      execution.outcome.then(goneSoon, goneSoon);
       return execution;
     } catch (error) {
       gone();

@@ -1,0 +1,80 @@
+/** Starts a peer, and calls it. */
+import { fork } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+import { credentials, makeGenericClientConstructor } from "@grpc/grpc-js";
+import { PEER } from "./service.mjs";
+
+const ENTRY = fileURLToPath(new URL("serve.mjs", import.meta.url));
+const SOURCE = "var count = 0; function inc(by) { count += by; return count; }; inc";
+
+/** @returns {Promise<{ pid: number, stop(): void, call?: Function, execute?: Function, once?: Function } | { missing: string }>} */
+export async function startPeer(role) {
+  const child = fork(ENTRY, [role], { stdio: ["ignore", "inherit", "ignore", "ipc"] });
+  const [message] = await Promise.race([
+    once(child, "message"),
+    once(child, "exit").then(() => [{ missing: "it ended" }]),
+  ]);
+  if (message.missing !== undefined) {
+    child.kill();
+    return { missing: message.missing };
+  }
+  const stop = () => child.disconnect();
+  const { pid } = child;
+  const connect = { capnweb, inspect }[role] ?? grpc;
+  return { pid, stop, ...(await connect(message.address, role)) };
+}
+
+async function grpc(address, role) {
+  const client = new (makeGenericClientConstructor(PEER, "Peer"))(address, credentials.createInsecure());
+  const invoke = (method) => (request) =>
+    new Promise((resolve, reject) => {
+      client[method](request, (error, response) => (error === null ? resolve(response) : reject(error)));
+    });
+  if (role === "process") return { once: invoke("once") };
+  await invoke("define")(SOURCE);
+  return { call: invoke("call"), execute: invoke("execute"), once: invoke("once") };
+}
+
+async function capnweb(address) {
+  const [{ newWebSocketRpcSession }, { WebSocket }] = await Promise.all([import("capnweb"), import("ws")]);
+  // It asks for the states of a socket by the name that browsers have for it.
+  globalThis.WebSocket ??= WebSocket;
+  const socket = new WebSocket(address);
+  await once(socket, "open");
+  const session = newWebSocketRpcSession(socket);
+  return { call: (argument) => session.inc(argument) };
+}
+
+async function inspect(address) {
+  const { WebSocket } = await import("ws");
+  const socket = new WebSocket(address);
+  await once(socket, "open");
+  const waiting = new Map();
+  let next = 0;
+  socket.on("message", (text) => {
+    const { id, result, error } = JSON.parse(text);
+    const settle = waiting.get(id);
+    waiting.delete(id);
+    if (error === undefined) settle?.resolve(result);
+    else settle?.reject(new Error(error.message));
+  });
+  const send = (method, params) =>
+    new Promise((resolve, reject) => {
+      const id = ++next;
+      waiting.set(id, { resolve, reject });
+      socket.send(JSON.stringify({ id, method, params }));
+    });
+  const { result } = await send("Runtime.evaluate", { expression: SOURCE });
+  const { objectId } = result;
+  const run = async (method, params) => (await send(method, { ...params, returnByValue: true })).result.value;
+  return {
+    call: (argument) =>
+      run("Runtime.callFunctionOn", {
+        objectId,
+        functionDeclaration: "function (by) { return this(by); }",
+        arguments: [{ value: argument }],
+      }),
+    execute: (expression) => run("Runtime.evaluate", { expression }),
+  };
+}
