@@ -9,9 +9,10 @@ export interface Finished {
   readonly stderr: string;
 }
 
-export async function run(command: string, args: readonly string[]): Promise<Finished> {
+/** @param env of the program, beside that of this process */
+export async function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Promise<Finished> {
   try {
-    return { exitCode: 0, ...(await promisify(execFile)(command, args)) };
+    return { exitCode: 0, ...(await promisify(execFile)(command, args, { env: { ...process.env, ...env } })) };
   } catch (error) {
     const { code, stdout = "", stderr = "" } = error as { code?: unknown; stdout?: string; stderr?: string };
     return { exitCode: typeof code === "number" ? code : -1, stdout, stderr };
