@@ -1,40 +1,42 @@
-import { readdirSync } from "node:fs";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duration, GetServerInfoRequest, type GetServerInfoResponse, type Limits } from "@livescope/proto";
-import { Livescope } from "@livescope/sdk";
-import { type RunningServer, startServer } from "@livescope/server";
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { codeBlocks, deadLinks, links, pageText, runShell, runTypeScript } from "./support/documents.js";
+import { afterAll, describe, expect, test } from "vitest";
+import {
+  type CodeBlock,
+  codeBlocks,
+  DOCS,
+  deadLinks,
+  links,
+  pageText,
+  program,
+  typeScriptPrograms,
+} from "./support/documents.js";
+import { checkTypes, runGuest, runShell, runTypeScript } from "./support/run-documents.js";
+import { withServer } from "./support/server.js";
 import { connectClients, send } from "./support/unary-client.js";
 
-const DOCS = readdirSync(new URL("../docs", import.meta.url))
-  .filter((file) => file.endsWith(".md"))
-  .map((file) => `docs/${file}`);
-const PAGES = [...DOCS, "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"];
+const PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ...DOCS];
 
-/** What shell blocks print, without white space. */
+/**
+ * The languages of code blocks, each of which is tried below. `text` is for what cannot be run: what is printed, diagrams, and
+ * commands that install or serve.
+ */
+const LANGUAGES = ["ts", "js", "sh", "json", "text"];
+
+/** What the shell blocks of pages print among other things, without white space, where no `#>` tells all of it. */
 const PRINTED: Readonly<Record<string, readonly string[]>> = {
+  "README.md": ['"sessionId":"mine"', '"data":42', '"text":"24"', '"data":[1,4,9]'],
   "docs/guest.md": ['"globalThis"'],
   "docs/operations.md": ['"status":"SERVING"', '"engineDigest":"'],
   "docs/protocol.md": ['"data":[1,4,9]'],
 };
 
-let directory: string;
-let server: RunningServer;
-beforeAll(async () => {
-  directory = await mkdtemp(join(tmpdir(), "livescope-docs-"));
-  server = await startServer({ data: join(directory, "data") });
-});
-afterAll(async () => {
-  await server.close();
-  await rm(directory, { recursive: true });
-});
-
-function blocksOf(language: string): { page: string; block: string }[] {
-  return DOCS.flatMap((page) => codeBlocks(page, language).map((block) => ({ page, block })));
-}
+// Hooks that clean up run in the order against that in which they are registered: first the server ends.
+const directory = mkdtempSync(join(tmpdir(), "livescope-docs-"));
+afterAll(() => rmSync(directory, { recursive: true }));
+const served = withServer({ data: join(directory, "data") });
 
 /** The part of a page below a heading. */
 function section(page: string, heading: string): string {
@@ -57,22 +59,53 @@ function rows(text: string): string[][] {
   );
 }
 
-describe("the code blocks of docs/", () => {
-  test.each(blocksOf("sh"))("of shell work as they stand: $page", async ({ page, block }) => {
-    const stdout = (await runShell(block, server.address)).replace(/\s+/g, "");
-    for (const text of PRINTED[page] ?? [`${page} has a block, and no entry in PRINTED`])
-      expect(stdout).toContain(text);
+function programs(language: string): [place: string, program: CodeBlock][] {
+  return PAGES.flatMap((page) => {
+    const found = language === "ts" ? typeScriptPrograms(page) : program(page, language);
+    return found.map((one): [string, CodeBlock] => [`${page}:${one.line}`, one]);
+  });
+}
+
+describe("the code blocks of the pages", () => {
+  test.each(PAGES)("are of a language that is tried here: %s", (page) => {
+    const others = codeBlocks(page).filter(({ language }) => !LANGUAGES.includes(language));
+    expect(others, `the language of a block is one of ${LANGUAGES.join(", ")}`).toEqual([]);
   });
 
-  test.each(blocksOf("ts"))("of TypeScript print what their comments say: $page", async ({ block }) => {
-    const { printed, expected } = await runTypeScript(block, server.address);
+  test.each(programs("ts"))("of TypeScript print what their comments say: %s", async (_place, program) => {
+    const { printed, expected } = await runTypeScript(program, served.server.address);
     expect(expected.length).toBeGreaterThan(0);
     expect(printed).toEqual(expected);
   });
 
+  test("of TypeScript have no wrong type", { timeout: 60_000 }, async () => {
+    expect(await checkTypes(programs("ts").map(([, program]) => program))).toBe("");
+  });
+
+  test.each(programs("js"))("of guest code print what their comments say: %s", async (_place, program) => {
+    const { printed, expected } = await runGuest(program, served.client);
+    expect(expected.length).toBeGreaterThan(0);
+    expect(printed).toEqual(expected);
+  });
+
+  test.each(programs("sh"))("of shell work as they stand: %s", { timeout: 60_000 }, async (_place, program) => {
+    const { printed, expected } = await runShell(program, served.server.address);
+    if (expected.length > 0) return expect(printed).toEqual(expected);
+    for (const text of PRINTED[program.page] ?? [`${program.page}: say what it prints, by #> or in PRINTED`])
+      expect(printed.join("").replace(/\s+/g, "")).toContain(text);
+  });
+
+  test.each(PAGES.flatMap(codeBlocks).filter(({ language }) => language === "json"))(
+    "of JSON are JSON: $page:$line",
+    ({ text }) => {
+      expect(() => JSON.parse(text)).not.toThrow();
+    },
+  );
+
   test("are there", () => {
-    expect(new Set(blocksOf("sh").map(({ page }) => page))).toEqual(new Set(Object.keys(PRINTED)));
-    expect(blocksOf("ts").length).toBeGreaterThan(0);
+    for (const language of LANGUAGES) expect([language, programs(language).length]).not.toEqual([language, 0]);
+    const told = programs("sh").map(([, { page }]) => page);
+    expect(Object.keys(PRINTED).filter((page) => !told.includes(page))).toEqual([]);
   });
 });
 
@@ -112,7 +145,7 @@ function limitsOf(limits: Limits | undefined): Record<string, number> {
 
 describe("docs/protocol.md", () => {
   test("tells the limits that the server has", async () => {
-    const clients = connectClients(server.address);
+    const clients = connectClients(served.server.address);
     let info: GetServerInfoResponse;
     try {
       info = await send(clients.sandbox, clients.sandbox.getServerInfo, GetServerInfoRequest.fromPartial({}));
@@ -129,8 +162,7 @@ describe("docs/protocol.md", () => {
 
 describe("docs/guest.md", () => {
   test("lists the names that the global object has", async () => {
-    await using client = await Livescope.connect(server.address);
-    const names = await client.execute("Object.getOwnPropertyNames(globalThis)");
+    const names = await served.client.execute("Object.getOwnPropertyNames(globalThis)");
     const listed = rows(section("docs/guest.md", "The Realm")).flatMap(([, cell = ""]) =>
       [...cell.matchAll(/`([^`]+)`/g)].map(([, name]) => name),
     );
@@ -138,12 +170,11 @@ describe("docs/guest.md", () => {
   });
 
   test("tells which names of the web platform there are", async () => {
-    await using client = await Livescope.connect(server.address);
     for (const [names = "", here] of rows(section("docs/guest.md", "The web platform"))) {
       for (const [, path = ""] of names.matchAll(/`([^`]+)`/g)) {
         const [first = "", rest] = path.split(".");
         const code = rest === undefined ? `typeof ${first}` : `typeof ${first}.${rest}`;
-        const exists = (await client.execute(code)) !== "undefined";
+        const exists = (await served.client.execute(code)) !== "undefined";
         expect([path, exists ? "yes" : "no"]).toEqual([path, here]);
       }
     }
