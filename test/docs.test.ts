@@ -17,7 +17,8 @@ import { checkTypes, runGuest, runShell, runTypeScript } from "./support/run-doc
 import { withServer } from "./support/server.js";
 import { connectClients, send } from "./support/unary-client.js";
 
-const PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ...DOCS];
+const PACKAGES = ["proto", "sdk", "server"].map((folder) => `${folder}/README.md`);
+const PAGES = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md", ...PACKAGES, ...DOCS];
 
 /**
  * The languages of code blocks, each of which is tried below. `text` is for what cannot be run: what is printed, diagrams, and

@@ -50,10 +50,17 @@ export async function runGuest(program: CodeBlock, client: Livescope): Promise<P
   return { printed: console.map(({ text }) => text), expected: consoleComments(program) };
 }
 
-/** Checks the types of programs; gives what the compiler says, by the page and line that it says it of. */
+/** Checks programs against the types that the packages are built with; gives what the compiler says, by page and line. */
 export function checkTypes(programs: readonly CodeBlock[]): Promise<string> {
   return inFolder(async (folder) => {
-    const options = { noEmit: true, composite: false, declaration: false, sourceMap: false };
+    const options = {
+      noEmit: true,
+      composite: false,
+      declaration: false,
+      sourceMap: false,
+      inlineSources: false,
+      customConditions: [],
+    };
     writeFileSync(
       join(folder, "tsconfig.json"),
       JSON.stringify({ extends: "../../../tsconfig.base.json", compilerOptions: options, include: ["*.ts"] }),
