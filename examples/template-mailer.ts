@@ -1,6 +1,7 @@
 /**
- * Renders mails from templates that users wrote. What mails have in common, functions and a layout, lives in one session; what
- * one mail is about comes with it, and who it is for are its locals.
+ * Renders mails from templates that a user wrote. What mails have in common, functions and a layout, lives in one session; what
+ * one mail is about comes with it, and who it is for are its locals. A template is code, and may change what others in its
+ * session see: so users who do not trust each other have a mailer each.
  *
  *     npx tsx examples/template-mailer.ts 127.0.0.1:50051
  */

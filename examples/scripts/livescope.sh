@@ -13,7 +13,7 @@ PATH=$PATH:$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)/node_modules/.bin
 # the status as JSON on standard error.
 rpc() {
   case ${CURL:-buf} in
-    *grpcurl) "$CURL" -plaintext -format-error -d @ "$ADDRESS" "sandbox.v1.$1" ;;
+    *grpcurl*) "$CURL" -plaintext -format-error -d @ "$ADDRESS" "sandbox.v1.$1" ;;
     *) "${CURL:-buf}" curl --protocol grpc --http2-prior-knowledge --data @- "http://$ADDRESS/sandbox.v1.$1" ;;
   esac
 }
