@@ -84,7 +84,7 @@ export class Sheet implements AsyncDisposable {
 
   /** @param functions JavaScript that defines functions which all formulas may call */
   static async open(client: Livescope, functions = ""): Promise<Sheet> {
-    const session = await client.createSession({ setup: SHEET, limits: { timeout: 500, memoryBytes: 32 << 20 } });
+    const session = await client.createSession({ setup: SHEET, limits: { timeout: 2_000, memoryBytes: 32 << 20 } });
     const sheet = new Sheet(session);
     await session.execute(functions, { filename: "functions.js" });
     return sheet;

@@ -22,12 +22,14 @@ interface Rule {
 export class RulesEngine implements AsyncDisposable {
   readonly #client: Livescope;
   readonly #timeout: number;
+  readonly #loadTimeout: number;
   readonly #rules = new Map<string, Rule>();
 
-  /** @param timeout what a rule has for one request, in milliseconds */
-  constructor(client: Livescope, { timeout = 100 } = {}) {
+  /** @param timeout what a rule has for one request; @param loadTimeout what it has to be loaded; both in milliseconds */
+  constructor(client: Livescope, { timeout = 100, loadTimeout = 1_000 } = {}) {
     this.#client = client;
     this.#timeout = timeout;
+    this.#loadTimeout = loadTimeout;
   }
 
   /**
@@ -37,9 +39,9 @@ export class RulesEngine implements AsyncDisposable {
    */
   async load(name: string, source: string): Promise<void> {
     // A session of its own for each: no rule sees another's names, and what it may use is its own.
-    const session = await this.#client.createSession({ limits: { memoryBytes: 16 << 20, timeout: 1_000 } });
+    const session = await this.#client.createSession({ limits: { memoryBytes: 16 << 20 } });
     try {
-      await session.execute(source, { filename: `${name}.js` });
+      await session.execute(source, { filename: `${name}.js`, timeout: this.#loadTimeout });
       await session.execute("if (typeof decide !== 'function') throw new TypeError('a rule defines decide(request)')");
     } catch (error) {
       await session.delete();

@@ -46,7 +46,7 @@ export class Mailer implements AsyncDisposable {
   readonly #session: Session;
 
   static async open(client: Livescope): Promise<Mailer> {
-    const session = await client.createSession({ setup: COMMON, limits: { timeout: 1_000 } });
+    const session = await client.createSession({ setup: COMMON, limits: { timeout: 5_000 } });
     await session.templates({ layout: LAYOUT });
     return new Mailer(session);
   }

@@ -153,7 +153,7 @@ describe("callSandbox", () => {
 describe("the rules engine", () => {
   let engine: RulesEngine;
   beforeEach(() => {
-    engine = new RulesEngine(served.client, { timeout: 100 });
+    engine = new RulesEngine(served.client, { timeout: 1_500, loadTimeout: 1_500 });
   });
   afterEach(async () => {
     await engine[Symbol.asyncDispose]();
@@ -185,7 +185,10 @@ describe("the rules engine", () => {
   });
 
   test("replaces a rule while it is asked: each request is decided by one or the other", async () => {
-    await engine.load("a", "const decide = (n) => new Promise((resolve) => setTimeout(resolve, 20, ['old', n]))");
+    await engine.load(
+      "a",
+      "const decide = async (n) => { await new Promise((ok) => setTimeout(ok, 20)); return ['old', n] }",
+    );
     const asked = [1, 2, 3].map((n) => engine.decide(n));
     await engine.load("a", "const decide = (n) => ['new', n]");
     expect((await Promise.all(asked)).flat()).toEqual([1, 2, 3].map((n) => ({ rule: "a", verdict: ["old", n] })));
