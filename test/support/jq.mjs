@@ -16,7 +16,7 @@ while (args.length > 0) {
   else rest.push(arg);
 }
 const [filter = ".", file = 0] = rest;
-const input = flags.includes("-n") ? "" : readFileSync(file, "utf8");
+const input = flags.some((flag) => /^-[a-z]*n|^--null-input$/.test(flag)) ? "" : readFileSync(file, "utf8");
 const { stdout, stderr, exitCode } = await raw(input, filter, flags);
 if (stdout !== "") process.stdout.write(`${stdout}\n`);
 if (stderr !== "") process.stderr.write(`${stderr}\n`);
