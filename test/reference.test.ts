@@ -8,7 +8,7 @@ test.skipIf(process.env.LIVESCOPE_LONG === undefined)(
   "leaves out nothing that is exported, and links to nothing that is not there (with LIVESCOPE_LONG)",
   { timeout: 120_000 },
   async () => {
-    const folder = join(ROOT, "tools/reference");
+    const folder = join(ROOT, "docs/reference");
     const typedoc = join(folder, "node_modules/.bin/typedoc");
     const { exitCode, stdout, stderr } = await run(typedoc, ["--options", folder, "--emit", "none"]);
     expect(exitCode, `${stdout}${stderr}`).toBe(0);
