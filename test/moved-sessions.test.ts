@@ -106,7 +106,7 @@ const SETUP = `
   // The platform.
   const timeline = [];
   const later = (name, ms) => setTimeout((text) => timeline.push(name + text), ms, "!");
-  later("late", 2_500); later("soon", 1_500);
+  later("late", 5_000); later("soon", 1_500);
   const every = setInterval(() => { timeline.push("tick"); clearInterval(every) }, 1_800);
   clearTimeout(later("never", 1_700));
   const cur = new Locals();
