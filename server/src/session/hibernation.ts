@@ -189,7 +189,9 @@ export class Hibernation {
   /** Clears away what other processes left behind. @param lost is told the id of each */
   async purge(lost: (sessionId: string) => void): Promise<void> {
     for (let after = ""; ; ) {
-      const page = await this.#store.sessions({ size: PURGED_AT_ONCE, after, labels: new Map(), now: 0 });
+      const none: ReadonlyMap<string, string> = new Map();
+      const options = { size: PURGED_AT_ONCE, after, labels: none, now: 0, isEphemeral: true } as const;
+      const page = await this.#store.sessions(options);
       const left = page.items.filter((stored) => this.#read(stored) === undefined);
       for (const { sessionId } of left) lost(sessionId);
       await Promise.all(left.map(({ sessionId }) => this.#store.deleteSession(sessionId)));

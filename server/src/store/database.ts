@@ -6,7 +6,7 @@ import type Library from "libsql";
 import type { Answer, Call, Calls, Kind, StoredItem } from "./calls.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
-import { type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
+import { type PageOptions, type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
 
 type Connection = Library.Database;
 type Statement = Library.Statement;
@@ -251,8 +251,8 @@ export class Shelf {
   readonly #updateImage: Statement;
   readonly #labels: Statement;
   readonly #deletions: readonly Statement[];
-  /** By the number of labels to look for. */
-  readonly #pages = new Map<number, Statement>();
+  /** By the number of labels to look for, and whether durable sessions are left out. */
+  readonly #pages = new Map<string, Statement>();
 
   constructor(connection: Connection, kind: Kind, file: string) {
     this.#connection = connection;
@@ -321,9 +321,9 @@ export class Shelf {
     return image;
   }
 
-  page({ size, after, labels, now }: Calls["page"]["asks"]["options"]): Calls["page"]["answers"] {
+  page({ size, after, labels, now, isEphemeral = false }: PageOptions): Calls["page"]["answers"] {
     const { createdAt, id } = placeOf(after);
-    const statement = this.#pageStatement(labels.size);
+    const statement = this.#pageStatement(labels.size, isEphemeral);
     // One more than asked for tells whether this is the last page.
     const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as (ItemRow &
       PagePlace)[];
@@ -343,8 +343,9 @@ export class Shelf {
   }
 
   /** With labels, the index of the labels gives the order, and the items are looked up only where all of them match. */
-  #pageStatement(labels: number): Statement {
-    const known = this.#pages.get(labels);
+  #pageStatement(labels: number, isEphemeral: boolean): Statement {
+    const key = `${labels} ${isEphemeral}`;
+    const known = this.#pages.get(key);
     if (known !== undefined) return known;
     const kind = this.#kind;
     const label = (at: number) => `${kind}_labels AS l${at}`;
@@ -356,6 +357,7 @@ export class Shelf {
       if (at > 0) conditions.push(`l${at}.created_at = l0.created_at AND l${at}.id = l0.id`);
     }
     if (labels > 0) conditions.push("item.id = l0.id");
+    if (isEphemeral) conditions.push("item.id NOT IN (SELECT id FROM durable)");
     const leading = labels > 0 ? "l0" : "item";
     const sql = `
       SELECT item.id AS id, item.created_at AS createdAt, facts, checksum
@@ -364,7 +366,7 @@ export class Shelf {
         AND (expires_at IS NULL OR expires_at > ?)
       ORDER BY ${leading}.created_at, ${leading}.id LIMIT ?`;
     const statement = this.#connection.prepare(sql);
-    this.#pages.set(labels, statement);
+    this.#pages.set(key, statement);
     return statement;
   }
 

@@ -164,6 +164,23 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
     expect([await find("ann"), await find("bob")]).toEqual([0, 1]);
   });
 
+  test("are left out of a list of others", async () => {
+    await store.addDurable(session("a", { createdAt: 1 }), bytes("image"));
+    await store.addDurable(session("b", { createdAt: 3 }), bytes("image"));
+    for (const [id, createdAt] of [
+      ["r", 2],
+      ["s", 4],
+    ] as const)
+      await store.putSession(session(id, { createdAt }), bytes("rest"));
+    const none: ReadonlyMap<string, string> = new Map();
+    const ids = async (options: { isEphemeral?: boolean }): Promise<string[]> => {
+      const page = await store.sessions({ size: 2, after: "", labels: none, now: 0, ...options });
+      return page.items.map(({ sessionId }) => sessionId);
+    };
+    expect(await ids({})).toEqual(["a", "r"]);
+    expect(await ids({ isEphemeral: true })).toEqual(["r", "s"]);
+  });
+
   test("do not expire by themselves: whoever knows that nobody uses them deletes them", async () => {
     await store.addDurable(session("a", { expiresAt: 2_000 }), bytes("image"));
     await store.addDurable(session("b", { expiresAt: 3_000 }), bytes("image"));

@@ -56,12 +56,14 @@ class Shelf<T extends Item> {
     return true;
   }
 
-  page({ size, after, labels, now }: PageOptions): Page<T> {
+  /** @param isMeant whether one of them may be among it */
+  page({ size, after, labels, now }: PageOptions, isMeant: (id: string) => boolean = () => true): Page<T> {
     const items: T[] = [];
     let last: Kept<T> | undefined;
     for (let index = this.#indexAfter(placeOf(after)); index < this.#inOrder.length; index++) {
       const kept = this.#inOrder[index];
       if (kept === undefined || isExpired(kept.item, now) || !hasLabels(kept.item, labels)) continue;
+      if (!isMeant(kept.id)) continue;
       if (last !== undefined && items.length === size) return { items, next: pageToken(last) };
       items.push(kept.item);
       last = kept;
@@ -154,7 +156,7 @@ export class MemoryStore implements Store {
 
   async sessions(options: PageOptions): Promise<Page<StoredSession>> {
     this.#check();
-    return this.#sessions.page(options);
+    return this.#sessions.page(options, (id) => options.isEphemeral !== true || !this.#durable.has(id));
   }
 
   async deleteSession(sessionId: string): Promise<boolean> {

@@ -93,6 +93,8 @@ export interface PageOptions {
   readonly labels: ReadonlyMap<string, string>;
   /** Milliseconds since the epoch; what has expired by then is left out. */
   readonly now: number;
+  /** Leaves durable sessions out. Absent: they are in. */
+  readonly isEphemeral?: boolean;
 }
 
 /**
