@@ -11,18 +11,22 @@ import {
 import { ConnectionLostError, ExecutionError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.js";
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
+import { GuestExecution, type GuestExecutionSource, Reading } from "./guest-execution.js";
+import { placeOf } from "./guest-place.js";
 import { Handle } from "./handle.js";
 import { runningHostCall } from "./host-function.js";
 import { PassedFunctions } from "./host-functions.js";
 import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
-import { readOutcome, readValue } from "./outcome.js";
+import { readOutcome, readValue, type WrapHandle } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
-import type { AnyCommand, CommandListener, CommandTransport } from "./transport/commands.js";
+import type { AnyCommand, CommandListener, CommandTransport, Sending, StartedCommand } from "./transport/commands.js";
 import { encodeHandle, encodeValue, encodeValues, type PassFunction } from "./values.js";
 
 /** How much longer than the execution's own timeout an answer is waited for, in milliseconds. */
 const DEADLINE_GRACE = 1_000;
+/** What stacks call the scripts that do with a guest what a path cannot say. */
+export const GUEST_SCRIPT = "guest-call.js";
 
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
@@ -34,10 +38,17 @@ export interface ExecutorSession {
   pass(functions: PassedFunctions): () => void;
 }
 
-/** A command, and the functions of the client that it carries. */
+/** A command, and the functions of the client that it carries. What it is may be decided when it is sent. */
 interface Written {
-  readonly command: AnyCommand;
+  readonly command: AnyCommand | (() => { readonly command: AnyCommand; readonly sink: StreamSink | undefined });
   readonly functions: PassedFunctions;
+}
+
+/** Who hears of an execution before its end, and what stands for handles in its values. */
+interface Taking {
+  readonly sink?: StreamSink | undefined;
+  readonly started?: ((command: StartedCommand) => void) | undefined;
+  readonly wrap?: WrapHandle | undefined;
 }
 
 /** What to call: a handle, a function below it, or without a handle one below the session's names. */
@@ -47,6 +58,20 @@ export interface CallTarget {
   readonly path: string;
   /** Calls it with `new`. */
   readonly construct?: boolean;
+}
+
+/**
+ * A call of a guest's function: by its path, or where no path leads to it, or what is asked for is more than calling it, by a
+ * script over `bindings`. Values are written when it is asked for.
+ */
+export interface GuestCommand {
+  /** Undefined where a script has to call. */
+  readonly target: CallTarget | undefined;
+  /** Names of bindings: the arguments of a call by path. */
+  readonly args: readonly string[];
+  readonly bindings: Readonly<Record<string, unknown>>;
+  /** The script that calls, or that gives one after the other what the result iterates over. */
+  script(reading: "result" | "items"): string;
 }
 
 /** Sends code to run, and makes a value or an error of what became of it. */
@@ -60,9 +85,10 @@ export class Executor {
     this.#session = session;
   }
 
-  execute<T>(code: string, given: ExecuteOptions, encoding = Encoding.FULL): ExecutionPromise<T> {
+  /** @param wrap makes what stands for handles in the value */
+  execute<T>(code: string, given: ExecuteOptions, encoding = Encoding.FULL, wrap?: WrapHandle): ExecutionPromise<T> {
     const options = this.#repeatable(given);
-    return this.#start(options, () => this.#execute(code, options, encoding));
+    return this.#start(options, () => this.#execute(code, options, encoding, wrap), wrap);
   }
 
   call<T>(
@@ -70,13 +96,23 @@ export class Executor {
     args: readonly unknown[],
     given: CallOptions,
     encoding = Encoding.FULL,
+    wrap?: WrapHandle,
   ): ExecutionPromise<T> {
     const options = this.#repeatable(given);
-    return this.#start(options, () => this.#call(target, args, options, encoding));
+    return this.#start(options, () => this.#call(target, args, options, encoding, wrap), wrap);
   }
 
-  streamExecute<T, R>(code: string, options: ExecuteOptions): ExecutionStream<T, R> {
-    return this.#stream(options, () => this.#execute(code, options, Encoding.FULL));
+  /** Calls a guest's function. How its values are taken may be said as long as the running code does not wait. */
+  callGuest<T>(make: () => GuestCommand, options: CallOptions, wrap: WrapHandle): GuestExecution<T> {
+    const reading = new Reading();
+    const write = (): Written => this.#callGuest(make(), options, reading, wrap);
+    const started = (command: StartedCommand): void => reading.onStarted(command);
+    const execution = this.#run<T>(options, write, new Error("called here"), { started, wrap });
+    return new GuestExecution(execution, reading, this.#reader(wrap));
+  }
+
+  streamExecute<T, R>(code: string, options: ExecuteOptions, wrap?: WrapHandle): ExecutionStream<T, R> {
+    return this.#stream(options, () => this.#execute(code, options, Encoding.FULL, wrap), wrap);
   }
 
   streamCall<T, R>(target: CallTarget, args: readonly unknown[], options: CallOptions): ExecutionStream<T, R> {
@@ -99,8 +135,8 @@ export class Executor {
     return { ...options, requestId: randomUUID() };
   }
 
-  #execute(code: string, options: ExecuteOptions, encoding: Encoding): Written {
-    const functions = new PassedFunctions();
+  #execute(code: string, options: ExecuteOptions, encoding: Encoding, wrap?: WrapHandle): Written {
+    const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
     const command: AnyCommand = {
       $case: "execute",
@@ -119,8 +155,38 @@ export class Executor {
     return { command, functions };
   }
 
-  #call(target: CallTarget, args: readonly unknown[], options: CallOptions, encoding: Encoding): Written {
-    const functions = new PassedFunctions();
+  #callGuest(call: GuestCommand, options: CallOptions, reading: Reading, wrap: WrapHandle): Written {
+    const { target } = call;
+    const functions = new PassedFunctions(wrap);
+    const pass = this.#passer(functions);
+    const repeatable = this.#repeatable(options);
+    const shared = { ...this.#shared(options, pass), sessionId: this.#session?.id ?? "", encoding: Encoding.FULL };
+    const bindings = encodeValues(call.bindings, "guest", pass);
+    const handleId = target?.handle && encodeHandle(target.handle, "the guest").handleId;
+    const command = (): AnyCommand => {
+      const requestId = (reading.wants === "result" ? repeatable : options).requestId ?? "";
+      const common = { ...shared, requestId };
+      if (target === undefined || reading.wants === "items") {
+        const code = call.script(reading.wants === "items" ? "items" : "result");
+        return {
+          $case: "execute",
+          value: ExecuteRequest.create({ ...common, code, filename: GUEST_SCRIPT, bindings }),
+        };
+      }
+      const args = call.args.map((name) => bindings.get(name) ?? {});
+      return { $case: "call", value: CallRequest.create({ ...common, handleId, path: target.path, args }) };
+    };
+    return { command: () => ({ command: command(), sink: reading.settle() }), functions };
+  }
+
+  #call(
+    target: CallTarget,
+    args: readonly unknown[],
+    options: CallOptions,
+    encoding: Encoding,
+    wrap?: WrapHandle,
+  ): Written {
+    const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
     const command: AnyCommand = {
       $case: "call",
@@ -180,31 +246,38 @@ export class Executor {
     return running !== undefined && running.sessionId === this.#session?.id ? running.executionId : "";
   }
 
-  #start<T>(options: CallOptions, write: () => Written): ExecutionPromise<T> {
-    return new ExecutionPromise(this.#run<T>(options, write, new Error("called here")));
+  #start<T>(options: CallOptions, write: () => Written, wrap?: WrapHandle): ExecutionPromise<T> {
+    return new ExecutionPromise(this.#run<T>(options, write, new Error("called here"), { wrap }));
   }
 
-  #stream<T, R>(options: CallOptions, write: () => Written): ExecutionStream<T, R> {
+  #stream<T, R>(options: CallOptions, write: () => Written, wrap?: WrapHandle): ExecutionStream<T, R> {
     const caller = new Error("called here");
-    const handles = this.#session?.handles;
     return new ExecutionStream<T, R>({
-      run: (sink) => this.#run<R>(options, write, caller, sink),
-      read: (value) => readValue(value, handles),
-      drop: (value) => {
-        // Nobody waits for it: should it fail, the handle is let go with its group or its session.
-        if (value instanceof Handle) value.release().catch(() => undefined);
-      },
+      ...this.#reader(wrap),
+      run: (sink) => this.#run<R>(options, write, caller, { sink, started: sink.started, wrap }),
     });
   }
 
-  async #run<T>(options: CallOptions, write: () => Written, caller: Error, sink?: StreamSink): Promise<Execution<T>> {
+  /** What reads the values of a stream. */
+  #reader(wrap: WrapHandle | undefined): GuestExecutionSource {
+    return {
+      read: (value) => readValue(value, this.#session?.handles, wrap),
+      drop: (value) => {
+        const handle = value instanceof Handle ? value : placeOf(value)?.handle;
+        // Nobody waits for it: should it fail, the handle is let go with its group or its session.
+        handle?.release().catch(() => undefined);
+      },
+    };
+  }
+
+  async #run<T>(options: CallOptions, write: () => Written, caller: Error, taking: Taking): Promise<Execution<T>> {
     const handles = this.#session?.handles;
     try {
       handles?.assertUsable();
       options.signal?.throwIfAborted();
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const written = write();
-      const send = () => this.#send<T>(written, options, sink);
+      const send = () => this.#send<T>(written, options, taking);
       return await (handles ? handles.track(send) : send());
     } catch (error) {
       if (error instanceof LivescopeError) traceToCaller(error, caller);
@@ -212,12 +285,12 @@ export class Executor {
     }
   }
 
-  async #send<T>(written: Written, options: CallOptions, sink: StreamSink | undefined): Promise<Execution<T>> {
+  async #send<T>(written: Written, options: CallOptions, taking: Taking): Promise<Execution<T>> {
     const { functions } = written;
-    if (functions.byId.size === 0) return this.#transfer<T>(written, options, sink);
+    if (functions.byId.size === 0) return this.#transfer<T>(written, options, taking);
     const forget = this.#session?.pass(functions);
     try {
-      return await this.#transfer<T>(written, options, sink);
+      return await this.#transfer<T>(written, options, taking);
     } catch (error) {
       if (isRefusal(error)) forget?.();
       throw error;
@@ -227,7 +300,7 @@ export class Executor {
   async #transfer<T>(
     { command, functions }: Written,
     options: CallOptions,
-    sink: StreamSink | undefined,
+    { sink, started: onStarted, wrap }: Taking,
   ): Promise<Execution<T>> {
     const { signal, timeout, onConsole } = options;
     const handles = this.#session?.handles;
@@ -238,13 +311,19 @@ export class Executor {
         told.push(entry);
         callBack(() => onConsole(readConsoleEntry(entry)));
       });
-    const listener: CommandListener | undefined = (console || sink) && { console, emitted: sink?.emitted };
+    const listenerOf = (to: StreamSink | undefined): CommandListener | undefined =>
+      (console || to) && { console, emitted: to?.emitted };
+    const decide = (written: Exclude<Written["command"], AnyCommand>): Sending => {
+      const decided = written();
+      return { command: decided.command, listener: listenerOf(decided.sink) };
+    };
+    const sending = typeof command === "function" ? () => decide(command) : { command, listener: listenerOf(sink) };
     const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
     const hasFunctions = functions.byId.size > 0;
-    const started = this.#commands.start(command, { signal, timeout: answerTimeout, listener, hasFunctions });
-    sink?.started(started);
+    const started = this.#commands.start(sending, { signal, timeout: answerTimeout, hasFunctions });
+    onStarted?.(started);
     const execution = await started.finished;
-    return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles);
+    return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles, wrap);
   }
 }
 

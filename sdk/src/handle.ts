@@ -1,6 +1,7 @@
 import type { Handle as WireHandle } from "@livescope/proto";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
+import type { Guest } from "./guest-types.js";
 import type { Inspection } from "./inspection.js";
 import type { CallOptions, ExecuteOptions, InspectOptions } from "./options.js";
 import type { Session } from "./session.js";
@@ -38,6 +39,7 @@ export interface HandleOwner {
   stream<T, R>(handle: Handle, path: string, args: readonly unknown[], options: CallOptions): ExecutionStream<T, R>;
   construct(handle: Handle, args: readonly unknown[], options: CallOptions): ExecutionPromise<Handle>;
   inspect(handle: Handle, path: string, options: InspectOptions): Promise<Inspection>;
+  guest<T>(handle: Handle): Guest<T>;
   holds(handle: Handle): boolean;
   release(handle: Handle): Promise<void>;
 }
@@ -149,6 +151,14 @@ export class Handle extends Preview implements AsyncDisposable {
         .join(""),
       options,
     );
+  }
+
+  /**
+   * Gives a typed proxy of the value, if you say what it is: see {@link Guest}. Nothing is asked of the session. The proxy is the same
+   * reference: releasing one releases the other.
+   */
+  as<T>(): Guest<T> {
+    return this.#owner.guest<T>(this);
   }
 
   /**

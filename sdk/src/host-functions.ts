@@ -6,6 +6,7 @@ import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
 import { writeDuration } from "./limits.js";
+import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
 import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
@@ -26,12 +27,20 @@ export interface Provided {
   readonly run: HostFunction;
   readonly timeout: number | undefined;
   readonly scope: HostScope;
+  /** Makes what stands for handles among the arguments. */
+  readonly wrap?: WrapHandle | undefined;
 }
 
 /** Functions that one command carries as values: by their ids, the same one once. */
 export class PassedFunctions {
   readonly byId = new Map<string, HostFunction>();
+  /** Makes what stands for handles among their arguments. */
+  readonly wrap: WrapHandle | undefined;
   readonly #ids = new Map<HostFunction, string>();
+
+  constructor(wrap?: WrapHandle) {
+    this.wrap = wrap;
+  }
 
   add(run: HostFunction): HostFunctionMessage {
     const hostFunctionId = this.#ids.get(run) ?? randomUUID();
@@ -116,8 +125,8 @@ export class HostFunctions implements HostSide {
   }
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
-  pass(scope: HostScope, { byId }: PassedFunctions): () => void {
-    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope });
+  pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
+    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => {
       for (const id of byId.keys()) this.#passed.delete(id);

@@ -48,6 +48,7 @@ export type {
   Warning,
 } from "./execution.js";
 export type { ExecutionStream } from "./execution-stream.js";
+export type { Copied, Guest, GuestCall, GuestMember, GuestOperations, GuestResult, Sent } from "./guest-types.js";
 export type { ExposeOptions, HostCallContext, HostFunction } from "./host-function.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
@@ -55,6 +56,7 @@ export type {
   CallOptions,
   ExecuteOptions,
   InspectOptions,
+  LoadOptions,
   RenderContext,
   RenderOptions,
   RequestOptions,

@@ -12,6 +12,8 @@ import { LivescopeError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { type CallTarget, Executor } from "./executor.js";
+import { guestOf, guestOfNames } from "./guest.js";
+import type { Guest, GuestMember } from "./guest-types.js";
 import { Handle, type HandleOwner } from "./handle.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
 import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
@@ -21,6 +23,7 @@ import type {
   CallOptions,
   ExecuteOptions,
   InspectOptions,
+  LoadOptions,
   RenderContext,
   RenderOptions,
   RequestOptions,
@@ -107,6 +110,7 @@ export class Session implements AsyncDisposable {
       construct: (handle, args, options) =>
         this.#executor.call({ handle, path: "", construct: true }, args, options, Encoding.HANDLE),
       inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
+      guest: (handle) => guestOf(this.#executor, handle),
       holds: (handle) => this.#handles.holds(handle),
       release: (handle) => this.#handles.release(handle),
     };
@@ -226,6 +230,35 @@ export class Session implements AsyncDisposable {
     options: CallOptions = {},
   ): (...args: Args) => ExecutionPromise<Awaited<Result>> {
     return (...args) => this.call<Awaited<Result>>(path, args, options);
+  }
+
+  /**
+   * Loads a module into the session, and gives a typed proxy of what it exports:
+   *
+   *     await using guest = await session.load<typeof import("./guest.js")>(source);
+   *     await guest.inc(3);
+   *
+   * `source` is the text of the module, or `{ name }` of one that the session has. Text that is loaded under a `filename` that the
+   * session has already replaces that module for later imports. The caller releases the guest, which keeps the module alive. The
+   * type is the caller's promise. docs/guests.md tells what a guest can do.
+   * @throws {GuestError} if the module does not parse, or throws
+   * @throws otherwise as `execute`
+   */
+  async load<T = unknown>(source: string | { readonly name: string }, options: LoadOptions = {}): Promise<Guest<T>> {
+    const { filename = "", language = filename.endsWith(".ts") ? "typescript" : undefined } = options;
+    const handle =
+      typeof source === "string"
+        ? await this.handle(source, { ...options, language, sourceType: "module" })
+        : await this.handle(`await import(${JSON.stringify(source.name)})`, options);
+    return handle.as<T>();
+  }
+
+  /**
+   * Gives a typed proxy of the session's names: top-level let, const and class, and the properties of the global object. Nothing is
+   * asked of the session, and there is nothing to release.
+   */
+  guest<T = unknown>(): GuestMember<T> {
+    return guestOfNames<T>(this.#executor);
   }
 
   /**

@@ -3,10 +3,10 @@ import { type ConnectResponse, SandboxServiceService, type ServerFrame } from "@
 import { ConnectionLostError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
-  type AnyCommand,
   type CommandOptions,
   type CommandTransport,
   checkTimeout,
+  type Sending,
   type StartedCommand,
 } from "./commands.js";
 import type { HostSide } from "./host-side.js";
@@ -79,11 +79,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (this.#reopening === undefined) this.#schedule();
   }
 
-  start(command: AnyCommand, options: CommandOptions): StartedCommand {
+  start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand {
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#channel.assertOpen();
-    const pending = new PendingCommand(this, command, options);
+    const pending = new PendingCommand(this, sending, options);
     this.#send(pending);
     return pending;
   }

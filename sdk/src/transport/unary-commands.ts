@@ -13,13 +13,16 @@ import { LivescopeError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
   type AnyCommand,
+  type CommandListener,
   type CommandOptions,
   type CommandTransport,
   checkTimeout,
   FIRST_CREDIT,
+  type Sending,
   type StartedCommand,
 } from "./commands.js";
 import type { Connection } from "./connection.js";
+import { LateCommand } from "./late-command.js";
 import { errorFrom } from "./status.js";
 
 /** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
@@ -29,26 +32,48 @@ const CANCEL_TIMEOUT = 5_000;
 export class UnaryCommands implements CommandTransport {
   readonly #channel: Channel;
   readonly #connection: Connection;
+  /** Those that wait for the end of the tick, in order. */
+  readonly #late: LateCommand[] = [];
 
   constructor(channel: Channel, connection: Connection) {
     this.#channel = channel;
     this.#connection = connection;
   }
 
-  start(command: AnyCommand, options: CommandOptions): StartedCommand {
-    if (options.hasFunctions === true) return this.#connection.start(command, options);
+  start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand {
+    if (options.hasFunctions === true) return this.#connection.start(sending, options);
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
     this.#channel.assertOpen();
-    return options.listener === undefined ? this.#send(command, options) : new Run(this.#channel, command, options);
+    if (typeof sending === "function") {
+      const late = new LateCommand(() => this.#begin(sending(), options));
+      if (this.#late.push(late) === 1) queueMicrotask(() => this.#beginLate());
+      return late;
+    }
+    this.#beginLate();
+    return this.#begin(sending, options);
   }
 
   close(): void {
+    this.#beginLate();
     // The channel is its owner's to close.
     this.#connection.close();
   }
 
-  #send(command: AnyCommand, options: CommandOptions): StartedCommand {
+  #beginLate(): void {
+    for (const late of this.#late.splice(0)) late.begin();
+  }
+
+  #begin({ command, listener }: Sending, options: CommandOptions): StartedCommand {
+    const gaveUp = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, gaveUp.signal]) : gaveUp.signal;
+    const giveUp = (error: unknown): void => gaveUp.abort(error);
+    const { timeout } = options;
+    if (listener === undefined) return this.#send(command, { timeout, signal }, giveUp);
+    return new Run(this.#channel, command, listener, { timeout, signal }, giveUp);
+  }
+
+  #send(command: AnyCommand, options: CommandOptions, giveUp: StartedCommand["giveUp"]): StartedCommand {
     // With an id gRPC's own retries are safe.
     const requestId = command.value.requestId || randomUUID();
     const answer = this.#answer(command, requestId, options);
@@ -61,7 +86,7 @@ export class UnaryCommands implements CommandTransport {
         throw error;
       },
     );
-    return { finished, allow: () => undefined, cancel };
+    return { finished, allow: () => undefined, cancel, giveUp };
   }
 
   #answer(
@@ -94,22 +119,31 @@ class Run implements StartedCommand {
   readonly finished: Promise<Execution>;
   readonly #channel: Channel;
   readonly #command: AnyCommand;
+  readonly #listener: CommandListener;
   readonly #options: CommandOptions;
+  readonly giveUp: StartedCommand["giveUp"];
   readonly #stream: ClientReadableStream<RunResponse>;
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
   #executionId = "";
 
-  constructor(channel: Channel, command: AnyCommand, options: CommandOptions) {
+  constructor(
+    channel: Channel,
+    command: AnyCommand,
+    listener: CommandListener,
+    options: CommandOptions,
+    giveUp: StartedCommand["giveUp"],
+  ) {
     this.#channel = channel;
     this.#command = command;
+    this.#listener = listener;
     this.#options = options;
+    this.giveUp = giveUp;
     this.#executionId = command.value.requestId;
-    const { listener } = options;
     const asked = Command.create({
       command,
-      consoleAtEnd: listener?.console === undefined,
-      dropEmitted: listener?.emitted === undefined,
+      consoleAtEnd: listener.console === undefined,
+      dropEmitted: listener.emitted === undefined,
     });
     this.#stream = channel.readable(SandboxServiceService.run, { command: asked }, options.timeout);
     this.finished = this.#listen();
@@ -147,11 +181,11 @@ class Run implements StartedCommand {
     this.#executionId = event?.executionId ?? "";
     switch (event?.event?.$case) {
       case "console":
-        return this.#options.listener?.console?.(event.event.value);
+        return this.#listener.console?.(event.event.value);
       case "emitted":
         this.#credit--;
         if (this.#credit <= 0) this.#stream.pause();
-        return this.#options.listener?.emitted?.(event.event.value);
+        return this.#listener.emitted?.(event.event.value);
       case "finished":
         return resolve(event.event.value);
     }
