@@ -11,9 +11,10 @@ import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { Executor } from "./executor.js";
 import { HostFunctions } from "./host-functions.js";
+import { Lifetime } from "./lifetime.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
-import { Session, type SessionKind } from "./session.js";
+import { type ClientParts, Session, type SessionKind } from "./session.js";
 import {
   type Durability,
   type IdleAction,
@@ -125,21 +126,25 @@ export interface ServerInfo {
  *     await using client = await Livescope.connect("localhost:50051");
  *     await client.execute("1 + 1");
  *
- * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with LivescopeError.
+ * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with a {@link DisposedError}, whose cause
+ * leads to where that was.
  */
 export class Livescope implements AsyncDisposable {
+  readonly #lifetime: Lifetime;
   readonly #channel: Channel;
   readonly #commands: CommandTransport;
   readonly #executor: Executor;
   readonly #hostFunctions: HostFunctions;
 
-  private constructor(channel: Channel, transport: ConnectOptions["transport"]) {
+  private constructor(address: string, { credentials, transport }: ConnectOptions) {
+    this.#lifetime = new Lifetime({ name: "the client", ended: "closed", advice: "connect again" });
+    const channel = Channel.open(address, this.#lifetime, credentials);
     // A stream is opened when there is something to say on it.
     const connection = new Connection(channel);
     this.#channel = channel;
     this.#hostFunctions = new HostFunctions(connection);
     this.#commands = transport === "unary" ? new UnaryCommands(channel, connection) : connection;
-    this.#executor = new Executor(this.#commands);
+    this.#executor = new Executor(this.#commands, this.#lifetime);
   }
 
   /**
@@ -149,9 +154,8 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the server does not accept the credentials
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { credentials, connectTimeout = 5_000, signal, transport } = options;
-    const channel = new Channel(address, credentials);
-    const client = new Livescope(channel, transport);
+    const { connectTimeout = 5_000, signal } = options;
+    const client = new Livescope(address, options);
     try {
       await client.serverInfo({ timeout: connectTimeout, signal });
       return client;
@@ -209,7 +213,7 @@ export class Livescope implements AsyncDisposable {
   }
 
   #session(sessionId: string, kind: SessionKind): Session {
-    return new Session(this.#channel, this.#commands, this.#hostFunctions, sessionId, kind);
+    return new Session(this.#parts, sessionId, kind);
   }
 
   /**
@@ -307,12 +311,23 @@ export class Livescope implements AsyncDisposable {
   }
 
   /**
-   * Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. What was exposed
-   * to sessions is provided no more once the calls under way have ended.
+   * Closes the connection. What is under way is given up: it rejects with a {@link DisposedError}, and executions without a `requestId`
+   * are ended. Sessions are not deleted: that is their own disposal's, which has to come before. What was exposed to sessions
+   * is provided no more. Doing it again does nothing.
    */
   close(): void {
+    this.#lifetime.end();
     this.#commands.close();
     this.#channel.close();
+  }
+
+  get #parts(): ClientParts {
+    return {
+      channel: this.#channel,
+      commands: this.#commands,
+      hostFunctions: this.#hostFunctions,
+      lifetime: this.#lifetime,
+    };
   }
 
   /** Closes the connection; see `close`. */

@@ -8,7 +8,14 @@ import {
   SourceType,
   type ConsoleEntry as WireConsoleEntry,
 } from "@livescope/proto";
-import { ConnectionLostError, ExecutionError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
+import {
+  ConnectionLostError,
+  DisposedError,
+  ExecutionError,
+  LivescopeError,
+  StatusError,
+  traceToCaller,
+} from "./errors.js";
 import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.js";
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
 import { GuestExecution, type GuestExecutionSource, Reading } from "./guest-execution.js";
@@ -16,6 +23,7 @@ import { placeOf } from "./guest-place.js";
 import { Handle } from "./handle.js";
 import { runningHostCall } from "./host-function.js";
 import { PassedFunctions } from "./host-functions.js";
+import type { Lifetime } from "./lifetime.js";
 import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import { readOutcome, readValue, type WrapHandle } from "./outcome.js";
@@ -77,11 +85,13 @@ export interface GuestCommand {
 /** Sends code to run, and makes a value or an error of what became of it. */
 export class Executor {
   readonly #commands: CommandTransport;
+  readonly #lifetime: Lifetime;
   readonly #session: ExecutorSession | undefined;
 
-  /** Without `session` every execution has a session of its own. */
-  constructor(commands: CommandTransport, session?: ExecutorSession) {
+  /** @param lifetime its end gives up what is under way. Without `session` every execution has a session of its own. */
+  constructor(commands: CommandTransport, lifetime: Lifetime, session?: ExecutorSession) {
     this.#commands = commands;
+    this.#lifetime = lifetime;
     this.#session = session;
   }
 
@@ -273,11 +283,14 @@ export class Executor {
   async #run<T>(options: CallOptions, write: () => Written, caller: Error, taking: Taking): Promise<Execution<T>> {
     const handles = this.#session?.handles;
     try {
-      handles?.assertUsable();
+      this.#lifetime.assertUsable();
       options.signal?.throwIfAborted();
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const written = write();
-      const send = () => this.#send<T>(written, options, taking);
+      const send = (): Promise<Execution<T>> => {
+        this.#lifetime.assertUsable();
+        return this.#send<T>(written, options, taking);
+      };
       return await (handles ? handles.track(send) : send());
     } catch (error) {
       if (error instanceof LivescopeError) traceToCaller(error, caller);
@@ -322,14 +335,16 @@ export class Executor {
     const hasFunctions = functions.byId.size > 0;
     const started = this.#commands.start(sending, { signal, timeout: answerTimeout, hasFunctions });
     onStarted?.(started);
-    const execution = await started.finished;
+    const over = this.#lifetime.hold(started);
+    const execution = await started.finished.finally(over);
     return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles, wrap);
   }
 }
 
 /** Nothing ran, so the guest has no function that came with the command. */
 function isRefusal(error: unknown): boolean {
-  if (error instanceof ExecutionError || error instanceof ConnectionLostError) return false;
+  if (error instanceof ExecutionError || error instanceof ConnectionLostError || error instanceof DisposedError)
+    return false;
   return !(error instanceof StatusError && error.code === "DEADLINE_EXCEEDED");
 }
 

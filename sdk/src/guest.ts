@@ -74,7 +74,7 @@ class Place implements GuestPlace {
 
   /** Nothing, unless it is what a handle stands for. */
   async release(): Promise<void> {
-    if (this.path.length === 0) await this.handle?.release();
+    if (this.path.length === 0) await this.handle?.[Symbol.asyncDispose]();
   }
 
   readonly #wrap = (handle: Handle): object => makeProxy(new Place(this.session, handle, [], {}));

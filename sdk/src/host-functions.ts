@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
-import { LivescopeError, StatusError } from "./errors.js";
+import { DisposedError, LivescopeError, StatusError } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
@@ -136,7 +136,9 @@ export class HostFunctions implements HostSide {
 
   /** A session object is done with. @param isDeleted the session is gone for all */
   forget(scope: HostScope, isDeleted: boolean): void {
-    for (const exposed of [...this.#exposed]) if (exposed.scope === scope) this.#end(exposed, undefined);
+    for (const exposed of [...this.#exposed]) {
+      if (exposed.scope === scope) this.#giveUp(exposed, "the session object was disposed");
+    }
     for (const [id, provided] of this.#passed) {
       if (provided.scope !== scope) continue;
       this.#passed.delete(id);
@@ -185,10 +187,7 @@ export class HostFunctions implements HostSide {
   }
 
   onClosed(): void {
-    for (const exposed of [...this.#exposed]) {
-      if (exposed.isBegun) this.#end(exposed, undefined);
-      else this.#refuse(exposed, new LivescopeError("the client is closed: connect again"));
-    }
+    for (const exposed of [...this.#exposed]) this.#giveUp(exposed, "the client was closed");
     this.#passed.clear();
     this.#calls.cancelAll();
   }
@@ -247,6 +246,11 @@ export class HostFunctions implements HostSide {
     this.#exposed.delete(exposed);
     exposed.begun.reject(error);
     this.#connection.checkIdle();
+  }
+
+  #giveUp(exposed: Exposed, why: string): void {
+    if (exposed.isBegun) this.#end(exposed, undefined);
+    else this.#refuse(exposed, new DisposedError(`${why} while its functions were being exposed`));
   }
 
   #end(exposed: Exposed, error: StatusError | undefined): void {

@@ -14,6 +14,7 @@ export { Session } from "./session.js";
 export {
   AlreadyExistsError,
   ConnectionLostError,
+  DisposedError,
   type ErrorReason,
   ExecutionError,
   type FieldViolation,

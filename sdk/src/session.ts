@@ -8,7 +8,7 @@ import {
   Session as WireSession,
 } from "@livescope/proto";
 import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
-import { LivescopeError } from "./errors.js";
+import { type DisposedError, LivescopeError, throwUnlessOutOfReach } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { type CallTarget, Executor } from "./executor.js";
@@ -18,6 +18,7 @@ import { Handle, type HandleOwner } from "./handle.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
 import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
 import { type Inspection, readInspection } from "./inspection.js";
+import { Lifetime } from "./lifetime.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type {
   CallOptions,
@@ -36,6 +37,14 @@ import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from 
 import type { Channel } from "./transport/channel.js";
 import type { CommandTransport } from "./transport/commands.js";
 import { encodeHandle } from "./values.js";
+
+/** What session objects have of their client. */
+export interface ClientParts {
+  readonly channel: Channel;
+  readonly commands: CommandTransport;
+  readonly hostFunctions: HostFunctions;
+  readonly lifetime: Lifetime;
+}
 
 /** What the field of the request holds. */
 const MOST_COPIES = 2 ** 31 - 1;
@@ -85,24 +94,25 @@ export interface SessionUpdate {
 export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */
   readonly id: string;
+  readonly #client: ClientParts;
+  readonly #lifetime: Lifetime;
   readonly #transport: Channel;
-  readonly #commands: CommandTransport;
   readonly #handles: SessionHandles;
   readonly #executor: Executor;
-  readonly #hostFunctions: HostFunctions;
   readonly #scope: HostScope;
   readonly #kind: SessionKind;
   #disposal: Promise<void> | undefined;
 
   /** @internal */
-  constructor(
-    transport: Channel,
-    commands: CommandTransport,
-    hostFunctions: HostFunctions,
-    id: string,
-    kind: SessionKind,
-    handleGroup?: string,
-  ) {
+  constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
+    const { commands, hostFunctions } = client;
+    const words = {
+      name: `this session object (of session ${id})`,
+      ended: "disposed",
+      advice: "attach to the session if it lives, or make another",
+    } as const;
+    const lifetime = new Lifetime(words, client.lifetime);
+    const transport = client.channel.within(lifetime);
     const owner: HandleOwner = {
       execute: (code, options) => this.execute(code, options),
       call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
@@ -112,16 +122,17 @@ export class Session implements AsyncDisposable {
       inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
       guest: (handle) => guestOf(this.#executor, handle),
       holds: (handle) => this.#handles.holds(handle),
+      whereReleased: (handle) => this.#handles.whereReleased(handle),
       release: (handle) => this.#handles.release(handle),
     };
     this.id = id;
+    this.#client = client;
+    this.#lifetime = lifetime;
     this.#transport = transport;
-    this.#commands = commands;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
     const { isDurable } = kind;
-    this.#executor = new Executor(commands, { id, isDurable, handles: this.#handles, pass });
-    this.#hostFunctions = hostFunctions;
+    this.#executor = new Executor(commands, lifetime, { id, isDurable, handles: this.#handles, pass });
     this.#scope = {
       sessionId: id,
       session: this,
@@ -139,7 +150,7 @@ export class Session implements AsyncDisposable {
    * @throws {StoppedError} if it is ended from outside, as by a limit
    * @throws {NotFoundError} if there is no such session, or a handle is not this session's
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   execute<T = unknown>(code: string, options: ExecuteOptions = {}): ExecutionPromise<T> {
     return this.#executor.execute(code, options);
@@ -200,12 +211,23 @@ export class Session implements AsyncDisposable {
    * @throws {AlreadyExistsError} if another client provides a function of one of the names; none is exposed then
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed, or the client closed
+   * @throws {DisposedError} if the session object is disposed, or the client closed
    */
   async expose(functions: Readonly<Record<string, HostFunction>>, options: ExposeOptions = {}): Promise<Exposure> {
-    this.#handles.assertUsable();
-    this.#transport.assertOpen();
-    return this.#hostFunctions.expose(this.#scope, functions, options);
+    this.#lifetime.assertUsable();
+    let disposed: DisposedError | undefined;
+    const over = this.#lifetime.hold({
+      giveUp: (error) => {
+        disposed = error;
+      },
+    });
+    try {
+      return await this.#client.hostFunctions.expose(this.#scope, functions, options);
+    } catch (error) {
+      throw disposed ?? error;
+    } finally {
+      over();
+    }
   }
 
   /**
@@ -214,10 +236,10 @@ export class Session implements AsyncDisposable {
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} with code ABORTED when the session is deleted
    * @throws {ResourceExhaustedError} if the loop is too slow for what happens
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   watch(options: WatchOptions = {}): AsyncGenerator<SessionEvent, void, void> {
-    this.#handles.assertUsable();
+    this.#lifetime.assertUsable();
     return watchSession(this.#transport, this.id, options);
   }
 
@@ -301,7 +323,7 @@ export class Session implements AsyncDisposable {
    * code.
    * @throws {InvalidRequestError} if the path leads nowhere, or through an accessor or a proxy
    * @throws {StatusError} if the service fails
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
     return this.#inspect({ path }, options);
@@ -311,10 +333,9 @@ export class Session implements AsyncDisposable {
    * Tells about the session. It is no use of it: the session is not kept longer for it.
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async info(options: RequestOptions = {}): Promise<SessionInfo> {
-    this.#handles.assertUsable();
     const request = { sessionId: this.id };
     const response = await this.#transport.send(SessionServiceService.getSession, request, options);
     return readSession(response.session);
@@ -330,7 +351,7 @@ export class Session implements AsyncDisposable {
    * @throws {ResourceExhaustedError} if there is no room for all of them; none is made then
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   fork(options?: ForkOptions): Promise<Session>;
   fork(count: number, options?: ForkOptions): Promise<Session[]>;
@@ -347,10 +368,9 @@ export class Session implements AsyncDisposable {
    * @throws {ResourceExhaustedError} if the server has no room for it
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-    this.#handles.assertUsable();
     return takeSnapshot(this.#transport, this.id, options.requestId ?? randomUUID(), options);
   }
 
@@ -361,13 +381,12 @@ export class Session implements AsyncDisposable {
    * @throws {IncompatibleSnapshotError} if another build of the engine made it
    * @throws {NotFoundError} if there is no such session or snapshot
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async rollback(
     snapshot: Snapshot | string,
     options: RequestOptions & { readonly requestId?: string | undefined } = {},
   ): Promise<void> {
-    this.#handles.assertUsable();
     const requestId = options.requestId ?? randomUUID();
     const request = { sessionId: this.id, snapshotId: snapshotIdOf(snapshot), requestId };
     await this.#transport.send(SessionServiceService.rollbackSession, request, options);
@@ -388,7 +407,7 @@ export class Session implements AsyncDisposable {
    * @throws what the callback throws, once all is undone
    * @throws {StoppedError} if it is ended from outside, as by its timeout; all is undone then
    * @throws {StatusError} if the service fails
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   atomic<T>(sequence: (session: AtomicSession) => T | Promise<T>, options: AtomicOptions = {}): Promise<T> {
     return runAtomic(this, sequence, options);
@@ -400,10 +419,9 @@ export class Session implements AsyncDisposable {
    * @throws {InvalidRequestError} if a limit is above the server's maximum, or the heap is larger than it is to be
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async update({ labels, limits, idleTtl }: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
-    this.#handles.assertUsable();
     const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
     const session = WireSession.create({
       sessionId: this.id,
@@ -423,12 +441,12 @@ export class Session implements AsyncDisposable {
 
   /** @internal A handle that this session has as well, being a copy of the handle's. */
   adopt({ id: handleId, type, className, preview, arity }: Handle): Handle {
-    this.#handles.assertUsable();
+    this.#lifetime.assertUsable();
     return this.#handles.retain({ handleId, type, className, preview, arity });
   }
 
   async #fork(count: number, { labels, requestId = randomUUID(), ...options }: ForkOptions): Promise<Session[]> {
-    this.#handles.assertUsable();
+    this.#lifetime.assertUsable();
     if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
       throw new RangeError(`count is ${count}: give how many copies to make`);
     }
@@ -441,14 +459,12 @@ export class Session implements AsyncDisposable {
     const { sessions } = await this.#transport.send(SessionServiceService.forkSession, request, options);
     const { group } = this.#handles;
     const kind = { ...this.#kind, isOwned: true };
-    return sessions.map(
-      ({ sessionId }) => new Session(this.#transport, this.#commands, this.#hostFunctions, sessionId, kind, group),
-    );
+    return sessions.map(({ sessionId }) => new Session(this.#client, sessionId, kind, group));
   }
 
   /**
-   * Deletes the session for everyone, attached or not, and disposes of this object. What runs in it fails with code ABORTED.
-   * That it is gone already is no error.
+   * Deletes the session for everyone, attached or not, and disposes of this object. What was asked for through this object rejects
+   * with a {@link DisposedError}; what others run in it fails with code ABORTED. That it is gone already is no error.
    * @throws {StatusError} if the service fails
    */
   delete(): Promise<void> {
@@ -458,29 +474,32 @@ export class Session implements AsyncDisposable {
 
   /**
    * Ends the use of this object. A session that it was made with is deleted, see `delete`; of an attached one its handles are
-   * released, once its calls that are under way have ended. Doing it again does nothing.
-   * @throws {StatusError} if the service fails
+   * released. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended. Doing it again
+   * does nothing. Where the server cannot be told it is none of the caller's business: it lets go of the session after its `idleTtl`.
+   * @throws {StatusError} if the service fails otherwise
    */
-  [Symbol.asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.#disposal ??= this.#kind.isOwned ? this.#delete() : this.#detach();
-    return this.#disposal;
+    await this.#disposal.catch(throwUnlessOutOfReach);
   }
 
   async #delete(): Promise<void> {
-    this.#handles.dispose();
-    this.#hostFunctions.forget(this.#scope, true);
-    const request = { sessionId: this.id, allowMissing: true };
-    await this.#transport.send(SessionServiceService.deleteSession, request, {});
+    this.#end(true);
+    await this.#transport.letGo(SessionServiceService.deleteSession, { sessionId: this.id, allowMissing: true });
   }
 
   async #detach(): Promise<void> {
-    this.#handles.dispose();
-    this.#hostFunctions.forget(this.#scope, false);
+    this.#end(false);
     await this.#handles.releaseGroup();
   }
 
+  #end(isDeleted: boolean): void {
+    this.#lifetime.end(isDeleted);
+    this.#handles.clear();
+    this.#client.hostFunctions.forget(this.#scope, isDeleted);
+  }
+
   async #inspect({ handle, path }: CallTarget, options: InspectOptions): Promise<Inspection> {
-    this.#handles.assertUsable();
     const request = {
       sessionId: this.id,
       handleId: handle && encodeHandle(handle, "what is inspected").handleId,

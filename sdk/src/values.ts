@@ -1,5 +1,5 @@
 import type { HostFunction, Handle as WireHandle, Value as WireValue } from "@livescope/proto";
-import { LivescopeError } from "./errors.js";
+import { DisposedError, LivescopeError } from "./errors.js";
 import { decodeGraph } from "./graph/decode.js";
 import { encodeGraph } from "./graph/encode.js";
 import { handleOfPlace, placeOf } from "./guest-place.js";
@@ -10,7 +10,7 @@ import { Handle } from "./handle.js";
  * goes as JSON text, all else as a graph. `path` is what errors call the value. `pass` takes a function, where one may be sent:
  * as the value itself, not within another.
  * @throws {TypeError} if something in it cannot be copied: a function, a symbol, a promise, a place within a guest
- * @throws {LivescopeError} if it is, or has in it, a handle that was released
+ * @throws {DisposedError} if it is, or has in it, a handle that was released
  */
 export function encodeValue(value: unknown, path: string, pass?: PassFunction): WireValue {
   const place = placeOf(value);
@@ -66,9 +66,11 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
   }
 }
 
-/** @throws {LivescopeError} if the handle was released */
+/** @throws {DisposedError} if the handle was released */
 export function encodeHandle(handle: Handle, path: string): WireHandle {
-  if (handle.released) throw new LivescopeError(`${path} is a handle that was released: get it again`);
+  if (handle.released) {
+    throw new DisposedError(`${path} is a handle that was released: get it again`, { cause: handle.whereReleased });
+  }
   return { handleId: handle.id, type: "", className: "", preview: "", arity: 0 };
 }
 

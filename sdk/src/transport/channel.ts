@@ -4,12 +4,14 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
+  type ClientUnaryCall,
   connectivityState,
   credentials,
   Metadata,
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import { LivescopeError } from "../errors.js";
+import type { DisposedError } from "../errors.js";
+import type { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
 import { withResolvers } from "../with-resolvers.js";
 import { checkTimeout } from "./commands.js";
@@ -55,32 +57,86 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
-/** One channel to one server. Whoever makes it closes it. */
+/** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
+const LET_GO_TIMEOUT = 5_000;
+
+/** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {
   readonly #client: Client;
-  #closed = false;
+  readonly #clientLifetime: Lifetime;
+  readonly #lifetime: Lifetime;
 
-  /** Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. */
-  constructor(address: string, channelCredentials?: ChannelCredentials) {
+  /**
+   * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
+   * channel closes it, when the lifetime has ended.
+   */
+  static open(address: string, lifetime: Lifetime, channelCredentials?: ChannelCredentials): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    this.#client = new Client(address, chosen, channelOptions);
+    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime);
+  }
+
+  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime) {
+    this.#client = client;
+    this.#clientLifetime = clientLifetime;
+    this.#lifetime = lifetime;
+  }
+
+  /** The same channel for something with a lifetime of its own within the client's. */
+  within(lifetime: Lifetime): Channel {
+    return new Channel(this.#client, this.#clientLifetime, lifetime);
   }
 
   /**
    * Sends a request and gives the answer.
    * @throws {StatusError} if the server answers with an error or cannot be reached
-   * @throws {LivescopeError} if the transport is closed
+   * @throws {DisposedError} if the lifetime is over, or ends meanwhile
    * @throws {RangeError} if the timeout is no positive number
    * @throws the signal's reason if it is aborted
    */
   async send<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, timeout }: RequestOptions,
+    options: RequestOptions,
   ): Promise<Response> {
-    checkTimeout(timeout);
-    signal?.throwIfAborted();
-    this.assertOpen();
+    checkTimeout(options.timeout);
+    options.signal?.throwIfAborted();
+    this.assertUsable();
+    let call: ClientUnaryCall | undefined;
+    let disposed: DisposedError | undefined;
+    const over = this.#lifetime.hold({
+      giveUp: (error) => {
+        disposed = error;
+        call?.cancel();
+      },
+    });
+    try {
+      return await this.#send(method, request, options, (made) => {
+        call = made;
+      });
+    } catch (error) {
+      throw disposed ?? error;
+    } finally {
+      over();
+    }
+  }
+
+  /**
+   * Tells the server that something is needed no more. It may be told after the lifetime has ended, and is never given up but after
+   * some seconds.
+   * @throws {StatusError} if the server answers with an error or cannot be reached
+   * @throws {DisposedError} if the client is closed
+   */
+  async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
+    this.#clientLifetime.assertUsable();
+    await this.#send(method, request, { timeout: LET_GO_TIMEOUT });
+  }
+
+  async #send<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { signal, timeout }: RequestOptions,
+    onCall?: (call: ClientUnaryCall) => void,
+  ): Promise<Response> {
     let onAbort: (() => void) | undefined;
     try {
       return await new Promise<Response>((resolve, reject) => {
@@ -93,6 +149,7 @@ export class Channel {
           callOptions(timeout),
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
+        onCall?.(call);
         onAbort = () => call.cancel();
         signal?.addEventListener("abort", onAbort);
       });
@@ -116,7 +173,7 @@ export class Channel {
   ): Promise<Response> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
-    this.assertOpen();
+    this.assertUsable();
     const { promise, resolve, reject } = withResolvers<Response>();
     const call = this.#client.makeClientStreamRequest(
       method.path,
@@ -133,6 +190,13 @@ export class Channel {
     const answered = promise.then(noteAnswer, noteAnswer);
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort);
+    let disposed: DisposedError | undefined;
+    const over = this.#lifetime.hold({
+      giveUp: (error) => {
+        disposed = error;
+        call.cancel();
+      },
+    });
     try {
       for await (const request of requests) {
         // It may be refused before it is sent whole.
@@ -144,22 +208,50 @@ export class Channel {
     } catch (error) {
       call.cancel();
       signal?.throwIfAborted();
-      throw error;
+      throw disposed ?? error;
     } finally {
+      over();
       signal?.removeEventListener("abort", onAbort);
     }
   }
 
   /**
+   * Gives the answers to one request as they come. Leaving the loop ends it.
+   * @throws as `send`
+   */
+  async *sendAndListen<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { signal, timeout }: RequestOptions,
+  ): AsyncGenerator<Response, void, void> {
+    signal?.throwIfAborted();
+    const stream = this.readable(method, request, timeout);
+    const onAbort = (): void => stream.cancel();
+    signal?.addEventListener("abort", onAbort);
+    const over = this.#lifetime.hold({ giveUp: (error) => void stream.destroy(error) });
+    try {
+      for await (const response of stream) yield response as Response;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw errorFrom(error);
+    } finally {
+      over();
+      signal?.removeEventListener("abort", onAbort);
+      stream.on("error", () => undefined);
+      stream.cancel();
+    }
+  }
+
+  /**
    * Opens a stream of answers to one request.
-   * @throws {LivescopeError} if the channel is closed
+   * @throws {DisposedError} if the lifetime is over
    */
   readable<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     timeout?: number,
   ): ClientReadableStream<Response> {
-    this.assertOpen();
+    this.assertUsable();
     return this.#client.makeServerStreamRequest(
       method.path,
       method.requestSerialize,
@@ -172,10 +264,10 @@ export class Channel {
 
   /**
    * Opens a stream in both directions.
-   * @throws {LivescopeError} if the channel is closed
+   * @throws {DisposedError} if the lifetime is over
    */
   duplex<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
-    this.assertOpen();
+    this.assertUsable();
     return this.#client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
   }
 
@@ -189,14 +281,13 @@ export class Channel {
     this.#client.waitForReady(Date.now() + timeout, callback);
   }
 
-  /** @throws {LivescopeError} if the channel is closed */
-  assertOpen(): void {
-    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
+  /** @throws {DisposedError} if the lifetime is over */
+  assertUsable(): void {
+    this.#lifetime.assertUsable();
   }
 
-  /** Closes the channel. Calls under way end as they would have; a new one is refused. */
+  /** Closes the channel, for all that use it. */
   close(): void {
-    this.#closed = true;
     this.#client.close();
   }
 }

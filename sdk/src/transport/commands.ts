@@ -42,8 +42,11 @@ export interface StartedCommand {
   allow(credit: number): void;
   /** Ends the execution; `finished` tells how. */
   cancel(): void;
-  /** Nobody waits for it any more: the execution is to end, and `finished` rejects with the error, unless it has settled. */
-  giveUp(error: unknown): void;
+  /**
+   * Nobody waits for it any more: the execution is to end, and `finished` rejects with the error, unless it has settled.
+   * @param endsAnyway the server ends it without being told so
+   */
+  giveUp(error: unknown, endsAnyway?: boolean): void;
 }
 
 /** One of the two ways in which commands travel. */
@@ -51,12 +54,12 @@ export interface CommandTransport {
   /**
    * Sends a command; what is sent in one tick may travel together. As a function it keeps its place in the order, and is asked once what
    * to send: when all that the running code does at once is done, or later.
-   * @throws {LivescopeError} if the client is closed
+   * @throws {DisposedError} if the client is closed
    * @throws {RangeError} if the timeout is no positive number
    * @throws the signal's reason if it is aborted already
    */
   start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand;
-  /** Takes no more commands. Those under way end as they would have. */
+  /** Takes no more commands. Those under way are given up already. */
   close(): void;
 }
 

@@ -1,6 +1,6 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { type ConnectResponse, SandboxServiceService, type ServerFrame } from "@livescope/proto";
-import { ConnectionLostError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { ConnectionLostError, type LivescopeError, StatusError, UnavailableError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
   type CommandOptions,
@@ -82,7 +82,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
   start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand {
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
-    this.#channel.assertOpen();
+    this.#channel.assertUsable();
     const pending = new PendingCommand(this, sending, options);
     this.#send(pending);
     return pending;
@@ -108,17 +108,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     this.checkIdle();
   }
 
-  /** What is in flight, or was said in this tick, is still answered. */
+  /** What was said is still sent, such as that executions are to end. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#reopening);
-    const isConnected = this.#stream !== undefined || this.#channel.isReady;
-    if (isConnected) this.#flush();
-    const unsent = isConnected ? [] : this.#outgoing.takeCommands();
-    for (const command of [...this.#delayed, ...unsent]) {
-      command.reject(new LivescopeError("the client is closed: connect again"));
-    }
-    this.#delayed.clear();
+    if (this.#stream !== undefined) this.#flush();
     if (this.#stream === undefined) this.#host?.onClosed();
     this.checkIdle();
   }
@@ -150,6 +144,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
       if (this.#stream !== stream) return;
       this.#isBusy = false;
       this.#flush();
+      if (this.#isClosed) this.checkIdle();
     });
   }
 

@@ -42,9 +42,9 @@ export class LateCommand implements StartedCommand {
     this.#started?.cancel();
   }
 
-  giveUp(error: unknown): void {
+  giveUp(error: unknown, endsAnyway = false): void {
     this.#isGivenUp = true;
     if (this.#started === undefined) this.#end.reject(error);
-    else this.#started.giveUp(error);
+    else this.#started.giveUp(error, endsAnyway);
   }
 }

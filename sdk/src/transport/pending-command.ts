@@ -77,9 +77,9 @@ export class PendingCommand implements StartedCommand {
     this.#host.cancel(this);
   }
 
-  giveUp(error: unknown): void {
+  giveUp(error: unknown, endsAnyway = false): void {
     if (this.#isOver) return;
-    this.#host.forget(this, true);
+    this.#host.forget(this, !endsAnyway);
     this.reject(error);
   }
 

@@ -25,9 +25,6 @@ import type { Connection } from "./connection.js";
 import { LateCommand } from "./late-command.js";
 import { errorFrom } from "./status.js";
 
-/** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
-const CANCEL_TIMEOUT = 5_000;
-
 /** Commands as RPCs of their own: Execute and Call, Run where somebody listens, and a stream for those with functions. */
 export class UnaryCommands implements CommandTransport {
   readonly #channel: Channel;
@@ -44,7 +41,7 @@ export class UnaryCommands implements CommandTransport {
     if (options.hasFunctions === true) return this.#connection.start(sending, options);
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
-    this.#channel.assertOpen();
+    this.#channel.assertUsable();
     if (typeof sending === "function") {
       const late = new LateCommand(() => this.#begin(sending(), options));
       if (this.#late.push(late) === 1) queueMicrotask(() => this.#beginLate());
@@ -67,13 +64,13 @@ export class UnaryCommands implements CommandTransport {
   #begin({ command, listener }: Sending, options: CommandOptions): StartedCommand {
     const gaveUp = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, gaveUp.signal]) : gaveUp.signal;
-    const giveUp = (error: unknown): void => gaveUp.abort(error);
     const { timeout } = options;
-    if (listener === undefined) return this.#send(command, { timeout, signal }, giveUp);
-    return new Run(this.#channel, command, listener, { timeout, signal }, giveUp);
+    return listener === undefined
+      ? this.#send(command, { timeout, signal }, gaveUp)
+      : new Run(this.#channel, command, listener, { timeout, signal }, gaveUp);
   }
 
-  #send(command: AnyCommand, options: CommandOptions, giveUp: StartedCommand["giveUp"]): StartedCommand {
+  #send(command: AnyCommand, options: CommandOptions, gaveUp: AbortController): StartedCommand {
     // With an id gRPC's own retries are safe.
     const requestId = command.value.requestId || randomUUID();
     const answer = this.#answer(command, requestId, options);
@@ -82,10 +79,15 @@ export class UnaryCommands implements CommandTransport {
       ({ execution }) => assertExecution(execution),
       (error: unknown) => {
         // A call with a request id that is cancelled leaves its execution running.
-        if (options.signal?.aborted) cancel();
+        if (options.signal?.aborted && !gaveUp.signal.aborted) cancel();
         throw error;
       },
     );
+    const giveUp = (error: unknown, endsAnyway = false): void => {
+      // At once: the channel may be closed when the answer has come.
+      if (!endsAnyway) cancel();
+      gaveUp.abort(error);
+    };
     return { finished, allow: () => undefined, cancel, giveUp };
   }
 
@@ -121,7 +123,7 @@ class Run implements StartedCommand {
   readonly #command: AnyCommand;
   readonly #listener: CommandListener;
   readonly #options: CommandOptions;
-  readonly giveUp: StartedCommand["giveUp"];
+  readonly #gaveUp: AbortController;
   readonly #stream: ClientReadableStream<RunResponse>;
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
@@ -132,13 +134,13 @@ class Run implements StartedCommand {
     command: AnyCommand,
     listener: CommandListener,
     options: CommandOptions,
-    giveUp: StartedCommand["giveUp"],
+    gaveUp: AbortController,
   ) {
     this.#channel = channel;
     this.#command = command;
     this.#listener = listener;
     this.#options = options;
-    this.giveUp = giveUp;
+    this.#gaveUp = gaveUp;
     this.#executionId = command.value.requestId;
     const asked = Command.create({
       command,
@@ -159,6 +161,10 @@ class Run implements StartedCommand {
     cancelExecution(this.#channel, this.#command, this.#executionId);
     // How it ended comes after what is on its way.
     this.allow(Number.POSITIVE_INFINITY);
+  }
+
+  giveUp(error: unknown): void {
+    this.#gaveUp.abort(error);
   }
 
   #listen(): Promise<Execution> {
@@ -194,7 +200,8 @@ class Run implements StartedCommand {
 
 function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: string): void {
   const request = { sessionId: value.sessionId ?? "", executionId };
-  channel.send(SandboxServiceService.cancelExecution, request, { timeout: CANCEL_TIMEOUT }).catch(() => undefined);
+  // Nobody waits for it.
+  channel.letGo(SandboxServiceService.cancelExecution, request).catch(() => undefined);
 }
 
 /** @throws {LivescopeError} if there is none */
