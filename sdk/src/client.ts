@@ -33,7 +33,7 @@ import {
   snapshotIdOf,
 } from "./snapshots.js";
 import { Channel } from "./transport/channel.js";
-import type { CommandTransport } from "./transport/commands.js";
+import { type CommandTransport, checkTimeout } from "./transport/commands.js";
 import { Connection } from "./transport/connection.js";
 import { UnaryCommands } from "./transport/unary-commands.js";
 import { encodeValues } from "./values.js";
@@ -50,6 +50,11 @@ export interface ConnectOptions {
    * that are lent to a session need a stream, and open one over "unary" as well: see `session.expose`.
    */
   readonly transport?: "connect" | "unary" | undefined;
+  /**
+   * How long a call waits for a connection where there is none, as while the server is started again, in milliseconds. Left out:
+   * 5,000.
+   */
+  readonly reconnectTimeout?: number | undefined;
   /** Ends the attempt when aborted; of no effect on what comes after. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -136,9 +141,9 @@ export class Livescope implements AsyncDisposable {
   readonly #executor: Executor;
   readonly #hostFunctions: HostFunctions;
 
-  private constructor(address: string, { credentials, transport }: ConnectOptions) {
+  private constructor(address: string, { credentials, transport, reconnectTimeout = 5_000 }: ConnectOptions) {
     this.#lifetime = new Lifetime({ name: "the client", ended: "closed", advice: "connect again" });
-    const channel = Channel.open(address, this.#lifetime, credentials);
+    const channel = Channel.open(address, this.#lifetime, reconnectTimeout, credentials);
     // A stream is opened when there is something to say on it.
     const connection = new Connection(channel);
     this.#channel = channel;
@@ -152,9 +157,11 @@ export class Livescope implements AsyncDisposable {
    * "unix:/path" or another form that gRPC knows. The caller closes the client.
    * @throws {UnavailableError} if no livescope server answers at the address within `connectTimeout`
    * @throws {StatusError} if the server does not accept the credentials
+   * @throws {RangeError} if a timeout is no positive number
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { connectTimeout = 5_000, signal } = options;
+    const { connectTimeout = 5_000, reconnectTimeout, signal } = options;
+    checkTimeout(reconnectTimeout, "reconnectTimeout");
     const client = new Livescope(address, options);
     try {
       await client.serverInfo({ timeout: connectTimeout, signal });
@@ -301,7 +308,7 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the service fails
    */
   async serverInfo(options: RequestOptions = {}): Promise<ServerInfo> {
-    const info = await this.#channel.send(SandboxServiceService.getServerInfo, {}, options);
+    const info = await this.#channel.sendOnce(SandboxServiceService.getServerInfo, {}, options);
     return {
       version: info.version,
       engineDigest: info.engineDigest,

@@ -4,18 +4,18 @@ import {
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
-  type ClientUnaryCall,
   connectivityState,
   credentials,
   Metadata,
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import type { DisposedError } from "../errors.js";
+import { type DisposedError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
 import type { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
 import { withResolvers } from "../with-resolvers.js";
 import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
+import { UnaryCall } from "./unary-call.js";
 
 /** One method of a generated service definition. */
 export interface Method<Request, Response> {
@@ -57,6 +57,8 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
+/** How often a unary call is sent at most, of which each may be repeated by gRPC. */
+const ATTEMPTS = 3;
 /** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
 const LET_GO_TIMEOUT = 5_000;
 
@@ -65,59 +67,59 @@ export class Channel {
   readonly #client: Client;
   readonly #clientLifetime: Lifetime;
   readonly #lifetime: Lifetime;
+  /** How long calls wait for a connection to the server, in milliseconds. */
+  readonly #reconnectTimeout: number;
 
   /**
    * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
    * channel closes it, when the lifetime has ended.
+   * @param reconnectTimeout how long calls wait for a connection where there is none, in milliseconds
    */
-  static open(address: string, lifetime: Lifetime, channelCredentials?: ChannelCredentials): Channel {
+  static open(
+    address: string,
+    lifetime: Lifetime,
+    reconnectTimeout: number,
+    channelCredentials?: ChannelCredentials,
+  ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime);
+    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime, reconnectTimeout);
   }
 
-  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime) {
+  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime, reconnectTimeout: number) {
     this.#client = client;
     this.#clientLifetime = clientLifetime;
     this.#lifetime = lifetime;
+    this.#reconnectTimeout = reconnectTimeout;
   }
 
   /** The same channel for something with a lifetime of its own within the client's. */
   within(lifetime: Lifetime): Channel {
-    return new Channel(this.#client, this.#clientLifetime, lifetime);
+    return new Channel(this.#client, this.#clientLifetime, lifetime, this.#reconnectTimeout);
   }
 
   /**
-   * Sends a request and gives the answer.
+   * Sends a request and gives the answer. Where there is no connection it waits for one, for some seconds; where it breaks the request
+   * is sent again: a second time changes nothing.
    * @throws {StatusError} if the server answers with an error or cannot be reached
    * @throws {DisposedError} if the lifetime is over, or ends meanwhile
    * @throws {RangeError} if the timeout is no positive number
    * @throws the signal's reason if it is aborted
    */
-  async send<Request, Response>(
+  send<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     options: RequestOptions,
   ): Promise<Response> {
-    checkTimeout(options.timeout);
-    options.signal?.throwIfAborted();
-    this.assertUsable();
-    let call: ClientUnaryCall | undefined;
-    let disposed: DisposedError | undefined;
-    const over = this.#lifetime.hold({
-      giveUp: (error) => {
-        disposed = error;
-        call?.cancel();
-      },
-    });
-    try {
-      return await this.#send(method, request, options, (made) => {
-        call = made;
-      });
-    } catch (error) {
-      throw disposed ?? error;
-    } finally {
-      over();
-    }
+    return this.#guard(options, (call) => this.#sendUntilAnswered(method, request, call));
+  }
+
+  /** Sends a request as `send` does, once, and fails at once where there is no connection. */
+  sendOnce<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: RequestOptions,
+  ): Promise<Response> {
+    return this.#guard(options, (call) => this.#sendOnce(method, request, call));
   }
 
   /**
@@ -128,37 +130,76 @@ export class Channel {
    */
   async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
     this.#clientLifetime.assertUsable();
-    await this.#send(method, request, { timeout: LET_GO_TIMEOUT });
+    await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
   }
 
-  async #send<Request, Response>(
+  async #guard<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
+    checkTimeout(timeout);
+    signal?.throwIfAborted();
+    this.assertUsable();
+    const call = new UnaryCall(timeout);
+    const over = this.#lifetime.hold({ giveUp: (error) => call.interrupt(error) });
+    const onAbort = (): void => call.interrupt(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    try {
+      return await send(call);
+    } catch (error) {
+      // The answer to a cancelled call says CANCELLED; who interrupted it knows better why.
+      call.throwIfInterrupted();
+      throw error;
+    } finally {
+      over();
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #sendUntilAnswered<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, timeout }: RequestOptions,
-    onCall?: (call: ClientUnaryCall) => void,
+    call: UnaryCall,
   ): Promise<Response> {
-    let onAbort: (() => void) | undefined;
+    for (let attempt = 1; ; attempt++) {
+      if (!this.isReady) await this.#untilReady(call);
+      try {
+        return await this.#sendOnce(method, request, call);
+      } catch (error) {
+        if (!(error instanceof UnavailableError) || this.isReady || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #untilReady(call: UnaryCall): Promise<void> {
+    return new Promise((resolve, reject) => {
+      call.stop = () => reject(new LivescopeError("nobody waits for it any more"));
+      this.whenReady((error) => {
+        if (error === undefined) resolve();
+        else if (call.timeLeft > 0) reject(error);
+        else reject(new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
+      }, call.timeLeft);
+    });
+  }
+
+  async #sendOnce<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    call: UnaryCall,
+  ): Promise<Response> {
+    call.throwIfInterrupted();
     try {
       return await new Promise<Response>((resolve, reject) => {
-        const call = this.#client.makeUnaryRequest(
+        const started = this.#client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
           method.responseDeserialize,
           request,
           new Metadata(),
-          callOptions(timeout),
+          callOptions(call.timeLeft),
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
-        onCall?.(call);
-        onAbort = () => call.cancel();
-        signal?.addEventListener("abort", onAbort);
+        call.stop = () => started.cancel();
       });
     } catch (error) {
-      // The answer to a cancelled call says CANCELLED; the caller knows better why.
-      signal?.throwIfAborted();
       throw errorFrom(error);
-    } finally {
-      if (onAbort) signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -276,9 +317,16 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
-  /** Calls back when there is a connection to the server, or with an error after so many milliseconds. */
-  whenReady(timeout: number, callback: (error: Error | undefined) => void): void {
-    this.#client.waitForReady(Date.now() + timeout, callback);
+  /**
+   * Calls back when there is a connection to the server, or with an error after some seconds.
+   * @param timeout milliseconds, if it is to be sooner
+   */
+  whenReady(callback: (error: UnavailableError | undefined) => void, timeout = this.#reconnectTimeout): void {
+    const wait = Math.round(Math.min(timeout, this.#reconnectTimeout));
+    this.#client.waitForReady(Date.now() + wait, (error) => {
+      const message = `there was no connection to the server for ${wait} ms`;
+      callback(error && new UnavailableError(message, { code: "UNAVAILABLE" }));
+    });
   }
 
   /** @throws {DisposedError} if the lifetime is over */
@@ -301,7 +349,7 @@ export function isLoopback(address: string): boolean {
 }
 
 function callOptions(timeout: number | undefined): { deadline?: number } {
-  return timeout === undefined ? {} : { deadline: Date.now() + timeout };
+  return timeout === undefined || timeout === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + timeout };
 }
 
 function methodName({ path }: { path: string }): { service: string; method: string } {

@@ -67,8 +67,8 @@ export interface CommandTransport {
 export const FIRST_CREDIT = 16;
 
 /** @throws {RangeError} if the timeout is no positive number */
-export function checkTimeout(timeout: number | undefined): void {
+export function checkTimeout(timeout: number | undefined, name = "timeout"): void {
   if (timeout !== undefined && !(timeout > 0)) {
-    throw new RangeError(`timeout is ${timeout}: give a positive number of milliseconds`);
+    throw new RangeError(`${name} is ${timeout}: give a positive number of milliseconds`);
   }
 }

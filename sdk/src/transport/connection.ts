@@ -17,8 +17,6 @@ import { errorFrom, errorFromStatus } from "./status.js";
 
 /** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
 const IDLE = 1_000;
-/** How long commands wait for a connection to the server, in milliseconds. */
-const READY_TIMEOUT = 3_000;
 /** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
 const ATTEMPTS = 4;
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
@@ -150,14 +148,14 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   #waitUntilReady(): void {
     this.#isBusy = true;
-    this.#channel.whenReady(READY_TIMEOUT, (error) => {
+    this.#channel.whenReady((error) => {
       this.#isBusy = false;
       if (error === undefined) return this.#flush();
-      const message = `there was no connection to the server for ${READY_TIMEOUT} ms`;
       for (const command of this.#outgoing.takeCommands()) {
-        command.reject(new UnavailableError(message, { code: "UNAVAILABLE" }));
+        // An error for each, which leads to its own caller.
+        command.reject(new UnavailableError(error.message, { code: error.code }));
       }
-      this.#host?.onUnreachable(new UnavailableError(message, { code: "UNAVAILABLE" }));
+      this.#host?.onUnreachable(error);
       this.#reopen();
     });
   }
