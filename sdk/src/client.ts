@@ -6,6 +6,7 @@ import {
   SessionServiceService,
   SnapshotServiceService,
 } from "@livescope/proto";
+import type { ClientParts, SessionKind } from "./client-parts.js";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
@@ -14,7 +15,7 @@ import { HostFunctions } from "./host-functions.js";
 import { Lifetime } from "./lifetime.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
-import { type ClientParts, Session, type SessionKind } from "./session.js";
+import { Session } from "./session.js";
 import {
   type Durability,
   type IdleAction,
@@ -142,7 +143,7 @@ export class Livescope implements AsyncDisposable {
   readonly #hostFunctions: HostFunctions;
 
   private constructor(address: string, { credentials, transport, reconnectTimeout = 5_000 }: ConnectOptions) {
-    this.#lifetime = new Lifetime({ name: "the client", ended: "closed", advice: "connect again" });
+    this.#lifetime = Lifetime.ofClient();
     const channel = Channel.open(address, this.#lifetime, reconnectTimeout, credentials);
     // A stream is opened when there is something to say on it.
     const connection = new Connection(channel);

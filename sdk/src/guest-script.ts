@@ -1,12 +1,13 @@
-import type { CallTarget, GuestCommand } from "./executor.js";
 import { type GuestPlace, placeName, placeOf } from "./guest-place.js";
 import type { Handle } from "./handle.js";
+import type { CallTarget, GuestCommand } from "./requests.js";
 
 /** Writes scripts about places of a guest, and the bindings that they need. */
 export class GuestScript {
   readonly bindings: Record<string, unknown> = {};
   readonly #session: object;
   readonly #handles = new Map<Handle, string>();
+  readonly #counts = { guest: 0, arg: 0 };
 
   /** @param session whose places they may be */
   constructor(session: object) {
@@ -29,7 +30,7 @@ export class GuestScript {
   /** An expression for any value that is to be sent. */
   value(value: unknown): string {
     const place = placeOf(value);
-    return place === undefined ? this.#bind(value) : this.place(place);
+    return place === undefined ? this.#bind("arg", value) : this.place(place);
   }
 
   /** A function to be called: without a path it is called on nothing, and not on the object that has the bindings. */
@@ -39,13 +40,14 @@ export class GuestScript {
   }
 
   #handle(handle: Handle): string {
-    const name = this.#handles.get(handle) ?? this.#bind(handle);
+    const name = this.#handles.get(handle) ?? this.#bind("guest", handle);
     this.#handles.set(handle, name);
     return name;
   }
 
-  #bind(value: unknown): string {
-    const name = `value${Object.keys(this.bindings).length}`;
+  #bind(kind: "guest" | "arg", value: unknown): string {
+    const count = this.#counts[kind]++;
+    const name = kind === "guest" && count === 0 ? kind : `${kind}${count}`;
     this.bindings[name] = value;
     return name;
   }

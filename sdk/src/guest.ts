@@ -2,13 +2,14 @@ import { inspect } from "node:util";
 import { Encoding } from "@livescope/proto";
 import { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
-import { type Executor, GUEST_SCRIPT } from "./executor.js";
+import type { Executor } from "./executor.js";
 import type { GuestExecution } from "./guest-execution.js";
 import { type GuestPlace, placeName, registerPlace } from "./guest-place.js";
 import { GuestScript, guestCommand, iterating } from "./guest-script.js";
 import type { Guest, GuestMember } from "./guest-types.js";
 import type { Handle } from "./handle.js";
-import type { CallOptions } from "./options.js";
+import type { CallOptions, LoadOptions } from "./options.js";
+import { GUEST_SCRIPT } from "./requests.js";
 
 /**
  * Gives a typed proxy of the value that a handle stands for, and takes the handle's reference over.
@@ -16,6 +17,20 @@ import type { CallOptions } from "./options.js";
  */
 export function guestOf<T>(executor: Executor, handle: Handle): Guest<T> {
   return makeProxy(new Place(executor, handle, [], {})) as Guest<T>;
+}
+
+/** Runs a module, or imports one that the session has, and gives a typed proxy of what it exports; see {@link Session.load}. */
+export async function loadGuest<T>(
+  executor: Executor,
+  source: string | { readonly name: string },
+  options: LoadOptions,
+): Promise<Guest<T>> {
+  const { filename = "", language = filename.endsWith(".ts") ? "typescript" : undefined } = options;
+  const handle =
+    typeof source === "string"
+      ? await executor.execute<Handle>(source, { ...options, language, sourceType: "module" }, Encoding.HANDLE)
+      : await executor.execute<Handle>(`await import(${JSON.stringify(source.name)})`, options, Encoding.HANDLE);
+  return guestOf<T>(executor, handle);
 }
 
 /** Gives a typed proxy of the names of a session. */

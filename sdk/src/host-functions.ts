@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
-import { DisposedError, LivescopeError, StatusError } from "./errors.js";
+import { LivescopeError, StatusError } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
+import type { Lifetime } from "./lifetime.js";
 import { writeDuration } from "./limits.js";
 import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
@@ -18,6 +19,7 @@ import { type PromiseWithResolvers, withResolvers } from "./with-resolvers.js";
 export interface HostScope {
   readonly sessionId: string;
   readonly session: Session;
+  readonly lifetime: Lifetime;
   /** Makes a handle that is of use while `isOpen` says so. */
   makeHandle(description: WireHandle, isOpen: () => boolean): Handle;
 }
@@ -120,7 +122,8 @@ export class HostFunctions implements HostSide {
     };
     this.#exposed.add(exposed);
     this.#connection.say(this.#asking(exposed));
-    await exposed.begun.promise;
+    const over = scope.lifetime.hold({ giveUp: (error) => this.#refuse(exposed, error) });
+    await exposed.begun.promise.finally(over);
     return new Exposure(request.names, exposed.ended.promise, () => this.#end(exposed, undefined));
   }
 
@@ -136,9 +139,7 @@ export class HostFunctions implements HostSide {
 
   /** A session object is done with. @param isDeleted the session is gone for all */
   forget(scope: HostScope, isDeleted: boolean): void {
-    for (const exposed of [...this.#exposed]) {
-      if (exposed.scope === scope) this.#giveUp(exposed, "the session object was disposed");
-    }
+    for (const exposed of [...this.#exposed]) if (exposed.scope === scope) this.#end(exposed, undefined);
     for (const [id, provided] of this.#passed) {
       if (provided.scope !== scope) continue;
       this.#passed.delete(id);
@@ -187,7 +188,7 @@ export class HostFunctions implements HostSide {
   }
 
   onClosed(): void {
-    for (const exposed of [...this.#exposed]) this.#giveUp(exposed, "the client was closed");
+    for (const exposed of [...this.#exposed]) this.#end(exposed, undefined);
     this.#passed.clear();
     this.#calls.cancelAll();
   }
@@ -246,11 +247,6 @@ export class HostFunctions implements HostSide {
     this.#exposed.delete(exposed);
     exposed.begun.reject(error);
     this.#connection.checkIdle();
-  }
-
-  #giveUp(exposed: Exposed, why: string): void {
-    if (exposed.isBegun) this.#end(exposed, undefined);
-    else this.#refuse(exposed, new DisposedError(`${why} while its functions were being exposed`));
   }
 
   #end(exposed: Exposed, error: StatusError | undefined): void {

@@ -63,7 +63,7 @@ export type {
   RequestOptions,
   Template,
 } from "./options.js";
-export type { ForkOptions, SessionUpdate } from "./session.js";
+export type { ForkOptions, RollbackOptions, SessionUpdate } from "./session-changes.js";
 export type { Durability, IdleAction, SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";
 export type { ListSnapshotsOptions, Snapshot, SnapshotOptions } from "./snapshots.js";

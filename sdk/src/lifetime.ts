@@ -29,7 +29,16 @@ export class Lifetime {
   /** Its stack says where it ended. */
   #end: Error | undefined;
 
-  constructor(words: Words, parent?: Lifetime) {
+  static ofClient(): Lifetime {
+    return new Lifetime({ name: "the client", ended: "closed", advice: "connect again" });
+  }
+
+  static ofSession(id: string, client: Lifetime): Lifetime {
+    const advice = "attach to the session if it lives, or make another";
+    return new Lifetime({ name: `this session object (of session ${id})`, ended: "disposed", advice }, client);
+  }
+
+  private constructor(words: Words, parent?: Lifetime) {
     this.#words = words;
     this.#parent = parent;
   }

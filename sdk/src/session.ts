@@ -1,25 +1,19 @@
 import { randomUUID } from "node:crypto";
-import {
-  Encoding,
-  ForkSessionRequest,
-  SandboxServiceService,
-  SessionServiceService,
-  UpdateSessionRequest,
-  Session as WireSession,
-} from "@livescope/proto";
+import { Encoding, SessionServiceService } from "@livescope/proto";
 import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
-import { type DisposedError, LivescopeError, throwUnlessOutOfReach } from "./errors.js";
+import type { ClientParts, SessionKind } from "./client-parts.js";
+import { LivescopeError, throwUnlessOutOfReach } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
-import { type CallTarget, Executor } from "./executor.js";
-import { guestOf, guestOfNames } from "./guest.js";
+import { Executor } from "./executor.js";
+import { guestOfNames, loadGuest } from "./guest.js";
 import type { Guest, GuestMember } from "./guest-types.js";
-import { Handle, type HandleOwner } from "./handle.js";
+import { Handle } from "./handle.js";
+import { handleOwner } from "./handle-owner.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
-import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
-import { type Inspection, readInspection } from "./inspection.js";
+import type { HostScope, PassedFunctions } from "./host-functions.js";
+import { type Inspection, inspectValue } from "./inspection.js";
 import { Lifetime } from "./lifetime.js";
-import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type {
   CallOptions,
   ExecuteOptions,
@@ -30,49 +24,19 @@ import type {
   RequestOptions,
   Template,
 } from "./options.js";
+import {
+  type ForkOptions,
+  forkSession,
+  type RollbackOptions,
+  rollbackSession,
+  type SessionUpdate,
+  updateSession,
+} from "./session-changes.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
 import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from "./snapshots.js";
 import type { Channel } from "./transport/channel.js";
-import type { CommandTransport } from "./transport/commands.js";
-import { encodeHandle } from "./values.js";
-
-/** What session objects have of their client. */
-export interface ClientParts {
-  readonly channel: Channel;
-  readonly commands: CommandTransport;
-  readonly hostFunctions: HostFunctions;
-  readonly lifetime: Lifetime;
-}
-
-/** What the field of the request holds. */
-const MOST_COPIES = 2 ** 31 - 1;
-
-/** Options of {@link Session.fork}. */
-export interface ForkOptions extends RequestOptions {
-  /** Labels of the copies; those of the session itself are not copied. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
-  readonly requestId?: string | undefined;
-}
-
-/** What a session object is to its session. */
-export interface SessionKind {
-  /** Its disposal deletes the session. */
-  readonly isOwned: boolean;
-  readonly isDurable: boolean;
-}
-
-/** What {@link Session.update} changes. What is left out stays. */
-export interface SessionUpdate {
-  /** The labels, all of them. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** The limits that are named; the others stay. */
-  readonly limits?: Limits | undefined;
-  /** How long the session is kept after its last use, in milliseconds. */
-  readonly idleTtl?: number | undefined;
-}
 
 /**
  * A live session on the server, as one client sees it. `client.createSession()` gives one whose disposal deletes the session;
@@ -106,25 +70,14 @@ export class Session implements AsyncDisposable {
   /** @internal */
   constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
     const { commands, hostFunctions } = client;
-    const words = {
-      name: `this session object (of session ${id})`,
-      ended: "disposed",
-      advice: "attach to the session if it lives, or make another",
-    } as const;
-    const lifetime = new Lifetime(words, client.lifetime);
+    const lifetime = Lifetime.ofSession(id, client.lifetime);
     const transport = client.channel.within(lifetime);
-    const owner: HandleOwner = {
-      execute: (code, options) => this.execute(code, options),
-      call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
-      stream: (handle, path, args, options) => this.#executor.streamCall({ handle, path }, args, options),
-      construct: (handle, args, options) =>
-        this.#executor.call({ handle, path: "", construct: true }, args, options, Encoding.HANDLE),
-      inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
-      guest: (handle) => guestOf(this.#executor, handle),
-      holds: (handle) => this.#handles.holds(handle),
-      whereReleased: (handle) => this.#handles.whereReleased(handle),
-      release: (handle) => this.#handles.release(handle),
-    };
+    const owner = handleOwner(
+      () => this.#executor,
+      () => this.#handles,
+      transport,
+      id,
+    );
     this.id = id;
     this.#client = client;
     this.#lifetime = lifetime;
@@ -136,6 +89,7 @@ export class Session implements AsyncDisposable {
     this.#scope = {
       sessionId: id,
       session: this,
+      lifetime,
       makeHandle: (description, isOpen) =>
         new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),
     };
@@ -215,19 +169,7 @@ export class Session implements AsyncDisposable {
    */
   async expose(functions: Readonly<Record<string, HostFunction>>, options: ExposeOptions = {}): Promise<Exposure> {
     this.#lifetime.assertUsable();
-    let disposed: DisposedError | undefined;
-    const over = this.#lifetime.hold({
-      giveUp: (error) => {
-        disposed = error;
-      },
-    });
-    try {
-      return await this.#client.hostFunctions.expose(this.#scope, functions, options);
-    } catch (error) {
-      throw disposed ?? error;
-    } finally {
-      over();
-    }
+    return this.#client.hostFunctions.expose(this.#scope, functions, options);
   }
 
   /**
@@ -266,13 +208,8 @@ export class Session implements AsyncDisposable {
    * @throws {GuestError} if the module does not parse, or throws
    * @throws otherwise as `execute`
    */
-  async load<T = unknown>(source: string | { readonly name: string }, options: LoadOptions = {}): Promise<Guest<T>> {
-    const { filename = "", language = filename.endsWith(".ts") ? "typescript" : undefined } = options;
-    const handle =
-      typeof source === "string"
-        ? await this.handle(source, { ...options, language, sourceType: "module" })
-        : await this.handle(`await import(${JSON.stringify(source.name)})`, options);
-    return handle.as<T>();
+  load<T = unknown>(source: string | { readonly name: string }, options: LoadOptions = {}): Promise<Guest<T>> {
+    return loadGuest<T>(this.#executor, source, options);
   }
 
   /**
@@ -326,7 +263,7 @@ export class Session implements AsyncDisposable {
    * @throws {DisposedError} if the session object is disposed
    */
   inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
-    return this.#inspect({ path }, options);
+    return inspectValue(this.#transport, this.id, { path }, options);
   }
 
   /**
@@ -383,13 +320,8 @@ export class Session implements AsyncDisposable {
    * @throws {StatusError} if the service fails otherwise
    * @throws {DisposedError} if the session object is disposed
    */
-  async rollback(
-    snapshot: Snapshot | string,
-    options: RequestOptions & { readonly requestId?: string | undefined } = {},
-  ): Promise<void> {
-    const requestId = options.requestId ?? randomUUID();
-    const request = { sessionId: this.id, snapshotId: snapshotIdOf(snapshot), requestId };
-    await this.#transport.send(SessionServiceService.rollbackSession, request, options);
+  async rollback(snapshot: Snapshot | string, options: RollbackOptions = {}): Promise<void> {
+    await rollbackSession(this.#transport, this.id, snapshotIdOf(snapshot), options);
   }
 
   /**
@@ -421,22 +353,8 @@ export class Session implements AsyncDisposable {
    * @throws {StatusError} if the service fails otherwise
    * @throws {DisposedError} if the session object is disposed
    */
-  async update({ labels, limits, idleTtl }: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
-    const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
-    const session = WireSession.create({
-      sessionId: this.id,
-      labels: new Map(Object.entries(labels ?? {})),
-      limits: limits && writeLimits(limits),
-      idleTtl: idleTtl === undefined ? undefined : writeDuration("idleTtl", idleTtl),
-    });
-    const updateMask = [
-      ...(labels === undefined ? [] : ["labels"]),
-      ...named.map(([name]) => `limits.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`),
-      ...(idleTtl === undefined ? [] : ["idle_ttl"]),
-    ];
-    const request = UpdateSessionRequest.create({ session, updateMask });
-    const response = await this.#transport.send(SessionServiceService.updateSession, request, options);
-    return readSession(response.session);
+  async update(update: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
+    return updateSession(this.#transport, this.id, update, options);
   }
 
   /** @internal A handle that this session has as well, being a copy of the handle's. */
@@ -445,21 +363,10 @@ export class Session implements AsyncDisposable {
     return this.#handles.retain({ handleId, type, className, preview, arity });
   }
 
-  async #fork(count: number, { labels, requestId = randomUUID(), ...options }: ForkOptions): Promise<Session[]> {
-    this.#lifetime.assertUsable();
-    if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
-      throw new RangeError(`count is ${count}: give how many copies to make`);
-    }
-    const request = ForkSessionRequest.create({
-      sessionId: this.id,
-      count,
-      labels: new Map(Object.entries(labels ?? {})),
-      requestId,
-    });
-    const { sessions } = await this.#transport.send(SessionServiceService.forkSession, request, options);
-    const { group } = this.#handles;
+  async #fork(count: number, options: ForkOptions): Promise<Session[]> {
+    const ids = await forkSession(this.#transport, this.id, count, options);
     const kind = { ...this.#kind, isOwned: true };
-    return sessions.map(({ sessionId }) => new Session(this.#client, sessionId, kind, group));
+    return ids.map((id) => new Session(this.#client, id, kind, this.#handles.group));
   }
 
   /**
@@ -468,7 +375,7 @@ export class Session implements AsyncDisposable {
    * @throws {StatusError} if the service fails
    */
   delete(): Promise<void> {
-    this.#disposal ??= this.#delete();
+    this.#disposal ??= this.#end(true);
     return this.#disposal;
   }
 
@@ -479,33 +386,15 @@ export class Session implements AsyncDisposable {
    * @throws {StatusError} if the service fails otherwise
    */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#disposal ??= this.#kind.isOwned ? this.#delete() : this.#detach();
+    this.#disposal ??= this.#end(this.#kind.isOwned);
     await this.#disposal.catch(throwUnlessOutOfReach);
   }
 
-  async #delete(): Promise<void> {
-    this.#end(true);
-    await this.#transport.letGo(SessionServiceService.deleteSession, { sessionId: this.id, allowMissing: true });
-  }
-
-  async #detach(): Promise<void> {
-    this.#end(false);
-    await this.#handles.releaseGroup();
-  }
-
-  #end(isDeleted: boolean): void {
+  async #end(isDeleted: boolean): Promise<void> {
     this.#lifetime.end(isDeleted);
     this.#handles.clear();
     this.#client.hostFunctions.forget(this.#scope, isDeleted);
-  }
-
-  async #inspect({ handle, path }: CallTarget, options: InspectOptions): Promise<Inspection> {
-    const request = {
-      sessionId: this.id,
-      handleId: handle && encodeHandle(handle, "what is inspected").handleId,
-      path,
-      maxProperties: options.maxProperties ?? 0,
-    };
-    return readInspection(await this.#transport.send(SandboxServiceService.inspect, request, options));
+    if (!isDeleted) return this.#handles.releaseGroup();
+    await this.#transport.letGo(SessionServiceService.deleteSession, { sessionId: this.id, allowMissing: true });
   }
 }
