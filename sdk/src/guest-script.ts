@@ -5,6 +5,8 @@ import type { CallTarget, GuestCommand } from "./requests.js";
 /** Writes scripts about places of a guest, and the bindings that they need. */
 export class GuestScript {
   readonly bindings: Record<string, unknown> = {};
+  /** What the arguments of calls are in the script. */
+  readonly args: string[] = [];
   readonly #session: object;
   readonly #handles = new Map<Handle, string>();
   readonly #counts = { guest: 0, arg: 0 };
@@ -33,10 +35,13 @@ export class GuestScript {
     return place === undefined ? this.#bind("arg", value) : this.place(place);
   }
 
-  /** A function to be called: without a path it is called on nothing, and not on the object that has the bindings. */
-  callee(place: GuestPlace): string {
+  /** A call of the function at a place: without a path it is called on nothing, and not on the object that has the bindings. */
+  call(place: GuestPlace, args: readonly unknown[]): string {
     const expression = this.place(place);
-    return place.path.length === 0 ? `(0, ${expression})` : expression;
+    const callee = place.path.length === 0 ? `(0, ${expression})` : expression;
+    const names = args.map((arg) => this.value(arg));
+    this.args.push(...names);
+    return `${callee}(${names.join(", ")})`;
   }
 
   #handle(handle: Handle): string {
@@ -72,11 +77,10 @@ function targetOf({ handle, path }: GuestPlace, args: readonly unknown[]): CallT
 export function guestCommand(place: GuestPlace, args: readonly unknown[]): GuestCommand {
   const script = new GuestScript(place.session);
   const target = targetOf(place, args);
-  const names = args.map((arg) => script.value(arg));
-  const call = `${script.callee(place)}(${names.join(", ")})`;
+  const call = script.call(place, args);
   return {
     target,
-    args: names,
+    args: script.args,
     bindings: script.bindings,
     script: (reading) => (reading === "result" ? call : iterating(call)),
   };

@@ -29,7 +29,7 @@ export interface GuestOperations<T> {
    * Gives a copy of the value that stands here, or what it resolves to if it is a promise.
    * @throws as `session.execute`
    */
-  $value(): ExecutionPromise<Copied<Awaited<T>>>;
+  $value(): ExecutionPromise<Copied<Settled<T>>>;
   /**
    * Gives the value that stands here now as a guest of its own, whatever comes to stand here later. The caller releases it.
    * @throws as `session.execute`
@@ -52,7 +52,7 @@ export interface GuestCall<T> extends ExecutionPromise<T> {
 }
 
 /** What the call of a function gives that returns R: where that can be iterated over, it can be here. */
-export type GuestResult<R> = GuestCall<Copied<Awaited<R>>> & Iterated<Awaited<R>>;
+export type GuestResult<R> = GuestCall<Copied<Settled<R>>> & Iterated<Settled<R>>;
 
 /**
  * What a value is once it has come out of its session. Data is copied, objects of a class without their methods: since types do not tell
@@ -88,7 +88,7 @@ type SentFunction<F> = F extends (...args: infer A) => infer R
   : never;
 
 // biome-ignore lint/suspicious/noConfusingVoidType: it is the result of a function
-type Returned<R> = [R] extends [void] ? unknown : SentWithin<Awaited<R>> | Promise<SentWithin<Awaited<R>>>;
+type Returned<R> = [R] extends [void] ? unknown : SentWithin<Settled<R>> | Promise<SentWithin<Settled<R>>>;
 
 /** What stands for a T within another value, where no function of this process can. */
 type SentWithin<T> = unknown extends T
@@ -110,6 +110,8 @@ type Live<T> = (GuestOperations<T> & Pick<Guest<T>, "$handle">) | Handle;
 
 type SentArguments<A extends readonly unknown[]> = { [I in keyof A]: Sent<A[I]> };
 
+/** What a promise of the guest's gives; other objects with a `then` are none there. */
+type Settled<T> = T extends PromiseLike<infer V> ? Settled<V> : T;
 /** Of what may be missing the places are those that it has when it is there. */
 type Present<T> = unknown extends T ? T : NonNullable<T>;
 type IsAny<T> = 0 extends 1 & T ? true : false;
@@ -134,7 +136,8 @@ type StaysThere =
 type CopiedObject<T> = [FunctionKey<T>] extends [never]
   ? { [K in keyof T as Exclude<K, symbol>]: Copied<T[K]> }
   : { [K in keyof T as Exclude<K, symbol | FunctionKey<T>>]: Copied<T[K]> } & {
-      [K in FunctionKey<T>]?: Copied<T[K]>;
+      // An object with a function `then` would be a promise to whoever awaits it.
+      [K in FunctionKey<T>]?: K extends "then" ? Handle : Copied<T[K]>;
     };
 
 type FunctionKey<T> = {
@@ -158,7 +161,7 @@ interface CalledBy<A extends readonly unknown[], R> {
    * Calls the function, and keeps what it gives, awaited, in the session: it comes as a guest whatever it is, also where it could be
    * copied, and with its methods. The caller releases it.
    */
-  $keep(...args: SentArguments<A>): ExecutionPromise<Guest<Awaited<R>>>;
+  $keep(...args: SentArguments<A>): ExecutionPromise<Guest<Settled<R>>>;
 }
 
 /** What can be iterated over in the session can be from here: its values come as they are made. */
@@ -169,7 +172,7 @@ type Iterated<T> = unknown extends T
     : [T] extends [string]
       ? unknown
       : [T] extends [AsyncIterable<infer Y> | Iterable<infer Y>]
-        ? AsyncIterable<Copied<Awaited<Y>>>
+        ? AsyncIterable<Copied<Settled<Y>>>
         : unknown;
 
 type Members<T> = NotInherited<T> &

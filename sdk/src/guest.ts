@@ -16,7 +16,7 @@ import { GUEST_SCRIPT } from "./requests.js";
  * @param executor of the handle's session object
  */
 export function guestOf<T>(executor: Executor, handle: Handle): Guest<T> {
-  return makeProxy(new Place(executor, handle, [], {})) as Guest<T>;
+  return makeProxy(new Place(executor, handle, [], {}, true)) as Guest<T>;
 }
 
 /** Runs a module, or imports one that the session has, and gives a typed proxy of what it exports; see {@link Session.load}. */
@@ -35,7 +35,7 @@ export async function loadGuest<T>(
 
 /** Gives a typed proxy of the names of a session. */
 export function guestOfNames<T>(executor: Executor): GuestMember<T> {
-  return makeProxy(new Place(executor, undefined, [], {})) as GuestMember<T>;
+  return makeProxy(new Place(executor, undefined, [], {}, false)) as GuestMember<T>;
 }
 
 /** A place, and what can be asked of it. */
@@ -44,20 +44,29 @@ class Place implements GuestPlace {
   readonly handle: Handle | undefined;
   readonly path: readonly string[];
   readonly options: CallOptions;
+  /** Whether there is a reference of the handle's to give back. */
+  #owns: boolean;
 
-  constructor(session: Executor, handle: Handle | undefined, path: readonly string[], options: CallOptions) {
+  constructor(
+    session: Executor,
+    handle: Handle | undefined,
+    path: readonly string[],
+    options: CallOptions,
+    owns: boolean,
+  ) {
     this.session = session;
     this.handle = handle;
     this.path = path;
     this.options = options;
+    this.#owns = owns;
   }
 
   at(key: string): object {
-    return makeProxy(new Place(this.session, this.handle, [...this.path, key], this.options));
+    return makeProxy(new Place(this.session, this.handle, [...this.path, key], this.options, false));
   }
 
   with(options: CallOptions): object {
-    return makeProxy(new Place(this.session, this.handle, this.path, { ...this.options, ...options }));
+    return makeProxy(new Place(this.session, this.handle, this.path, { ...this.options, ...options }, false));
   }
 
   call(args: readonly unknown[]): GuestExecution<unknown> {
@@ -65,11 +74,16 @@ class Place implements GuestPlace {
   }
 
   construct(args: readonly unknown[]): ExecutionPromise<unknown> {
-    return this.#keep((script) => `new ${script.callee(this)}(${args.map((arg) => script.value(arg)).join(", ")})`);
+    return attempt(() => {
+      const { target, args: names, bindings } = guestCommand(this, args);
+      if (target === undefined) return this.#keep((script) => `new ${script.call(this, args)}`);
+      const values = names.map((name) => bindings[name]);
+      return this.session.call({ ...target, construct: true }, values, this.options, Encoding.HANDLE, this.#wrap);
+    });
   }
 
   keep(args: readonly unknown[]): ExecutionPromise<unknown> {
-    return this.#keep((script) => `await ${script.callee(this)}(${args.map((arg) => script.value(arg)).join(", ")})`);
+    return this.#keep((script) => `await ${script.call(this, args)}`);
   }
 
   ref(): ExecutionPromise<unknown> {
@@ -87,27 +101,35 @@ class Place implements GuestPlace {
     return this.session.streamExecute(code, options, this.#wrap);
   }
 
-  /** Nothing, unless it is what a handle stands for. */
+  /** Gives back the reference, once; of a place there is none. */
   async release(): Promise<void> {
-    if (this.path.length === 0) await this.handle?.[Symbol.asyncDispose]();
+    const owned = this.#owns ? this.handle : undefined;
+    this.#owns = false;
+    await owned?.[Symbol.asyncDispose]();
   }
 
-  readonly #wrap = (handle: Handle): object => makeProxy(new Place(this.session, handle, [], {}));
+  readonly #wrap = (handle: Handle): object => makeProxy(new Place(this.session, handle, [], {}, true));
 
   #keep(write: (script: GuestScript) => string): ExecutionPromise<unknown> {
     return this.#execute(write, Encoding.HANDLE);
   }
 
   #execute(write: (script: GuestScript) => string, encoding: Encoding): ExecutionPromise<unknown> {
-    const script = new GuestScript(this.session);
-    let code: string;
-    try {
-      code = write(script);
-    } catch (error) {
-      return new ExecutionPromise(Promise.reject(error));
-    }
-    const options = { ...this.options, filename: GUEST_SCRIPT, bindings: script.bindings };
-    return this.session.execute(code, options, encoding, this.#wrap);
+    return attempt(() => {
+      const script = new GuestScript(this.session);
+      const code = write(script);
+      const options = { ...this.options, filename: GUEST_SCRIPT, bindings: script.bindings };
+      return this.session.execute(code, options, encoding, this.#wrap);
+    });
+  }
+}
+
+/** What cannot even be asked rejects, as what fails later does. */
+function attempt(ask: () => ExecutionPromise<unknown>): ExecutionPromise<unknown> {
+  try {
+    return ask();
+  } catch (error) {
+    return new ExecutionPromise(Promise.reject(error));
   }
 }
 

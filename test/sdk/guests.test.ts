@@ -168,7 +168,9 @@ describe("what cannot be copied", () => {
     expect(await counter.$value()).toEqual({ n: 10 });
     expect(counter.$handle.className).toBe("Counter");
     expect(await guest.read(counter)).toBe(10);
-    await expect(new guest.Counter(Symbol.iterator as never)).rejects.toThrow(TypeError);
+    await expect(new guest.Counter(Symbol.iterator as never)).rejects.toThrow("args[0] is a symbol");
+    await using named = await new guest.Counter(guest.main.n);
+    expect(await named.n.$value()).toBe(await guest.main.n.$value());
   });
 
   test("is kept where it would be copied, when that is asked for", async () => {
@@ -197,6 +199,36 @@ describe("what cannot be copied", () => {
     expect(await count()).toBe(before);
     await expect(left.up()).rejects.toThrow("released");
     await expect(left.n.$value()).rejects.toThrow("released");
+  });
+
+  test("makes no promise of an object, whatever its names are", async () => {
+    const during = await executionsDuring(async () => {
+      const made = await guest.makePromised();
+      expect(made.then).toBeInstanceOf(Handle);
+      expect(await made).toBe(made);
+      expect(await made.deep[0]?.also?.()).toBe(1);
+    });
+    expect(during).toBe(2);
+  });
+
+  test("is released once by each that was given, and by nothing else", async () => {
+    await using counter = await new guest.Counter(1);
+    const first = await counter.$ref();
+    await using second = await counter.$ref();
+    expect(second.$handle).toBe(first.$handle);
+    await first[Symbol.asyncDispose]();
+    await first[Symbol.asyncDispose]();
+    for (const place of [second.n, second.$with({ timeout: 1_000 })]) {
+      await (place as unknown as AsyncDisposable)[Symbol.asyncDispose]();
+    }
+    expect(await second.up()).toBe(2);
+  });
+
+  test("goes on in a fork", async () => {
+    await using counter = await new guest.Counter(1);
+    await using fork = await session.fork();
+    await using there = counter.$handle.in(fork).as<Shop.Counter>();
+    expect([await there.up(), await counter.up(), await there.up()]).toEqual([2, 2, 3]);
   });
 });
 
@@ -249,6 +281,8 @@ describe("arguments", () => {
     await using other = await served.client.createSession();
     await using stranger = await other.load<{ n: number }>("export const n = 1");
     await expect(guest.math.double(stranger.n)).rejects.toThrow("another session object");
+    await expect(new guest.Counter(stranger.n)).rejects.toThrow("another session object");
+    await expect(guest.math.double(Symbol.iterator as never)).rejects.toThrow("arg0 is a symbol");
   });
 });
 

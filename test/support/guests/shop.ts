@@ -97,4 +97,6 @@ export const fail = (text: string): never => {
 export const $value = (): string => "the guest's own $value";
 // biome-ignore lint/suspicious/noThenProperty: it is what the test is about
 export const promised = { then: (n: number): number => n + 1, toJSON: (): string => "json" };
+// biome-ignore lint/suspicious/noThenProperty: it is what the test is about
+export const makePromised = () => ({ then: (n: number): number => n + 1, deep: [{ also: (): number => 1 }] });
 export const odd = { "a.b": (): string => "dotted", toString: (): string => "odd", name: "named" };
