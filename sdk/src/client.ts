@@ -319,8 +319,8 @@ export class Livescope implements AsyncDisposable {
   }
 
   /**
-   * Closes the connection. What is under way is given up: it rejects with a {@link DisposedError}, and executions without a `requestId`
-   * are ended. Sessions are not deleted: that is their own disposal's, which has to come before. What was exposed to sessions
+   * Closes the connection. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended, but for
+   * those with a `requestId`, whose outcome can be asked for again. Sessions are not deleted: that is their own disposal's, which has to come before. What was exposed to sessions
    * is provided no more. Doing it again does nothing.
    */
   close(): void {

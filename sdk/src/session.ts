@@ -381,8 +381,8 @@ export class Session implements AsyncDisposable {
 
   /**
    * Ends the use of this object. A session that it was made with is deleted, see `delete`; of an attached one its handles are
-   * released. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended. Doing it again
-   * does nothing. Where the server cannot be told it is none of the caller's business: it lets go of the session after its `idleTtl`.
+   * released. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended, but for those with
+   * a `requestId`, whose outcome can be asked for again. Doing it again does nothing. Where the server cannot be told it is none of the caller's business: it lets go of the session after its `idleTtl`.
    * @throws {StatusError} if the service fails otherwise
    */
   async [Symbol.asyncDispose](): Promise<void> {

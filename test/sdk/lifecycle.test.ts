@@ -143,6 +143,21 @@ describe("what is under way is given up", () => {
     expect(await session.execute("n")).toBe(0);
   });
 
+  test("but what has a request id goes on, and gives its outcome to who asks again", async () => {
+    const client = await connect(served.server.address);
+    const code = "n++; await new Promise((resolve) => setTimeout(resolve, 200)); n";
+    const requestId = crypto.randomUUID();
+    const calls = [
+      client.attach(session.id).execute(code, { requestId }),
+      client.attach(session.id).execute(code, { requestId: crypto.randomUUID(), onConsole: () => undefined }),
+    ].map(rejection);
+    await expect.poll(() => session.execute("n")).toBe(2);
+    client.close();
+    for (const error of await Promise.all(calls)) expect(error).toBeInstanceOf(DisposedError);
+    expect(await session.execute(code, { requestId })).toBe(2);
+    expect(await session.execute("n")).toBe(2);
+  });
+
   test("and what was asked for in the same breath is never sent", async () => {
     const attached = served.client.attach(session.id);
     const call = rejection(attached.execute("n = 100"));

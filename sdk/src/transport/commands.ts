@@ -43,7 +43,8 @@ export interface StartedCommand {
   /** Ends the execution; `finished` tells how. */
   cancel(): void;
   /**
-   * Nobody waits for it any more: the execution is to end, and `finished` rejects with the error, unless it has settled.
+   * Nobody waits for it any more: `finished` rejects with the error, unless it has settled. The execution is to end, but for one
+   * with a request id, whose outcome can be asked for again.
    * @param endsAnyway the server ends it without being told so
    */
   giveUp(error: unknown, endsAnyway?: boolean): void;

@@ -39,7 +39,7 @@ export class PendingCommand implements StartedCommand {
     });
     const { signal, timeout } = options;
     if (signal !== undefined) {
-      this.#onAbort = () => this.giveUp(signal.reason);
+      this.#onAbort = () => this.#giveUp(signal.reason, true);
       signal.addEventListener("abort", this.#onAbort);
     }
     if (timeout !== undefined) this.#timer = setTimeout(() => this.#expire(), Math.min(timeout, LONGEST_TIMER));
@@ -78,9 +78,7 @@ export class PendingCommand implements StartedCommand {
   }
 
   giveUp(error: unknown, endsAnyway = false): void {
-    if (this.#isOver) return;
-    this.#host.forget(this, !endsAnyway);
-    this.reject(error);
+    this.#giveUp(error, !endsAnyway && this.#sent.command.value.requestId === "");
   }
 
   /** @returns true for its last one */
@@ -109,6 +107,12 @@ export class PendingCommand implements StartedCommand {
   get #sent(): Sending {
     if (typeof this.#sending === "function") this.#sending = this.#sending();
     return this.#sending;
+  }
+
+  #giveUp(error: unknown, ends: boolean): void {
+    if (this.#isOver) return;
+    this.#host.forget(this, ends);
+    this.reject(error);
   }
 
   #expire(): void {

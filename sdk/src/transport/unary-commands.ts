@@ -85,7 +85,7 @@ export class UnaryCommands implements CommandTransport {
     );
     const giveUp = (error: unknown, endsAnyway = false): void => {
       // At once: the channel may be closed when the answer has come.
-      if (!endsAnyway) cancel();
+      if (!endsAnyway && command.value.requestId === "") cancel();
       gaveUp.abort(error);
     };
     return { finished, allow: () => undefined, cancel, giveUp };
@@ -172,7 +172,7 @@ class Run implements StartedCommand {
     const stream = this.#stream;
     const onAbort = (): void => {
       // Without a request id the server ends what nobody hears any more.
-      if (this.#command.value.requestId !== "") this.cancel();
+      if (this.#command.value.requestId !== "" && !this.#gaveUp.signal.aborted) this.cancel();
       stream.cancel();
     };
     signal?.addEventListener("abort", onAbort);
