@@ -17,7 +17,7 @@ export interface TestServerOptions {
   readonly maximumMemory?: number | undefined;
 }
 
-/** What is used of the package `@livescope/server`. */
+/** @internal What is used of the package `@livescope/server`. */
 export interface ServerPackage {
   startServer(options: { readonly workers?: number; readonly maximumMemory?: number }): Promise<{
     readonly address: string;
