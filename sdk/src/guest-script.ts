@@ -86,6 +86,15 @@ export function guestCommand(place: GuestPlace, args: readonly unknown[]): Guest
   };
 }
 
+/**
+ * A script that gives a value to be copied. What modules export is copied as the properties of an object are, where a module itself
+ * would stay, and so are the names of a session.
+ */
+export function copying(expression: string): string {
+  const isModule = 'value === globalThis || Object.prototype.toString.call(value) === "[object Module]"';
+  return `((value) => ${isModule} ? { ...value } : value)(${expression})`;
+}
+
 /** A script that gives one after the other what a value iterates over. */
 export function iterating(expression: string): string {
   return `(async function* () { return yield* await ${expression} })()`;

@@ -5,7 +5,7 @@ import type { ExecutionStream } from "./execution-stream.js";
 import type { Executor } from "./executor.js";
 import type { GuestExecution } from "./guest-execution.js";
 import { type GuestPlace, placeName, registerPlace } from "./guest-place.js";
-import { GuestScript, guestCommand, iterating } from "./guest-script.js";
+import { copying, GuestScript, guestCommand, iterating } from "./guest-script.js";
 import type { Guest, GuestMember } from "./guest-types.js";
 import type { Handle } from "./handle.js";
 import type { CallOptions, LoadOptions } from "./options.js";
@@ -91,7 +91,7 @@ class Place implements GuestPlace {
   }
 
   value(): ExecutionPromise<unknown> {
-    return this.#execute((script) => script.place(this), Encoding.FULL);
+    return this.#execute((script) => copying(script.place(this)), Encoding.FULL);
   }
 
   iterate(): ExecutionStream<unknown, unknown> {
@@ -136,7 +136,7 @@ function attempt(ask: () => ExecutionPromise<unknown>): ExecutionPromise<unknown
 function makeProxy(place: Place): object {
   // Of a function, so that it can be called and constructed; what else it has nobody gets to see.
   const target = function guest(): void {};
-  Object.defineProperty(target, inspect.custom, { value: () => `[Guest: ${placeName(place)}]` });
+  Object.defineProperty(target, inspect.custom, { value: () => toText(place, "string"), configurable: true });
   const proxy = new Proxy(target, new PlaceHandler(place));
   registerPlace(proxy, place);
   return proxy;
@@ -175,6 +175,8 @@ class PlaceHandler implements ProxyHandler<() => void> {
         return () => place.release();
       case Symbol.toPrimitive:
         return (hint: string) => toText(place, hint);
+      case inspect.custom:
+        return () => toText(place, "string");
     }
     return typeof key === "symbol" ? undefined : place.at(key);
   }

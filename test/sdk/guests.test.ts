@@ -78,6 +78,7 @@ describe("a guest", () => {
       expect(() => Number(guest.version)).toThrow("$value()");
       // @ts-expect-error A place is no number.
       expect(() => guest.math.double * 2).toThrow("read it with await");
+      expect(Reflect.get(guest.math, inspect.custom)()).toBe("[Guest: math]");
       for (const symbol of [Symbol.iterator, Symbol.toStringTag, Symbol.species, Symbol.dispose ?? Symbol()]) {
         expect(Reflect.get(guest, symbol)).toBeUndefined();
       }
@@ -369,6 +370,17 @@ describe("loading", () => {
     expect(await joined.sum()).toBe(42);
     await using known = await session.load<{ a: number }>({ name: "lib/a.js" });
     expect(await known.a.$value()).toBe(41);
+  });
+
+  test("gives all that the module exports at once, if asked for a copy", async () => {
+    await using loaded = await session.load<{ a: number; deep: { list: number[] }; f(): number }>(
+      "export const a = 1; export const deep = { list: [2] }; export const f = () => 3",
+    );
+    const { f, ...data } = await loaded.$value();
+    expect(data).toEqual({ a: 1, deep: { list: [2] } });
+    expect(await f?.()).toBe(3);
+    await using other = await served.client.createSession({ setup: "let x = 1; const y = [2]" });
+    expect(await other.guest<{ x: number; y: number[] }>().$value()).toEqual({ x: 1, y: [2] });
   });
 
   test("fails as the module fails", async () => {
