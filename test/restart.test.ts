@@ -1,5 +1,12 @@
 /** What the SDK does when the server is killed and started again at the same address. */
-import { ConnectionLostError, type Exposure, Livescope, type Session, UnavailableError } from "@livescope/sdk";
+import {
+  ConnectionLostError,
+  type ConsoleEntry,
+  type Exposure,
+  Livescope,
+  type Session,
+  UnavailableError,
+} from "@livescope/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ServerProcess } from "./support/server-process.js";
 
@@ -46,9 +53,20 @@ afterAll(async () => {
 });
 
 test("a server that was killed and started again is found by calls that wait for it", async () => {
-  const waiting = TRANSPORTS.map((transport) => before[transport].client.execute("6 * 7"));
+  const clients = TRANSPORTS.map((transport) => before[transport].client);
+  const waiting = clients.map((client) => client.execute("6 * 7"));
+  const heard: string[] = [];
+  const onConsole = ({ text }: ConsoleEntry): void => void heard.push(text);
+  const listening = clients.map((client) => client.execute("console.log('heard')", { onConsole }));
+  const abort = new AbortController();
+  const { signal } = abort;
+  const aborted = clients.map((client) => client.execute("1", { signal, onConsole }).catch((error: unknown) => error));
+  abort.abort(new Error("no longer"));
+  expect(await Promise.all(aborted)).toEqual([signal.reason, signal.reason]);
   const started = ServerProcess.start(["--address", server.address]);
   expect(await Promise.all(waiting)).toEqual([42, 42]);
+  await Promise.all(listening);
+  expect(heard).toEqual(["heard", "heard"]);
   server = await started;
 });
 

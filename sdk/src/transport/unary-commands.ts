@@ -65,9 +65,21 @@ export class UnaryCommands implements CommandTransport {
     const gaveUp = new AbortController();
     const signal = options.signal ? AbortSignal.any([options.signal, gaveUp.signal]) : gaveUp.signal;
     const { timeout } = options;
-    return listener === undefined
-      ? this.#send(command, { timeout, signal }, gaveUp)
-      : new Run(this.#channel, command, listener, { timeout, signal }, gaveUp);
+    if (listener === undefined) return this.#send(command, { timeout, signal }, gaveUp);
+    const run = (): StartedCommand => new Run(this.#channel, command, listener, { timeout, signal }, gaveUp);
+    return this.#channel.isReady ? run() : this.#beginWhenReady(run, options.signal);
+  }
+
+  #beginWhenReady(begin: () => StartedCommand, signal: AbortSignal | undefined): StartedCommand {
+    const late = new LateCommand(begin);
+    const onAbort = (): void => late.giveUp(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    this.#channel.whenReady((error) => {
+      signal?.removeEventListener("abort", onAbort);
+      if (error === undefined) late.begin();
+      else late.giveUp(error);
+    });
+    return late;
   }
 
   #send(command: AnyCommand, options: CommandOptions, gaveUp: AbortController): StartedCommand {
