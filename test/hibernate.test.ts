@@ -127,12 +127,14 @@ describe("a session that nobody uses", () => {
     const client = await start({ hibernateAfter: 0.2 });
     const session = await client.createSession();
     const states: string[] = [];
+    const uses: Promise<unknown>[] = [];
     for await (const happened of session.watch()) {
       if (happened.kind !== "session") continue;
       states.push(happened.session.state);
-      if (happened.session.state === "HIBERNATED") void session.execute("1");
+      if (happened.session.state === "HIBERNATED") uses.push(session.execute("1"));
       if (states.length === 3) break;
     }
+    expect(await Promise.all(uses)).toEqual([1]);
     expect(states).toEqual(["ACTIVE", "HIBERNATED", "ACTIVE"]);
   });
 

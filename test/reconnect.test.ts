@@ -112,8 +112,8 @@ describe("when the connection of a client with host functions breaks", () => {
 });
 
 test("without a server calls fail after a while, and not with what may have run", async () => {
-  const session = client.attach("s");
-  wire.close();
+  await using impatient = await Livescope.connect(server.address, { reconnectTimeout: 500 });
+  const session = impatient.attach("s");
   await server.close();
   await expect(session.execute("1")).rejects.toMatchObject({ name: "UnavailableError", code: "UNAVAILABLE" });
 });

@@ -10,6 +10,8 @@ export type AtomicSession = Pick<
   | "handle"
   | "call"
   | "fn"
+  | "load"
+  | "guest"
   | "stream"
   | "callStream"
   | "render"

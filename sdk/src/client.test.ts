@@ -1,4 +1,6 @@
 import { createServer } from "node:net";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { Server, ServerCredentials, type ServerDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
 import {
   type CallRequest,
@@ -24,6 +26,7 @@ import {
 import { afterEach, beforeEach, describe, expect, expectTypeOf, it, vi } from "vitest";
 import {
   ConnectionLostError,
+  DisposedError,
   type ExecutionPromise,
   GuestError,
   Handle,
@@ -342,17 +345,18 @@ describe.runIf(transport === "connect")("a stream", () => {
     expect(answers.streams).toHaveLength(2);
   });
 
-  it("answers what was asked before the client was closed", async () => {
-    let answer: (value: Value) => void = () => undefined;
-    answers.execute = () => new Promise((resolve) => (answer = resolve));
+  it("ends when the client is closed, after what it was told to end", async () => {
+    answers.execute = () => new Promise(() => undefined);
     const session = client.attach("s");
     const first = session.execute("1");
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    const kept = session.execute("1", { requestId: "mine" });
+    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(2));
     const ended = new Promise((resolve) => answers.streams[0]?.on("end", resolve));
     client.close();
-    answer(json(1));
-    expect(await first).toBe(1);
+    for (const each of [first, kept]) await expect(each).rejects.toThrow(DisposedError);
     await ended;
+    // The other one goes on.
+    expect(answers.of("cancel")).toEqual([1n]);
   });
 
   it("carries no request that is too large for a message", async () => {
@@ -527,6 +531,34 @@ describe("a handle", () => {
     expect(await next).not.toBe(handle);
   });
 
+  it("that is lost is released when it was collected, and never while a call is under way", async () => {
+    setFlagsFromString("--expose-gc");
+    const collectGarbage = runInNewContext("gc") as () => void;
+    const session = client.attach("s");
+    answers.execute = () => handleOf("lost");
+    const lost = await (async () => new WeakRef(await session.handle("f")))();
+    let answer: (value: Value) => void = () => undefined;
+    answers.call = () => new Promise((resolve) => (answer = resolve));
+    const underWay = session.call("g");
+    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await vi.waitFor(() => {
+      collectGarbage();
+      expect(lost.deref()).toBeUndefined();
+    });
+    // What is done about it is done before this is over.
+    for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
+    expect(answers.of("release")).toHaveLength(0);
+    answers.release = () => Promise.reject(failure(status.INTERNAL));
+    answer(json(1));
+    await underWay;
+    await vi.waitFor(() =>
+      expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: ["lost"] }]),
+    );
+    // That the release fails is nobody's business.
+    answers.execute = () => json(2);
+    expect(await session.execute("1")).toBe(2);
+  });
+
   it("that comes where nobody sees it is given back", async () => {
     answers.execute = () => json(1);
     const session = client.attach("s");
@@ -559,18 +591,18 @@ describe("a session", () => {
     const session = client.attach("theirs");
     answers.execute = () => handleOf("h");
     const handle = await session.handle("f");
-    let answer: (value: Value) => void = () => undefined;
-    answers.call = () => new Promise((resolve) => (answer = resolve));
+    answers.call = () => new Promise(() => undefined);
     const underWay = session.call("g");
     await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
     const disposal = session[Symbol.asyncDispose]();
     expect(handle.released).toBe(true);
     await expect(handle.call()).rejects.toThrow("is disposed");
-    expect(answers.of("release")).toHaveLength(0);
-    answer(json(1));
-    await Promise.all([underWay, disposal]);
+    await expect(underWay).rejects.toThrow("was disposed while this was under way");
+    await disposal;
     const [{ handleGroup } = {}] = answers.of<ExecuteRequest>("execute");
     expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: [], handleGroup }]);
+    // What could make handles is told to end before.
+    expect(answers.requests.map(([name]) => name).slice(-2)).toEqual(["cancel", "release"]);
     expect(answers.of("delete")).toHaveLength(0);
   });
 
@@ -593,6 +625,48 @@ describe("a session", () => {
       { pageSize: 1, pageToken: "", labels: new Map([["a", "b"]]) },
       { pageSize: 1, pageToken: "2" },
     ]);
+  });
+});
+
+describe("leaving a block", () => {
+  const block = async (work: () => unknown): Promise<void> => {
+    await using inner = await Livescope.connect(address, { transport });
+    await using session = await inner.createSession({ sessionId: "mine" });
+    answers.execute = () => handleOf("h");
+    await using handle = await session.handle("f");
+    expect(handle.released).toBe(false);
+    await work();
+  };
+  const throwMine = (): never => {
+    throw new Error("mine");
+  };
+
+  it("lets go of a handle, then of its session, then of the client", async () => {
+    await block(() => undefined);
+    await expect(block(throwMine)).rejects.toThrow("mine");
+    const names = answers.requests.map(([name]) => name).filter((name) => name === "release" || name === "delete");
+    expect(names).toEqual(["release", "delete", "release", "delete"]);
+  });
+
+  it("fails with the block's own error where the server is gone, and with none where there is none", async () => {
+    await expect(
+      block(() => {
+        server.forceShutdown();
+        throwMine();
+      }),
+    ).rejects.toThrow(/^mine$/);
+    ({ server, address } = await startFake(answers));
+    await block(() => server.forceShutdown());
+  });
+
+  it("fails with both where the server refuses to let go", async () => {
+    answers.release = () => Promise.reject(failure(status.PERMISSION_DENIED));
+    const failed = block(throwMine);
+    await expect(failed).rejects.toMatchObject({
+      name: "SuppressedError",
+      error: { code: "PERMISSION_DENIED" },
+      suppressed: { message: "mine" },
+    });
   });
 });
 

@@ -6,14 +6,16 @@ import {
   SessionServiceService,
   SnapshotServiceService,
 } from "@livescope/proto";
+import type { ClientParts, SessionKind } from "./client-parts.js";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import { Executor } from "./executor.js";
 import { HostFunctions } from "./host-functions.js";
+import { Lifetime } from "./lifetime.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
-import { Session, type SessionKind } from "./session.js";
+import { Session } from "./session.js";
 import {
   type Durability,
   type IdleAction,
@@ -32,7 +34,7 @@ import {
   snapshotIdOf,
 } from "./snapshots.js";
 import { Channel } from "./transport/channel.js";
-import type { CommandTransport } from "./transport/commands.js";
+import { type CommandTransport, checkTimeout } from "./transport/commands.js";
 import { Connection } from "./transport/connection.js";
 import { UnaryCommands } from "./transport/unary-commands.js";
 import { encodeValues } from "./values.js";
@@ -49,6 +51,11 @@ export interface ConnectOptions {
    * that are lent to a session need a stream, and open one over "unary" as well: see `session.expose`.
    */
   readonly transport?: "connect" | "unary" | undefined;
+  /**
+   * How long a call waits for a connection where there is none, as while the server is started again, in milliseconds. Left out:
+   * 5,000.
+   */
+  readonly reconnectTimeout?: number | undefined;
   /** Ends the attempt when aborted; of no effect on what comes after. */
   readonly signal?: AbortSignal | undefined;
 }
@@ -125,21 +132,25 @@ export interface ServerInfo {
  *     await using client = await Livescope.connect("localhost:50051");
  *     await client.execute("1 + 1");
  *
- * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with LivescopeError.
+ * All methods are safe to call at once. After `close`, and for its sessions as well, they fail with a {@link DisposedError}, whose cause
+ * leads to where that was.
  */
 export class Livescope implements AsyncDisposable {
+  readonly #lifetime: Lifetime;
   readonly #channel: Channel;
   readonly #commands: CommandTransport;
   readonly #executor: Executor;
   readonly #hostFunctions: HostFunctions;
 
-  private constructor(channel: Channel, transport: ConnectOptions["transport"]) {
+  private constructor(address: string, { credentials, transport, reconnectTimeout = 5_000 }: ConnectOptions) {
+    this.#lifetime = Lifetime.ofClient();
+    const channel = Channel.open(address, this.#lifetime, reconnectTimeout, credentials);
     // A stream is opened when there is something to say on it.
     const connection = new Connection(channel);
     this.#channel = channel;
     this.#hostFunctions = new HostFunctions(connection);
     this.#commands = transport === "unary" ? new UnaryCommands(channel, connection) : connection;
-    this.#executor = new Executor(this.#commands);
+    this.#executor = new Executor(this.#commands, this.#lifetime);
   }
 
   /**
@@ -147,11 +158,12 @@ export class Livescope implements AsyncDisposable {
    * "unix:/path" or another form that gRPC knows. The caller closes the client.
    * @throws {UnavailableError} if no livescope server answers at the address within `connectTimeout`
    * @throws {StatusError} if the server does not accept the credentials
+   * @throws {RangeError} if a timeout is no positive number
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { credentials, connectTimeout = 5_000, signal, transport } = options;
-    const channel = new Channel(address, credentials);
-    const client = new Livescope(channel, transport);
+    const { connectTimeout = 5_000, reconnectTimeout, signal } = options;
+    checkTimeout(reconnectTimeout, "reconnectTimeout");
+    const client = new Livescope(address, options);
     try {
       await client.serverInfo({ timeout: connectTimeout, signal });
       return client;
@@ -209,7 +221,7 @@ export class Livescope implements AsyncDisposable {
   }
 
   #session(sessionId: string, kind: SessionKind): Session {
-    return new Session(this.#channel, this.#commands, this.#hostFunctions, sessionId, kind);
+    return new Session(this.#parts, sessionId, kind);
   }
 
   /**
@@ -297,7 +309,7 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the service fails
    */
   async serverInfo(options: RequestOptions = {}): Promise<ServerInfo> {
-    const info = await this.#channel.send(SandboxServiceService.getServerInfo, {}, options);
+    const info = await this.#channel.sendOnce(SandboxServiceService.getServerInfo, {}, options);
     return {
       version: info.version,
       engineDigest: info.engineDigest,
@@ -307,12 +319,23 @@ export class Livescope implements AsyncDisposable {
   }
 
   /**
-   * Closes the connection. Its sessions are not deleted: that is their own disposal's, which has to come before. What was exposed
-   * to sessions is provided no more once the calls under way have ended.
+   * Closes the connection. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended, but for
+   * those with a `requestId`, whose outcome can be asked for again. Sessions are not deleted: that is their own disposal's, which has to come before. What was exposed to sessions
+   * is provided no more. Doing it again does nothing.
    */
   close(): void {
+    this.#lifetime.end();
     this.#commands.close();
     this.#channel.close();
+  }
+
+  get #parts(): ClientParts {
+    return {
+      channel: this.#channel,
+      commands: this.#commands,
+      hostFunctions: this.#hostFunctions,
+      lifetime: this.#lifetime,
+    };
   }
 
   /** Closes the connection; see `close`. */

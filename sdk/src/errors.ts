@@ -4,13 +4,23 @@ import type { ConsoleEntry, ExecutionDetails, Frame, Usage, Warning } from "./ex
 
 /**
  * Whatever goes wrong with the service or with the guest's code is a LivescopeError: a {@link StatusError} is about the
- * service, a {@link GuestError} or {@link StoppedError} about the guest's code. Itself it is thrown for the use of what is
- * closed or disposed. Not among them: what is wrong with an argument is a TypeError or RangeError, and an aborted call rejects
- * with the reason of its signal.
+ * service, a {@link GuestError} or {@link StoppedError} about the guest's code, a {@link DisposedError} about the use of what is closed
+ * or disposed. Not among them: what is wrong with an argument is a TypeError or RangeError, and an aborted call rejects with the
+ * reason of its signal.
  */
 export class LivescopeError extends Error {
   override get name(): string {
     return "LivescopeError";
+  }
+}
+
+/**
+ * What was used is closed, disposed or released, or was so while the call was under way; whether that ran to its end is not known then.
+ * The `cause` is an error whose stack leads to where that was done.
+ */
+export class DisposedError extends LivescopeError {
+  override get name(): string {
+    return "DisposedError";
   }
 }
 
@@ -134,6 +144,15 @@ export class SessionLostError extends StatusError {
   override get name(): string {
     return "SessionLostError";
   }
+}
+
+/**
+ * For the end of a block, whose own error counts for more: that the server could not be told to let go of something, because it is gone
+ * or the client closed.
+ */
+export function throwUnlessOutOfReach(error: unknown): void {
+  const isStatus = error instanceof StatusError && (error.code === "UNAVAILABLE" || error.code === "DEADLINE_EXCEEDED");
+  if (!isStatus && !(error instanceof DisposedError)) throw error;
 }
 
 /** An execution gave no value: {@link GuestError} or {@link StoppedError}. The session goes on. */

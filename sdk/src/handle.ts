@@ -1,6 +1,8 @@
 import type { Handle as WireHandle } from "@livescope/proto";
+import { throwUnlessOutOfReach } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
+import type { Guest } from "./guest-types.js";
 import type { Inspection } from "./inspection.js";
 import type { CallOptions, ExecuteOptions, InspectOptions } from "./options.js";
 import type { Session } from "./session.js";
@@ -38,7 +40,9 @@ export interface HandleOwner {
   stream<T, R>(handle: Handle, path: string, args: readonly unknown[], options: CallOptions): ExecutionStream<T, R>;
   construct(handle: Handle, args: readonly unknown[], options: CallOptions): ExecutionPromise<Handle>;
   inspect(handle: Handle, path: string, options: InspectOptions): Promise<Inspection>;
+  guest<T>(handle: Handle): Guest<T>;
   holds(handle: Handle): boolean;
+  whereReleased(handle: Handle): Error | undefined;
   release(handle: Handle): Promise<void>;
 }
 
@@ -54,7 +58,10 @@ export interface HandleOwner {
  *     await using counter = await session.handle("counter");
  *     await counter.callMethod("up");
  *
- * Errors of all methods are those of the same methods of {@link Session}, and LivescopeError after the last release.
+ * One that is lost without being released is released when this process happens to collect it as garbage. That is a net and not a
+ * way to release: it may never happen.
+ *
+ * Errors of all methods are those of the same methods of {@link Session}, and a {@link DisposedError} after the last release.
  */
 export class Handle extends Preview implements AsyncDisposable {
   /** The id by which the server knows the handle. */
@@ -71,6 +78,11 @@ export class Handle extends Preview implements AsyncDisposable {
   /** True once every reference was given back. */
   get released(): boolean {
     return !this.#owner.holds(this);
+  }
+
+  /** @internal Where the last reference was given back, by the stack of an error, if it was here. */
+  get whereReleased(): Error | undefined {
+    return this.#owner.whereReleased(this);
   }
 
   /**
@@ -152,6 +164,14 @@ export class Handle extends Preview implements AsyncDisposable {
   }
 
   /**
+   * Gives a typed proxy of the value, if you say what it is: see {@link Guest}. Nothing is asked of the session. The proxy is the same
+   * reference: releasing one releases the other.
+   */
+  as<T>(): Guest<T> {
+    return this.#owner.guest<T>(this);
+  }
+
+  /**
    * Lists the own properties of the value, or of one below it that a dotted `path` names. It runs no guest code.
    * @throws {NotFoundError} if the session has let go of the handle
    * @throws {InvalidRequestError} if the path leads nowhere, or through an accessor or a proxy
@@ -181,9 +201,12 @@ export class Handle extends Preview implements AsyncDisposable {
     return this.#owner.release(this);
   }
 
-  /** Gives back one reference; see `release`. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return this.release();
+  /**
+   * Gives back one reference; see `release`. That the server cannot be told is no error here: with the session it lets go of the handle.
+   * @throws {StatusError} if the service fails otherwise
+   */
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.release().catch(throwUnlessOutOfReach);
   }
 
   #read<T>(properties: string, options: CallOptions): ExecutionPromise<T> {

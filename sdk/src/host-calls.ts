@@ -104,15 +104,19 @@ export class HostCalls {
     );
   }
 
-  async #call(call: HostCall, { run, scope }: Provided, signal: AbortSignal): Promise<unknown> {
+  async #call(
+    call: HostCall,
+    { run, scope, wrap = (handle) => handle }: Provided,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const { session, sessionId } = scope;
     const handles = new Map<string, Handle>();
     const isOpen = (): boolean => this.#running.has(call.hostCallId);
-    const onHandle = (description: WireHandle): Preview => {
+    const onHandle = (description: WireHandle): unknown => {
       if (description.handleId === "") return new Preview(description);
       const handle = handles.get(description.handleId) ?? scope.makeHandle(description, isOpen);
       handles.set(handle.id, handle);
-      return handle;
+      return wrap(handle);
     };
     const args = call.args.map((arg) => decodeValue(arg, onHandle));
     const locals = Object.fromEntries([...call.locals].map(([key, value]) => [key, decodeValue(value, onHandle)]));

@@ -5,7 +5,9 @@ import { LivescopeError, StatusError } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
+import type { Lifetime } from "./lifetime.js";
 import { writeDuration } from "./limits.js";
+import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
 import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
@@ -17,6 +19,7 @@ import { type PromiseWithResolvers, withResolvers } from "./with-resolvers.js";
 export interface HostScope {
   readonly sessionId: string;
   readonly session: Session;
+  readonly lifetime: Lifetime;
   /** Makes a handle that is of use while `isOpen` says so. */
   makeHandle(description: WireHandle, isOpen: () => boolean): Handle;
 }
@@ -26,12 +29,20 @@ export interface Provided {
   readonly run: HostFunction;
   readonly timeout: number | undefined;
   readonly scope: HostScope;
+  /** Makes what stands for handles among the arguments. */
+  readonly wrap?: WrapHandle | undefined;
 }
 
 /** Functions that one command carries as values: by their ids, the same one once. */
 export class PassedFunctions {
   readonly byId = new Map<string, HostFunction>();
+  /** Makes what stands for handles among their arguments. */
+  readonly wrap: WrapHandle | undefined;
   readonly #ids = new Map<HostFunction, string>();
+
+  constructor(wrap?: WrapHandle) {
+    this.wrap = wrap;
+  }
 
   add(run: HostFunction): HostFunctionMessage {
     const hostFunctionId = this.#ids.get(run) ?? randomUUID();
@@ -111,13 +122,14 @@ export class HostFunctions implements HostSide {
     };
     this.#exposed.add(exposed);
     this.#connection.say(this.#asking(exposed));
-    await exposed.begun.promise;
+    const over = scope.lifetime.hold({ giveUp: (error) => this.#refuse(exposed, error) });
+    await exposed.begun.promise.finally(over);
     return new Exposure(request.names, exposed.ended.promise, () => this.#end(exposed, undefined));
   }
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
-  pass(scope: HostScope, { byId }: PassedFunctions): () => void {
-    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope });
+  pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
+    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => {
       for (const id of byId.keys()) this.#passed.delete(id);
@@ -176,10 +188,7 @@ export class HostFunctions implements HostSide {
   }
 
   onClosed(): void {
-    for (const exposed of [...this.#exposed]) {
-      if (exposed.isBegun) this.#end(exposed, undefined);
-      else this.#refuse(exposed, new LivescopeError("the client is closed: connect again"));
-    }
+    for (const exposed of [...this.#exposed]) this.#end(exposed, undefined);
     this.#passed.clear();
     this.#calls.cancelAll();
   }

@@ -14,6 +14,7 @@ export { Session } from "./session.js";
 export {
   AlreadyExistsError,
   ConnectionLostError,
+  DisposedError,
   type ErrorReason,
   ExecutionError,
   type FieldViolation,
@@ -48,6 +49,7 @@ export type {
   Warning,
 } from "./execution.js";
 export type { ExecutionStream } from "./execution-stream.js";
+export type { Copied, Guest, GuestCall, GuestMember, GuestOperations, GuestResult, Sent } from "./guest-types.js";
 export type { ExposeOptions, HostCallContext, HostFunction } from "./host-function.js";
 export type { Inspection, Property } from "./inspection.js";
 export type { AllLimits, ExecutionLimits, Limits } from "./limits.js";
@@ -55,12 +57,13 @@ export type {
   CallOptions,
   ExecuteOptions,
   InspectOptions,
+  LoadOptions,
   RenderContext,
   RenderOptions,
   RequestOptions,
   Template,
 } from "./options.js";
-export type { ForkOptions, SessionUpdate } from "./session.js";
+export type { ForkOptions, RollbackOptions, SessionUpdate } from "./session-changes.js";
 export type { Durability, IdleAction, SessionInfo, SessionState } from "./session-info.js";
 export type { SessionEvent, WatchOptions } from "./session-watch.js";
 export type { ListSnapshotsOptions, Snapshot, SnapshotOptions } from "./snapshots.js";

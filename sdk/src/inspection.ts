@@ -1,6 +1,14 @@
-import type { InspectResponse, Property as WireProperty } from "@livescope/proto";
-import { Handle as WireHandle } from "@livescope/proto";
+import {
+  type InspectResponse,
+  SandboxServiceService,
+  Handle as WireHandle,
+  type Property as WireProperty,
+} from "@livescope/proto";
 import { Preview } from "./handle.js";
+import type { InspectOptions } from "./options.js";
+import type { CallTarget } from "./requests.js";
+import type { Channel } from "./transport/channel.js";
+import { encodeHandle } from "./values.js";
 
 /** What a value looks like. */
 export interface Inspection {
@@ -31,7 +39,23 @@ export interface Property {
   readonly value: null | boolean | number | string | undefined;
 }
 
-export function readInspection({ handle, properties, truncated }: InspectResponse): Inspection {
+/**
+ * Lists the properties of a value.
+ * @throws {DisposedError} if its handle was released
+ */
+export async function inspectValue(
+  channel: Channel,
+  sessionId: string,
+  { handle, path }: CallTarget,
+  options: InspectOptions,
+): Promise<Inspection> {
+  channel.assertUsable();
+  const handleId = handle && encodeHandle(handle, "what is inspected").handleId;
+  const request = { sessionId, handleId, path, maxProperties: options.maxProperties ?? 0 };
+  return readInspection(await channel.send(SandboxServiceService.inspect, request, options));
+}
+
+function readInspection({ handle, properties, truncated }: InspectResponse): Inspection {
   return { preview: new Preview(handle ?? WireHandle.create()), properties: properties.map(readProperty), truncated };
 }
 

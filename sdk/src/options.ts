@@ -77,6 +77,16 @@ export interface ExecuteOptions extends CallOptions {
   readonly modules?: Readonly<Record<string, string>> | undefined;
 }
 
+/** Options of loading a module. */
+export interface LoadOptions extends CallOptions {
+  /** The module's name, which imports lead to and stack traces show. Left out: the session names it. */
+  readonly filename?: string | undefined;
+  /** What the module is written in; see {@link ExecuteOptions}. Left out: TypeScript if `filename` ends in `.ts`, else JavaScript. */
+  readonly language?: "javascript" | "typescript" | undefined;
+  /** Texts of modules by the name that `import` gives; see {@link ExecuteOptions}. */
+  readonly modules?: Readonly<Record<string, string>> | undefined;
+}
+
 /** The text of a template, or the name of one that the session has. */
 export type Template = string | { readonly name: string };
 

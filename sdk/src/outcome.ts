@@ -14,7 +14,7 @@ import {
   readUsage,
   readWarning,
 } from "./execution.js";
-import { Preview } from "./handle.js";
+import { type Handle, Preview } from "./handle.js";
 import type { SessionHandles } from "./session-handles.js";
 import { decodeValue } from "./values.js";
 
@@ -25,13 +25,17 @@ import { decodeValue } from "./values.js";
  * @throws {StoppedError} if it was ended from outside
  * @throws {LivescopeError} if the value came in a form that this version does not read
  */
-export function readOutcome<T>(execution: WireExecution | undefined, handles?: SessionHandles): Execution<T> {
+export function readOutcome<T>(
+  execution: WireExecution | undefined,
+  handles?: SessionHandles,
+  wrap?: WrapHandle,
+): Execution<T> {
   if (execution?.outcome === undefined) throw new LivescopeError("the answer carries no outcome: is the server newer?");
   const reader = new OutcomeReader(execution, handles);
   const { outcome } = execution;
   switch (outcome.$case) {
     case "value":
-      return { ...reader.details, value: reader.value(outcome.value) as T };
+      return { ...reader.details, value: reader.value(outcome.value, wrap) as T };
     case "exception":
       throw reader.guestError(outcome.value);
     case "stopped":
@@ -57,8 +61,8 @@ class OutcomeReader {
     for (const entry of execution.console) for (const arg of entry.args) dropValue(arg, handles);
   }
 
-  value(value: WireValue | undefined): unknown {
-    return readValue(value, this.#handles);
+  value(value: WireValue | undefined, wrap?: WrapHandle): unknown {
+    return readValue(value, this.#handles, wrap);
   }
 
   guestError(exception: Exception): GuestError {
@@ -81,13 +85,21 @@ class OutcomeReader {
   }
 }
 
+/** Makes what stands for a handle in a value, and takes its reference over. */
+export type WrapHandle = (handle: Handle) => unknown;
+
 /**
- * Gives a value of an execution, once: each handle in it becomes a reference, or without `handles` a {@link Preview}.
+ * Gives a value of an execution, once: each handle in it becomes a reference, or without `handles` a {@link Preview}. `wrap` makes
+ * what stands for it; left out, the handle itself does.
  * @throws {LivescopeError} if it came in a form that this version does not read
  */
-export function readValue(value: WireValue | undefined, handles: SessionHandles | undefined): unknown {
+export function readValue(
+  value: WireValue | undefined,
+  handles: SessionHandles | undefined,
+  wrap: WrapHandle = (handle) => handle,
+): unknown {
   return decodeValue(value, (description) =>
-    handles && description.handleId !== "" ? handles.retain(description) : new Preview(description),
+    handles && description.handleId !== "" ? wrap(handles.retain(description)) : new Preview(description),
   );
 }
 

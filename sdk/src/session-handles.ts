@@ -1,11 +1,16 @@
 import { randomUUID } from "node:crypto";
 import { SandboxServiceService, type Handle as WireHandle } from "@livescope/proto";
-import { LivescopeError, NotFoundError, SessionLostError } from "./errors.js";
+import { NotFoundError, SessionLostError } from "./errors.js";
 import type { Handle } from "./handle.js";
 import type { Channel } from "./transport/channel.js";
 
-/** How long telling the session of a release may hold up the calls that come after it, in milliseconds. */
-const RELEASE_TIMEOUT = 5_000;
+interface Held {
+  readonly handle: WeakRef<Handle>;
+  references: number;
+}
+
+/** Handles that are collected as garbage. Of all session objects: one that is lost itself is to hear of its handles, too. */
+const lost = new FinalizationRegistry<() => void>((onLost) => onLost());
 
 /**
  * The handles that one session object holds, how many references its user has to each, and what of its calls is under way.
@@ -13,6 +18,9 @@ const RELEASE_TIMEOUT = 5_000;
  * The two belong together: an answer on its way may carry a handle whose last reference is given back meanwhile. Were it
  * released there and then, the answer would bring a dead one. So the server is told only while no call is under way, and calls
  * wait until it has answered; a handle that comes back before is alive as if nothing had been.
+ *
+ * A Handle that its user lost is as one whose references were given back: there is a net for it, and no more. It is noticed when, and
+ * if, this process collects garbage.
  */
 export class SessionHandles {
   /** The handle group of the session object: no other one's release touches what is in it. */
@@ -20,9 +28,10 @@ export class SessionHandles {
   readonly #transport: Channel;
   readonly #sessionId: string;
   readonly #make: (description: WireHandle) => Handle;
-  readonly #held = new Map<string, { readonly handle: Handle; references: number }>();
+  readonly #held = new Map<string, Held>();
+  /** Where the last reference to a handle was given back, by the stack of an error. */
+  readonly #released = new WeakMap<Handle, Error>();
   readonly #unreferenced = new Set<string>();
-  #disposed = false;
   #underWay = 0;
   #telling: Promise<void> | undefined;
   #onIdle: (() => void) | undefined;
@@ -40,15 +49,12 @@ export class SessionHandles {
     this.#make = make;
   }
 
-  /**
-   * Runs a call whose answer may carry handles, from its sending until its answer has been read.
-   * @throws {LivescopeError} if the session object is disposed
-   */
+  /** Runs a call whose answer may carry handles, from its sending until its answer has been read. */
   async track<T>(call: () => Promise<T>): Promise<T> {
-    this.assertUsable();
-    while (this.#telling) await this.#telling.catch(() => undefined);
+    // From now on: what it names must not be released while it waits.
     this.#underWay++;
     try {
+      while (this.#telling) await this.#telling.catch(() => undefined);
       return await call();
     } finally {
       this.#underWay--;
@@ -59,11 +65,12 @@ export class SessionHandles {
   /** Adds a reference to a handle that came, and gives the object that stands for it. */
   retain(description: WireHandle): Handle {
     const { handleId } = description;
-    const entry = this.#held.get(handleId) ?? { handle: this.#make(description), references: 0 };
+    const known = this.#held.get(handleId);
+    const handle = known?.handle.deref() ?? this.#make(description);
+    const entry = known?.handle.deref() === handle ? known : this.#hold(handle);
     entry.references++;
-    this.#held.set(handleId, entry);
     this.#unreferenced.delete(handleId);
-    return entry.handle;
+    return handle;
   }
 
   /** Says whether there is a reference to the handle. */
@@ -80,30 +87,43 @@ export class SessionHandles {
     if (entry === undefined || entry.references === 0) return;
     entry.references--;
     if (entry.references > 0) return;
+    this.#released.set(handle, new Error("released here"));
     this.#unreferenced.add(handle.id);
     if (this.#underWay === 0) await this.#tell();
   }
 
-  /** Refuses all use from now on, and takes away all references. Whoever calls it sees to it that the server lets go. */
-  dispose(): void {
-    this.#disposed = true;
+  /** An error whose stack says where the last reference was given back; undefined if that was not done here. */
+  whereReleased(handle: Handle): Error | undefined {
+    return this.#released.get(handle);
+  }
+
+  /** Takes away all references. Whoever calls it sees to it that the server lets go. */
+  clear(): void {
     this.#held.clear();
     this.#unreferenced.clear();
   }
 
-  /** Waits until no call is under way, then releases the group. Call it once, after `dispose`. */
+  /** Waits until no call is under way, then releases the group. Call it once, after `clear`. */
   async releaseGroup(): Promise<void> {
-    if (this.#underWay > 0) await new Promise<void>((resolve) => (this.#onIdle = resolve));
+    if (this.#underWay > 0) {
+      await new Promise<void>((resolve) => (this.#onIdle = resolve));
+      // The server is to hear first that their executions end, lest one of them makes a handle after this.
+      await new Promise((resolve) => setImmediate(resolve));
+    }
     await this.#release({ handleIds: [], handleGroup: this.group });
   }
 
-  /** @throws {LivescopeError} if the session object is disposed */
-  assertUsable(): void {
-    if (this.#disposed) {
-      throw new LivescopeError(
-        `this session object (of session ${this.#sessionId}) is disposed and can do nothing more`,
-      );
-    }
+  #hold(handle: Handle): Held {
+    const entry: Held = { handle: new WeakRef(handle), references: 0 };
+    const { id } = handle;
+    this.#held.set(id, entry);
+    lost.register(handle, () => {
+      // It may have come again meanwhile, as another object.
+      if (this.#held.get(id) !== entry) return;
+      this.#unreferenced.add(id);
+      if (this.#underWay === 0) this.#becomeIdle();
+    });
+    return entry;
   }
 
   #becomeIdle(): void {
@@ -130,7 +150,7 @@ export class SessionHandles {
   async #release(what: { handleIds: string[]; handleGroup: string | undefined }): Promise<void> {
     try {
       const request = { sessionId: this.#sessionId, all: false, ...what };
-      await this.#transport.send(SandboxServiceService.releaseHandles, request, { timeout: RELEASE_TIMEOUT });
+      await this.#transport.letGo(SandboxServiceService.releaseHandles, request);
     } catch (error) {
       // With the session its handles are gone as well, which is all that was asked.
       if (!(error instanceof NotFoundError || error instanceof SessionLostError)) throw error;

@@ -4,7 +4,6 @@ import { type ConsoleEntry, type Execution, readConsoleEntry } from "./execution
 import { readOutcome } from "./outcome.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import type { Channel } from "./transport/channel.js";
-import { errorFrom } from "./transport/status.js";
 
 /** Options of {@link Session.watch}. */
 export interface WatchOptions {
@@ -27,24 +26,11 @@ export type SessionEvent =
 export async function* watchSession(
   channel: Channel,
   sessionId: string,
-  { signal }: WatchOptions,
+  options: WatchOptions,
 ): AsyncGenerator<SessionEvent, void, void> {
-  signal?.throwIfAborted();
-  const stream = channel.readable(SessionServiceService.watchSession, { sessionId });
-  const onAbort = (): void => stream.cancel();
-  signal?.addEventListener("abort", onAbort);
-  try {
-    for await (const response of stream) {
-      const event = readEvent(response as WatchSessionResponse);
-      if (event !== undefined) yield event;
-    }
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw errorFrom(error);
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
-    stream.on("error", () => undefined);
-    stream.cancel();
+  for await (const response of channel.sendAndListen(SessionServiceService.watchSession, { sessionId }, options)) {
+    const event = readEvent(response);
+    if (event !== undefined) yield event;
   }
 }
 

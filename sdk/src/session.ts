@@ -1,66 +1,42 @@
 import { randomUUID } from "node:crypto";
-import {
-  Encoding,
-  ForkSessionRequest,
-  SandboxServiceService,
-  SessionServiceService,
-  UpdateSessionRequest,
-  Session as WireSession,
-} from "@livescope/proto";
+import { Encoding, SessionServiceService } from "@livescope/proto";
 import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
-import { LivescopeError } from "./errors.js";
+import type { ClientParts, SessionKind } from "./client-parts.js";
+import { LivescopeError, throwUnlessOutOfReach } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
-import { type CallTarget, Executor } from "./executor.js";
-import { Handle, type HandleOwner } from "./handle.js";
+import { Executor } from "./executor.js";
+import { guestOfNames, loadGuest } from "./guest.js";
+import type { Guest, GuestMember } from "./guest-types.js";
+import { Handle } from "./handle.js";
+import { handleOwner } from "./handle-owner.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
-import type { HostFunctions, HostScope, PassedFunctions } from "./host-functions.js";
-import { type Inspection, readInspection } from "./inspection.js";
-import { type Limits, writeDuration, writeLimits } from "./limits.js";
+import type { HostScope, PassedFunctions } from "./host-functions.js";
+import { type Inspection, inspectValue } from "./inspection.js";
+import { Lifetime } from "./lifetime.js";
 import type {
   CallOptions,
   ExecuteOptions,
   InspectOptions,
+  LoadOptions,
   RenderContext,
   RenderOptions,
   RequestOptions,
   Template,
 } from "./options.js";
+import {
+  type ForkOptions,
+  forkSession,
+  type RollbackOptions,
+  rollbackSession,
+  type SessionUpdate,
+  updateSession,
+} from "./session-changes.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
 import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from "./snapshots.js";
 import type { Channel } from "./transport/channel.js";
-import type { CommandTransport } from "./transport/commands.js";
-import { encodeHandle } from "./values.js";
-
-/** What the field of the request holds. */
-const MOST_COPIES = 2 ** 31 - 1;
-
-/** Options of {@link Session.fork}. */
-export interface ForkOptions extends RequestOptions {
-  /** Labels of the copies; those of the session itself are not copied. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
-  readonly requestId?: string | undefined;
-}
-
-/** What a session object is to its session. */
-export interface SessionKind {
-  /** Its disposal deletes the session. */
-  readonly isOwned: boolean;
-  readonly isDurable: boolean;
-}
-
-/** What {@link Session.update} changes. What is left out stays. */
-export interface SessionUpdate {
-  /** The labels, all of them. */
-  readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** The limits that are named; the others stay. */
-  readonly limits?: Limits | undefined;
-  /** How long the session is kept after its last use, in milliseconds. */
-  readonly idleTtl?: number | undefined;
-}
 
 /**
  * A live session on the server, as one client sees it. `client.createSession()` gives one whose disposal deletes the session;
@@ -82,45 +58,38 @@ export interface SessionUpdate {
 export class Session implements AsyncDisposable {
   /** The id by which the server knows the session, and `client.attach()` finds it. */
   readonly id: string;
+  readonly #client: ClientParts;
+  readonly #lifetime: Lifetime;
   readonly #transport: Channel;
-  readonly #commands: CommandTransport;
   readonly #handles: SessionHandles;
   readonly #executor: Executor;
-  readonly #hostFunctions: HostFunctions;
   readonly #scope: HostScope;
   readonly #kind: SessionKind;
   #disposal: Promise<void> | undefined;
 
   /** @internal */
-  constructor(
-    transport: Channel,
-    commands: CommandTransport,
-    hostFunctions: HostFunctions,
-    id: string,
-    kind: SessionKind,
-    handleGroup?: string,
-  ) {
-    const owner: HandleOwner = {
-      execute: (code, options) => this.execute(code, options),
-      call: (handle, path, args, options) => this.#executor.call({ handle, path }, args, options),
-      stream: (handle, path, args, options) => this.#executor.streamCall({ handle, path }, args, options),
-      construct: (handle, args, options) =>
-        this.#executor.call({ handle, path: "", construct: true }, args, options, Encoding.HANDLE),
-      inspect: (handle, path, options) => this.#inspect({ handle, path }, options),
-      holds: (handle) => this.#handles.holds(handle),
-      release: (handle) => this.#handles.release(handle),
-    };
+  constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
+    const { commands, hostFunctions } = client;
+    const lifetime = Lifetime.ofSession(id, client.lifetime);
+    const transport = client.channel.within(lifetime);
+    const owner = handleOwner(
+      () => this.#executor,
+      () => this.#handles,
+      transport,
+      id,
+    );
     this.id = id;
+    this.#client = client;
+    this.#lifetime = lifetime;
     this.#transport = transport;
-    this.#commands = commands;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
     const { isDurable } = kind;
-    this.#executor = new Executor(commands, { id, isDurable, handles: this.#handles, pass });
-    this.#hostFunctions = hostFunctions;
+    this.#executor = new Executor(commands, lifetime, { id, isDurable, handles: this.#handles, pass });
     this.#scope = {
       sessionId: id,
       session: this,
+      lifetime,
       makeHandle: (description, isOpen) =>
         new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),
     };
@@ -135,7 +104,7 @@ export class Session implements AsyncDisposable {
    * @throws {StoppedError} if it is ended from outside, as by a limit
    * @throws {NotFoundError} if there is no such session, or a handle is not this session's
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   execute<T = unknown>(code: string, options: ExecuteOptions = {}): ExecutionPromise<T> {
     return this.#executor.execute(code, options);
@@ -196,12 +165,11 @@ export class Session implements AsyncDisposable {
    * @throws {AlreadyExistsError} if another client provides a function of one of the names; none is exposed then
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed, or the client closed
+   * @throws {DisposedError} if the session object is disposed, or the client closed
    */
   async expose(functions: Readonly<Record<string, HostFunction>>, options: ExposeOptions = {}): Promise<Exposure> {
-    this.#handles.assertUsable();
-    this.#transport.assertOpen();
-    return this.#hostFunctions.expose(this.#scope, functions, options);
+    this.#lifetime.assertUsable();
+    return this.#client.hostFunctions.expose(this.#scope, functions, options);
   }
 
   /**
@@ -210,10 +178,10 @@ export class Session implements AsyncDisposable {
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} with code ABORTED when the session is deleted
    * @throws {ResourceExhaustedError} if the loop is too slow for what happens
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   watch(options: WatchOptions = {}): AsyncGenerator<SessionEvent, void, void> {
-    this.#handles.assertUsable();
+    this.#lifetime.assertUsable();
     return watchSession(this.#transport, this.id, options);
   }
 
@@ -226,6 +194,30 @@ export class Session implements AsyncDisposable {
     options: CallOptions = {},
   ): (...args: Args) => ExecutionPromise<Awaited<Result>> {
     return (...args) => this.call<Awaited<Result>>(path, args, options);
+  }
+
+  /**
+   * Loads a module into the session, and gives a typed proxy of what it exports:
+   *
+   *     await using guest = await session.load<typeof import("./guest.js")>(source);
+   *     await guest.inc(3);
+   *
+   * `source` is the text of the module, or `{ name }` of one that the session has. Text that is loaded under a `filename` that the
+   * session has already replaces that module for later imports. The caller releases the guest, which keeps the module alive. The
+   * type is the caller's promise. docs/guests.md tells what a guest can do.
+   * @throws {GuestError} if the module does not parse, or throws
+   * @throws otherwise as `execute`
+   */
+  load<T = unknown>(source: string | { readonly name: string }, options: LoadOptions = {}): Promise<Guest<T>> {
+    return loadGuest<T>(this.#executor, source, options);
+  }
+
+  /**
+   * Gives a typed proxy of the session's names: top-level let, const and class, and the properties of the global object. Nothing is
+   * asked of the session, and there is nothing to release.
+   */
+  guest<T = unknown>(): GuestMember<T> {
+    return guestOfNames<T>(this.#executor);
   }
 
   /**
@@ -268,20 +260,19 @@ export class Session implements AsyncDisposable {
    * code.
    * @throws {InvalidRequestError} if the path leads nowhere, or through an accessor or a proxy
    * @throws {StatusError} if the service fails
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   inspect(path = "", options: InspectOptions = {}): Promise<Inspection> {
-    return this.#inspect({ path }, options);
+    return inspectValue(this.#transport, this.id, { path }, options);
   }
 
   /**
    * Tells about the session. It is no use of it: the session is not kept longer for it.
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async info(options: RequestOptions = {}): Promise<SessionInfo> {
-    this.#handles.assertUsable();
     const request = { sessionId: this.id };
     const response = await this.#transport.send(SessionServiceService.getSession, request, options);
     return readSession(response.session);
@@ -297,7 +288,7 @@ export class Session implements AsyncDisposable {
    * @throws {ResourceExhaustedError} if there is no room for all of them; none is made then
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   fork(options?: ForkOptions): Promise<Session>;
   fork(count: number, options?: ForkOptions): Promise<Session[]>;
@@ -314,10 +305,9 @@ export class Session implements AsyncDisposable {
    * @throws {ResourceExhaustedError} if the server has no room for it
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-    this.#handles.assertUsable();
     return takeSnapshot(this.#transport, this.id, options.requestId ?? randomUUID(), options);
   }
 
@@ -328,16 +318,10 @@ export class Session implements AsyncDisposable {
    * @throws {IncompatibleSnapshotError} if another build of the engine made it
    * @throws {NotFoundError} if there is no such session or snapshot
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
-  async rollback(
-    snapshot: Snapshot | string,
-    options: RequestOptions & { readonly requestId?: string | undefined } = {},
-  ): Promise<void> {
-    this.#handles.assertUsable();
-    const requestId = options.requestId ?? randomUUID();
-    const request = { sessionId: this.id, snapshotId: snapshotIdOf(snapshot), requestId };
-    await this.#transport.send(SessionServiceService.rollbackSession, request, options);
+  async rollback(snapshot: Snapshot | string, options: RollbackOptions = {}): Promise<void> {
+    await rollbackSession(this.#transport, this.id, snapshotIdOf(snapshot), options);
   }
 
   /**
@@ -355,7 +339,7 @@ export class Session implements AsyncDisposable {
    * @throws what the callback throws, once all is undone
    * @throws {StoppedError} if it is ended from outside, as by its timeout; all is undone then
    * @throws {StatusError} if the service fails
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
   atomic<T>(sequence: (session: AtomicSession) => T | Promise<T>, options: AtomicOptions = {}): Promise<T> {
     return runAtomic(this, sequence, options);
@@ -367,93 +351,50 @@ export class Session implements AsyncDisposable {
    * @throws {InvalidRequestError} if a limit is above the server's maximum, or the heap is larger than it is to be
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} if the service fails otherwise
-   * @throws {LivescopeError} if the session object is disposed
+   * @throws {DisposedError} if the session object is disposed
    */
-  async update({ labels, limits, idleTtl }: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
-    this.#handles.assertUsable();
-    const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
-    const session = WireSession.create({
-      sessionId: this.id,
-      labels: new Map(Object.entries(labels ?? {})),
-      limits: limits && writeLimits(limits),
-      idleTtl: idleTtl === undefined ? undefined : writeDuration("idleTtl", idleTtl),
-    });
-    const updateMask = [
-      ...(labels === undefined ? [] : ["labels"]),
-      ...named.map(([name]) => `limits.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`),
-      ...(idleTtl === undefined ? [] : ["idle_ttl"]),
-    ];
-    const request = UpdateSessionRequest.create({ session, updateMask });
-    const response = await this.#transport.send(SessionServiceService.updateSession, request, options);
-    return readSession(response.session);
+  async update(update: SessionUpdate, options: RequestOptions = {}): Promise<SessionInfo> {
+    return updateSession(this.#transport, this.id, update, options);
   }
 
   /** @internal A handle that this session has as well, being a copy of the handle's. */
   adopt({ id: handleId, type, className, preview, arity }: Handle): Handle {
-    this.#handles.assertUsable();
+    this.#lifetime.assertUsable();
     return this.#handles.retain({ handleId, type, className, preview, arity });
   }
 
-  async #fork(count: number, { labels, requestId = randomUUID(), ...options }: ForkOptions): Promise<Session[]> {
-    this.#handles.assertUsable();
-    if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
-      throw new RangeError(`count is ${count}: give how many copies to make`);
-    }
-    const request = ForkSessionRequest.create({
-      sessionId: this.id,
-      count,
-      labels: new Map(Object.entries(labels ?? {})),
-      requestId,
-    });
-    const { sessions } = await this.#transport.send(SessionServiceService.forkSession, request, options);
-    const { group } = this.#handles;
+  async #fork(count: number, options: ForkOptions): Promise<Session[]> {
+    const ids = await forkSession(this.#transport, this.id, count, options);
     const kind = { ...this.#kind, isOwned: true };
-    return sessions.map(
-      ({ sessionId }) => new Session(this.#transport, this.#commands, this.#hostFunctions, sessionId, kind, group),
-    );
+    return ids.map((id) => new Session(this.#client, id, kind, this.#handles.group));
   }
 
   /**
-   * Deletes the session for everyone, attached or not, and disposes of this object. What runs in it fails with code ABORTED.
-   * That it is gone already is no error.
+   * Deletes the session for everyone, attached or not, and disposes of this object. What was asked for through this object rejects
+   * with a {@link DisposedError}; what others run in it fails with code ABORTED. That it is gone already is no error.
    * @throws {StatusError} if the service fails
    */
   delete(): Promise<void> {
-    this.#disposal ??= this.#delete();
+    this.#disposal ??= this.#end(true);
     return this.#disposal;
   }
 
   /**
    * Ends the use of this object. A session that it was made with is deleted, see `delete`; of an attached one its handles are
-   * released, once its calls that are under way have ended. Doing it again does nothing.
-   * @throws {StatusError} if the service fails
+   * released. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended, but for those with
+   * a `requestId`, whose outcome can be asked for again. Doing it again does nothing. Where the server cannot be told it is none of the caller's business: it lets go of the session after its `idleTtl`.
+   * @throws {StatusError} if the service fails otherwise
    */
-  [Symbol.asyncDispose](): Promise<void> {
-    this.#disposal ??= this.#kind.isOwned ? this.#delete() : this.#detach();
-    return this.#disposal;
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#disposal ??= this.#end(this.#kind.isOwned);
+    await this.#disposal.catch(throwUnlessOutOfReach);
   }
 
-  async #delete(): Promise<void> {
-    this.#handles.dispose();
-    this.#hostFunctions.forget(this.#scope, true);
-    const request = { sessionId: this.id, allowMissing: true };
-    await this.#transport.send(SessionServiceService.deleteSession, request, {});
-  }
-
-  async #detach(): Promise<void> {
-    this.#handles.dispose();
-    this.#hostFunctions.forget(this.#scope, false);
-    await this.#handles.releaseGroup();
-  }
-
-  async #inspect({ handle, path }: CallTarget, options: InspectOptions): Promise<Inspection> {
-    this.#handles.assertUsable();
-    const request = {
-      sessionId: this.id,
-      handleId: handle && encodeHandle(handle, "what is inspected").handleId,
-      path,
-      maxProperties: options.maxProperties ?? 0,
-    };
-    return readInspection(await this.#transport.send(SandboxServiceService.inspect, request, options));
+  async #end(isDeleted: boolean): Promise<void> {
+    this.#lifetime.end(isDeleted);
+    this.#handles.clear();
+    this.#client.hostFunctions.forget(this.#scope, isDeleted);
+    if (!isDeleted) return this.#handles.releaseGroup();
+    await this.#transport.letGo(SessionServiceService.deleteSession, { sessionId: this.id, allowMissing: true });
   }
 }

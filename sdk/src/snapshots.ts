@@ -8,7 +8,6 @@ import { LivescopeError } from "./errors.js";
 import { writeDuration } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import type { Channel } from "./transport/channel.js";
-import { errorFrom } from "./transport/status.js";
 
 /** A session as it was between two turns, executions in flight included. It is kept by the server until it is deleted or expires. */
 export interface Snapshot {
@@ -86,21 +85,11 @@ export async function* listSnapshots(
 export async function* exportSnapshot(
   channel: Channel,
   snapshotId: string,
-  { signal, timeout }: RequestOptions,
+  options: RequestOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
-  signal?.throwIfAborted();
-  const stream = channel.readable(SnapshotServiceService.exportSnapshot, { snapshotId }, timeout);
-  const onAbort = (): void => stream.cancel();
-  signal?.addEventListener("abort", onAbort);
-  try {
-    for await (const { chunk } of stream as AsyncIterable<{ chunk: Uint8Array }>) yield chunk;
-  } catch (error) {
-    signal?.throwIfAborted();
-    throw errorFrom(error);
-  } finally {
-    signal?.removeEventListener("abort", onAbort);
-    stream.on("error", () => undefined);
-    stream.cancel();
+  const request = { snapshotId };
+  for await (const { chunk } of channel.sendAndListen(SnapshotServiceService.exportSnapshot, request, options)) {
+    yield chunk;
   }
 }
 

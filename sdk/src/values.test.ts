@@ -6,7 +6,8 @@ import { Handle, type HandleOwner, Preview } from "./handle.js";
 import { decodeValue, encodeValue, encodeValues } from "./values.js";
 
 const description = WireHandle.create({ handleId: "h1", type: "function", className: "Function", arity: 2 });
-const handle = (released = false) => new Handle(description, { holds: () => !released } as unknown as HandleOwner);
+const handle = (released = false) =>
+  new Handle(description, { holds: () => !released, whereReleased: () => undefined } as unknown as HandleOwner);
 const json = (text: string): Value => ({ kind: { $case: "json", value: text } });
 const decode = (value: Value | undefined) => decodeValue(value, (wire) => new Preview(wire));
 

@@ -1,17 +1,20 @@
 import type { HostFunction, Handle as WireHandle, Value as WireValue } from "@livescope/proto";
-import { LivescopeError } from "./errors.js";
+import { DisposedError, LivescopeError } from "./errors.js";
 import { decodeGraph } from "./graph/decode.js";
 import { encodeGraph } from "./graph/encode.js";
-import { Handle, type Preview } from "./handle.js";
+import { handleOfPlace, placeOf } from "./guest-place.js";
+import { Handle } from "./handle.js";
 
 /**
  * Gives a value the form in which it is sent: `undefined`, a Uint8Array and a {@link Handle} have arms of their own, plain data
  * goes as JSON text, all else as a graph. `path` is what errors call the value. `pass` takes a function, where one may be sent:
  * as the value itself, not within another.
- * @throws {TypeError} if something in it cannot be copied: a function, a symbol, a promise
- * @throws {LivescopeError} if it is, or has in it, a handle that was released
+ * @throws {TypeError} if something in it cannot be copied: a function, a symbol, a promise, a place within a guest
+ * @throws {DisposedError} if it is, or has in it, a handle that was released
  */
 export function encodeValue(value: unknown, path: string, pass?: PassFunction): WireValue {
+  const place = placeOf(value);
+  if (place !== undefined) return { kind: { $case: "handle", value: encodeHandle(handleOfPlace(place, path), path) } };
   if (typeof value === "function" && pass)
     return { kind: { $case: "hostFunction", value: pass(value as (...args: never[]) => unknown) } };
   if (value === undefined) return {};
@@ -40,7 +43,7 @@ export function encodeValues(
  * Gives the value that came. `onHandle` makes what stands for a handle.
  * @throws {LivescopeError} if it came in a form that this version does not read
  */
-export function decodeValue(value: WireValue | undefined, onHandle: (handle: WireHandle) => Preview): unknown {
+export function decodeValue(value: WireValue | undefined, onHandle: (handle: WireHandle) => unknown): unknown {
   const kind = value?.kind;
   switch (kind?.$case) {
     case undefined:
@@ -63,9 +66,11 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
   }
 }
 
-/** @throws {LivescopeError} if the handle was released */
+/** @throws {DisposedError} if the handle was released */
 export function encodeHandle(handle: Handle, path: string): WireHandle {
-  if (handle.released) throw new LivescopeError(`${path} is a handle that was released: get it again`);
+  if (handle.released) {
+    throw new DisposedError(`${path} is a handle that was released: get it again`, { cause: handle.whereReleased });
+  }
   return { handleId: handle.id, type: "", className: "", preview: "", arity: 0 };
 }
 

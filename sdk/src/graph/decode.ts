@@ -1,4 +1,5 @@
 import { LivescopeError } from "../errors.js";
+import { placeOf } from "../guest-place.js";
 import { Special, viewNames } from "./special.js";
 
 /** What a graph tells of a handle in it. */
@@ -83,7 +84,7 @@ class GraphReader {
   }
 
   #emptyError(told: number): Error {
-    const type = this.#member(told, "type");
+    const type = this.#told(told, "type");
     const Class = (globalThis as Record<string, unknown>)[String(type)];
     const prototype = typeof Class === "function" && isErrorPrototype(Class.prototype) ? Class.prototype : undefined;
     const error = new Error();
@@ -127,7 +128,8 @@ class GraphReader {
         break;
       case "null":
         for (let i = 0; i < rest.length; i += 2) {
-          (value as Record<string, unknown>)[String(rest[i])] = this.#value(rest[i + 1]);
+          const key = String(rest[i]);
+          (value as Record<string, unknown>)[key] = this.#member(key, rest[i + 1]);
         }
         break;
       case "Error":
@@ -141,9 +143,9 @@ class GraphReader {
 
   #fillError(error: Error, told: number): void {
     for (const key of ["name", "message", "cause", "errors"]) {
-      if (this.#has(told, key)) hide(error, key, this.#member(told, key));
+      if (this.#has(told, key)) hide(error, key, this.#told(told, key));
     }
-    const guestFrames = this.#has(told, "stack") ? `\n${String(this.#member(told, "stack")).trimEnd()}` : "";
+    const guestFrames = this.#has(told, "stack") ? `\n${String(this.#told(told, "stack")).trimEnd()}` : "";
     hide(error, "stack", `${error.name}${error.message === "" ? "" : `: ${error.message}`}${guestFrames}`);
     if (this.#has(told, "properties")) this.#assign(error, this.#record(told).properties as number);
   }
@@ -151,7 +153,7 @@ class GraphReader {
   /** Gives an object the members of an object node; `__proto__` is a name like any other. */
   #assign(target: object, index: number): void {
     for (const [key, reference] of Object.entries(this.#record(index))) {
-      const value = this.#value(reference);
+      const value = this.#member(key, reference);
       Object.defineProperty(target, key, { value, writable: true, enumerable: true, configurable: true });
     }
   }
@@ -167,11 +169,20 @@ class GraphReader {
     return node as Record<string, unknown>;
   }
 
+  /**
+   * A property's value. An object with a function `then` is a promise to whoever awaits it, and what a guest made is to be none: in
+   * this place a function is a handle, whatever stands for handles elsewhere.
+   */
+  #member(key: string, reference: unknown): unknown {
+    const value = this.#value(reference);
+    return key === "then" ? (placeOf(value)?.handle ?? value) : value;
+  }
+
   #has(index: number, key: string): boolean {
     return Object.hasOwn(this.#record(index), key);
   }
 
-  #member(index: number, key: string): unknown {
+  #told(index: number, key: string): unknown {
     return this.#value(this.#record(index)[key]);
   }
 

@@ -1,4 +1,5 @@
 import { types } from "node:util";
+import { handleOfPlace, placeOf } from "../guest-place.js";
 import { Handle } from "../handle.js";
 import { errorNames, Special } from "./special.js";
 
@@ -58,6 +59,7 @@ class GraphWriter {
       case "object":
         return value === null ? this.#put("null") : this.#object(value, step);
       default:
+        if (placeOf(value) !== undefined) return this.#object(value as object, step);
         return this.#refuse(`a ${typeof value}`, { parent: this.#current, step });
     }
   }
@@ -84,7 +86,9 @@ class GraphWriter {
   }
 
   #node(object: object): string {
-    if (object instanceof Handle) return `["Handle",${JSON.stringify(this.#idOf(object, this.#path()))}]`;
+    const place = placeOf(object);
+    if (place !== undefined) return this.#handle(handleOfPlace(place, this.#path()));
+    if (object instanceof Handle) return this.#handle(object);
     if (Array.isArray(object)) return this.#array(object);
     if (ArrayBuffer.isView(object)) return this.#view(object);
     if (types.isAnyArrayBuffer(object)) return this.#buffer(object);
@@ -98,6 +102,10 @@ class GraphWriter {
     const kind = unclonableKind(object);
     if (kind !== undefined) return this.#refuse(kind);
     return Object.getPrototypeOf(object) === null ? this.#nullPrototype(object) : this.#record(object);
+  }
+
+  #handle(handle: Handle): string {
+    return `["Handle",${JSON.stringify(this.#idOf(handle, this.#path()))}]`;
   }
 
   #record(object: object, keys = Object.keys(object)): string {

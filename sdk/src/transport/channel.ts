@@ -9,11 +9,13 @@ import {
   Metadata,
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import { LivescopeError } from "../errors.js";
+import { type DisposedError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import type { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
 import { withResolvers } from "../with-resolvers.js";
 import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
+import { UnaryCall } from "./unary-call.js";
 
 /** One method of a generated service definition. */
 export interface Method<Request, Response> {
@@ -55,53 +57,149 @@ const channelOptions: ChannelOptions = {
   "grpc.keepalive_timeout_ms": 10_000,
 };
 
-/** One channel to one server. Whoever makes it closes it. */
+/** How often a unary call is sent at most, of which each may be repeated by gRPC. */
+const ATTEMPTS = 3;
+/** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
+const LET_GO_TIMEOUT = 5_000;
+
+/** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {
   readonly #client: Client;
-  #closed = false;
+  readonly #clientLifetime: Lifetime;
+  readonly #lifetime: Lifetime;
+  /** How long calls wait for a connection to the server, in milliseconds. */
+  readonly #reconnectTimeout: number;
 
-  /** Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. */
-  constructor(address: string, channelCredentials?: ChannelCredentials) {
+  /**
+   * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
+   * channel closes it, when the lifetime has ended.
+   * @param reconnectTimeout how long calls wait for a connection where there is none, in milliseconds
+   */
+  static open(
+    address: string,
+    lifetime: Lifetime,
+    reconnectTimeout: number,
+    channelCredentials?: ChannelCredentials,
+  ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    this.#client = new Client(address, chosen, channelOptions);
+    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime, reconnectTimeout);
+  }
+
+  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime, reconnectTimeout: number) {
+    this.#client = client;
+    this.#clientLifetime = clientLifetime;
+    this.#lifetime = lifetime;
+    this.#reconnectTimeout = reconnectTimeout;
+  }
+
+  /** The same channel for something with a lifetime of its own within the client's. */
+  within(lifetime: Lifetime): Channel {
+    return new Channel(this.#client, this.#clientLifetime, lifetime, this.#reconnectTimeout);
   }
 
   /**
-   * Sends a request and gives the answer.
+   * Sends a request and gives the answer. Where there is no connection it waits for one, for some seconds; where it breaks the request
+   * is sent again: a second time changes nothing.
    * @throws {StatusError} if the server answers with an error or cannot be reached
-   * @throws {LivescopeError} if the transport is closed
+   * @throws {DisposedError} if the lifetime is over, or ends meanwhile
    * @throws {RangeError} if the timeout is no positive number
    * @throws the signal's reason if it is aborted
    */
-  async send<Request, Response>(
+  send<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, timeout }: RequestOptions,
+    options: RequestOptions,
   ): Promise<Response> {
+    return this.#guard(options, (call) => this.#sendUntilAnswered(method, request, call));
+  }
+
+  /** Sends a request as `send` does, once, and fails at once where there is no connection. */
+  sendOnce<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    options: RequestOptions,
+  ): Promise<Response> {
+    return this.#guard(options, (call) => this.#sendOnce(method, request, call));
+  }
+
+  /**
+   * Tells the server that something is needed no more. It may be told after the lifetime has ended, and is never given up but after
+   * some seconds.
+   * @throws {StatusError} if the server answers with an error or cannot be reached
+   * @throws {DisposedError} if the client is closed
+   */
+  async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
+    this.#clientLifetime.assertUsable();
+    await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
+  }
+
+  async #guard<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
-    this.assertOpen();
-    let onAbort: (() => void) | undefined;
+    this.assertUsable();
+    const call = new UnaryCall(timeout);
+    const over = this.#lifetime.hold({ giveUp: (error) => call.interrupt(error) });
+    const onAbort = (): void => call.interrupt(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    try {
+      return await send(call);
+    } catch (error) {
+      // The answer to a cancelled call says CANCELLED; who interrupted it knows better why.
+      call.throwIfInterrupted();
+      throw error;
+    } finally {
+      over();
+      signal?.removeEventListener("abort", onAbort);
+    }
+  }
+
+  async #sendUntilAnswered<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    call: UnaryCall,
+  ): Promise<Response> {
+    for (let attempt = 1; ; attempt++) {
+      if (!this.isReady) await this.#untilReady(call);
+      try {
+        return await this.#sendOnce(method, request, call);
+      } catch (error) {
+        if (!(error instanceof UnavailableError) || this.isReady || attempt === ATTEMPTS) throw error;
+      }
+    }
+  }
+
+  #untilReady(call: UnaryCall): Promise<void> {
+    return new Promise((resolve, reject) => {
+      call.stop = () => reject(new LivescopeError("nobody waits for it any more"));
+      this.whenReady((error) => {
+        if (error === undefined) resolve();
+        else if (call.timeLeft > 0) reject(error);
+        else reject(new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
+      }, call.timeLeft);
+    });
+  }
+
+  async #sendOnce<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    call: UnaryCall,
+  ): Promise<Response> {
+    call.throwIfInterrupted();
     try {
       return await new Promise<Response>((resolve, reject) => {
-        const call = this.#client.makeUnaryRequest(
+        const started = this.#client.makeUnaryRequest(
           method.path,
           method.requestSerialize,
           method.responseDeserialize,
           request,
           new Metadata(),
-          callOptions(timeout),
+          callOptions(call.timeLeft),
           (error, response) => (response === undefined ? reject(error) : resolve(response)),
         );
-        onAbort = () => call.cancel();
-        signal?.addEventListener("abort", onAbort);
+        call.stop = () => started.cancel();
       });
     } catch (error) {
-      // The answer to a cancelled call says CANCELLED; the caller knows better why.
-      signal?.throwIfAborted();
       throw errorFrom(error);
-    } finally {
-      if (onAbort) signal?.removeEventListener("abort", onAbort);
     }
   }
 
@@ -116,7 +214,7 @@ export class Channel {
   ): Promise<Response> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
-    this.assertOpen();
+    this.assertUsable();
     const { promise, resolve, reject } = withResolvers<Response>();
     const call = this.#client.makeClientStreamRequest(
       method.path,
@@ -133,6 +231,13 @@ export class Channel {
     const answered = promise.then(noteAnswer, noteAnswer);
     const onAbort = (): void => call.cancel();
     signal?.addEventListener("abort", onAbort);
+    let disposed: DisposedError | undefined;
+    const over = this.#lifetime.hold({
+      giveUp: (error) => {
+        disposed = error;
+        call.cancel();
+      },
+    });
     try {
       for await (const request of requests) {
         // It may be refused before it is sent whole.
@@ -144,22 +249,50 @@ export class Channel {
     } catch (error) {
       call.cancel();
       signal?.throwIfAborted();
-      throw error;
+      throw disposed ?? error;
     } finally {
+      over();
       signal?.removeEventListener("abort", onAbort);
     }
   }
 
   /**
+   * Gives the answers to one request as they come. Leaving the loop ends it.
+   * @throws as `send`
+   */
+  async *sendAndListen<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { signal, timeout }: RequestOptions,
+  ): AsyncGenerator<Response, void, void> {
+    signal?.throwIfAborted();
+    const stream = this.readable(method, request, timeout);
+    const onAbort = (): void => stream.cancel();
+    signal?.addEventListener("abort", onAbort);
+    const over = this.#lifetime.hold({ giveUp: (error) => void stream.destroy(error) });
+    try {
+      for await (const response of stream) yield response as Response;
+    } catch (error) {
+      signal?.throwIfAborted();
+      throw errorFrom(error);
+    } finally {
+      over();
+      signal?.removeEventListener("abort", onAbort);
+      stream.on("error", () => undefined);
+      stream.cancel();
+    }
+  }
+
+  /**
    * Opens a stream of answers to one request.
-   * @throws {LivescopeError} if the channel is closed
+   * @throws {DisposedError} if the lifetime is over
    */
   readable<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     timeout?: number,
   ): ClientReadableStream<Response> {
-    this.assertOpen();
+    this.assertUsable();
     return this.#client.makeServerStreamRequest(
       method.path,
       method.requestSerialize,
@@ -172,10 +305,10 @@ export class Channel {
 
   /**
    * Opens a stream in both directions.
-   * @throws {LivescopeError} if the channel is closed
+   * @throws {DisposedError} if the lifetime is over
    */
   duplex<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
-    this.assertOpen();
+    this.assertUsable();
     return this.#client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
   }
 
@@ -184,19 +317,25 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
-  /** Calls back when there is a connection to the server, or with an error after so many milliseconds. */
-  whenReady(timeout: number, callback: (error: Error | undefined) => void): void {
-    this.#client.waitForReady(Date.now() + timeout, callback);
+  /**
+   * Calls back when there is a connection to the server, or with an error after some seconds.
+   * @param timeout milliseconds, if it is to be sooner
+   */
+  whenReady(callback: (error: UnavailableError | undefined) => void, timeout = this.#reconnectTimeout): void {
+    const wait = Math.round(Math.min(timeout, this.#reconnectTimeout));
+    this.#client.waitForReady(Date.now() + wait, (error) => {
+      const message = `there was no connection to the server for ${wait} ms`;
+      callback(error && new UnavailableError(message, { code: "UNAVAILABLE" }));
+    });
   }
 
-  /** @throws {LivescopeError} if the channel is closed */
-  assertOpen(): void {
-    if (this.#closed) throw new LivescopeError("the client is closed: connect again");
+  /** @throws {DisposedError} if the lifetime is over */
+  assertUsable(): void {
+    this.#lifetime.assertUsable();
   }
 
-  /** Closes the channel. Calls under way end as they would have; a new one is refused. */
+  /** Closes the channel, for all that use it. */
   close(): void {
-    this.#closed = true;
     this.#client.close();
   }
 }
@@ -210,7 +349,7 @@ export function isLoopback(address: string): boolean {
 }
 
 function callOptions(timeout: number | undefined): { deadline?: number } {
-  return timeout === undefined ? {} : { deadline: Date.now() + timeout };
+  return timeout === undefined || timeout === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + timeout };
 }
 
 function methodName({ path }: { path: string }): { service: string; method: string } {

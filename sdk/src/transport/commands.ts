@@ -14,13 +14,19 @@ export interface CommandListener {
   readonly emitted?: ((value: Value) => void) | undefined;
 }
 
+/** What is sent, and who takes what it tells before its end. */
+export interface Sending {
+  readonly command: AnyCommand;
+  /** Left out: nobody. */
+  readonly listener?: CommandListener | undefined;
+}
+
 /** How a command is run. */
 export interface CommandOptions {
   /** How long an answer is waited for, in milliseconds; the execution's own timeout is in the command. */
   readonly timeout?: number | undefined;
   /** Ends the execution when aborted. */
   readonly signal?: AbortSignal | undefined;
-  readonly listener?: CommandListener | undefined;
   /** It carries functions of the client, which only a Connect stream can. */
   readonly hasFunctions?: boolean | undefined;
 }
@@ -36,18 +42,25 @@ export interface StartedCommand {
   allow(credit: number): void;
   /** Ends the execution; `finished` tells how. */
   cancel(): void;
+  /**
+   * Nobody waits for it any more: `finished` rejects with the error, unless it has settled. The execution is to end, but for one
+   * with a request id, whose outcome can be asked for again.
+   * @param endsAnyway the server ends it without being told so
+   */
+  giveUp(error: unknown, endsAnyway?: boolean): void;
 }
 
 /** One of the two ways in which commands travel. */
 export interface CommandTransport {
   /**
-   * Sends a command; what is sent in one tick may travel together.
-   * @throws {LivescopeError} if the client is closed
+   * Sends a command; what is sent in one tick may travel together. As a function it keeps its place in the order, and is asked once what
+   * to send: when all that the running code does at once is done, or later.
+   * @throws {DisposedError} if the client is closed
    * @throws {RangeError} if the timeout is no positive number
    * @throws the signal's reason if it is aborted already
    */
-  start(command: AnyCommand, options: CommandOptions): StartedCommand;
-  /** Takes no more commands. Those under way end as they would have. */
+  start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand;
+  /** Takes no more commands. Those under way are given up already. */
   close(): void;
 }
 
@@ -55,8 +68,8 @@ export interface CommandTransport {
 export const FIRST_CREDIT = 16;
 
 /** @throws {RangeError} if the timeout is no positive number */
-export function checkTimeout(timeout: number | undefined): void {
+export function checkTimeout(timeout: number | undefined, name = "timeout"): void {
   if (timeout !== undefined && !(timeout > 0)) {
-    throw new RangeError(`timeout is ${timeout}: give a positive number of milliseconds`);
+    throw new RangeError(`${name} is ${timeout}: give a positive number of milliseconds`);
   }
 }

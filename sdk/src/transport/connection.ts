@@ -1,12 +1,12 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { type ConnectResponse, SandboxServiceService, type ServerFrame } from "@livescope/proto";
-import { ConnectionLostError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { ConnectionLostError, type LivescopeError, StatusError, UnavailableError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
-  type AnyCommand,
   type CommandOptions,
   type CommandTransport,
   checkTimeout,
+  type Sending,
   type StartedCommand,
 } from "./commands.js";
 import type { HostSide } from "./host-side.js";
@@ -17,8 +17,6 @@ import { errorFrom, errorFromStatus } from "./status.js";
 
 /** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
 const IDLE = 1_000;
-/** How long commands wait for a connection to the server, in milliseconds. */
-const READY_TIMEOUT = 3_000;
 /** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
 const ATTEMPTS = 4;
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
@@ -79,11 +77,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (this.#reopening === undefined) this.#schedule();
   }
 
-  start(command: AnyCommand, options: CommandOptions): StartedCommand {
+  start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand {
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
-    this.#channel.assertOpen();
-    const pending = new PendingCommand(this, command, options);
+    this.#channel.assertUsable();
+    const pending = new PendingCommand(this, sending, options);
     this.#send(pending);
     return pending;
   }
@@ -108,17 +106,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
     this.checkIdle();
   }
 
-  /** What is in flight, or was said in this tick, is still answered. */
+  /** What was said is still sent, such as that executions are to end. */
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#reopening);
-    const isConnected = this.#stream !== undefined || this.#channel.isReady;
-    if (isConnected) this.#flush();
-    const unsent = isConnected ? [] : this.#outgoing.takeCommands();
-    for (const command of [...this.#delayed, ...unsent]) {
-      command.reject(new LivescopeError("the client is closed: connect again"));
-    }
-    this.#delayed.clear();
+    if (this.#stream !== undefined) this.#flush();
     if (this.#stream === undefined) this.#host?.onClosed();
     this.checkIdle();
   }
@@ -150,19 +142,20 @@ export class Connection implements CommandTransport, PendingCommandHost {
       if (this.#stream !== stream) return;
       this.#isBusy = false;
       this.#flush();
+      if (this.#isClosed) this.checkIdle();
     });
   }
 
   #waitUntilReady(): void {
     this.#isBusy = true;
-    this.#channel.whenReady(READY_TIMEOUT, (error) => {
+    this.#channel.whenReady((error) => {
       this.#isBusy = false;
       if (error === undefined) return this.#flush();
-      const message = `there was no connection to the server for ${READY_TIMEOUT} ms`;
       for (const command of this.#outgoing.takeCommands()) {
-        command.reject(new UnavailableError(message, { code: "UNAVAILABLE" }));
+        // An error for each, which leads to its own caller.
+        command.reject(new UnavailableError(error.message, { code: error.code }));
       }
-      this.#host?.onUnreachable(new UnavailableError(message, { code: "UNAVAILABLE" }));
+      this.#host?.onUnreachable(error);
       this.#reopen();
     });
   }

@@ -1,6 +1,6 @@
 import { type ClientFrame, Command, type Event, type Execution } from "@livescope/proto";
 import { StatusError } from "../errors.js";
-import type { AnyCommand, CommandOptions, StartedCommand } from "./commands.js";
+import type { CommandOptions, Sending, StartedCommand } from "./commands.js";
 
 /** What a command asks of its connection. */
 export interface PendingCommandHost {
@@ -20,7 +20,8 @@ export class PendingCommand implements StartedCommand {
   /** Its execution is to end, however often it is sent. */
   isCancelled = false;
   readonly #host: PendingCommandHost;
-  readonly #command: AnyCommand;
+  /** Until it is asked for, what tells it. */
+  #sending: Sending | (() => Sending);
   readonly #options: CommandOptions;
   readonly #onAbort: (() => void) | undefined;
   readonly #timer: NodeJS.Timeout | undefined;
@@ -28,9 +29,9 @@ export class PendingCommand implements StartedCommand {
   #resolve: (execution: Execution) => void = () => undefined;
   #reject: (error: unknown) => void = () => undefined;
 
-  constructor(host: PendingCommandHost, command: AnyCommand, options: CommandOptions) {
+  constructor(host: PendingCommandHost, sending: Sending | (() => Sending), options: CommandOptions) {
     this.#host = host;
-    this.#command = command;
+    this.#sending = sending;
     this.#options = options;
     this.finished = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -38,10 +39,7 @@ export class PendingCommand implements StartedCommand {
     });
     const { signal, timeout } = options;
     if (signal !== undefined) {
-      this.#onAbort = () => {
-        this.#host.forget(this, true);
-        this.reject(signal.reason);
-      };
+      this.#onAbort = () => this.#giveUp(signal.reason, true);
       signal.addEventListener("abort", this.#onAbort);
     }
     if (timeout !== undefined) this.#timer = setTimeout(() => this.#expire(), Math.min(timeout, LONGEST_TIMER));
@@ -54,14 +52,15 @@ export class PendingCommand implements StartedCommand {
 
   /** It may be sent again: whatever became of it is then told once more, and nothing was heard of it that would be missed. */
   get mayRepeat(): boolean {
-    return this.#command.value.requestId !== "" && this.#options.listener === undefined;
+    const { command, listener } = this.#sent;
+    return command.value.requestId !== "" && listener === undefined;
   }
 
   /** The frame that sends it. */
   frame(frameId: number): ClientFrame {
-    const { listener } = this.#options;
+    const { command, listener } = this.#sent;
     const value = Command.create({
-      command: this.#command,
+      command,
       consoleAtEnd: listener?.console === undefined,
       dropEmitted: listener?.emitted === undefined,
     });
@@ -78,14 +77,18 @@ export class PendingCommand implements StartedCommand {
     this.#host.cancel(this);
   }
 
+  giveUp(error: unknown, endsAnyway = false): void {
+    this.#giveUp(error, !endsAnyway && this.#sent.command.value.requestId === "");
+  }
+
   /** @returns true for its last one */
   hear({ event }: Event): boolean {
     switch (event?.$case) {
       case "console":
-        this.#options.listener?.console?.(event.value);
+        this.#sent.listener?.console?.(event.value);
         return false;
       case "emitted":
-        this.#options.listener?.emitted?.(event.value);
+        this.#sent.listener?.emitted?.(event.value);
         return false;
       case "finished":
         this.#end();
@@ -101,9 +104,20 @@ export class PendingCommand implements StartedCommand {
     this.#reject(error);
   }
 
+  get #sent(): Sending {
+    if (typeof this.#sending === "function") this.#sending = this.#sending();
+    return this.#sending;
+  }
+
+  #giveUp(error: unknown, ends: boolean): void {
+    if (this.#isOver) return;
+    this.#host.forget(this, ends);
+    this.reject(error);
+  }
+
   #expire(): void {
     // As of a call that was lost: with a request id it goes on, and its outcome can be had.
-    this.#host.forget(this, this.#command.value.requestId === "");
+    this.#host.forget(this, this.#sent.command.value.requestId === "");
     const message = `no answer came within ${this.#options.timeout} ms`;
     this.reject(new StatusError(message, { code: "DEADLINE_EXCEEDED" }));
   }

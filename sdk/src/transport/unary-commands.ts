@@ -13,42 +13,76 @@ import { LivescopeError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
   type AnyCommand,
+  type CommandListener,
   type CommandOptions,
   type CommandTransport,
   checkTimeout,
   FIRST_CREDIT,
+  type Sending,
   type StartedCommand,
 } from "./commands.js";
 import type { Connection } from "./connection.js";
+import { LateCommand } from "./late-command.js";
 import { errorFrom } from "./status.js";
-
-/** How long a cancellation may take to reach the server, in milliseconds. Nobody waits for it. */
-const CANCEL_TIMEOUT = 5_000;
 
 /** Commands as RPCs of their own: Execute and Call, Run where somebody listens, and a stream for those with functions. */
 export class UnaryCommands implements CommandTransport {
   readonly #channel: Channel;
   readonly #connection: Connection;
+  /** Those that wait for the end of the tick, in order. */
+  readonly #late: LateCommand[] = [];
 
   constructor(channel: Channel, connection: Connection) {
     this.#channel = channel;
     this.#connection = connection;
   }
 
-  start(command: AnyCommand, options: CommandOptions): StartedCommand {
-    if (options.hasFunctions === true) return this.#connection.start(command, options);
+  start(sending: Sending | (() => Sending), options: CommandOptions): StartedCommand {
+    if (options.hasFunctions === true) return this.#connection.start(sending, options);
     checkTimeout(options.timeout);
     options.signal?.throwIfAborted();
-    this.#channel.assertOpen();
-    return options.listener === undefined ? this.#send(command, options) : new Run(this.#channel, command, options);
+    this.#channel.assertUsable();
+    if (typeof sending === "function") {
+      const late = new LateCommand(() => this.#begin(sending(), options));
+      if (this.#late.push(late) === 1) queueMicrotask(() => this.#beginLate());
+      return late;
+    }
+    this.#beginLate();
+    return this.#begin(sending, options);
   }
 
   close(): void {
+    this.#beginLate();
     // The channel is its owner's to close.
     this.#connection.close();
   }
 
-  #send(command: AnyCommand, options: CommandOptions): StartedCommand {
+  #beginLate(): void {
+    for (const late of this.#late.splice(0)) late.begin();
+  }
+
+  #begin({ command, listener }: Sending, options: CommandOptions): StartedCommand {
+    const gaveUp = new AbortController();
+    const signal = options.signal ? AbortSignal.any([options.signal, gaveUp.signal]) : gaveUp.signal;
+    const { timeout } = options;
+    if (listener === undefined) return this.#send(command, { timeout, signal }, gaveUp);
+    const run = (): StartedCommand => new Run(this.#channel, command, listener, { timeout, signal }, gaveUp);
+    return this.#channel.isReady ? run() : this.#beginWhenReady(run, options.signal);
+  }
+
+  #beginWhenReady(begin: () => StartedCommand, signal: AbortSignal | undefined): StartedCommand {
+    const late = new LateCommand(begin);
+    const onAbort = (): void => late.giveUp(signal?.reason);
+    signal?.addEventListener("abort", onAbort);
+    this.#channel.whenReady((error) => {
+      signal?.removeEventListener("abort", onAbort);
+      if (error === undefined) late.begin();
+      else late.giveUp(error);
+    });
+    return late;
+  }
+
+  #send(command: AnyCommand, options: CommandOptions, gaveUp: AbortController): StartedCommand {
     // With an id gRPC's own retries are safe.
     const requestId = command.value.requestId || randomUUID();
     const answer = this.#answer(command, requestId, options);
@@ -57,11 +91,16 @@ export class UnaryCommands implements CommandTransport {
       ({ execution }) => assertExecution(execution),
       (error: unknown) => {
         // A call with a request id that is cancelled leaves its execution running.
-        if (options.signal?.aborted) cancel();
+        if (options.signal?.aborted && !gaveUp.signal.aborted) cancel();
         throw error;
       },
     );
-    return { finished, allow: () => undefined, cancel };
+    const giveUp = (error: unknown, endsAnyway = false): void => {
+      // At once: the channel may be closed when the answer has come.
+      if (!endsAnyway && command.value.requestId === "") cancel();
+      gaveUp.abort(error);
+    };
+    return { finished, allow: () => undefined, cancel, giveUp };
   }
 
   #answer(
@@ -94,22 +133,31 @@ class Run implements StartedCommand {
   readonly finished: Promise<Execution>;
   readonly #channel: Channel;
   readonly #command: AnyCommand;
+  readonly #listener: CommandListener;
   readonly #options: CommandOptions;
+  readonly #gaveUp: AbortController;
   readonly #stream: ClientReadableStream<RunResponse>;
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
   #executionId = "";
 
-  constructor(channel: Channel, command: AnyCommand, options: CommandOptions) {
+  constructor(
+    channel: Channel,
+    command: AnyCommand,
+    listener: CommandListener,
+    options: CommandOptions,
+    gaveUp: AbortController,
+  ) {
     this.#channel = channel;
     this.#command = command;
+    this.#listener = listener;
     this.#options = options;
+    this.#gaveUp = gaveUp;
     this.#executionId = command.value.requestId;
-    const { listener } = options;
     const asked = Command.create({
       command,
-      consoleAtEnd: listener?.console === undefined,
-      dropEmitted: listener?.emitted === undefined,
+      consoleAtEnd: listener.console === undefined,
+      dropEmitted: listener.emitted === undefined,
     });
     this.#stream = channel.readable(SandboxServiceService.run, { command: asked }, options.timeout);
     this.finished = this.#listen();
@@ -127,12 +175,16 @@ class Run implements StartedCommand {
     this.allow(Number.POSITIVE_INFINITY);
   }
 
+  giveUp(error: unknown): void {
+    this.#gaveUp.abort(error);
+  }
+
   #listen(): Promise<Execution> {
     const { signal } = this.#options;
     const stream = this.#stream;
     const onAbort = (): void => {
       // Without a request id the server ends what nobody hears any more.
-      if (this.#command.value.requestId !== "") this.cancel();
+      if (this.#command.value.requestId !== "" && !this.#gaveUp.signal.aborted) this.cancel();
       stream.cancel();
     };
     signal?.addEventListener("abort", onAbort);
@@ -147,11 +199,11 @@ class Run implements StartedCommand {
     this.#executionId = event?.executionId ?? "";
     switch (event?.event?.$case) {
       case "console":
-        return this.#options.listener?.console?.(event.event.value);
+        return this.#listener.console?.(event.event.value);
       case "emitted":
         this.#credit--;
         if (this.#credit <= 0) this.#stream.pause();
-        return this.#options.listener?.emitted?.(event.event.value);
+        return this.#listener.emitted?.(event.event.value);
       case "finished":
         return resolve(event.event.value);
     }
@@ -160,7 +212,8 @@ class Run implements StartedCommand {
 
 function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: string): void {
   const request = { sessionId: value.sessionId ?? "", executionId };
-  channel.send(SandboxServiceService.cancelExecution, request, { timeout: CANCEL_TIMEOUT }).catch(() => undefined);
+  // Nobody waits for it.
+  channel.letGo(SandboxServiceService.cancelExecution, request).catch(() => undefined);
 }
 
 /** @throws {LivescopeError} if there is none */

@@ -1,0 +1,96 @@
+import { randomUUID } from "node:crypto";
+import {
+  ForkSessionRequest,
+  SessionServiceService,
+  UpdateSessionRequest,
+  Session as WireSession,
+} from "@livescope/proto";
+import { type Limits, writeDuration, writeLimits } from "./limits.js";
+import type { RequestOptions } from "./options.js";
+import { readSession, type SessionInfo } from "./session-info.js";
+import type { Channel } from "./transport/channel.js";
+
+/** What the field of the request holds. */
+const MOST_COPIES = 2 ** 31 - 1;
+
+/** Options of {@link Session.fork}. */
+export interface ForkOptions extends RequestOptions {
+  /** Labels of the copies; those of the session itself are not copied. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
+  readonly requestId?: string | undefined;
+}
+
+/** Options of {@link Session.rollback}. */
+export interface RollbackOptions extends RequestOptions {
+  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
+  readonly requestId?: string | undefined;
+}
+
+/** What {@link Session.update} changes. What is left out stays. */
+export interface SessionUpdate {
+  /** The labels, all of them. */
+  readonly labels?: Readonly<Record<string, string>> | undefined;
+  /** The limits that are named; the others stay. */
+  readonly limits?: Limits | undefined;
+  /** How long the session is kept after its last use, in milliseconds. */
+  readonly idleTtl?: number | undefined;
+}
+
+/**
+ * Makes copies of a session, and gives their ids.
+ * @throws {RangeError} if the count is none
+ */
+export async function forkSession(
+  channel: Channel,
+  sessionId: string,
+  count: number,
+  { labels, requestId = randomUUID(), ...options }: ForkOptions,
+): Promise<string[]> {
+  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
+    throw new RangeError(`count is ${count}: give how many copies to make`);
+  }
+  const request = ForkSessionRequest.create({
+    sessionId,
+    count,
+    labels: new Map(Object.entries(labels ?? {})),
+    requestId,
+  });
+  const { sessions } = await channel.send(SessionServiceService.forkSession, request, options);
+  return sessions.map((session) => session.sessionId);
+}
+
+/** Puts a session back to a snapshot of it. */
+export async function rollbackSession(
+  channel: Channel,
+  sessionId: string,
+  snapshotId: string,
+  { requestId = randomUUID(), ...options }: RollbackOptions,
+): Promise<void> {
+  const request = { sessionId, snapshotId, requestId };
+  await channel.send(SessionServiceService.rollbackSession, request, options);
+}
+
+/** Changes what an update names. */
+export async function updateSession(
+  channel: Channel,
+  sessionId: string,
+  { labels, limits, idleTtl }: SessionUpdate,
+  options: RequestOptions,
+): Promise<SessionInfo> {
+  const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
+  const session = WireSession.create({
+    sessionId,
+    labels: new Map(Object.entries(labels ?? {})),
+    limits: limits && writeLimits(limits),
+    idleTtl: idleTtl === undefined ? undefined : writeDuration("idleTtl", idleTtl),
+  });
+  const updateMask = [
+    ...(labels === undefined ? [] : ["labels"]),
+    ...named.map(([name]) => `limits.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`),
+    ...(idleTtl === undefined ? [] : ["idle_ttl"]),
+  ];
+  const request = UpdateSessionRequest.create({ session, updateMask });
+  const response = await channel.send(SessionServiceService.updateSession, request, options);
+  return readSession(response.session);
+}

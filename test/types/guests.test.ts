@@ -1,0 +1,230 @@
+/** What the compiler knows of guests. Nothing here is run: `npm run types` checks it. */
+import type {
+  Copied,
+  ExecutionPromise,
+  ExecutionStream,
+  Guest,
+  GuestCall,
+  GuestMember,
+  Handle,
+  HostCallContext,
+  Session,
+} from "@livescope/sdk";
+import { describe, expectTypeOf, test } from "vitest";
+import type * as Shop from "../support/guests/shop.js";
+
+type Row = Shop.Row;
+
+/** Wraps what is only to be checked: calling it would need a server. */
+function checked(_check: (guest: Guest<typeof Shop>, session: Session) => unknown): void {}
+
+describe("a guest", () => {
+  test("has functions that give promises of what they give there", () => {
+    checked((guest) => {
+      expectTypeOf(guest.inc(3)).toEqualTypeOf<GuestCall<number>>();
+      expectTypeOf(guest.inc(3)).toExtend<ExecutionPromise<number>>();
+      expectTypeOf(guest.later("x")).resolves.toEqualTypeOf<string>();
+      expectTypeOf(guest.math.stats.mean([1])).resolves.toEqualTypeOf<number>();
+      expectTypeOf(guest.fail("x")).resolves.toEqualTypeOf<never>();
+      // @ts-expect-error An argument of another type.
+      guest.inc("3");
+      // @ts-expect-error One too few.
+      guest.inc();
+      // @ts-expect-error One too many.
+      guest.inc(1, 2);
+      // @ts-expect-error No such name.
+      guest.dec;
+      // @ts-expect-error No such name below.
+      guest.math.stats.median([1]);
+    });
+  });
+
+  test("has values that are read by asking, and are places until then", () => {
+    checked(async (guest) => {
+      expectTypeOf(guest.version.$value()).resolves.toEqualTypeOf<string>();
+      expectTypeOf(guest.config.limits.most.$value()).resolves.toEqualTypeOf<number>();
+      expectTypeOf(await guest.config).toExtend<GuestMember<typeof Shop.config>>();
+      // @ts-expect-error A place is no text.
+      guest.version.length + 1;
+      // @ts-expect-error Awaiting a place does not read it.
+      (await guest.made) + 1;
+      // @ts-expect-error Nothing is written from here.
+      guest.version = "2.0";
+      // @ts-expect-error A value is not called.
+      guest.version();
+    });
+  });
+
+  test("has what its functions have there, and not what functions have here", () => {
+    checked((guest) => {
+      // @ts-expect-error It would be bound in the session, and a promise here.
+      guest.inc.bind(undefined);
+      expectTypeOf(guest.inc.length).toEqualTypeOf<never>();
+      expectTypeOf(guest.math.toString).toEqualTypeOf<never>();
+      expectTypeOf(guest.odd.toString()).resolves.toEqualTypeOf<string>();
+      expectTypeOf(guest.odd.name.$value()).resolves.toEqualTypeOf<string>();
+    });
+  });
+
+  test("is no promise, and its own names hide none", () => {
+    expectTypeOf<Awaited<Guest<typeof Shop>>>().toEqualTypeOf<Guest<typeof Shop>>();
+    expectTypeOf<"then" extends keyof Guest<typeof Shop.promised> ? true : false>().toEqualTypeOf<false>();
+    checked((guest) => {
+      expectTypeOf(guest.promised.$at("then")(1)).resolves.toEqualTypeOf<number>();
+      expectTypeOf(guest.$at("$value")()).resolves.toEqualTypeOf<string>();
+      expectTypeOf(guest.$at("math").double(1)).resolves.toEqualTypeOf<number>();
+      // @ts-expect-error No such name.
+      guest.$at("nothing");
+    });
+  });
+
+  test("keeps its type with options", () => {
+    checked((guest) => {
+      expectTypeOf(guest.$with({ timeout: 100 })).toEqualTypeOf<GuestMember<typeof Shop>>();
+      expectTypeOf(guest.$with({ timeout: 100 }).inc(1)).resolves.toEqualTypeOf<number>();
+      // @ts-expect-error No such option.
+      guest.$with({ timeLimit: 100 });
+      // @ts-expect-error Only what was given is released.
+      guest.math[Symbol.asyncDispose];
+    });
+  });
+
+  test("of unknown type asks for names, and gives unknown values", () => {
+    checked(async (_guest, session) => {
+      const untyped = await session.load("export const f = () => 1");
+      expectTypeOf(untyped).toEqualTypeOf<Guest<unknown>>();
+      expectTypeOf(untyped.$at("f")(1, "x")).resolves.toEqualTypeOf<unknown>();
+      expectTypeOf(untyped.$at("a").$at("b").$value()).resolves.toEqualTypeOf<unknown>();
+      // @ts-expect-error Nobody said that there is one.
+      untyped.f();
+    });
+  });
+});
+
+describe("what comes out", () => {
+  test("is the type itself where it is data", () => {
+    interface Tree {
+      readonly value: bigint | undefined;
+      readonly children?: Tree[];
+    }
+    expectTypeOf<Copied<Row>>().toEqualTypeOf<Row>();
+    expectTypeOf<Copied<Row[]>>().toEqualTypeOf<Row[]>();
+    expectTypeOf<Copied<[number, string?]>>().toEqualTypeOf<[number, string?]>();
+    expectTypeOf<Copied<Map<string, Set<Date>>>>().toEqualTypeOf<Map<string, Set<Date>>>();
+    expectTypeOf<Copied<Uint8Array | null>>().toEqualTypeOf<Uint8Array | null>();
+    expectTypeOf<Copied<"a" | "b" | boolean>>().toEqualTypeOf<"a" | "b" | boolean>();
+    expectTypeOf<Copied<unknown>>().toEqualTypeOf<unknown>();
+    expectTypeOf<Copied<void>>().toEqualTypeOf<void>();
+    expectTypeOf<Copied<Tree>>().toExtend<Tree>();
+    expectTypeOf<Tree>().toExtend<Copied<Tree>>();
+  });
+
+  test("is a guest where it stays", () => {
+    expectTypeOf<Copied<(n: number) => string>>().toEqualTypeOf<Guest<(n: number) => string>>();
+    expectTypeOf<Copied<Promise<number>>>().toEqualTypeOf<Guest<Promise<number>>>();
+    expectTypeOf<Copied<{ f: () => number }[]>>().toExtend<{ f?: Guest<() => number> }[]>();
+    checked((guest) => {
+      expectTypeOf(guest.adder(1)).resolves.toEqualTypeOf<Guest<(n: number) => number>>();
+      expectTypeOf(guest.adder.$keep(1)).resolves.toEqualTypeOf<Guest<(n: number) => number>>();
+    });
+  });
+
+  test("has no methods where it was copied, and is kept by asking", () => {
+    checked(async (guest) => {
+      const copied = await guest.makeCounter(1);
+      expectTypeOf(copied.n).toEqualTypeOf<number>();
+      // @ts-expect-error The methods of a class stay behind.
+      copied.up();
+      expectTypeOf(guest.makeCounter.$keep(1)).resolves.toEqualTypeOf<Guest<Shop.Counter>>();
+      expectTypeOf(guest.makeCounterLater.$keep(1)).resolves.toEqualTypeOf<Guest<Shop.Counter>>();
+      expectTypeOf(guest.main.$ref()).resolves.toEqualTypeOf<Guest<Shop.Counter>>();
+    });
+  });
+
+  test("of a class that is constructed has its methods", () => {
+    checked(async (guest) => {
+      await using counter = await new guest.Counter(5);
+      expectTypeOf(counter).toEqualTypeOf<Guest<Shop.Counter>>();
+      expectTypeOf(counter.up(2)).resolves.toEqualTypeOf<number>();
+      expectTypeOf(counter.n.$value()).resolves.toEqualTypeOf<number>();
+      expectTypeOf(counter.$handle).toEqualTypeOf<Handle>();
+      expectTypeOf(guest.Counter.named(1)).resolves.toExtend<{ n: number }>();
+      // @ts-expect-error An argument of another type.
+      new guest.Counter("5");
+      // @ts-expect-error It comes later.
+      new guest.Counter(5).up();
+      // @ts-expect-error No class.
+      new guest.config();
+      // @ts-expect-error Classes are not called.
+      guest.Counter(5);
+    });
+  });
+
+  test("is iterated over where it can be there", () => {
+    checked(async (guest) => {
+      for await (const row of guest.rows(1)) expectTypeOf(row).toEqualTypeOf<Row>();
+      for await (const row of guest.rowsLater(1)) expectTypeOf(row).toEqualTypeOf<Row>();
+      for await (const n of guest.bag) expectTypeOf(n).toEqualTypeOf<number>();
+      expectTypeOf(guest.rows(1).stream<Row>()).toExtend<ExecutionStream<Row, unknown>>();
+      const generator = await guest.rows(1);
+      for await (const row of generator) expectTypeOf(row).toEqualTypeOf<Row>();
+      // @ts-expect-error Texts are values.
+      for await (const _ of guest.later("x"));
+    });
+  });
+});
+
+describe("what goes in", () => {
+  test("may be a function of this process, which may take its time", () => {
+    checked((guest) => {
+      guest.mapRows([], (row, index, context) => {
+        expectTypeOf(row).toEqualTypeOf<Row>();
+        expectTypeOf(index).toEqualTypeOf<number>();
+        expectTypeOf(context).toEqualTypeOf<HostCallContext>();
+      });
+      guest.mapRows([], async () => 1);
+      guest.withAdder(async (add) => {
+        expectTypeOf(add).toEqualTypeOf<Guest<(n: number) => number>>();
+        return await add(1);
+      });
+      // @ts-expect-error It has to give a number.
+      guest.withAdder(() => "text");
+      // @ts-expect-error It is given a row.
+      guest.mapRows([], (row: string) => row);
+    });
+  });
+
+  test("may be a guest, a place or a handle of such a value", () => {
+    checked(async (guest, session) => {
+      const counter = await new guest.Counter(1);
+      guest.read(counter);
+      guest.read(guest.main);
+      guest.read(counter.$handle);
+      guest.math.double(counter.n);
+      guest.mapRows([], guest.$at("later") as never);
+      const { use } = await session.load<{ use(f: (n: number) => number, box: { counter: Shop.Counter }): void }>("");
+      use(guest.math.double, { counter });
+      // @ts-expect-error A place of another type.
+      guest.math.double(guest.version);
+      // @ts-expect-error Within another value a place is nothing that can be sent.
+      use(guest.math.double, { counter: guest.main });
+      // @ts-expect-error Its methods would stay here.
+      guest.read({ n: 1 });
+      // @ts-expect-error A function of another type.
+      use(guest.later, { counter });
+    });
+  });
+});
+
+describe("other ways to a guest", () => {
+  test("are the session's names, and any handle", () => {
+    checked(async (_guest, session) => {
+      const names = session.guest<{ inc(n: number): number }>();
+      expectTypeOf(names.inc(1)).resolves.toEqualTypeOf<number>();
+      // @ts-expect-error There is nothing to release.
+      names[Symbol.asyncDispose];
+      const handle = await session.handle("x");
+      expectTypeOf(handle.as<Shop.Counter>()).toEqualTypeOf<Guest<Shop.Counter>>();
+    });
+  });
+});
