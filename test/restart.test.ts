@@ -5,6 +5,7 @@ import {
   type Exposure,
   Livescope,
   type Session,
+  SessionLostError,
   UnavailableError,
 } from "@livescope/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
@@ -80,7 +81,10 @@ describe.each(TRANSPORTS)("over %s", (transport) => {
 
   test("calls that come later find it, and their sessions gone", async () => {
     const { client, session, exposure } = before[transport];
-    await expect(session.execute("1")).rejects.toMatchObject({ code: "NOT_FOUND", reason: "SESSION_NOT_FOUND" });
+    await expect(session.execute("1")).rejects.toBeInstanceOf(SessionLostError);
+    await expect(session.execute("1")).rejects.toMatchObject({ code: "DATA_LOSS", reason: "SESSION_LOST" });
+    // Of one that was never met here nobody can tell.
+    await expect(client.attach("unknown").execute("1")).rejects.toMatchObject({ code: "NOT_FOUND" });
     expect(await exposure.ended).toMatchObject({ code: "NOT_FOUND" });
     await session[Symbol.asyncDispose]();
     await using made = await client.createSession();

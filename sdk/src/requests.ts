@@ -18,6 +18,8 @@ export const GUEST_SCRIPT = "guest-call.js";
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
   readonly id: string;
+  /** It was made by this client. */
+  readonly isOwned: boolean;
   /** It outlives the server, so calls of it are worth repeating. */
   readonly isDurable: boolean;
   readonly handles: SessionHandles;

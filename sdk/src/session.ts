@@ -84,8 +84,7 @@ export class Session implements AsyncDisposable {
     this.#transport = transport;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
-    const { isDurable } = kind;
-    this.#executor = new Executor(commands, lifetime, { id, isDurable, handles: this.#handles, pass });
+    this.#executor = new Executor(commands, lifetime, { ...kind, id, handles: this.#handles, pass });
     this.#scope = {
       sessionId: id,
       session: this,

@@ -1,6 +1,6 @@
 import { readFileSync } from "node:fs";
 import { format, inspect } from "node:util";
-import { type Guest, type GuestMember, GuestError, Handle, type Session, StoppedError } from "@livescope/sdk";
+import { type Guest, GuestError, type GuestMember, Handle, type Session, StoppedError } from "@livescope/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type * as Shop from "../support/guests/shop.js";
 import { withServer } from "../support/server.js";

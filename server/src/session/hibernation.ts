@@ -10,6 +10,7 @@ import { Places } from "./places.js";
 import type { SessionInfo } from "./session-info.js";
 import { readText, type SavedSession, writeText } from "./session-record.js";
 import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
+import { hasEnded } from "./tombstones.js";
 
 /** Images on their way in, and on their way out, at once: each may be as large as a session. */
 const IMAGES_AT_ONCE = 4;
@@ -78,15 +79,14 @@ export class Hibernation {
     this.#count++;
   }
 
-  /** What is told of a session here; undefined where there is none. @throws SessionError SESSION_LOST */
+  /** What is told of a session here; undefined where there is none. @throws SessionError SESSION_LOST, SESSION_EXPIRED */
   async find(sessionId: string): Promise<SessionInfo | undefined> {
     const stored = await this.#store.session(sessionId);
-    if (this.#stale.has(sessionId)) return undefined;
-    if (stored === undefined || (stored.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) return undefined;
+    if (stored === undefined || this.#stale.has(sessionId)) return undefined;
     const info = this.#read(stored);
-    if (info !== undefined) return info;
-    const ids = { session_id: sessionId };
-    throw new SessionError("SESSION_LOST", "the session was of a server that has ended; create a new one", { ids });
+    if (info === undefined) throw hasEnded(sessionId, "SESSION_LOST");
+    if ((stored.expiresAt ?? Number.POSITIVE_INFINITY) <= Date.now()) throw hasEnded(sessionId, "SESSION_EXPIRED");
+    return info;
   }
 
   /**

@@ -61,25 +61,26 @@ export class SessionsAtRest {
   /** What is told of one; of one that was woken meanwhile, too. @throws SessionError where no session rests under this id */
   async info(sessionId: string): Promise<SessionInfo> {
     this.#tombstones.check(sessionId);
-    const info = await this.#hibernation.find(sessionId);
-    if (info !== undefined) return info;
+    const info = await this.#hibernation.find(sessionId).catch(whenExpired);
+    if (info !== undefined && !(info instanceof SessionError)) return info;
     // It may have been woken, or may have ended, while the store was asked.
     const session = this.#live.find(sessionId);
     if (session !== undefined) return session.info;
     this.#tombstones.check(sessionId);
+    if (info !== undefined) throw info;
     throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids: { session_id: sessionId } });
   }
 
-  /** Whether one rests under this id. One of a process that has ended makes way. */
+  /** Whether one rests under this id. One that has expired, or is of a process that has ended, makes way. */
   async has(sessionId: string): Promise<boolean> {
     if (this.#tombstones.has(sessionId)) return false;
-    const info = await this.#hibernation.find(sessionId).catch(async (error: unknown) => {
-      if (!(error instanceof SessionError && error.reason === "SESSION_LOST")) throw error;
-      return undefined;
-    });
-    // What has expired makes way, too.
-    if (info === undefined) await this.#hibernation.clear(sessionId);
-    return info !== undefined;
+    try {
+      return (await this.#hibernation.find(sessionId)) !== undefined;
+    } catch (error) {
+      if (!(error instanceof SessionError)) throw error;
+      await this.#hibernation.clear(sessionId);
+      return false;
+    }
   }
 
   /**
@@ -265,6 +266,12 @@ export class SessionsAtRest {
     this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
     this.#watchers.delete(sessionId);
   }
+}
+
+/** It expired; whether it was in use meanwhile the caller knows. @throws what is another failure */
+function whenExpired(error: unknown): SessionError {
+  if (error instanceof SessionError && error.reason === "SESSION_EXPIRED") return error;
+  throw error;
 }
 
 /** @throws what is no failure of the store */

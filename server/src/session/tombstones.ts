@@ -35,6 +35,11 @@ export class Tombstones {
   /** @throws SessionError when a session of this id is known to be gone */
   check(sessionId: string): void {
     const ending = this.#endings.get(sessionId);
-    if (ending !== undefined) throw new SessionError(ending, MESSAGES[ending], { ids: { session_id: sessionId } });
+    if (ending !== undefined) throw hasEnded(sessionId, ending);
   }
+}
+
+/** What those are told who ask for a session that is gone. */
+export function hasEnded(sessionId: string, ending: Ending): SessionError {
+  return new SessionError(ending, MESSAGES[ending], { ids: { session_id: sessionId } });
 }
