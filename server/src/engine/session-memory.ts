@@ -6,11 +6,11 @@
  */
 import { randomFillSync } from "node:crypto";
 import { pagesOf, placePages, type SessionPages } from "./session-image.js";
+import { clear } from "./worker/clear.js";
 import type { HeapSum } from "./worker/heap-sum.js";
 import {
   type BaseImage,
   Cell,
-  HEAP_RANGE_START,
   HEAP_START,
   heapRangeEnd,
   KEY_WORDS,
@@ -22,12 +22,12 @@ import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** An opaque handle to one session's memory. Made by `SessionMemories.create`, given back by `release`. */
 export class SessionMemory {
-  /** Names this incarnation; a new one is drawn whenever the session moves into another memory. */
+  /** Names the memory that it lives in, to the workers that hold instances over it; others that lived there had the same. */
   key: number;
   memory: WebAssembly.Memory;
   /** Maximum of the memory, in pages of 64 KiB. */
   maximumPages: number;
-  /** Groups of turns posted so far: a checkpoint that a worker kept holds for the next one only. */
+  /** Groups of turns posted so far, also of who lived there before: a checkpoint that a worker kept holds for the next one only. */
   posted = 0;
   /** Heap in use after the last turn, in bytes. */
   heapBytes = 0;
@@ -82,10 +82,8 @@ export function holds(memoryBytes: number, pages: Pick<SessionPages, "extent">):
   return wasmPagesOf(pages) <= pagesFor(memoryBytes);
 }
 
-interface FreeMemory {
-  readonly memory: WebAssembly.Memory;
-  readonly maximumPages: number;
-}
+/** A memory of zeroes, and what is known of it: workers that hold an instance over it may go on to use that. */
+type FreeMemory = Pick<SessionMemory, "memory" | "maximumPages" | "key" | "posted" | "lastWorker">;
 
 export class SessionMemories {
   readonly #base: BaseImage;
@@ -95,6 +93,8 @@ export class SessionMemories {
   #freeBytes = 0;
   readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
+  /** A memory is not to be used again: nobody is to hold anything of it; set by its owner. */
+  onGivenUp: (key: number) => void = () => undefined;
   /** When a memory was last made, taken or given back; of the monotonic clock, in milliseconds. */
   #lastChange = 0;
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
@@ -137,12 +137,11 @@ export class SessionMemories {
 
   /** @param memoryBytes the most the session's heap may grow to */
   create(memoryBytes: number): SessionMemory {
-    const maximumPages = pagesFor(memoryBytes);
-    const memory = this.#empty(INITIAL_PAGES, maximumPages);
+    const session = this.#sessionIn(this.#empty(INITIAL_PAGES, pagesFor(memoryBytes)));
+    const { memory } = session;
     const bytes = new Uint8Array(memory.buffer);
     for (const [address, run] of this.#base.runs) bytes.set(run, address);
     this.seed(memory);
-    const session = new SessionMemory(this.#nextKey++, memory, maximumPages);
     session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
     this.note(session);
     return session;
@@ -155,10 +154,9 @@ export class SessionMemories {
    * @throws HeapsFullError
    */
   async createFrom(pages: SessionPages, memoryBytes: number): Promise<SessionMemory> {
-    const maximumPages = pagesFor(memoryBytes);
     const initial = Math.max(INITIAL_PAGES, wasmPagesOf(pages));
     this.#checkRoom(initial - PAGES_WITHOUT_HEAP);
-    const session = new SessionMemory(this.#nextKey++, this.#empty(initial, maximumPages), maximumPages);
+    const session = this.#sessionIn(this.#empty(initial, pagesFor(memoryBytes)));
     // Before the pages are there, so that nobody else is given this room meanwhile.
     this.note(session);
     session.heapBytes = pages.heapBytes;
@@ -178,11 +176,21 @@ export class SessionMemories {
   async resize(session: SessionMemory, memoryBytes: number): Promise<void> {
     const maximumPages = pagesFor(memoryBytes);
     const pages = pagesOf(session, this.#base.layout);
-    const memory = this.#empty(Math.max(INITIAL_PAGES, wasmPagesOf(pages)), maximumPages);
+    const { memory, key } = this.#empty(Math.max(INITIAL_PAGES, wasmPagesOf(pages)), maximumPages);
+    // It is this session's from now on, whose turns are counted by itself.
+    this.onGivenUp(key);
     await placePages(pages, memory);
     this.seed(memory);
     this.move(session, memory);
     session.maximumPages = maximumPages;
+  }
+
+  #sessionIn({ memory, maximumPages, key, posted, lastWorker }: FreeMemory): SessionMemory {
+    const session = new SessionMemory(key, memory, maximumPages);
+    // One more: what a worker kept of it is of who lived there before.
+    session.posted = posted + 1;
+    session.lastWorker = lastWorker;
+    return session;
   }
 
   /**
@@ -200,26 +208,31 @@ export class SessionMemories {
     return true;
   }
 
-  #giveUp({ memory }: FreeMemory): void {
+  #giveUp({ memory, key }: FreeMemory): void {
+    this.onGivenUp(key);
     this.#freeBytes -= memory.buffer.byteLength;
     this.#drop(memory);
   }
 
   /** A memory of zeroes. One that was used before is met with all its pages there, which is most of what a copy costs. */
-  #empty(initial: number, maximum: number): WebAssembly.Memory {
+  #empty(initial: number, maximum: number): FreeMemory {
     this.#lastChange = performance.now();
     const bytes = initial * 65536;
     const fits = ({ memory, maximumPages }: FreeMemory): boolean =>
       maximumPages === maximum && memory.buffer.byteLength === bytes;
     const index = this.#free.findLastIndex(fits);
     const free = index < 0 ? undefined : this.#free.splice(index, 1)[0];
-    if (free === undefined) return new WebAssembly.Memory({ initial, maximum, shared: true });
+    if (free === undefined) {
+      const memory = new WebAssembly.Memory({ initial, maximum, shared: true });
+      return { memory, maximumPages: maximum, key: this.#nextKey++, posted: 0, lastWorker: -1 };
+    }
     this.#freeBytes -= bytes;
-    return free.memory;
+    return free;
   }
 
   /** The session moved: instances over the old memory must not be used again. */
   move(session: SessionMemory, memory: WebAssembly.Memory): void {
+    this.onGivenUp(session.key);
     this.#drop(session.memory);
     session.memory = memory;
     session.key = this.#nextKey++;
@@ -228,18 +241,20 @@ export class SessionMemories {
 
   /** No turn of the session may run any more. */
   release(session: SessionMemory): void {
-    const { memory, maximumPages } = session;
+    const { memory, maximumPages, key, posted, lastWorker } = session;
     this.#lastChange = performance.now();
     this.#noteAs(session, 0);
     session.isReleased = true;
-    if (memory.buffer.byteLength > LARGEST_KEPT) return this.#drop(memory);
-    const bytes = new Uint8Array(memory.buffer);
+    if (memory.buffer.byteLength > LARGEST_KEPT) {
+      this.onGivenUp(key);
+      return this.#drop(memory);
+    }
+    const { buffer } = memory;
     // To its end, not to the top of the heap: that sinks when the engine gives memory back, and leaves what was above it.
-    bytes.fill(0, HEAP_RANGE_START);
-    bytes.fill(0, HEAP_START - STACK_CLEARED, HEAP_START);
-    bytes.fill(0, 0, STATIC_END);
-    this.#free.push({ memory, maximumPages });
-    this.#freeBytes += bytes.length;
+    clear(buffer, HEAP_START - STACK_CLEARED);
+    clear(buffer, 0, STATIC_END);
+    this.#free.push({ memory, maximumPages, key, posted, lastWorker });
+    this.#freeBytes += buffer.byteLength;
     while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
       const oldest = this.#free.shift();
       if (oldest === undefined) return;

@@ -1,6 +1,6 @@
 /**
- * The memories of sessions in the hands of several threads: when a session moves or ends, the workers forget what they hold of it, and
- * all threads collect garbage once enough was given up.
+ * The memories of sessions in the hands of several threads: when one is given up, the workers forget what they hold of it, and all
+ * threads collect garbage once enough was given up.
  */
 import type { SessionMemories, SessionMemory } from "./session-memory.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
@@ -18,25 +18,23 @@ export class SharedMemories {
   constructor(memories: SessionMemories, workers: Workers) {
     this.#memories = memories;
     this.#workers = workers;
+    memories.onGivenUp = (key) => this.#forget(key);
   }
 
   /** As `SessionMemories.resize`. */
   async resize(session: SessionMemory, memoryBytes: number): Promise<void> {
-    this.#forget(session);
     await this.#memories.resize(session, memoryBytes);
     this.#collectIfDue();
   }
 
   /** As `SessionMemories.release`. */
   release(session: SessionMemory): void {
-    this.#forget(session);
     this.#memories.release(session);
     this.#collectIfDue();
   }
 
   /** As `SessionMemories.move`. */
   move(session: SessionMemory, memory: WebAssembly.Memory): void {
-    this.#forget(session);
     this.#memories.move(session, memory);
     // Not now: somebody may still hold the old memory in his hands.
     setImmediate(() => this.#collectIfDue());
@@ -52,8 +50,8 @@ export class SharedMemories {
     clearTimeout(this.#collectLater);
   }
 
-  #forget(session: SessionMemory): void {
-    for (const worker of this.#workers.all) worker.forget(session.key);
+  #forget(key: number): void {
+    for (const worker of this.#workers.all) worker.forget(key);
   }
 
   /** Collects now if much was given up, or a little later if it was less. */

@@ -7,6 +7,7 @@
  */
 import { setImmediate as nextTick } from "node:timers/promises";
 import type { SessionImage, SessionPages } from "./session-image.js";
+import { clear } from "./worker/clear.js";
 import { HEAP_RANGE_START, PAGE_BYTES, STATIC_END } from "./worker/layout.js";
 
 const HEADER_BYTES = 16;
@@ -115,7 +116,7 @@ export class StoredPages {
   /** What is beyond the heap is zero, before it grows and after it has shrunk. */
   #resize(heapEnd: number): void {
     const size = sizeFor(heapEnd);
-    if (heapEnd < this.#heapEnd) this.#pages.fill(0, size, sizeFor(this.#heapEnd));
+    if (heapEnd < this.#heapEnd) clear(this.#pages.buffer, size, sizeFor(this.#heapEnd));
     if (size <= this.#pages.length) return;
     const grown = Buffer.from(new SharedArrayBuffer(Math.ceil((size * SPARE) / PAGE_BYTES) * PAGE_BYTES));
     grown.set(this.#pages);

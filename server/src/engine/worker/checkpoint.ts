@@ -4,6 +4,7 @@
  * The copy lies in a growable SharedArrayBuffer that the worker and the main thread both hold: the worker undoes its own
  * stopped turns, the main thread those of a worker that it killed.
  */
+import { clear } from "./clear.js";
 import { HEAP_RANGE_START, heapRangeEnd, type Layout, STATIC_END } from "./layout.js";
 
 /** What is needed to put a checkpoint back. */
@@ -71,6 +72,6 @@ export function memoryFor(
     return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true });
   }
   // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
-  new Uint8Array(memory.buffer).fill(0, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
+  clear(memory.buffer, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
   return memory;
 }
