@@ -1,0 +1,114 @@
+/** `livescope run`: a file, as `node` would run it, but in a session. */
+import { type ConsoleEntry, type ExecuteOptions, ExecutionError, GuestError, type Livescope } from "@livescope/sdk";
+import { Command } from "commander";
+import { Interruption, withClient } from "./client.js";
+import { executionAsJson, failureAsJson } from "./execution-json.js";
+import { ExitCode, UsageError } from "./failure.js";
+import { type ClientFlags, withClientFlags } from "./flags.js";
+import { describeGuestError, describeWarning } from "./guest-error.js";
+import { readSource, type SourceFile, type SourceFlags, STDIN, sourceOf } from "./source-file.js";
+import { paintFor, Progress, plain, writeJson, writeLine } from "./terminal.js";
+import { printed } from "./values.js";
+
+interface Flags extends ClientFlags, SourceFlags {
+  readonly session?: string;
+  readonly eval?: string;
+  readonly print?: true;
+  readonly json?: true;
+}
+
+const EXAMPLES = `
+Examples:
+  $ livescope run rules.js
+  $ livescope run --print --eval '6 * 7'
+  $ livescope bundle guest.ts | livescope run --module - -- an argument
+`;
+
+export function runCommand(): Command {
+  const command = new Command("run")
+    .summary("run a file in a session")
+    .description(
+      "Runs a file in a session made for it, or in one that is there. The guest finds the arguments in locals.args; " +
+        "what it leaves unawaited ends with it. A name that ends in .ts is TypeScript, in .mjs a module, in .mts both.",
+    )
+    .argument("[file]", "what to run; - is standard input")
+    .argument("[args...]", "arguments of the code, after --")
+    .option("-s, --session <id>", "run it in this session, where what it defines stays")
+    .option("-e, --eval <code>", "run this text instead of a file")
+    .option("-p, --print", "print the value")
+    .option("--module", "run it as a module")
+    .option("--typescript", "take it for TypeScript, whatever its name")
+    .option("--json", "print the whole execution as one JSON document, its console included");
+  return withClientFlags(command, "how long the code may run (default: the session's limit)")
+    .addHelpText("after", EXAMPLES)
+    .action(async (file: string | undefined, args: string[], flags: Flags) => {
+      const isText = flags.eval !== undefined;
+      const source = isText ? sourceOf("eval.js", flags.eval, flags) : await readSource(fileOf(file), flags);
+      await run(source, isText && file !== undefined ? [file, ...args] : args, flags);
+    });
+}
+
+function fileOf(file: string | undefined): string {
+  if (file !== undefined) return file;
+  if (process.stdin.isTTY) throw new UsageError("give a file to run, or --eval with a text");
+  return STDIN;
+}
+
+async function run(source: SourceFile, args: readonly string[], flags: Flags): Promise<void> {
+  using interruption = new Interruption();
+  await withClient(flags, async (client) => {
+    using progress = new Progress(() => "running; ctrl-C ends it");
+    const options: ExecuteOptions = {
+      ...source.options,
+      // Locals reach scripts and modules alike, and leave nothing behind in the session.
+      locals: { args },
+      timeout: flags.timeout,
+      signal: interruption.signal,
+      onConsole: flags.json
+        ? undefined
+        : (entry) => {
+            progress.clear();
+            writeEntry(entry);
+          },
+    };
+    try {
+      const execution = await execute(client, flags.session, source.text, options);
+      progress.clear();
+      if (flags.json) return writeJson(executionAsJson(execution));
+      tellOfMore(execution);
+      const colors = paintFor(process.stdout) !== plain;
+      if (flags.print) writeLine(process.stdout, printed(execution.value, colors));
+    } catch (error) {
+      if (!(error instanceof ExecutionError)) throw error;
+      progress.clear();
+      process.exitCode = error instanceof GuestError ? ExitCode.GUEST : ExitCode.STOPPED;
+      if (flags.json) return writeJson(failureAsJson(error));
+      tellOfMore(error);
+      if (!(error instanceof GuestError)) throw error;
+      writeLine(process.stderr, describeGuestError(error, source, paintFor(process.stderr)));
+      if (needsModule(error)) process.stderr.write("livescope: run it with --module\n");
+    }
+  });
+}
+
+async function execute(client: Livescope, sessionId: string | undefined, text: string, options: ExecuteOptions) {
+  if (sessionId === undefined) return await client.execute(text, options).execution();
+  // Left with an await, so that its handles are released before the connection closes.
+  await using session = client.attach(sessionId);
+  return await session.execute(text, options).execution();
+}
+
+/** Writes an entry where Node would. */
+export function writeEntry({ level, text }: ConsoleEntry): void {
+  writeLine(level === "warn" || level === "error" ? process.stderr : process.stdout, text);
+}
+
+/** What an execution has to say beside its outcome. */
+function tellOfMore({ warnings, consoleTruncated }: Pick<ExecutionError, "warnings" | "consoleTruncated">): void {
+  for (const warning of warnings) writeLine(process.stderr, describeWarning(warning));
+  if (consoleTruncated) process.stderr.write("warning: the console was cut at the session's limit for it\n");
+}
+
+function needsModule({ phase, message }: GuestError): boolean {
+  return phase === "PARSE" && message.startsWith("import and export statements are for modules");
+}
