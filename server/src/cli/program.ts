@@ -3,6 +3,7 @@ import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { bundleCommand } from "./bundle.js";
 import { reportFailure } from "./failure.js";
+import { replCommand } from "./repl/command.js";
 import { runCommand } from "./run.js";
 import { type ServeOptions, serveCommand } from "./serve-options.js";
 import { forkCommand, sessionsCommand } from "./sessions.js";
@@ -35,6 +36,7 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
 function program({ serve }: Surroundings): Command {
   const commands = [
     serveCommand(serve),
+    replCommand(),
     runCommand(),
     sessionsCommand(),
     watchCommand(),

@@ -1,11 +1,12 @@
 /** `livescope run`: a file, as `node` would run it, but in a session. */
-import { type ConsoleEntry, type ExecuteOptions, ExecutionError, GuestError, type Livescope } from "@livescope/sdk";
+import { type ExecuteOptions, ExecutionError, GuestError, type Livescope } from "@livescope/sdk";
 import { Command } from "commander";
 import { Interruption, withClient } from "./client.js";
 import { executionAsJson, failureAsJson } from "./execution-json.js";
 import { ExitCode, UsageError } from "./failure.js";
 import { type ClientFlags, withClientFlags } from "./flags.js";
-import { describeGuestError, describeWarning } from "./guest-error.js";
+import { describeGuestError } from "./guest-error.js";
+import { writeEntry, writeNotes } from "./guest-output.js";
 import { readSource, type SourceFile, type SourceFlags, STDIN, sourceOf } from "./source-file.js";
 import { paintFor, Progress, plain, writeJson, writeLine } from "./terminal.js";
 import { printed } from "./values.js";
@@ -75,7 +76,7 @@ async function run(source: SourceFile, args: readonly string[], flags: Flags): P
       const execution = await execute(client, flags.session, source.text, options);
       progress.clear();
       if (flags.json) return writeJson(executionAsJson(execution));
-      tellOfMore(execution);
+      writeNotes(execution);
       const colors = paintFor(process.stdout) !== plain;
       if (flags.print) writeLine(process.stdout, printed(execution.value, colors));
     } catch (error) {
@@ -83,7 +84,7 @@ async function run(source: SourceFile, args: readonly string[], flags: Flags): P
       progress.clear();
       process.exitCode = error instanceof GuestError ? ExitCode.GUEST : ExitCode.STOPPED;
       if (flags.json) return writeJson(failureAsJson(error));
-      tellOfMore(error);
+      writeNotes(error);
       if (!(error instanceof GuestError)) throw error;
       writeLine(process.stderr, describeGuestError(error, source, paintFor(process.stderr)));
       if (needsModule(error)) process.stderr.write("livescope: run it with --module\n");
@@ -96,17 +97,6 @@ async function execute(client: Livescope, sessionId: string | undefined, text: s
   // Left with an await, so that its handles are released before the connection closes.
   await using session = client.attach(sessionId);
   return await session.execute(text, options).execution();
-}
-
-/** Writes an entry where Node would. */
-export function writeEntry({ level, text }: ConsoleEntry): void {
-  writeLine(level === "warn" || level === "error" ? process.stderr : process.stdout, text);
-}
-
-/** What an execution has to say beside its outcome. */
-function tellOfMore({ warnings, consoleTruncated }: Pick<ExecutionError, "warnings" | "consoleTruncated">): void {
-  for (const warning of warnings) writeLine(process.stderr, describeWarning(warning));
-  if (consoleTruncated) process.stderr.write("warning: the console was cut at the session's limit for it\n");
 }
 
 function needsModule({ phase, message }: GuestError): boolean {
