@@ -105,8 +105,8 @@ const refuseBuiltins: Plugin = {
   },
 };
 
-/** The package that a file belongs to, or the file. */
+/** The package that a file belongs to, or the file. Names of packages begin with no dot. */
 function askerOf({ importer }: OnResolveArgs): string {
-  const [, packageName] = /.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/]+)/.exec(importer) ?? [];
+  const [, packageName] = /.*[\\/]node_modules[\\/]((?:@[^\\/]+[\\/])?[^\\/.][^\\/]*)/.exec(importer) ?? [];
   return packageName === undefined ? relative(process.cwd(), importer) : `the package ${packageName}`;
 }

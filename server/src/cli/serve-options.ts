@@ -96,6 +96,7 @@ export function serveCommand(serve: (options: ServeOptions) => Promise<void>): C
       "--insecure",
       "allow an address that other machines can reach: there is no encryption and no authentication",
     )
+    .addHelpText("after", "\nExample:\n  $ livescope serve --address 127.0.0.1:50051 --data /var/lib/livescope\n")
     .allowExcessArguments()
     .action((flags: Flags, command: Command) => {
       const [word] = command.args;

@@ -141,7 +141,7 @@ export class Repl {
   }
 
   #report(error: unknown, source?: SourceFile): void {
-    if (error instanceof Interrupted) return this.say("ended; what its turns before did stays");
+    if (error instanceof Interrupted) return this.say("ended; the turn that ran is undone");
     if (error instanceof GuestError) {
       writeNotes(error);
       // The line is on the screen, unless it is one of several, or the place in it is all that is told.
