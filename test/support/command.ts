@@ -30,8 +30,8 @@ export class CommandProcess {
   stdout = "";
   stderr = "";
 
-  constructor(args: readonly string[], { env, cwd }: CommandOptions = {}) {
-    this.child = spawn(process.execPath, [MAIN, ...args], { env: { ...process.env, ...env }, cwd });
+  constructor(program: string, args: readonly string[], { env, cwd }: CommandOptions = {}) {
+    this.child = spawn(program, args, { env: { ...process.env, ...env }, cwd });
     this.child.stdout.on("data", (chunk) => {
       this.stdout += chunk;
     });
@@ -63,8 +63,13 @@ export class CommandLine {
 
   /** Starts a command, whose standard input stays open. */
   start(args: readonly string[], options: CommandOptions = {}): CommandProcess {
+    return this.startProgram(process.execPath, [MAIN, ...args], options);
+  }
+
+  /** Starts another program, which runs the command. */
+  startProgram(program: string, args: readonly string[], options: CommandOptions = {}): CommandProcess {
     const env = { LIVESCOPE_ADDRESS: this.#address(), LIVESCOPE_HISTORY: "", ...options.env };
-    return new CommandProcess(args, { ...options, env });
+    return new CommandProcess(program, args, { ...options, env });
   }
 
   /** Runs a command to its end. */

@@ -46,10 +46,17 @@ function row(session: SessionInfo): string[] {
 }
 
 /** What a session is up to, as far as the server tells: of one that is not to be deleted when idle, not whether it is busy. */
-export function stateOf({ state, idleAction, expireTime }: SessionInfo): string {
+function stateOf({ state, idleAction, expireTime }: SessionInfo): string {
   if (state !== "ACTIVE") return state.toLowerCase();
   if (idleAction !== "delete") return "active";
   return expireTime === undefined ? "running" : "idle";
+}
+
+/** A session in a few words, without its id. */
+export function sessionText(session: SessionInfo): string {
+  const { memoryBytes, handleCount, labels } = session;
+  const handles = `${handleCount} ${handleCount === 1 ? "handle" : "handles"}`;
+  return [stateOf(session), bytes(memoryBytes), handles, labelsText(labels)].filter((part) => part !== "").join(", ");
 }
 
 interface CreateFlags extends Flags {

@@ -1,12 +1,11 @@
 /** `livescope watch`: what happens in a session, as it happens. */
-import { type ExecutionError, GuestError, type SessionEvent, type SessionInfo, StatusError } from "@livescope/sdk";
+import { type ExecutionError, GuestError, type SessionEvent, StatusError } from "@livescope/sdk";
 import { Command } from "commander";
 import { Interruption, withClient } from "./client.js";
 import { executionAsJson, failureAsJson } from "./execution-json.js";
 import { type ClientFlags, withClientFlags } from "./flags.js";
 import { headline, placeOf } from "./guest-error.js";
-import { stateOf } from "./sessions.js";
-import { bytes, labelsText } from "./tables.js";
+import { sessionText } from "./sessions.js";
 import { type Paint, paintFor, writeJson, writeLine } from "./terminal.js";
 import { onOneLine } from "./values.js";
 
@@ -87,12 +86,6 @@ const EXECUTION_LENGTH = 8;
 function line(time: Date, kind: string, executionId: string, text: string): string {
   const head = [time.toISOString().slice(11, 23), kind, executionId.slice(0, EXECUTION_LENGTH)];
   return [...head.filter((part) => part !== ""), text.replaceAll("\n", "\n    ")].join("  ").trimEnd();
-}
-
-function sessionText(session: SessionInfo): string {
-  const { memoryBytes, handleCount, labels } = session;
-  const parts = [stateOf(session), bytes(memoryBytes), `${handleCount} handles`, labelsText(labels)];
-  return parts.filter((part) => part !== "").join(", ");
 }
 
 function kindOf(error: ExecutionError): string {

@@ -1,8 +1,8 @@
 /** What begins with a dot at the prompt is for the REPL, not for the session. */
 import { UsageError } from "../failure.js";
-import { stateOf } from "../sessions.js";
+import { sessionText } from "../sessions.js";
 import { readSource } from "../source-file.js";
-import { bytes, labelsText, table } from "../tables.js";
+import { bytes, table } from "../tables.js";
 import type { Repl } from "./repl.js";
 import type { Workspace } from "./workspace.js";
 
@@ -60,8 +60,7 @@ async function load(file: string, { repl }: Surroundings): Promise<void> {
 async function session(id: string, { repl, workspace }: Surroundings): Promise<void> {
   if (id !== "") await workspace.attach(id);
   const info = await workspace.session.info();
-  const facts = [`${bytes(info.memoryBytes)}`, `${info.handleCount} handles`, stateOf(info), labelsText(info.labels)];
-  repl.say(`in session ${info.sessionId}: ${facts.filter((fact) => fact !== "").join(", ")}`);
+  repl.say(`in session ${info.sessionId}: ${sessionText(info)}`);
 }
 
 async function snapshot(name: string, { repl, workspace }: Surroundings): Promise<void> {
