@@ -1,4 +1,3 @@
-#!/usr/bin/env node
 /** The command `livescope`. The command line is a client of the server like any other; this file alone knows both. */
 import { logVerbosity, setLogVerbosity } from "@grpc/grpc-js";
 import { runCommandLine } from "./cli/program.js";

@@ -1,6 +1,7 @@
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { BundleError, bundle } from "@livescope/server/bundle";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CommandLine } from "../support/command.js";
 import { withServer } from "../support/server.js";
@@ -68,6 +69,23 @@ describe("livescope bundle", () => {
     expect(await commands.run(["bundle", "gone.ts"], { cwd: folder })).toMatchObject({
       code: 2,
       stderr: expect.stringMatching(/^livescope: .*gone\.ts.*\n$/),
+    });
+  });
+});
+
+describe("the function bundle", () => {
+  test("gives the text of a module that keeps its names", async () => {
+    const path = file("kept.ts", "export class Kept { run(): string { return Kept.name } }");
+    await using session = await served.client.createSession();
+    await session.execute(await bundle(path, { minify: true }), { sourceType: "module", filename: "kept" });
+    expect(await session.execute("const { Kept } = await import('kept'); new Kept().run()")).toBe("Kept");
+  });
+
+  test("tells of every problem", async () => {
+    const problems = await bundle(file("two.ts", "import 'node:fs'; import 'gone'")).catch((error: unknown) => error);
+    expect(problems).toBeInstanceOf(BundleError);
+    expect(problems).toMatchObject({
+      problems: [expect.stringMatching(/two\.ts:1:\d+: .*gone/), expect.stringMatching(/two\.ts asks for node:fs: /)],
     });
   });
 });
