@@ -40,7 +40,7 @@ describe("livescope run", () => {
   });
 
   test("takes TypeScript and modules by their names, and by flags", async () => {
-    const typed = "const n: number = 5; console.log(n)";
+    const typed = "\uFEFFconst n: number = 5; console.log(n)";
     const module = "export const n = 5; console.log(n, import.meta.url)";
     const [ts, mjs, mts] = await Promise.all([
       commands.output("run", file("a.ts", typed)),
@@ -72,7 +72,7 @@ describe("livescope run", () => {
     expect(frames.map((frame) => frame.trim())).toEqual([
       expect.stringMatching(/^at bad \(.*bad\.js:2:\d+\)$/),
       expect.stringMatching(/^at .*bad\.js:4:\d+$/),
-      "[cause]: why",
+      "[cause]: 'why'",
     ]);
   });
 

@@ -7,14 +7,17 @@ import type { ClientFlags } from "./flags.js";
 /**
  * Connects, and closes the connection when `work` has ended.
  *
+ * @param signal ends the attempt to connect
  * @throws UnavailableError where there is no server, and what `work` throws
  */
 export async function withClient<T>(
   { address, insecure }: ClientFlags,
   work: (client: Livescope) => Promise<T>,
+  signal?: AbortSignal,
 ): Promise<T> {
   await using client = await Livescope.connect(address, {
     credentials: insecure ? credentials.createInsecure() : undefined,
+    signal,
   }).catch((error: unknown) => {
     throw error instanceof UnavailableError ? unreachable(address, error) : error;
   });

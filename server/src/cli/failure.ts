@@ -1,6 +1,7 @@
 /** How commands end: exit codes, and one clear line for whatever went wrong. */
 import { GuestError, LivescopeError, StatusError, StoppedError } from "@livescope/sdk";
 import { CommanderError } from "commander";
+import { writeLine } from "./terminal.js";
 
 /** What the process exits with. docs/cli.md tells users. */
 export const ExitCode = {
@@ -42,7 +43,7 @@ const MISSING: Readonly<Record<string, { readonly what: string; readonly id: str
 export function reportFailure(error: unknown): void {
   process.exitCode = exitCodeOf(error);
   const message = messageOf(error);
-  if (message !== undefined) process.stderr.write(`livescope: ${message}\n`);
+  if (message !== undefined) writeLine(process.stderr, `livescope: ${message}`);
 }
 
 /** The line for an error; undefined for what the user knows already. */

@@ -1,4 +1,5 @@
 /** What guest code threw, as Node would show it: the line of source, a mark below it, and the guest's frames. */
+import { inspect } from "node:util";
 import type { Frame, GuestError, Warning } from "@livescope/sdk";
 import type { Paint } from "./terminal.js";
 
@@ -20,8 +21,8 @@ export function describeGuestError(error: GuestError, source: NamedSource | unde
 }
 
 /** The first line of an error: its name and message, or what was thrown instead of one. */
-export function headline({ guestName, message }: GuestError): string {
-  if (guestName === "") return message;
+export function headline({ guestName, message, thrown }: GuestError): string {
+  if (guestName === "") return typeof thrown === "string" ? inspect(thrown) : message;
   return message === "" ? guestName : `${guestName}: ${message}`;
 }
 

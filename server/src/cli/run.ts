@@ -1,5 +1,5 @@
 /** `livescope run`: a file, as `node` would run it, but in a session. */
-import { type ExecuteOptions, ExecutionError, GuestError, type Livescope } from "@livescope/sdk";
+import { type ConsoleEntry, type ExecuteOptions, ExecutionError, GuestError, type Livescope } from "@livescope/sdk";
 import { Command } from "commander";
 import { Interruption, withClient } from "./client.js";
 import { executionAsJson, failureAsJson } from "./execution-json.js";
@@ -57,39 +57,46 @@ function fileOf(file: string | undefined): string {
 
 async function run(source: SourceFile, args: readonly string[], flags: Flags): Promise<void> {
   using interruption = new Interruption();
-  await withClient(flags, async (client) => {
-    using progress = new Progress(() => "running; ctrl-C ends it");
-    const options: ExecuteOptions = {
-      ...source.options,
-      // Locals reach scripts and modules alike, and leave nothing behind in the session.
-      locals: { args },
-      timeout: flags.timeout,
-      signal: interruption.signal,
-      onConsole: flags.json
-        ? undefined
-        : (entry) => {
-            progress.clear();
-            writeEntry(entry);
-          },
-    };
-    try {
-      const execution = await execute(client, flags.session, source.text, options);
-      progress.clear();
-      if (flags.json) return writeJson(executionAsJson(execution));
-      writeNotes(execution);
-      const colors = paintFor(process.stdout) !== plain;
-      if (flags.print) writeLine(process.stdout, printed(execution.value, colors));
-    } catch (error) {
-      if (!(error instanceof ExecutionError)) throw error;
-      progress.clear();
-      process.exitCode = error instanceof GuestError ? ExitCode.GUEST : ExitCode.STOPPED;
-      if (flags.json) return writeJson(failureAsJson(error));
-      writeNotes(error);
-      if (!(error instanceof GuestError)) throw error;
-      writeLine(process.stderr, describeGuestError(error, source, paintFor(process.stderr)));
-      if (needsModule(error)) process.stderr.write("livescope: run it with --module\n");
-    }
-  });
+  const { signal } = interruption;
+  await withClient(flags, (client) => runWith(client, source, args, flags, signal), signal);
+}
+
+async function runWith(
+  client: Livescope,
+  source: SourceFile,
+  args: readonly string[],
+  flags: Flags,
+  signal: AbortSignal,
+): Promise<void> {
+  using progress = new Progress(() => "running; ctrl-C ends it");
+  const onConsole = (entry: ConsoleEntry): void => {
+    progress.clear();
+    writeEntry(entry);
+  };
+  const options: ExecuteOptions = {
+    ...source.options,
+    // Locals reach scripts and modules alike, and leave nothing behind in the session.
+    locals: { args },
+    timeout: flags.timeout,
+    signal,
+    onConsole: flags.json ? undefined : onConsole,
+  };
+  try {
+    const execution = await execute(client, flags.session, source.text, options);
+    progress.clear();
+    if (flags.json) return writeJson(executionAsJson(execution));
+    writeNotes(execution);
+    if (flags.print) writeLine(process.stdout, printed(execution.value, paintFor(process.stdout) !== plain));
+  } catch (error) {
+    if (!(error instanceof ExecutionError)) throw error;
+    progress.clear();
+    process.exitCode = error instanceof GuestError ? ExitCode.GUEST : ExitCode.STOPPED;
+    if (flags.json) return writeJson(failureAsJson(error));
+    writeNotes(error);
+    if (!(error instanceof GuestError)) throw error;
+    writeLine(process.stderr, describeGuestError(error, source, paintFor(process.stderr)));
+    if (needsModule(error)) process.stderr.write("livescope: run it with --module\n");
+  }
 }
 
 async function execute(client: Livescope, sessionId: string | undefined, text: string, options: ExecuteOptions) {

@@ -5,12 +5,15 @@ import { withClient } from "./client.js";
 import { reportFailure } from "./failure.js";
 import { type ClientFlags, parseCount, parseDuration, parseLabel, withClientFlags } from "./flags.js";
 import { ago, bytes, labelsText, table } from "./tables.js";
-import { writeJson, writeLine } from "./terminal.js";
+import { taken, writeJson, writeLine } from "./terminal.js";
 
 interface Flags extends ClientFlags {
   readonly label?: Readonly<Record<string, string>>;
   readonly json?: true;
 }
+
+/** The most that the server gives at once. */
+export const PAGE_SIZE = 1_000;
 
 export function sessionsCommand(): Command {
   return new Command("sessions")
@@ -31,9 +34,11 @@ function listCommand(): Command {
   return withClientFlags(command).action((flags: Flags) =>
     withClient(flags, async (client) => {
       const rows: string[][] = [];
-      for await (const session of client.listSessions({ labels: flags.label, timeout: flags.timeout })) {
+      const { label: labels, timeout } = flags;
+      for await (const session of client.listSessions({ labels, timeout, pageSize: PAGE_SIZE })) {
         if (flags.json) writeJson(session);
         else rows.push(row(session));
+        await taken();
       }
       if (!flags.json) writeLine(process.stdout, table(["ID", "STATE", "MEMORY", "HANDLES", "AGE", "LABELS"], rows));
     }),

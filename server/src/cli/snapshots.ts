@@ -8,10 +8,10 @@ import { Command } from "commander";
 import { withClient } from "./client.js";
 import { UsageError } from "./failure.js";
 import { type ClientFlags, parseDuration, parseLabel, withClientFlags } from "./flags.js";
-import { forEach, tellOfSession } from "./sessions.js";
+import { forEach, PAGE_SIZE, tellOfSession } from "./sessions.js";
 import { STDIN } from "./source-file.js";
 import { ago, bytes, labelsText, span, table } from "./tables.js";
-import { Progress, writeJson, writeLine } from "./terminal.js";
+import { Progress, taken, writeJson, writeLine } from "./terminal.js";
 
 interface Flags extends ClientFlags {
   readonly label?: Readonly<Record<string, string>>;
@@ -70,9 +70,11 @@ function listCommand(): Command {
   return withClientFlags(command).action((flags: Flags) =>
     withClient(flags, async (client) => {
       const rows: string[][] = [];
-      for await (const snapshot of client.listSnapshots({ labels: flags.label, timeout: flags.timeout })) {
+      const { label: labels, timeout } = flags;
+      for await (const snapshot of client.listSnapshots({ labels, timeout, pageSize: PAGE_SIZE })) {
         if (flags.json) writeJson(snapshot);
         else rows.push(row(snapshot));
+        await taken();
       }
       if (!flags.json) writeLine(process.stdout, table(["ID", "SESSION", "SIZE", "AGE", "ENDS IN", "LABELS"], rows));
     }),

@@ -32,13 +32,15 @@ export async function readSource(file: string, flags: SourceFlags = {}): Promise
   return sourceOf(file, await readFile(file, "utf8"), flags);
 }
 
+const BYTE_ORDER_MARK = /^\uFEFF/;
+
 /** A source that has its text already. `filename` is what frames call it. */
 export function sourceOf(filename: string, source: string, flags: SourceFlags = {}): SourceFile {
   const isTypeScript = flags.typescript === true || /\.m?ts$/.test(filename);
   const isModule = flags.module === true || /\.m[jt]s$/.test(filename);
   return {
     filename,
-    text: source,
+    text: source.replace(BYTE_ORDER_MARK, ""),
     options: {
       filename,
       language: isTypeScript ? "typescript" : "javascript",

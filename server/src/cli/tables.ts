@@ -13,7 +13,7 @@ const TIME_UNITS = [
 /** Columns as wide as their widest cell. @param rows each as long as `head` */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const lines = [head, ...rows];
-  const widths = head.map((_, column) => Math.max(...lines.map((cells) => cells[column]?.length ?? 0)));
+  const widths = head.map((_, column) => lines.reduce((most, cells) => Math.max(most, cells[column]?.length ?? 0), 0));
   return lines
     .map((cells) =>
       cells

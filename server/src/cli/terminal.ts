@@ -1,4 +1,5 @@
 /** What is written where: text of guests made harmless, colours where they can be seen, and progress. */
+import { once } from "node:events";
 import type { WriteStream } from "node:tty";
 import { styleText } from "node:util";
 
@@ -36,6 +37,11 @@ export function writeLine(output: Output, text: string): void {
   output.write(`${output.isTTY ? harmless(text) : text}\n`);
 }
 
+/** Resolves when whoever reads standard output has kept up. Of what never ends, and of long lists, no more is to be asked for before. */
+export async function taken(): Promise<void> {
+  if (process.stdout.writableNeedDrain) await once(process.stdout, "drain");
+}
+
 /** Colours that the text leaves on end with it. */
 function harmless(text: string): string {
   return text.includes(ESCAPE) ? `${printable(text)}${ESCAPE}[0m` : printable(text);
@@ -43,7 +49,9 @@ function harmless(text: string): string {
 
 /** Writes one JSON document on a line of its own. */
 export function writeJson(document: unknown): void {
-  process.stdout.write(`${JSON.stringify(document)}\n`);
+  // JSON leaves some control characters as they are, which a terminal may heed.
+  const text = JSON.stringify(document).replace(/\p{Cc}/gu, (found) => `\\u00${found.charCodeAt(0).toString(16)}`);
+  process.stdout.write(`${text}\n`);
 }
 
 /** Whoever read what is written has gone, as `head` does: there is nothing left to do. */

@@ -6,7 +6,7 @@ import { executionAsJson, failureAsJson } from "./execution-json.js";
 import { type ClientFlags, withClientFlags } from "./flags.js";
 import { headline, placeOf } from "./guest-error.js";
 import { sessionText } from "./sessions.js";
-import { type Paint, paintFor, writeJson, writeLine } from "./terminal.js";
+import { type Paint, paintFor, taken, writeJson, writeLine } from "./terminal.js";
 import { onOneLine } from "./values.js";
 
 interface Flags extends ClientFlags {
@@ -30,22 +30,24 @@ export function watchCommand(): Command {
 async function watch(id: string, flags: Flags): Promise<void> {
   using interruption = new Interruption();
   const time = flags.timeout === undefined ? undefined : AbortSignal.timeout(flags.timeout);
+  const signal = time === undefined ? interruption.signal : AbortSignal.any([interruption.signal, time]);
   const paint = paintFor(process.stdout);
-  await withClient(flags, async (client) => {
-    try {
-      const signal = time === undefined ? interruption.signal : AbortSignal.any([interruption.signal, time]);
-      for await (const event of client.attach(id).watch({ signal })) {
-        if (flags.json) writeJson(eventAsJson(event));
-        else writeLine(process.stdout, eventLine(event, paint));
-      }
-    } catch (error) {
-      if (time?.aborted && error === time.reason) return;
-      if (!(error instanceof StatusError) || error.reason !== "SESSION_DELETED" || error.code !== "ABORTED")
-        throw error;
-      if (flags.json) writeJson({ kind: "ended", time: new Date() });
-      else writeLine(process.stdout, line(new Date(), paint("bold", "ended"), "", ""));
-    }
-  });
+  try {
+    await withClient(flags, (client) => follow(client.attach(id).watch({ signal }), flags, paint), interruption.signal);
+  } catch (error) {
+    if (time?.aborted && error === time.reason) return;
+    if (!(error instanceof StatusError) || error.reason !== "SESSION_DELETED" || error.code !== "ABORTED") throw error;
+    if (flags.json) writeJson({ kind: "ended", time: new Date() });
+    else writeLine(process.stdout, line(new Date(), paint("bold", "ended"), "", ""));
+  }
+}
+
+async function follow(events: AsyncIterable<SessionEvent>, { json }: Flags, paint: Paint): Promise<void> {
+  for await (const event of events) {
+    if (json) writeJson(eventAsJson(event));
+    else writeLine(process.stdout, eventLine(event, paint));
+    await taken();
+  }
 }
 
 function eventAsJson(event: SessionEvent): object {

@@ -55,7 +55,11 @@ export class Workspace implements AsyncDisposable {
     try {
       await this.#steps.remember(input, signal);
     } catch (error) {
-      if (error instanceof LivescopeError) this.#remembers = false;
+      if (error instanceof LivescopeError) {
+        this.#remembers = false;
+        // What comes now is in no step: going back to an older one would undo more than it says.
+        await this.#steps.clear();
+      }
       throw error;
     }
   }
