@@ -47,6 +47,11 @@ describe("livescope sessions", () => {
     const [made] = await commands.json("sessions", "create");
     expect(made).toMatchObject({ sessionId: expect.stringMatching(/^[\w-]{22}$/), handleCount: 0 });
     expect(await commands.run(["sessions", "create", "mine"])).toMatchObject({ code: 3, stdout: "" });
+    // This server keeps nothing on disk.
+    expect(await commands.run(["sessions", "create", "--durable"])).toMatchObject({
+      code: 3,
+      stderr: expect.stringMatching(/^livescope: durability: .*--data DIR.*\n$/),
+    });
     const deleted = await commands.run(["sessions", "delete", "gone", "mine"]);
     expect(deleted).toMatchObject({ code: 3, stderr: expect.stringContaining("there is no session gone") });
     await expect(mine.info()).rejects.toMatchObject({ reason: "SESSION_DELETED" });

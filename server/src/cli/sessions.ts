@@ -65,6 +65,7 @@ export function sessionText(session: SessionInfo): string {
 }
 
 interface CreateFlags extends Flags {
+  readonly durable?: true;
   readonly idle?: number;
 }
 
@@ -73,6 +74,7 @@ function createCommand(): Command {
     .description("Makes a session and prints its id.")
     .argument("[id]", "the id to give to it; left out, the server makes one that cannot be guessed")
     .option("-l, --label <name=value>", "a label of it; may be given several times", parseLabel)
+    .option("--durable", "it survives the server's process")
     .option("--idle <time>", "how long it is kept after its last use, such as 2h", parseDuration)
     .option("--json", "print all about it as one JSON document");
   return withClientFlags(command)
@@ -80,7 +82,8 @@ function createCommand(): Command {
     .action((id: string | undefined, flags: CreateFlags) =>
       withClient(flags, async (client) => {
         const { label: labels, idle: idleTtl, timeout } = flags;
-        const session = await client.createSession({ sessionId: id, labels, idleTtl, timeout });
+        const durability = flags.durable ? "durable" : "ephemeral";
+        const session = await client.createSession({ sessionId: id, labels, durability, idleTtl, timeout });
         await tellOfSession(client, session.id, flags);
       }),
     );

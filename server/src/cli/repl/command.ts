@@ -48,7 +48,6 @@ async function sessionFor(client: Livescope, { session: id, create: sessionId }:
   if (id === undefined) return await client.createSession({ sessionId, idleTtl: IDLE_TTL, labels: { for: "repl" } });
   if (sessionId !== undefined)
     throw new UsageError("--session names a session that is there, --create one to make: give one");
-  const session = client.attach(id);
-  await session.info();
-  return session;
+  const { durability } = await client.attach(id).info();
+  return client.attach(id, { durability });
 }

@@ -94,9 +94,8 @@ export class Workspace implements AsyncDisposable {
    * @throws NotFoundError
    */
   async attach(sessionId: string): Promise<void> {
-    const session = this.#client.attach(sessionId);
-    await session.info();
-    await this.#goTo(session, false);
+    const { durability } = await this.#client.attach(sessionId).info();
+    await this.#goTo(this.#client.attach(sessionId, { durability }), false);
   }
 
   /** Takes a snapshot that stays. */
