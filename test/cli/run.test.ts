@@ -205,13 +205,3 @@ describe("what is wrong with a command", () => {
     expect(await commands.run(["run", "--json", "-s", "gone", "-e", "1"])).toMatchObject({ code: 3, stdout: "" });
   });
 });
-
-describe("livescope --help", () => {
-  test("lists the commands, and each has a help with an example", async () => {
-    const help = await commands.output("--help");
-    const names = ["serve", "repl", "run", "sessions", "watch", "snapshot", "fork", "bundle"];
-    for (const name of names) expect(help).toMatch(new RegExp(`^  ${name} `, "m"));
-    const helps = await Promise.all(names.map((name) => commands.output(name, "--help")));
-    for (const text of helps) expect(text).toMatch(/^Examples?:\n {2}\$ livescope /m);
-  });
-});

@@ -34,7 +34,8 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
   }
 }
 
-function program({ serve }: Surroundings): Command {
+/** All commands. Parsing throws what goes wrong, and help that was asked for, as CommanderError. */
+export function program({ serve }: Surroundings): Command {
   const commands = [
     serveCommand(serve),
     replCommand(),

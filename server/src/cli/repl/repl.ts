@@ -151,7 +151,7 @@ export class Repl {
       if (hasRelease(error.thrown)) error.thrown.release().catch(() => undefined);
       return;
     }
-    process.stderr.write(`${error instanceof ExecutionError ? "" : "livescope: "}${messageOf(error)}\n`);
+    writeLine(process.stderr, `${error instanceof ExecutionError ? "" : "livescope: "}${messageOf(error)}`);
     if (error instanceof StatusError && FINAL_REASONS.has(error.reason ?? "")) {
       process.exitCode = ExitCode.SERVICE;
       this.close();
@@ -167,6 +167,8 @@ export class Repl {
   /** Ctrl-C: ends what runs, else drops what was typed, else leaves when it is pressed twice. */
   #interrupt(): void {
     if (this.#running !== undefined) return this.#running.abort(new Interrupted());
+    // A command that waits for the server keeps nobody here.
+    if (this.#isClosed) process.exit(ExitCode.INTERRUPTED);
     if (!this.#isTerminal || this.#isLeaving) return this.#end(ExitCode.INTERRUPTED);
     const isEmpty = this.#pending.length === 0 && this.#lines.line === "";
     this.#pending = [];

@@ -40,11 +40,6 @@ export class Workspace implements AsyncDisposable {
     return this.#session;
   }
 
-  /** Whether the next input could be undone. */
-  get remembers(): boolean {
-    return this.#remembers;
-  }
-
   /**
    * Takes the snapshot that `.undo` would go back to.
    *
