@@ -243,6 +243,15 @@ describe("livescope repl", () => {
     expect(await command.ended).toMatchObject({ code: 130, stderr: "" });
     expect(await sessions()).toEqual([]);
   });
+
+  test("cleans up when it is told to end, whatever runs", async () => {
+    const command = commands.start(["repl"]);
+    command.child.stdin.write("console.log('running'); for (;;);\n");
+    await command.says("running");
+    command.child.kill("SIGTERM");
+    expect(await command.ended).toMatchObject({ code: 143, stderr: "" });
+    expect([await sessions(), await snapshots()]).toEqual([[], []]);
+  });
 });
 
 describe.skipIf(!hasPython)("livescope repl at a terminal (skipped without python3)", () => {
