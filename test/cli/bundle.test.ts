@@ -81,6 +81,12 @@ describe("the function bundle", () => {
     expect(await session.execute("const { Kept } = await import('kept'); new Kept().run()")).toBe("Kept");
   });
 
+  test("takes a package by its name", async () => {
+    await using session = await served.client.createSession();
+    await session.execute(await bundle("devalue"), { sourceType: "module", filename: "devalue" });
+    expect(await session.execute("(await import('devalue')).stringify(new Set([1]))")).toBe('[["Set",1],1]');
+  });
+
   test("tells of every problem", async () => {
     const problems = await bundle(file("two.ts", "import 'node:fs'; import 'gone'")).catch((error: unknown) => error);
     expect(problems).toBeInstanceOf(BundleError);

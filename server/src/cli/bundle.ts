@@ -19,7 +19,7 @@ export function bundleCommand(): Command {
       "Makes one ES module of a file, JavaScript or TypeScript, and of the npm packages that it imports. Run it with " +
         '"livescope run --module", or give it to execute as a module. It asks no server.',
     )
-    .argument("<file>", "the file")
+    .argument("<file>", "the file, or the name of an npm package that is installed")
     .option("-o, --out <file>", "where to write it, instead of standard output")
     .option("--minify", "write it as short as it can be; names of functions and classes stay")
     .addHelpText(

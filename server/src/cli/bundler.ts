@@ -3,6 +3,7 @@ import { builtinModules } from "node:module";
 import { relative } from "node:path";
 import { type BuildFailure, build, type Message, type OnResolveArgs, type Plugin } from "esbuild";
 
+/** Options of {@link bundle}. */
 export interface BundleOptions {
   /** Writes it as short as it can be; names of functions and classes stay. Default: false. */
   readonly minify?: boolean | undefined;
@@ -30,7 +31,7 @@ const ASKED_AGAIN = Symbol("asked again");
 /**
  * Gives the text of one ES module that imports nothing: what `execute` takes with source type "module".
  *
- * @param file JavaScript or TypeScript; packages are looked for from its folder upwards
+ * @param file JavaScript or TypeScript, or the name of a package; packages are looked for from its folder upwards
  * @throws BundleError where something does not parse, imports what is not there, or needs what only Node has
  */
 export async function bundle(file: string, { minify = false }: BundleOptions = {}): Promise<string> {
