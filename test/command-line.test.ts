@@ -49,6 +49,12 @@ describe("the command line", () => {
     expect(await client.execute("6 * 7")).toBe(42);
   });
 
+  test("serves by the command of that name as well", async () => {
+    const child = spawn(process.execPath, [MAIN, "serve", "--data", "none", "--address", "127.0.0.1:0"]);
+    started.push(child);
+    expect(await ready(child)).toMatch(/^127\.0\.0\.1:\d+$/);
+  });
+
   test.each(["SIGTERM", "SIGINT"] as const)(
     "finishes what runs on %s, takes nothing new, and exits with 0",
     async (signal) => {

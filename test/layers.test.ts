@@ -9,9 +9,11 @@ const source = join(root, "server/src");
 /** For each layer of the server: what its files may import, beside files of the layer itself and `node:` modules. */
 const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: readonly (string | RegExp)[] }>> = {
   "": {
-    layers: ["rpc", "session", "engine", "store"],
+    layers: ["cli", "rpc", "session", "engine", "store"],
     packages: ["@grpc/grpc-js", "@livescope/proto", "grpc-health-check", "pino"],
   },
+  // A client like any other: it knows the server by its contract alone.
+  cli: { layers: [], packages: ["@grpc/grpc-js", "@livescope/sdk", "acorn", "commander", "esbuild"] },
   rpc: {
     layers: ["session", "engine"],
     packages: [/^@livescope\/proto/, "@grpc/grpc-js", "@grpc/reflection", "@bufbuild/protobuf/wire", "pino"],
@@ -51,7 +53,12 @@ function layerOf(path: string): string {
 function importsOf(path: string): Import[] {
   const text = readFileSync(path, "utf8");
   const statements = text.matchAll(/^(?:import|export)\s+(type\s+)?(?:[^;"']*?\sfrom\s+)?["']([^"']+)["']/gm);
-  return [...statements].map(([, type, specifier = ""]) => ({
+  const expressions = [...text.matchAll(/\bawait import\(["']([^"']+)["']\)/g)].map(([all, specifier]) => [
+    all,
+    undefined,
+    specifier,
+  ]);
+  return [...statements, ...expressions].map(([, type, specifier = ""]) => ({
     file: path,
     layer: layerOf(path),
     specifier,
@@ -89,9 +96,16 @@ describe("the layers of the server", () => {
     const users = (name: string): string[] => [
       ...new Set(imports.filter(({ specifier }) => specifier.startsWith(name)).map(({ layer }) => layer)),
     ];
-    expect(users("@grpc/grpc-js").sort()).toEqual(["", "rpc"]);
+    expect(users("@grpc/grpc-js").sort()).toEqual(["", "cli", "rpc"]);
     const engineUsers = files(source).filter((file) => readFileSync(file, "utf8").includes("quickjs-wasmfile"));
     expect(engineUsers.map(layerOf)).toEqual(["engine/worker"]);
+  });
+
+  test("keep all that is no command from knowing the command line", () => {
+    const users = imports
+      .filter(({ specifier }) => /\/cli\//.test(specifier))
+      .map(({ file }) => relative(source, file));
+    expect([...new Set(users)].sort()).toEqual(["main.ts", "serve.ts"]);
   });
 
   test("keep the SDK free of the server", () => {

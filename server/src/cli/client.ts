@@ -1,0 +1,58 @@
+/** The connection of a command to its server, and what ctrl-C does meanwhile. */
+import { credentials } from "@grpc/grpc-js";
+import { Livescope, UnavailableError } from "@livescope/sdk";
+import { ExitCode, Interrupted } from "./failure.js";
+import type { ClientFlags } from "./flags.js";
+
+/**
+ * Connects, and closes the connection when `work` has ended.
+ *
+ * @param signal ends the attempt to connect
+ * @throws UnavailableError where there is no server, and what `work` throws
+ */
+export async function withClient<T>(
+  { address, insecure }: ClientFlags,
+  work: (client: Livescope) => Promise<T>,
+  signal?: AbortSignal,
+): Promise<T> {
+  await using client = await Livescope.connect(address, {
+    credentials: insecure ? credentials.createInsecure() : undefined,
+    signal,
+  }).catch((error: unknown) => {
+    throw error instanceof UnavailableError ? unreachable(address, error) : error;
+  });
+  return await work(client);
+}
+
+function unreachable(address: string, error: UnavailableError): UnavailableError {
+  // Of what gRPC says people need the innermost error alone.
+  const [, why] = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(error.message) ?? [];
+  const speaksPlainText = /EPROTO|SSL|wrong version/i.test(error.message);
+  const advice = speaksPlainText
+    ? "if it is to be talked to in plain text, add --insecure"
+    : 'start one with "livescope serve", or say where it is with --address';
+  const { code, reason, retryDelay } = error;
+  const message = why === undefined ? error.message : `no livescope server answers at ${address}: ${why}`;
+  return new UnavailableError(`${message}; ${advice}`, { code, reason, retryDelay });
+}
+
+/** Aborts `signal` with {@link Interrupted} on the first ctrl-C; the second one ends the process. Disposed, ctrl-C is as it was. */
+export class Interruption implements Disposable {
+  readonly #controller = new AbortController();
+  readonly #onSignal = (): void => {
+    if (this.signal.aborted) process.exit(ExitCode.INTERRUPTED);
+    this.#controller.abort(new Interrupted());
+  };
+
+  constructor() {
+    process.on("SIGINT", this.#onSignal);
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  [Symbol.dispose](): void {
+    process.removeListener("SIGINT", this.#onSignal);
+  }
+}

@@ -1,0 +1,61 @@
+/** Flags that several commands share, and how their values are read. */
+import { type Command, InvalidArgumentError, Option } from "commander";
+import { DEFAULT_ADDRESS } from "./serve-options.js";
+
+/** The flags of every command that asks a server. */
+export interface ClientFlags {
+  readonly address: string;
+  /** In milliseconds. */
+  readonly timeout?: number;
+  readonly insecure?: true;
+}
+
+const MILLISECONDS: Readonly<Record<string, number>> = {
+  ms: 1,
+  s: 1_000,
+  m: 60_000,
+  h: 3_600_000,
+  d: 86_400_000,
+};
+
+/** @param timeout what `--timeout` bounds */
+export function withClientFlags(command: Command, timeout = "how long a request may take"): Command {
+  return command
+    .addOption(
+      new Option("--address <host:port>", "where the server listens")
+        .env("LIVESCOPE_ADDRESS")
+        .default(DEFAULT_ADDRESS)
+        .argParser(parseServerAddress),
+    )
+    .option("--timeout <time>", `${timeout}: 500ms, 30s, 5m; a number alone is seconds`, parseDuration)
+    .option("--insecure", "talk in plain text to a server on another machine");
+}
+
+/** `host:port`, or a Unix socket; gRPC would take anything for the name of a machine, and look for it. */
+function parseServerAddress(text: string): string {
+  if (text === "") return DEFAULT_ADDRESS;
+  if (/^unix:./.test(text) || /^(?:\[[^\]]+\]|[^:[\]/]+):\d{1,5}$/.test(text)) return text;
+  throw new InvalidArgumentError(`Give HOST:PORT, such as ${DEFAULT_ADDRESS}.`);
+}
+
+/** Milliseconds, of `500ms`, `30s`, `5m`, `2h`, `1d` or a number of seconds. */
+export function parseDuration(text: string): number {
+  const [, digits = "", unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
+  const milliseconds = digits === "" ? 0 : Number(digits) * (MILLISECONDS[unit] ?? 0);
+  if (milliseconds > 0) return milliseconds;
+  throw new InvalidArgumentError("Give a time above zero, such as 500ms, 30s or 5m.");
+}
+
+/** A whole number above zero. */
+export function parseCount(text: string): number {
+  const value = Number(text);
+  if (/^\d+$/.test(text) && value > 0 && Number.isSafeInteger(value)) return value;
+  throw new InvalidArgumentError("Give a whole number above zero.");
+}
+
+/** Collects `name=value` of a flag that may be given several times. */
+export function parseLabel(text: string, labels: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const equals = text.indexOf("=");
+  if (equals < 1) throw new InvalidArgumentError("Give NAME=VALUE.");
+  return { ...labels, [text.slice(0, equals)]: text.slice(equals + 1) };
+}
