@@ -1,11 +1,12 @@
 /** A session goes to another process, and nobody can tell by what it does. */
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { type Handle, Livescope, type Session, type SessionEvent } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { expect, test } from "vitest";
 import { keyFile } from "./support/key-file.js";
+import { Mutant } from "./support/mutant.js";
 import { ServerProcess } from "./support/server-process.js";
 
 const KEY_FILE = keyFile(Buffer.alloc(32, "shared key"));
@@ -19,14 +20,24 @@ async function bytesOf(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 test("every process builds the same engine, wherever and whenever it starts", async () => {
-  const digestIn = async (env: NodeJS.ProcessEnv) => {
-    await using server = await ServerProcess.start([], { env });
+  const digestIn = async (env: NodeJS.ProcessEnv, main?: string) => {
+    await using server = await ServerProcess.start([], { env, main });
     await using client = await Livescope.connect(server.address);
     return (await client.serverInfo()).engineDigest;
   };
   const first = await digestIn({ TZ: "Asia/Tokyo", LANG: "ja_JP.UTF-8" });
   // The engine tells time in microseconds: this is another one.
-  expect(await digestIn({ TZ: "America/Lima", LANG: "C" })).toBe(first);
+  using unbuilt = new Mutant([]);
+  rmSync(join(dirname(unbuilt.main), "engine", "base-image.bin"));
+  expect(await digestIn({ TZ: "America/Lima", LANG: "C" }, unbuilt.main)).toBe(first);
+  // What was built of other code is not taken.
+  const bytecode = {
+    file: "engine/worker/guest-bytecode.js",
+    replace: "const STRIP_ALL = 3;",
+    by: "const STRIP_ALL = 0;",
+  };
+  using other = new Mutant([bytecode]);
+  expect(await digestIn({}, other.main)).not.toBe(first);
   expect(first).toMatch(/^[0-9a-f]{64}$/);
 });
 

@@ -92,8 +92,6 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
       streamDeadlines({ receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 }),
     ],
   });
-  // It takes as long as the engine, which starts on another thread.
-  addReflection(server);
   const engine = await starting;
   const snapshots = new Snapshots(engine, store, signingKey);
   const kept = {
@@ -114,6 +112,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, logger));
   server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, logger));
   health.addToServer(server);
+  addReflection(server);
 
   let bound: number;
   try {

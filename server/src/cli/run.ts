@@ -8,7 +8,7 @@ import { type ClientFlags, withClientFlags } from "./flags.js";
 import { describeGuestError } from "./guest-error.js";
 import { writeEntry, writeNotes } from "./guest-output.js";
 import { readSource, type SourceFile, type SourceFlags, STDIN, sourceOf } from "./source-file.js";
-import { paintFor, Progress, plain, writeJson, writeLine } from "./terminal.js";
+import { Progress, paintFor, plain, writeJson, writeLine } from "./terminal.js";
 import { printed } from "./values.js";
 
 interface Flags extends ClientFlags, SourceFlags {

@@ -6,11 +6,11 @@ import { ExitCode, Interrupted, messageOf } from "../failure.js";
 import { describeGuestError } from "../guest-error.js";
 import { writeEntry, writeNotes } from "../guest-output.js";
 import { type SourceFile, sourceOf } from "../source-file.js";
-import { paintFor, Progress, plain, writeLine } from "../terminal.js";
+import { Progress, paintFor, plain, writeLine } from "../terminal.js";
 import { type Completions, complete } from "./completion.js";
 import { dotCommand, dotCommandNames } from "./dot-commands.js";
-import { HISTORY_SIZE, type History } from "./history.js";
 import { highlight } from "./highlight.js";
+import { HISTORY_SIZE, type History } from "./history.js";
 import { asTyped, isUnfinished } from "./unfinished.js";
 import type { Workspace } from "./workspace.js";
 
