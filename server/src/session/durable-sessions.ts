@@ -9,6 +9,7 @@ import type { Answer, CommitWriter } from "./commits.js";
 import { type CreatedBy, rowOf, storedRow } from "./durable-row.js";
 import { DurableWriter } from "./durable-writer.js";
 import { SessionError } from "./errors.js";
+import { idOf } from "./ids.js";
 import { Places } from "./places.js";
 import type { SessionInfo } from "./session-info.js";
 import { readText, type SavedSession, type SessionRecord } from "./session-record.js";
@@ -16,9 +17,6 @@ import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 
 /** Images that are read, or made, at once: each may be as large as a session. */
 const IMAGES_AT_ONCE = 4;
-
-/** As many as are drawn for others. */
-const ID_BYTES = 16;
 
 export interface LoadedSession {
   readonly info: SessionInfo;
@@ -126,7 +124,7 @@ export class DurableSessions {
     const key = await this.#signingKey();
     return Array.from({ length: count }, (_, i) => {
       const mac = createHmac("sha256", key).update(`session ${i} of request ${requestId}`);
-      return mac.digest().subarray(0, ID_BYTES).toString("base64url");
+      return idOf(mac.digest());
     });
   }
 

@@ -4,9 +4,17 @@ import { invalid } from "./errors.js";
 
 const ID_LIMIT = 128;
 
+const ID_BYTES = 16;
+
 /** 128 random bits as text. */
 export function drawId(): string {
-  return randomBytes(16).toString("base64url");
+  return idOf(randomBytes(ID_BYTES));
+}
+
+/** As much of some bytes as an id has, as text. None begins like a flag, which a shell would take it for. */
+export function idOf(bytes: Uint8Array): string {
+  const id = Buffer.from(bytes.buffer, bytes.byteOffset, ID_BYTES).toString("base64url");
+  return id.startsWith("-") ? `_${id.slice(1)}` : id;
 }
 
 /**
