@@ -1,5 +1,4 @@
 import { describe, expect, test } from "vitest";
-import { markIds } from "./dashed-ids.js";
 import { parseCount, parseDuration, parseLabel } from "./flags.js";
 import { ago, bytes, span, table } from "./tables.js";
 
@@ -63,13 +62,5 @@ describe("counts, labels and sizes", () => {
         ],
       ),
     ).toBe("A    LONGER\none  1\nx");
-  });
-});
-
-describe("ids that begin with a dash", () => {
-  test("are marked where a flag could stand", () => {
-    const id = "-9xTi1H2nKL5QQUylfL99g";
-    expect(markIds(["fork", id, "-n", "2", "--", id])).toEqual(["fork", `\0${id}`, "-n", "2", "--", id]);
-    expect(markIds(["--max-sessions", "-n4", `${id}x`])).toEqual(["--max-sessions", "-n4", `${id}x`]);
   });
 });

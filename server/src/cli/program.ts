@@ -2,7 +2,6 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { bundleCommand } from "./bundle.js";
-import { markIds, unmarkIds } from "./dashed-ids.js";
 import { reportFailure } from "./failure.js";
 import { replCommand } from "./repl/command.js";
 import { runCommand } from "./run.js";
@@ -28,7 +27,7 @@ export async function runCommandLine(argv: readonly string[], surroundings: Surr
   const [first] = argv;
   const isServe = first === undefined || (first.startsWith("-") && !OF_THE_PROGRAM.has(first));
   try {
-    await program(surroundings).parseAsync(isServe ? [DEFAULT_COMMAND, ...argv] : markIds(argv), { from: "user" });
+    await program(surroundings).parseAsync(isServe ? [DEFAULT_COMMAND, ...argv] : [...argv], { from: "user" });
   } catch (error) {
     reportFailure(error);
   }
@@ -50,7 +49,6 @@ export function program({ serve }: Surroundings): Command {
     .description("Runs untrusted JavaScript in live sessions, over gRPC.")
     .usage("[command] [flags]")
     .version(version(), "-V, --version")
-    .hook("preAction", (_, command) => unmarkIds(command))
     .addHelpText("after", () => `\nFlags of ${DEFAULT_COMMAND}:\n${optionsOf(commands[0] as Command)}`);
   for (const command of commands) program.addCommand(command);
   for (const command of [program, ...commands, ...commands.flatMap(({ commands: inner }) => inner)]) {
