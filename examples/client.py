@@ -65,7 +65,7 @@ class Session:
 
     def outcome(self, execution):
         if execution.WhichOneof("outcome") != "value":
-            raise RuntimeError(str(execution.exception or execution.stopped))
+            raise RuntimeError(str(getattr(execution, execution.WhichOneof("outcome") or "exception")))
         value, arm = execution.value, execution.value.WhichOneof("kind")
         if arm == "handle":
             handle = value.handle

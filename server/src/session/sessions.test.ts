@@ -351,3 +351,12 @@ test("pieces of a snapshot that hold nothing are counted, too", async () => {
   }
   expect(await reasonOf(snapshots.import(endless()))).toBe("QUOTA_EXCEEDED");
 });
+
+test("copies that there can never be room for make nobody leave memory", async () => {
+  const { sessions } = start({ maximum: 2 });
+  const { sessionId } = await create(sessions);
+  const idle = await create(sessions);
+  const options = { count: 3, labels: new Map<string, string>(), requestId: "", digest: "" };
+  await expect(sessions.fork(sessionId, options)).rejects.toMatchObject({ reason: "INVALID_REQUEST" });
+  expect((await sessions.info(idle.sessionId)).isHibernated).toBe(false);
+});

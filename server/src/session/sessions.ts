@@ -230,6 +230,9 @@ export class Sessions {
    * @throws SessionError QUOTA_EXCEEDED when there is no room for all of them: then none is made; DRAINING, REQUEST_ID_REUSED
    */
   async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<SessionInfo[]> {
+    const { maximum } = this.#options;
+    // Before anything of it is done: others would leave memory for copies that there can never be.
+    if (count > maximum) throw invalid("count", `is ${count}, and at most ${maximum} sessions may be in memory`);
     return this.use(sessionId, async (origin) => {
       let copies: Session[] | undefined;
       const ids = await origin.onceKept(requestId, digest, async () => {
