@@ -175,6 +175,24 @@ describe("an exposed function", () => {
     await expect(uncaught).rejects.toMatchObject({ guestName: "NoUser", cause: { guestName: "TypeError" } });
   });
 
+  test("throws errors that say where the guest called it, and nothing of what is between", async () => {
+    await session.expose({
+      look: () => {
+        throw new RangeError("no rate");
+      },
+    });
+    const code = "async function rule() {\n  return [await look('x')]\n}\nawait rule()";
+    const error = (await session.execute(code, { filename: "rules.js" }).catch((thrown) => thrown)) as GuestError;
+    expect(error.frames).toMatchObject([
+      { functionName: "rule", filename: "rules.js", line: 2 },
+      { functionName: "", filename: "rules.js", line: 4 },
+    ]);
+    expect(await session.execute("await look().catch((e) => e.stack)")).toMatch(/^ {4}at <eval> [^\n]*\n$/);
+    // One that was called by a timer's function, which nobody called.
+    const timed = "await new Promise((done) => setTimeout(async () => done(await look().catch((e) => e.stack)), 1))";
+    expect(await session.execute(timed)).not.toContain("native");
+  });
+
   test("gives back the guest's own error when a callback of it throws", async () => {
     await session.expose({ run: (fn: Handle) => fn.call([]) });
     const code = "await run(() => { throw new RangeError('mine', { cause: 1 }) }).catch((e) => [e.name, e.message])";

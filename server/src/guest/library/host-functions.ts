@@ -8,15 +8,18 @@
 import { findBinding } from "../bindings.js";
 import { Context, currentContext, enterContext, executionLocals } from "../contexts.js";
 import type { Execution } from "../executions.js";
+import { currentStack, isKernelFrame } from "../frames.js";
 import { releaseGroup } from "../handle-entries.js";
 import {
   apply,
   construct,
   defineProperty,
+  indexOf,
   KernelError,
   KernelPromise,
   ownKeys,
   SafeMap,
+  slice,
   stringify,
 } from "../intrinsics.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
@@ -31,6 +34,8 @@ export interface PendingCall {
   readonly context: Context;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** Where guest code called, from there outwards. */
+  readonly stack: string;
 }
 
 const calls = new SafeMap<string, PendingCall>();
@@ -86,6 +91,7 @@ function hostFunction(name: string, target: string): (...args: unknown[]) => Pro
   return made;
 }
 
+const BUILTIN = "(native)";
 const KernelRangeError = errorClasses[1] as ErrorConstructor;
 
 /** Calls that may be open at once: each lies in the session's memory, and at the host. */
@@ -103,7 +109,7 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
     let encoded = "";
     for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
     const locals = localsText(context, options);
-    calls.set(id, { context, resolve, reject });
+    calls.set(id, { context, resolve, reject, stack: callersStack() });
     const execution = Context.executionOf(context);
     const number = execution?.isOpen === true ? execution.number : 0;
     const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
@@ -179,7 +185,38 @@ export function errorOf(name: string, message: string, cause: unknown, hasCause:
   const error = construct(kind ?? KernelError, [message]) as Error;
   if (kind === undefined && name !== "" && name !== "Error") define(error, "name", name);
   if (hasCause) define(error, "cause", cause);
+  // It was not made here: where the reply is read is nobody's business.
+  define(error, "stack", "");
   return error;
+}
+
+/** An error of a client's function says where guest code called it. */
+export function asOfCall(error: Error, { stack }: PendingCall): Error {
+  define(error, "stack", stack);
+  return error;
+}
+
+/** The stack of the guest code that calls, up to where the kernel calls it, without the built-ins that are called by it or call for it. */
+function callersStack(): string {
+  const stack = currentStack();
+  let kept = "";
+  let builtins = "";
+  let from = 0;
+  for (let end = indexOf(stack, "\n"); end >= 0; end = indexOf(stack, "\n", from)) {
+    const line = slice(stack, from, end);
+    from = end + 1;
+    if (isKernelFrame(line)) {
+      if (kept !== "") break;
+    } else if (!endsInBuiltin(line)) {
+      kept += `${builtins}${line}\n`;
+      builtins = "";
+    } else if (kept !== "") builtins += `${line}\n`;
+  }
+  return kept;
+}
+
+function endsInBuiltin(line: string): boolean {
+  return slice(line, line.length - BUILTIN.length) === BUILTIN;
 }
 
 function define(error: Error, key: string, value: unknown): void {

@@ -23,8 +23,14 @@ export function takeHostResult(): void {
       const value = readValue("value");
       settle = (call) => call.resolve(value);
     } else {
-      const error = readError("exception");
-      settle = (call) => call.reject(error);
+      const field = "exception";
+      if (readNumber() === 1) {
+        const thrown = readValue(`${field}.thrown`);
+        settle = (call) => call.reject(thrown);
+      } else {
+        const error = readErrorParts(field);
+        settle = (call) => call.reject(hostFunctions().asOfCall(error, call));
+      }
     }
   } catch (error) {
     if (!(error instanceof Refused)) throw error;
@@ -45,7 +51,10 @@ export function exposeFunctions(): void {
 
 /** What a client's function threw: a value, or an error with its cause. */
 function readError(field: string): unknown {
-  if (readNumber() === 1) return readValue(`${field}.thrown`);
+  return readNumber() === 1 ? readValue(`${field}.thrown`) : readErrorParts(field);
+}
+
+function readErrorParts(field: string): Error {
   const name = readText();
   const message = readText();
   const hasCause = readNumber() === 1;
