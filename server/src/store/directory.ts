@@ -39,11 +39,18 @@ export function checkDirectory(directory: string): boolean {
 export function makeDirectory(directory: string): void {
   if (checkDirectory(directory)) return;
   try {
-    mkdirSync(directory, { recursive: true, mode: 0o700 });
+    makeWithParents(resolve(directory));
   } catch (error) {
     throw fileFailure(error, directory);
   }
   syncDirectory(dirname(resolve(directory)));
+}
+
+/** Node's own way goes round in circles where a file system says of a parent that it is there and of the directory that it is not. */
+function makeWithParents(directory: string): void {
+  const parent = dirname(directory);
+  if (look(parent) === undefined) makeWithParents(parent);
+  mkdirSync(directory, { mode: 0o700 });
 }
 
 /** Makes the names in a directory last. */

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "./memory.js";
 import { type OpenedStore, openStore, type StoreOptions } from "./open-store.js";
+import { StoreError } from "./store.js";
 
 const NONE: ReadonlyMap<string, string> = new Map();
 const SESSION = { sessionId: "a", createdAt: 1, expiresAt: undefined, labels: NONE, record: "", sizeBytes: 1 };
@@ -32,6 +33,17 @@ async function modeOf(path: string): Promise<string> {
 }
 
 describe("a data directory that is not there", () => {
+  test.runIf(process.platform === "linux")(
+    "is refused where none can be made, whatever the file system says",
+    async () => {
+      // It is root's to write, and takes nobody's directories.
+      const { store } = await open({ directory: "/proc/livescope" }).catch(() => ({ store: undefined }));
+      const made =
+        store?.putSession(SESSION, new Uint8Array([1])) ?? Promise.reject(new StoreError("broken", "refused"));
+      await expect(made).rejects.toMatchObject({ kind: "broken" });
+    },
+  );
+
   test("reads as empty and is not made by reading", async () => {
     const { store } = await open({ directory });
     expect(await store.session("a")).toBeUndefined();
