@@ -210,7 +210,10 @@ describe("livescope repl", () => {
   });
 
   test("says what is wrong with a command", async () => {
-    const { stderr } = await typed([".nope", ".undo x", ".load", `.load ${folder}/gone.js`, ".session gone"]);
+    const wrong = [".nope", ".undo x", ".load", `.load ${folder}/gone.js`, ".session gone"];
+    // And goes on.
+    const { stderr, code, lines } = await typed([...wrong, "6 * 7", "locals.args.length"]);
+    expect({ code, lines }).toEqual({ code: 0, lines: ["42", "0"] });
     expect(stderr.trimEnd().split("\n")).toEqual([
       "livescope: .nope is no command; .help lists them",
       "livescope: .undo x: give how many inputs to undo",

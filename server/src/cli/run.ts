@@ -102,7 +102,8 @@ async function runWith(
 async function execute(client: Livescope, sessionId: string | undefined, text: string, options: ExecuteOptions) {
   if (sessionId === undefined) return await client.execute(text, options).execution();
   // Left with an await, so that its handles are released before the connection closes.
-  await using session = client.attach(sessionId);
+  const { durability } = await client.attach(sessionId).info();
+  await using session = client.attach(sessionId, { durability });
   return await session.execute(text, options).execution();
 }
 

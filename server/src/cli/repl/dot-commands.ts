@@ -1,5 +1,6 @@
 /** What begins with a dot at the prompt is for the REPL, not for the session. */
-import { UsageError } from "../failure.js";
+import { NotFoundError } from "@livescope/sdk";
+import { messageOf, UsageError } from "../failure.js";
 import { sessionText } from "../sessions.js";
 import { readSource } from "../source-file.js";
 import { bytes, table } from "../tables.js";
@@ -58,7 +59,12 @@ async function load(file: string, { repl }: Surroundings): Promise<void> {
 }
 
 async function session(id: string, { repl, workspace }: Surroundings): Promise<void> {
-  if (id !== "") await workspace.attach(id);
+  if (id !== "") {
+    await workspace.attach(id).catch((error: unknown) => {
+      // It says nothing of the session that the prompt is in.
+      throw error instanceof NotFoundError ? new UsageError(messageOf(error) ?? `there is no session ${id}`) : error;
+    });
+  }
   const info = await workspace.session.info();
   repl.say(`in session ${info.sessionId}: ${sessionText(info)}`);
 }

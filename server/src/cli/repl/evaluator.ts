@@ -48,7 +48,10 @@ export class Evaluator {
   async evaluate(source: SourceFile, { signal, onConsole }: EvaluateOptions): Promise<Evaluated> {
     const isScript = source.options.sourceType === "script";
     const bindings = isScript ? await this.#bindings(source.text, signal) : undefined;
-    const options: ExecuteOptions = { ...source.options, bindings, timeout: this.#timeout, signal, onConsole };
+    const timeout = this.#timeout;
+    // What is loaded finds there what `livescope run` gives it.
+    const locals = { args: [] };
+    const options: ExecuteOptions = { ...source.options, bindings, locals, timeout, signal, onConsole };
     const { value, warnings, consoleTruncated } = await this.#session.handle(source.text, options).execution();
     await this.forget();
     this.#last = value;
