@@ -62,6 +62,8 @@ interface Exposed {
   readonly begun: PromiseWithResolvers<void>;
   readonly ended: PromiseWithResolvers<StatusError | undefined>;
   isBegun: boolean;
+  /** Since when it waits to be asked for, as `performance.now()` tells the time. */
+  waitsSince: number;
 }
 
 /**
@@ -119,6 +121,7 @@ export class HostFunctions implements HostSide {
       begun: withResolvers(),
       ended: withResolvers(),
       isBegun: false,
+      waitsSince: performance.now(),
     };
     this.#exposed.add(exposed);
     this.#connection.say(this.#asking(exposed));
@@ -154,6 +157,7 @@ export class HostFunctions implements HostSide {
     this.#asked.clear();
     this.#announced.clear();
     this.#calls.onNewStream();
+    for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
     const sayings = [...this.#exposed].map((exposed) => this.#asking(exposed));
     for (const { scope } of this.#passed.values()) {
       if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
@@ -177,8 +181,15 @@ export class HostFunctions implements HostSide {
     }
   }
 
-  onUnreachable(error: LivescopeError): void {
-    for (const exposed of [...this.#exposed]) if (!exposed.isBegun) this.#refuse(exposed, error);
+  get waitsSince(): number | undefined {
+    const times = [...this.#exposed].filter(({ isBegun }) => !isBegun).map((exposed) => exposed.waitsSince);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  onUnreachable(makeError: () => LivescopeError, since: number): void {
+    for (const exposed of [...this.#exposed]) {
+      if (!exposed.isBegun && exposed.waitsSince <= since) this.#refuse(exposed, makeError());
+    }
   }
 
   onRefused(error: LivescopeError): void {

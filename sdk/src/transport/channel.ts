@@ -46,29 +46,46 @@ const serviceConfig = {
   ],
 };
 
-const channelOptions: ChannelOptions = {
-  "grpc.service_config": JSON.stringify(serviceConfig),
-  "grpc.service_config_disable_resolution": 1,
-  // A connection is tried again before the retries of a call are used up, and soon after a server has come back.
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2_000,
-  // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
-  "grpc.keepalive_time_ms": 30_000,
-  "grpc.keepalive_timeout_ms": 10_000,
-};
+function channelOptions(reconnectTimeout: number): ChannelOptions {
+  // A call that comes when the server is back has to see a connection tried within its own wait, and more than once.
+  const longestBackoff = Math.max(10, Math.min(2_000, Math.floor(reconnectTimeout / 4)));
+  return {
+    "grpc.service_config": JSON.stringify(serviceConfig),
+    "grpc.service_config_disable_resolution": 1,
+    // A connection is tried again before the retries of a call are used up, and soon after a server has come back.
+    "grpc.initial_reconnect_backoff_ms": Math.min(100, longestBackoff),
+    "grpc.max_reconnect_backoff_ms": longestBackoff,
+    // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
+    "grpc.keepalive_time_ms": 30_000,
+    "grpc.keepalive_timeout_ms": 10_000,
+  };
+}
 
 /** How often a unary call is sent at most, of which each may be repeated by gRPC. */
 const ATTEMPTS = 3;
 /** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
 const LET_GO_TIMEOUT = 5_000;
+/** How long it may take to learn why there is no connection, in milliseconds. */
+const CAUSE_TIMEOUT = 200;
+/** The longest that a timer of Node.js can be set to, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Makes the error for something that has waited so many milliseconds for a connection in vain. */
+export type Unreachable = (waited: number) => UnavailableError;
+
+/** What all channels of one client have in common. */
+interface Line {
+  readonly client: Client;
+  readonly lifetime: Lifetime;
+  readonly address: string;
+  readonly reconnectTimeout: number;
+}
 
 /** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {
+  readonly #line: Line;
   readonly #client: Client;
-  readonly #clientLifetime: Lifetime;
   readonly #lifetime: Lifetime;
-  /** How long calls wait for a connection to the server, in milliseconds. */
-  readonly #reconnectTimeout: number;
 
   /**
    * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
@@ -82,19 +99,24 @@ export class Channel {
     channelCredentials?: ChannelCredentials,
   ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime, reconnectTimeout);
+    const client = new Client(address, chosen, channelOptions(reconnectTimeout));
+    return new Channel({ client, lifetime, address, reconnectTimeout }, lifetime);
   }
 
-  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime, reconnectTimeout: number) {
-    this.#client = client;
-    this.#clientLifetime = clientLifetime;
+  private constructor(line: Line, lifetime: Lifetime) {
+    this.#line = line;
+    this.#client = line.client;
     this.#lifetime = lifetime;
-    this.#reconnectTimeout = reconnectTimeout;
   }
 
   /** The same channel for something with a lifetime of its own within the client's. */
   within(lifetime: Lifetime): Channel {
-    return new Channel(this.#client, this.#clientLifetime, lifetime, this.#reconnectTimeout);
+    return new Channel(this.#line, lifetime);
+  }
+
+  /** How long each call waits for a connection to the server, in milliseconds. */
+  get reconnectTimeout(): number {
+    return this.#line.reconnectTimeout;
   }
 
   /**
@@ -129,7 +151,7 @@ export class Channel {
    * @throws {DisposedError} if the client is closed
    */
   async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
-    this.#clientLifetime.assertUsable();
+    this.#line.lifetime.assertUsable();
     await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
   }
 
@@ -171,11 +193,12 @@ export class Channel {
   #untilReady(call: UnaryCall): Promise<void> {
     return new Promise((resolve, reject) => {
       call.stop = () => reject(new LivescopeError("nobody waits for it any more"));
-      this.whenReady((error) => {
-        if (error === undefined) resolve();
-        else if (call.timeLeft > 0) reject(error);
-        else reject(new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
-      }, call.timeLeft);
+      const wait = Math.min(call.timeLeft, this.reconnectTimeout);
+      this.whenReady((unreachable) => {
+        if (unreachable === undefined) return resolve();
+        const error = unreachable(Math.round(wait));
+        reject(call.timeLeft > 0 ? error : new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
+      }, wait);
     });
   }
 
@@ -317,16 +340,33 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
-  /**
-   * Calls back when there is a connection to the server, or with an error after some seconds.
-   * @param timeout milliseconds, if it is to be sooner
-   */
-  whenReady(callback: (error: UnavailableError | undefined) => void, timeout = this.#reconnectTimeout): void {
-    const wait = Math.round(Math.min(timeout, this.#reconnectTimeout));
-    this.#client.waitForReady(Date.now() + wait, (error) => {
-      const message = `there was no connection to the server for ${wait} ms`;
-      callback(error && new UnavailableError(message, { code: "UNAVAILABLE" }));
+  /** Calls back when there is a connection to the server, or with what makes errors when there was none for `wait` milliseconds. */
+  whenReady(callback: (unreachable: Unreachable | undefined) => void, wait = this.reconnectTimeout): void {
+    this.#client.waitForReady(Date.now() + Math.ceil(Math.min(wait, LONGEST_TIMER)), (error) => {
+      if (error === undefined) return callback(undefined);
+      void this.#whyUnreachable().then(callback);
     });
+  }
+
+  /** Undefined where there is a connection after all. gRPC tells why there is none to a call that fails at once, and else to nobody. */
+  async #whyUnreachable(): Promise<Unreachable | undefined> {
+    let cause: LivescopeError | undefined;
+    try {
+      if (this.#client.getChannel().getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE) {
+        await this.#sendOnce(SandboxServiceService.getServerInfo, {}, new UnaryCall(CAUSE_TIMEOUT));
+        return undefined;
+      }
+    } catch (error) {
+      const told = errorFrom(error);
+      if (told instanceof UnavailableError) cause = told;
+      // Whoever answers with another error is there, but for a call that had no time left.
+      else if (told instanceof StatusError && told.code !== "DEADLINE_EXCEEDED") return undefined;
+    }
+    const why = cause === undefined ? "" : ` (${cause.message})`;
+    return (waited) => {
+      const message = `no connection to ${this.#line.address} for ${waited} ms${why}`;
+      return new UnavailableError(message, { code: "UNAVAILABLE" }, { cause });
+    };
   }
 
   /** @throws {DisposedError} if the lifetime is over */
