@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
-import { LivescopeError, StatusError } from "./errors.js";
+import { LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
@@ -9,6 +9,7 @@ import type { Lifetime } from "./lifetime.js";
 import { writeDuration } from "./limits.js";
 import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
+import type { SessionPresence } from "./session-presence.js";
 import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
 import type { Saying } from "./transport/saying.js";
@@ -20,6 +21,7 @@ export interface HostScope {
   readonly sessionId: string;
   readonly session: Session;
   readonly lifetime: Lifetime;
+  readonly presence: SessionPresence;
   /** Makes a handle that is of use while `isOpen` says so. */
   makeHandle(description: WireHandle, isOpen: () => boolean): Handle;
 }
@@ -126,7 +128,17 @@ export class HostFunctions implements HostSide {
     this.#exposed.add(exposed);
     this.#connection.say(this.#asking(exposed));
     const over = scope.lifetime.hold({ giveUp: (error) => this.#refuse(exposed, error) });
-    await exposed.begun.promise.finally(over);
+    const caller = new Error("called here");
+    try {
+      await exposed.begun.promise;
+    } catch (thrown) {
+      const error = scope.presence.explain(thrown);
+      if (error instanceof LivescopeError) traceToCaller(error, caller);
+      throw error;
+    } finally {
+      over();
+    }
+    scope.presence.note();
     return new Exposure(request.names, exposed.ended.promise, () => this.#end(exposed, undefined));
   }
 
@@ -254,7 +266,10 @@ export class HostFunctions implements HostSide {
   }
 
   #refuse(exposed: Exposed, error: LivescopeError): void {
-    if (exposed.isBegun) return this.#end(exposed, error instanceof StatusError ? error : undefined);
+    if (exposed.isBegun) {
+      const told = exposed.scope.presence.explain(error);
+      return this.#end(exposed, told instanceof StatusError ? told : undefined);
+    }
     this.#exposed.delete(exposed);
     exposed.begun.reject(error);
     this.#connection.checkIdle();

@@ -9,6 +9,7 @@ import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import type { WrapHandle } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
+import type { SessionPresence } from "./session-presence.js";
 import type { AnyCommand } from "./transport/commands.js";
 import { encodeHandle, encodeValue, encodeValues, type PassFunction } from "./values.js";
 
@@ -18,8 +19,7 @@ export const GUEST_SCRIPT = "guest-call.js";
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
   readonly id: string;
-  /** It was made by this client. */
-  readonly isOwned: boolean;
+  readonly presence: SessionPresence;
   /** It outlives the server, so calls of it are worth repeating. */
   readonly isDurable: boolean;
   readonly handles: SessionHandles;

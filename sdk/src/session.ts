@@ -34,6 +34,7 @@ import {
 } from "./session-changes.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
+import { SessionPresence } from "./session-presence.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
 import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from "./snapshots.js";
 import type { Channel } from "./transport/channel.js";
@@ -71,7 +72,8 @@ export class Session implements AsyncDisposable {
   constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
     const { commands, hostFunctions } = client;
     const lifetime = Lifetime.ofSession(id, client.lifetime);
-    const transport = client.channel.within(lifetime);
+    const presence = new SessionPresence(id, kind.isDurable, kind.isOwned);
+    const transport = client.channel.within(lifetime, presence);
     const owner = handleOwner(
       () => this.#executor,
       () => this.#handles,
@@ -84,10 +86,17 @@ export class Session implements AsyncDisposable {
     this.#transport = transport;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
-    this.#executor = new Executor(commands, lifetime, { ...kind, id, handles: this.#handles, pass });
+    this.#executor = new Executor(commands, lifetime, {
+      id,
+      isDurable: kind.isDurable,
+      presence,
+      handles: this.#handles,
+      pass,
+    });
     this.#scope = {
       sessionId: id,
       session: this,
+      presence,
       lifetime,
       makeHandle: (description, isOpen) =>
         new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),

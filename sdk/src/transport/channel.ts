@@ -1,6 +1,5 @@
 import {
   type ChannelCredentials,
-  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -9,10 +8,12 @@ import {
   Metadata,
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import { type DisposedError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { type DisposedError, LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
 import type { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
+import type { SessionPresence } from "../session-presence.js";
 import { withResolvers } from "../with-resolvers.js";
+import { channelOptions, isLoopback } from "./channel-options.js";
 import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
 import { UnaryCall } from "./unary-call.js";
@@ -22,43 +23,6 @@ export interface Method<Request, Response> {
   readonly path: string;
   requestSerialize(request: Request): Buffer;
   responseDeserialize(response: Buffer): Response;
-}
-
-// Every unary call that this package sends may be repeated: those that change something carry a request id, or are such that
-// a second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
-const serviceConfig = {
-  loadBalancingConfig: [],
-  methodConfig: [
-    // The question by which `connect` finds out whether there is a server has to fail at once.
-    { name: [methodName(SandboxServiceService.getServerInfo)] },
-    // What runs on a stream must not be run again behind the back of whoever reads it.
-    { name: [methodName(SandboxServiceService.connect), methodName(SandboxServiceService.run)] },
-    {
-      name: [{}],
-      retryPolicy: {
-        maxAttempts: 4,
-        initialBackoff: "0.1s",
-        maxBackoff: "1s",
-        backoffMultiplier: 2.5,
-        retryableStatusCodes: ["UNAVAILABLE"],
-      },
-    },
-  ],
-};
-
-function channelOptions(reconnectTimeout: number): ChannelOptions {
-  // A call that comes when the server is back has to see a connection tried within its own wait, and more than once.
-  const longestBackoff = Math.max(10, Math.min(2_000, Math.floor(reconnectTimeout / 4)));
-  return {
-    "grpc.service_config": JSON.stringify(serviceConfig),
-    "grpc.service_config_disable_resolution": 1,
-    // A connection is tried again before the retries of a call are used up, and soon after a server has come back.
-    "grpc.initial_reconnect_backoff_ms": Math.min(100, longestBackoff),
-    "grpc.max_reconnect_backoff_ms": longestBackoff,
-    // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
-    "grpc.keepalive_time_ms": 30_000,
-    "grpc.keepalive_timeout_ms": 10_000,
-  };
 }
 
 /** How often a unary call is sent at most, of which each may be repeated by gRPC. */
@@ -86,6 +50,7 @@ export class Channel {
   readonly #line: Line;
   readonly #client: Client;
   readonly #lifetime: Lifetime;
+  readonly #presence: SessionPresence | undefined;
 
   /**
    * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
@@ -103,15 +68,16 @@ export class Channel {
     return new Channel({ client, lifetime, address, reconnectTimeout }, lifetime);
   }
 
-  private constructor(line: Line, lifetime: Lifetime) {
+  private constructor(line: Line, lifetime: Lifetime, presence?: SessionPresence) {
     this.#line = line;
     this.#client = line.client;
     this.#lifetime = lifetime;
+    this.#presence = presence;
   }
 
-  /** The same channel for something with a lifetime of its own within the client's. */
-  within(lifetime: Lifetime): Channel {
-    return new Channel(this.#line, lifetime);
+  /** The same channel for a session object, whose lifetime is its own: errors tell then if its session is lost. */
+  within(lifetime: Lifetime, presence: SessionPresence): Channel {
+    return new Channel(this.#line, lifetime, presence);
   }
 
   /** How long each call waits for a connection to the server, in milliseconds. */
@@ -155,7 +121,24 @@ export class Channel {
     await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
   }
 
-  async #guard<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
+  async #guard<T>(options: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
+    const caller = new Error("called here");
+    try {
+      const answer = await this.#interruptible(options, send);
+      this.#presence?.note();
+      return answer;
+    } catch (error) {
+      throw this.#explained(error, caller);
+    }
+  }
+
+  #explained(thrown: unknown, caller: Error): unknown {
+    const error = this.#presence?.explain(thrown) ?? thrown;
+    if (error instanceof LivescopeError) traceToCaller(error, caller);
+    return error;
+  }
+
+  async #interruptible<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
     this.assertUsable();
@@ -288,6 +271,7 @@ export class Channel {
     request: Request,
     { signal, timeout }: RequestOptions,
   ): AsyncGenerator<Response, void, void> {
+    const caller = new Error("called here");
     signal?.throwIfAborted();
     const stream = this.readable(method, request, timeout);
     const onAbort = (): void => stream.cancel();
@@ -297,7 +281,7 @@ export class Channel {
       for await (const response of stream) yield response as Response;
     } catch (error) {
       signal?.throwIfAborted();
-      throw errorFrom(error);
+      throw this.#explained(errorFrom(error), caller);
     } finally {
       over();
       signal?.removeEventListener("abort", onAbort);
@@ -380,19 +364,6 @@ export class Channel {
   }
 }
 
-const loopback =
-  /^(?:unix:.*|(?:dns:(?:\/\/\/)?|ipv4:|ipv6:)?(?:(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?|::1))$/i;
-
-/** Says whether an address, in any of the forms gRPC knows, cannot lead off this machine. */
-export function isLoopback(address: string): boolean {
-  return loopback.test(address);
-}
-
 function callOptions(timeout: number | undefined): { deadline?: number } {
   return timeout === undefined || timeout === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + timeout };
-}
-
-function methodName({ path }: { path: string }): { service: string; method: string } {
-  const [, service = "", method = ""] = path.split("/");
-  return { service, method };
 }
