@@ -139,6 +139,7 @@ describe.each(["connect", "unary"] as const)("while there is no server, over %s,
     for (const [name, error] of await Promise.all([...first, ...second])) {
       expect(error, name).toMatchObject({
         name: "UnavailableError",
+        stack: expect.stringContaining("reconnect.test.ts"),
         message: `no connection to ${wire.address} for 800 ms (connect ECONNREFUSED ${wire.address})`,
       });
     }

@@ -98,6 +98,19 @@ describe("what no type allows is refused with what to give instead, before anyth
     ["a path", () => session.call(unchecked(null)), TypeError, "the path is null: give a string"],
     ["a template", () => session.render(unchecked({})), TypeError, "the template is undefined: give a string"],
     [
+      "an empty address",
+      () => Livescope.connect(""),
+      TypeError,
+      'the address is "": address is HOST:PORT, or unix:/PATH; whether TLS is used is said by credentials',
+    ],
+    [
+      "a URL as address",
+      () => Livescope.connect("http://localhost:1/"),
+      TypeError,
+      'the address is "http://localhost:1/": address is HOST:PORT, such as localhost:1, or unix:/PATH; ' +
+        "whether TLS is used is said by credentials",
+    ],
+    [
       "a transport",
       () => Livescope.connect(served.server.address, unchecked({ transport: "quic" })),
       TypeError,

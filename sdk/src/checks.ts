@@ -60,3 +60,18 @@ function shown(value: unknown): string {
   if (Array.isArray(value)) return "an array";
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }
+
+/**
+ * An address as gRPC takes it: a host and a port, perhaps with a scheme of gRPC's before it.
+ * @throws {TypeError} if it cannot be one
+ */
+export function checkAddress(address: string): void {
+  const isUrl = typeof address === "string" && /^(?:https?|grpcs?|tcp|wss?):/i.test(address);
+  if (typeof address === "string" && /^\S+$/.test(address) && !isUrl) return;
+  const instead = isUrl
+    ? `, such as ${address.replace(/^\w+:\/*/, "").replace(/[/?#].*$/s, "") || "localhost:50051"}`
+    : "";
+  throw new TypeError(
+    `the address is ${shown(address)}: address is HOST:PORT${instead}, or unix:/PATH; whether TLS is used is said by credentials`,
+  );
+}

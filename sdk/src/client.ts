@@ -6,7 +6,7 @@ import {
   SessionServiceService,
   SnapshotServiceService,
 } from "@livescope/proto";
-import { checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import { checkAddress, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
 import type { ClientParts, SessionKind } from "./client-parts.js";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
@@ -159,10 +159,12 @@ export class Livescope implements AsyncDisposable {
    * "unix:/path" or another form that gRPC knows. The caller closes the client.
    * @throws {UnavailableError} if no livescope server answers at the address within `connectTimeout`
    * @throws {StatusError} if the server does not accept the credentials
+   * @throws {TypeError} if the address is of another form, such as a URL, or an option is no value of its kind
    * @throws {RangeError} if a timeout is no positive number
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
     const { connectTimeout = 5_000, reconnectTimeout, transport, signal } = options;
+    checkAddress(address);
     checkOneOf("transport", transport, ["connect", "unary"]);
     checkTimeout(reconnectTimeout, "reconnectTimeout");
     const client = new Livescope(address, options);
