@@ -334,8 +334,9 @@ export class Session implements AsyncDisposable {
 
   /**
    * Runs a sequence of calls of which all stand, or none: if the callback throws, or the time is over, all that they did in the
-   * session is undone. Meanwhile the session is held: calls that come from elsewhere wait. Host calls that guest code made, and
-   * values that it emitted, stay made.
+   * session is undone. Meanwhile the session is held. Whatever the callback does in this session, through any session object, handle or
+   * guest of this client, belongs to the sequence; all other calls wait for its end, also those that this process makes elsewhere. Host
+   * calls that guest code made, and values that it emitted, stay made.
    *
    *     await session.atomic(async (tx) => {
    *       await tx.call("withdraw", ["ann", 10]);
