@@ -14,6 +14,20 @@ beforeEach(async () => {
   return () => session.delete();
 });
 
+test("whatever a sequence does in the session belongs to it, through any object of the client", async () => {
+  await using inc = await session.handle("inc");
+  await using attached = served.client.attach(session.id);
+  const sequence = session.atomic(async (tx) => {
+    await tx.call("inc", [1]);
+    await session.execute("inc(10)");
+    await inc.call([100]);
+    expect(await attached.execute("inc(1000)")).toBe(1118);
+    throw new Error("undo it");
+  });
+  await expect(sequence).rejects.toThrow("undo it");
+  expect(await session.execute("total")).toBe(7);
+});
+
 describe("an atomic execution", () => {
   test("S18: that throws is undone, also what it did before an await", async () => {
     const error = await session

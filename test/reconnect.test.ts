@@ -111,6 +111,51 @@ describe("when the connection of a client with host functions breaks", () => {
   });
 });
 
+describe.each(["connect", "unary"] as const)("while there is no server, over %s,", (transport) => {
+  const opened = { transport, reconnectTimeout: 800 } as const;
+  const settled = (call: Promise<unknown>) => call.then(String, (error: unknown) => error);
+
+  test("each call waits for its own time, and then says where to and why there was no connection", async () => {
+    await using impatient = await Livescope.connect(wire.address, opened);
+    await using session = await impatient.createSession();
+    wire.close();
+    await settled(impatient.serverInfo());
+    const order: string[] = [];
+    const calls = [
+      ["run", () => session.execute("1")],
+      ["listen", () => session.execute("1", { onConsole: () => undefined })],
+      ["expose", () => session.expose({ f: () => 1 })],
+      ["create", () => impatient.createSession()],
+    ] as const;
+    const make = (round: string) =>
+      calls.map(async ([name, call]) => {
+        const error = await settled(call());
+        order.push(round);
+        return [name, error] as const;
+      });
+    const first = make("first");
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    const second = make("second");
+    for (const [name, error] of await Promise.all([...first, ...second])) {
+      expect(error, name).toMatchObject({
+        name: "UnavailableError",
+        stack: expect.stringContaining("reconnect.test.ts"),
+        message: `no connection to ${wire.address} for 800 ms (connect ECONNREFUSED ${wire.address})`,
+      });
+    }
+    expect(order).toEqual([...Array(calls.length).fill("first"), ...Array(calls.length).fill("second")]);
+  });
+
+  test("a call that comes when the server is back goes through", async () => {
+    await using impatient = await Livescope.connect(wire.address, opened);
+    wire.close();
+    await settled(impatient.execute("1"));
+    await settled(impatient.execute("1"));
+    await wire.open();
+    expect(await impatient.execute("6 * 7")).toBe(42);
+  });
+});
+
 test("without a server calls fail after a while, and not with what may have run", async () => {
   await using impatient = await Livescope.connect(server.address, { reconnectTimeout: 500 });
   const session = impatient.attach("s");

@@ -6,6 +6,7 @@ import {
   SessionServiceService,
   SnapshotServiceService,
 } from "@livescope/proto";
+import { checkAddress, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
 import type { ClientParts, SessionKind } from "./client-parts.js";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
@@ -158,10 +159,13 @@ export class Livescope implements AsyncDisposable {
    * "unix:/path" or another form that gRPC knows. The caller closes the client.
    * @throws {UnavailableError} if no livescope server answers at the address within `connectTimeout`
    * @throws {StatusError} if the server does not accept the credentials
+   * @throws {TypeError} if the address is of another form, such as a URL, or an option is no value of its kind
    * @throws {RangeError} if a timeout is no positive number
    */
   static async connect(address: string, options: ConnectOptions = {}): Promise<Livescope> {
-    const { connectTimeout = 5_000, reconnectTimeout, signal } = options;
+    const { connectTimeout = 5_000, reconnectTimeout, transport, signal } = options;
+    checkAddress(address);
+    checkOneOf("transport", transport, ["connect", "unary"]);
     checkTimeout(reconnectTimeout, "reconnectTimeout");
     const client = new Livescope(address, options);
     try {
@@ -184,7 +188,7 @@ export class Livescope implements AsyncDisposable {
   /**
    * Makes a session. Leaving an `await using` block of the Session that it gives deletes it; otherwise it lives until it has
    * not been used for its `idleTtl`.
-   * @throws {TypeError} if a global cannot be sent
+   * @throws {TypeError} if a global cannot be sent, or an option or limit is unknown or no value of its kind
    * @throws {RangeError} if a limit is no positive number
    * @throws {AlreadyExistsError} if there is a session of that id
    * @throws {InvalidRequestError} if a limit is above the server's maximum, or the setup throws
@@ -194,17 +198,22 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the service fails otherwise
    */
   async createSession(options: CreateSessionOptions = {}): Promise<Session> {
+    const { labels, modules, setup = "", globals } = options;
+    checkTexts("labels", labels);
+    checkTexts("modules", modules);
+    checkText("setup", setup);
+    checkRecord("globals", globals);
     const request = CreateSessionRequest.create({
       sessionId: options.sessionId ?? "",
       snapshotId: options.from === undefined ? "" : snapshotIdOf(options.from),
-      labels: new Map(Object.entries(options.labels ?? {})),
+      labels: new Map(Object.entries(labels ?? {})),
       limits: options.limits && writeLimits(options.limits),
       durability: writeDurability(options.durability),
       idleTtl: options.idleTtl === undefined ? undefined : writeDuration("idleTtl", options.idleTtl),
       idleAction: writeIdleAction(options.idleAction),
-      globals: encodeValues(options.globals, "globals"),
-      modules: new Map(Object.entries(options.modules ?? {})),
-      setup: options.setup ?? "",
+      globals: encodeValues(globals, "globals"),
+      modules: new Map(Object.entries(modules ?? {})),
+      setup,
       requestId: options.requestId ?? randomUUID(),
     });
     const { session } = await this.#channel.send(SessionServiceService.createSession, request, options);
@@ -215,8 +224,11 @@ export class Livescope implements AsyncDisposable {
   /**
    * Gives a Session for a session that exists. Nothing is asked of the server: that there is none of that id shows at the first
    * use. Disposing of it releases its own handles and leaves the session alone.
+   * @throws {TypeError} if the id is no string, or there is no such durability
    */
   attach(sessionId: string, { durability }: AttachOptions = {}): Session {
+    checkText("sessionId", sessionId);
+    checkOneOf("durability", durability, ["ephemeral", "durable"]);
     return this.#session(sessionId, { isOwned: false, isDurable: durability === "durable" });
   }
 

@@ -228,6 +228,11 @@ export class GuestError extends ExecutionError {
   override get name(): string {
     return "GuestError";
   }
+
+  /** As the guest's own error, with its name: "RangeError: nope". */
+  override toString(): string {
+    return headOf(this);
+  }
 }
 
 /** What ended an execution from outside. "UNSPECIFIED" stands for a reason that this version does not know. */
@@ -257,12 +262,17 @@ export class StoppedError extends ExecutionError {
  */
 export function traceToCaller(error: LivescopeError, caller: Error): void {
   const guest = error instanceof GuestError ? error : undefined;
-  const message = guest?.guestName ? `${guest.guestName}: ${guest.message}` : error.message;
-  const lines = [`${error.name}: ${message}`, ...(guest?.frames ?? []).map(frameLine)];
+  const lines = [headOf(error), ...(guest?.frames ?? []).map(frameLine)];
   const callerStack = caller.stack ?? "";
   const callerFrames = callerStack.indexOf("\n    at ");
   if (callerFrames >= 0) lines.push(callerStack.slice(callerFrames + 1));
   error.stack = lines.join("\n");
+}
+
+/** What the text of an error and its stack begin with. */
+function headOf(error: LivescopeError): string {
+  const name = (error instanceof GuestError && error.guestName) || error.name;
+  return error.message === "" ? name : `${name}: ${error.message}`;
 }
 
 function frameLine({ functionName, filename, line, column }: Frame): string {

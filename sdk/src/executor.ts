@@ -4,8 +4,6 @@ import {
   DisposedError,
   ExecutionError,
   LivescopeError,
-  NotFoundError,
-  SessionLostError,
   StatusError,
   traceToCaller,
 } from "./errors.js";
@@ -35,8 +33,6 @@ export class Executor {
   readonly #lifetime: Lifetime;
   readonly #session: ExecutorSession | undefined;
   readonly #requests: Requests;
-  /** The session was made here, or has answered. */
-  #wasThere: boolean;
 
   /** @param lifetime its end gives up what is under way. Without `session` every execution has a session of its own. */
   constructor(commands: CommandTransport, lifetime: Lifetime, session?: ExecutorSession) {
@@ -44,7 +40,6 @@ export class Executor {
     this.#lifetime = lifetime;
     this.#session = session;
     this.#requests = new Requests(session);
-    this.#wasThere = session?.isOwned === true;
   }
 
   /** @param wrap makes what stands for handles in the value */
@@ -126,19 +121,13 @@ export class Executor {
         return this.#send<T>(written, options, taking);
       };
       const execution = await (handles ? handles.track(send) : send());
-      this.#wasThere = true;
+      this.#session?.presence.note();
       return execution;
     } catch (thrown) {
-      const error = this.#isLoss(thrown) ? lost(thrown) : thrown;
+      const error = this.#session?.presence.explain(thrown) ?? thrown;
       if (error instanceof LivescopeError) traceToCaller(error, caller);
       throw error;
     }
-  }
-
-  /** The server does not know a session that was there: it is not the server that held it. */
-  #isLoss(error: unknown): error is NotFoundError {
-    if (!this.#wasThere || this.#session === undefined || this.#session.isDurable) return false;
-    return error instanceof NotFoundError && error.reason === "SESSION_NOT_FOUND";
   }
 
   async #send<T>(written: Written, options: CallOptions, taking: Taking): Promise<Execution<T>> {
@@ -182,16 +171,6 @@ export class Executor {
     const execution = await started.finished.finally(over);
     return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles, wrap);
   }
-}
-
-function lost(cause: NotFoundError): SessionLostError {
-  const message =
-    "the session was there and is known no more: its server has ended since, and with it the session; make another";
-  return new SessionLostError(
-    message,
-    { code: "DATA_LOSS", reason: "SESSION_LOST", metadata: cause.metadata },
-    { cause },
-  );
 }
 
 /** Nothing ran, so the guest has no function that came with the command. */

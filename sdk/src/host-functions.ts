@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
-import { LivescopeError, StatusError } from "./errors.js";
+import { LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
@@ -9,6 +9,7 @@ import type { Lifetime } from "./lifetime.js";
 import { writeDuration } from "./limits.js";
 import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
+import type { SessionPresence } from "./session-presence.js";
 import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
 import type { Saying } from "./transport/saying.js";
@@ -20,6 +21,7 @@ export interface HostScope {
   readonly sessionId: string;
   readonly session: Session;
   readonly lifetime: Lifetime;
+  readonly presence: SessionPresence;
   /** Makes a handle that is of use while `isOpen` says so. */
   makeHandle(description: WireHandle, isOpen: () => boolean): Handle;
 }
@@ -62,6 +64,8 @@ interface Exposed {
   readonly begun: PromiseWithResolvers<void>;
   readonly ended: PromiseWithResolvers<StatusError | undefined>;
   isBegun: boolean;
+  /** Since when it waits to be asked for, as `performance.now()` tells the time. */
+  waitsSince: number;
 }
 
 /**
@@ -119,11 +123,22 @@ export class HostFunctions implements HostSide {
       begun: withResolvers(),
       ended: withResolvers(),
       isBegun: false,
+      waitsSince: performance.now(),
     };
     this.#exposed.add(exposed);
     this.#connection.say(this.#asking(exposed));
     const over = scope.lifetime.hold({ giveUp: (error) => this.#refuse(exposed, error) });
-    await exposed.begun.promise.finally(over);
+    const caller = new Error("called here");
+    try {
+      await exposed.begun.promise;
+    } catch (thrown) {
+      const error = scope.presence.explain(thrown);
+      if (error instanceof LivescopeError) traceToCaller(error, caller);
+      throw error;
+    } finally {
+      over();
+    }
+    scope.presence.note();
     return new Exposure(request.names, exposed.ended.promise, () => this.#end(exposed, undefined));
   }
 
@@ -154,6 +169,7 @@ export class HostFunctions implements HostSide {
     this.#asked.clear();
     this.#announced.clear();
     this.#calls.onNewStream();
+    for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
     const sayings = [...this.#exposed].map((exposed) => this.#asking(exposed));
     for (const { scope } of this.#passed.values()) {
       if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
@@ -177,8 +193,15 @@ export class HostFunctions implements HostSide {
     }
   }
 
-  onUnreachable(error: LivescopeError): void {
-    for (const exposed of [...this.#exposed]) if (!exposed.isBegun) this.#refuse(exposed, error);
+  get waitsSince(): number | undefined {
+    const times = [...this.#exposed].filter(({ isBegun }) => !isBegun).map((exposed) => exposed.waitsSince);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  onUnreachable(makeError: () => LivescopeError, since: number): void {
+    for (const exposed of [...this.#exposed]) {
+      if (!exposed.isBegun && exposed.waitsSince <= since) this.#refuse(exposed, makeError());
+    }
   }
 
   onRefused(error: LivescopeError): void {
@@ -243,7 +266,10 @@ export class HostFunctions implements HostSide {
   }
 
   #refuse(exposed: Exposed, error: LivescopeError): void {
-    if (exposed.isBegun) return this.#end(exposed, error instanceof StatusError ? error : undefined);
+    if (exposed.isBegun) {
+      const told = exposed.scope.presence.explain(error);
+      return this.#end(exposed, told instanceof StatusError ? told : undefined);
+    }
     this.#exposed.delete(exposed);
     exposed.begun.reject(error);
     this.#connection.checkIdle();

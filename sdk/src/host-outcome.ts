@@ -28,11 +28,18 @@ function exceptionOf(thrown: unknown, depth: number): Exception {
     return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
   }
   try {
-    if (thrown instanceof Error) return errorOf(String(thrown.name), String(thrown.message), thrown.cause, depth);
+    if (thrown instanceof Error) return errorOf(nameOf(thrown), String(thrown.message), thrown.cause, depth);
     return Exception.fromPartial({ thrown: encodeValue(thrown, "what was thrown") });
   } catch {
     return Exception.fromPartial({ name: "Error", message: `a ${typeof thrown} was thrown, which cannot be copied` });
   }
+}
+
+/** The name that an error has, or if that is only the one that all errors inherit, that of its class. */
+function nameOf(error: Error): string {
+  const name = String(error.name);
+  const className: unknown = error.constructor?.name;
+  return name === "Error" && typeof className === "string" && className !== "" ? className : name;
 }
 
 function errorOf(name: string, message: string, cause: unknown, depth: number): Exception {

@@ -1,4 +1,5 @@
 import { Duration, Limits as WireLimits } from "@livescope/proto";
+import { checkCount, checkMilliseconds, checkNames } from "./checks.js";
 
 /** What the guest code of a session may use. A limit that is left out is the server's default. */
 export interface Limits {
@@ -27,8 +28,22 @@ export type AllLimits = { readonly [Name in keyof Limits]-?: number };
  */
 export type ExecutionLimits = Pick<Limits, "cpuTime" | "consoleBytes" | "valueBytes">;
 
-/** @throws {RangeError} if a limit is no number that can be sent */
+const NAMES: readonly (keyof Limits)[] = [
+  "memoryBytes",
+  "timeout",
+  "cpuTime",
+  "consoleBytes",
+  "valueBytes",
+  "handles",
+  "queuedExecutions",
+];
+
+/**
+ * @throws {TypeError} if there is no limit of a name, or a limit is no number
+ * @throws {RangeError} if a limit is no number that can be sent
+ */
 export function writeLimits(limits: Limits): WireLimits {
+  checkNames("limits", limits, NAMES);
   return {
     memoryBytes: writeCount("memoryBytes", limits.memoryBytes),
     timeout: limits.timeout === undefined ? undefined : writeDuration("timeout", limits.timeout),
@@ -54,12 +69,11 @@ export function readLimits(limits: WireLimits = WireLimits.create()): AllLimits 
 
 /**
  * Zero is refused because on the wire it means "not set".
- * @throws {RangeError} if `milliseconds` is not a positive number of at most 10,000 years
+ * @throws {TypeError} if `milliseconds` is no number
+ * @throws {RangeError} if it is not positive, or more than 10,000 years
  */
 export function writeDuration(name: string, milliseconds: number): Duration {
-  if (!(milliseconds > 0 && milliseconds <= 315_576_000_000_000)) {
-    throw new RangeError(`${name} is ${milliseconds}: give a positive number of milliseconds, or leave it out`);
-  }
+  checkMilliseconds(name, milliseconds, 315_576_000_000_000);
   // What is shorter than a nanosecond would be zero on the wire.
   const nanoseconds = BigInt(Math.max(1, Math.round(milliseconds * 1e6)));
   return { seconds: nanoseconds / 1_000_000_000n, nanos: Number(nanoseconds % 1_000_000_000n) };
@@ -72,8 +86,6 @@ export function readDuration(duration: Duration = Duration.create()): number {
 
 function writeCount(name: string, count: number | undefined): bigint {
   if (count === undefined) return 0n;
-  if (!Number.isSafeInteger(count) || count <= 0) {
-    throw new RangeError(`limits.${name} is ${count}: give a positive whole number, or leave it out`);
-  }
+  checkCount(`limits.${name}`, count);
   return BigInt(count);
 }

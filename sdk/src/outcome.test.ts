@@ -113,8 +113,9 @@ describe("a stack", () => {
     const caller = new Error("called\n    here");
     caller.stack = "Error: called\n    at caller (app.ts:7:1)\n    at app.ts:9:1";
     traceToCaller(error, caller);
+    expect(String(error)).toBe("TypeError: no\nno");
     expect(error.stack?.split("\n")).toStrictEqual([
-      "GuestError: TypeError: no",
+      "TypeError: no",
       "no",
       "    at bad (main.js:1:20)",
       "    at main.js:3",

@@ -1,5 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CallRequest, Encoding, ExecuteRequest, Language, RenderRequest, SourceType } from "@livescope/proto";
+import { checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
 import type { StreamSink } from "./execution-stream.js";
 import type { Reading } from "./guest-execution.js";
 import type { Handle } from "./handle.js";
@@ -9,6 +10,7 @@ import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import type { WrapHandle } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
+import type { SessionPresence } from "./session-presence.js";
 import type { AnyCommand } from "./transport/commands.js";
 import { encodeHandle, encodeValue, encodeValues, type PassFunction } from "./values.js";
 
@@ -18,8 +20,7 @@ export const GUEST_SCRIPT = "guest-call.js";
 /** The session that code runs in, and who counts the handles that come out of it. */
 export interface ExecutorSession {
   readonly id: string;
-  /** It was made by this client. */
-  readonly isOwned: boolean;
+  readonly presence: SessionPresence;
   /** It outlives the server, so calls of it are worth repeating. */
   readonly isDurable: boolean;
   readonly handles: SessionHandles;
@@ -76,6 +77,11 @@ export class Requests {
   }
 
   execute(code: string, options: ExecuteOptions, encoding: Encoding, wrap?: WrapHandle): Written {
+    checkText("the code", code);
+    checkOneOf("language", options.language, ["javascript", "typescript"]);
+    checkOneOf("sourceType", options.sourceType, ["script", "module"]);
+    checkRecord("bindings", options.bindings);
+    checkTexts("modules", options.modules);
     const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
     const command: AnyCommand = {
@@ -129,6 +135,8 @@ export class Requests {
     encoding: Encoding,
     wrap?: WrapHandle,
   ): Written {
+    checkText("the path", target.path);
+    checkList("args", args);
     const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
     const command: AnyCommand = {
@@ -152,6 +160,9 @@ export class Requests {
   }
 
   render(template: Template, context: RenderContext, options: RenderOptions, stream: boolean): Written {
+    checkText("the template", typeof template === "object" ? template?.name : template);
+    checkRecord("context", context);
+    checkTexts("templates", options.templates);
     const functions = new PassedFunctions();
     const { handleGroup: _, ...shared } = this.#shared(options, this.#passer(functions));
     const command: AnyCommand = {
@@ -173,6 +184,7 @@ export class Requests {
 
   /** The fields that all requests have. */
   #shared({ timeout, limits, locals, requestId, atomic }: CallOptions, pass: PassFunction | undefined) {
+    checkRecord("locals", locals);
     return {
       locals: encodeValues(locals, "locals", pass),
       limits: timeout === undefined && limits === undefined ? undefined : writeLimits({ ...limits, timeout }),

@@ -5,6 +5,7 @@ import {
   UpdateSessionRequest,
   Session as WireSession,
 } from "@livescope/proto";
+import { checkTexts } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import { readSession, type SessionInfo } from "./session-info.js";
@@ -78,6 +79,7 @@ export async function updateSession(
   { labels, limits, idleTtl }: SessionUpdate,
   options: RequestOptions,
 ): Promise<SessionInfo> {
+  checkTexts("labels", labels);
   const named = Object.entries(limits ?? {}).filter(([, value]) => value !== undefined);
   const session = WireSession.create({
     sessionId,

@@ -4,6 +4,7 @@ import {
   type Session as WireSession,
   SessionState as WireSessionState,
 } from "@livescope/proto";
+import { checkOneOf } from "./checks.js";
 import { LivescopeError } from "./errors.js";
 import { readUsage, type Usage } from "./execution.js";
 import { type AllLimits, readDuration, readLimits } from "./limits.js";
@@ -80,14 +81,16 @@ function state(value: WireSessionState): SessionState {
   return name === undefined || name === "UNRECOGNIZED" ? "UNSPECIFIED" : name;
 }
 
-/** Undefined is the server's default. */
+/** Undefined is the server's default. @throws {TypeError} if there is no such durability */
 export function writeDurability(durability: Durability | undefined): WireDurability {
+  checkOneOf("durability", durability, ["ephemeral", "durable"]);
   if (durability === undefined) return WireDurability.UNSPECIFIED;
   return durability === "durable" ? WireDurability.DURABLE : WireDurability.EPHEMERAL;
 }
 
-/** Undefined is the server's default. */
+/** Undefined is the server's default. @throws {TypeError} if there is no such action */
 export function writeIdleAction(action: IdleAction | undefined): WireIdleAction {
+  checkOneOf("idleAction", action, ["delete", "hibernate"]);
   if (action === undefined) return WireIdleAction.UNSPECIFIED;
   return action === "hibernate" ? WireIdleAction.HIBERNATE : WireIdleAction.DELETE;
 }

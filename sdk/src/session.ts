@@ -34,6 +34,7 @@ import {
 } from "./session-changes.js";
 import { SessionHandles } from "./session-handles.js";
 import { readSession, type SessionInfo } from "./session-info.js";
+import { SessionPresence } from "./session-presence.js";
 import { type SessionEvent, type WatchOptions, watchSession } from "./session-watch.js";
 import { type Snapshot, type SnapshotOptions, snapshotIdOf, takeSnapshot } from "./snapshots.js";
 import type { Channel } from "./transport/channel.js";
@@ -71,7 +72,8 @@ export class Session implements AsyncDisposable {
   constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
     const { commands, hostFunctions } = client;
     const lifetime = Lifetime.ofSession(id, client.lifetime);
-    const transport = client.channel.within(lifetime);
+    const presence = new SessionPresence(id, kind.isDurable, kind.isOwned);
+    const transport = client.channel.within(lifetime, presence);
     const owner = handleOwner(
       () => this.#executor,
       () => this.#handles,
@@ -84,10 +86,17 @@ export class Session implements AsyncDisposable {
     this.#transport = transport;
     this.#handles = new SessionHandles(transport, id, (description) => new Handle(description, owner), handleGroup);
     const pass = (functions: PassedFunctions): (() => void) => hostFunctions.pass(this.#scope, functions);
-    this.#executor = new Executor(commands, lifetime, { ...kind, id, handles: this.#handles, pass });
+    this.#executor = new Executor(commands, lifetime, {
+      id,
+      isDurable: kind.isDurable,
+      presence,
+      handles: this.#handles,
+      pass,
+    });
     this.#scope = {
       sessionId: id,
       session: this,
+      presence,
       lifetime,
       makeHandle: (description, isOpen) =>
         new Handle(description, { ...owner, holds: isOpen, release: async () => undefined }),
@@ -325,8 +334,9 @@ export class Session implements AsyncDisposable {
 
   /**
    * Runs a sequence of calls of which all stand, or none: if the callback throws, or the time is over, all that they did in the
-   * session is undone. Meanwhile the session is held: calls that come from elsewhere wait. Host calls that guest code made, and
-   * values that it emitted, stay made.
+   * session is undone. Meanwhile the session is held. Whatever the callback does in this session, through any session object, handle or
+   * guest of this client, belongs to the sequence; all other calls wait for its end, also those that this process makes elsewhere. Host
+   * calls that guest code made, and values that it emitted, stay made.
    *
    *     await session.atomic(async (tx) => {
    *       await tx.call("withdraw", ["ann", 10]);

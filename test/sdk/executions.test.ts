@@ -152,7 +152,7 @@ describe("a guest's failure", () => {
     const { frames, stack, guestStack } = error as GuestError;
     expect(frames[0]).toMatchObject({ functionName: "bad", filename: "main.js", line: 2 });
     expect(guestStack).toContain("bad");
-    expect(stack).toMatch(/^GuestError: TypeError: no\n {4}at bad \(main\.js:2:\d+\)\n/);
+    expect(stack).toMatch(/^TypeError: no\n {4}at bad \(main\.js:2:\d+\)\n/);
     expect(stack).toContain("executions.test.ts");
     expect(await session.execute("1 + 1")).toBe(2);
   });

@@ -161,6 +161,21 @@ describe("a fork", () => {
     await expect(copy.execute("await other()")).rejects.toThrow("'other' is not defined");
   });
 
+  test("says of what ran out of time while it waited for such a function which one that is", async () => {
+    await session.expose({ ask: () => "here" });
+    await using copy = await session.fork();
+    const message =
+      "the execution ran into its time limit while it waited for the host function ask, " +
+      "which no client provides now; expose it to this session";
+    for (const atomic of [false, true]) {
+      await expect(copy.execute("await ask()", { timeout: 100, atomic })).rejects.toMatchObject({
+        reason: "TIMEOUT",
+        message,
+      });
+    }
+    await expect(session.execute("await sleep(60_000)", { timeout: 50 })).rejects.toThrow(/time limit; raise/);
+  });
+
   test("has timers with the time that they had left", async () => {
     await session.execute("var fired = 0; setTimeout(() => { fired++ }, 100); 0");
     await using copy = await session.fork();

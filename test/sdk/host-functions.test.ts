@@ -155,6 +155,21 @@ describe("an exposed function", () => {
     expect(await session.render("{{ await up(1) }}", { up: (n: number) => n + 1 })).toBe("2");
   });
 
+  test("throws errors of a class of its own, by the name that they have or that of the class", async () => {
+    class NoSuchUser extends Error {}
+    class Renamed extends Error {
+      override name = "Known";
+    }
+    const errors = [new NoSuchUser("a"), new Renamed("b"), new Error("c"), new (class extends RangeError {})("d")];
+    await session.expose({
+      fail: (index: number) => {
+        throw errors[index];
+      },
+    });
+    const code = "await Promise.all([0, 1, 2, 3].map((i) => fail(i).catch((e) => e.name)))";
+    expect(await session.execute(code)).toEqual(["NoSuchUser", "Known", "Error", "RangeError"]);
+  });
+
   test("throws errors that the guest catches, with name, message and cause", async () => {
     class NoUser extends Error {
       override name = "NoUser";

@@ -5,6 +5,7 @@ import { type AddressInfo, connect as connectSocket, createServer, type Server, 
 export class Wire {
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  #port = 0;
 
   constructor(target: string) {
     const port = Number(target.split(":").at(-1));
@@ -18,10 +19,16 @@ export class Wire {
     });
   }
 
-  /** Gives the address to connect to in place of the server's. */
+  /** Where it listens, or did last. */
+  get address(): string {
+    return `127.0.0.1:${this.#port}`;
+  }
+
+  /** Gives the address to connect to in place of the server's: the same one if it was open before, and is closed. */
   async open(): Promise<string> {
-    await new Promise<void>((resolve) => this.#server.listen(0, "127.0.0.1", resolve));
-    return `127.0.0.1:${(this.#server.address() as AddressInfo).port}`;
+    await new Promise<void>((resolve) => this.#server.listen(this.#port, "127.0.0.1", resolve));
+    this.#port = (this.#server.address() as AddressInfo).port;
+    return this.address;
   }
 
   /** Ends what is connected now, in the middle of whatever travels. */

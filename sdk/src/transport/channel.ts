@@ -1,6 +1,5 @@
 import {
   type ChannelCredentials,
-  type ChannelOptions,
   Client,
   type ClientDuplexStream,
   type ClientReadableStream,
@@ -9,10 +8,12 @@ import {
   Metadata,
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import { type DisposedError, LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { type DisposedError, LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
 import type { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
+import type { SessionPresence } from "../session-presence.js";
 import { withResolvers } from "../with-resolvers.js";
+import { channelOptions, isLoopback } from "./channel-options.js";
 import { checkTimeout } from "./commands.js";
 import { errorFrom } from "./status.js";
 import { UnaryCall } from "./unary-call.js";
@@ -24,51 +25,32 @@ export interface Method<Request, Response> {
   responseDeserialize(response: Buffer): Response;
 }
 
-// Every unary call that this package sends may be repeated: those that change something carry a request id, or are such that
-// a second time changes nothing. gRPC itself repeats them, with a jitter of a fifth, unless an answer has begun to come.
-const serviceConfig = {
-  loadBalancingConfig: [],
-  methodConfig: [
-    // The question by which `connect` finds out whether there is a server has to fail at once.
-    { name: [methodName(SandboxServiceService.getServerInfo)] },
-    // What runs on a stream must not be run again behind the back of whoever reads it.
-    { name: [methodName(SandboxServiceService.connect), methodName(SandboxServiceService.run)] },
-    {
-      name: [{}],
-      retryPolicy: {
-        maxAttempts: 4,
-        initialBackoff: "0.1s",
-        maxBackoff: "1s",
-        backoffMultiplier: 2.5,
-        retryableStatusCodes: ["UNAVAILABLE"],
-      },
-    },
-  ],
-};
-
-const channelOptions: ChannelOptions = {
-  "grpc.service_config": JSON.stringify(serviceConfig),
-  "grpc.service_config_disable_resolution": 1,
-  // A connection is tried again before the retries of a call are used up, and soon after a server has come back.
-  "grpc.initial_reconnect_backoff_ms": 100,
-  "grpc.max_reconnect_backoff_ms": 2_000,
-  // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
-  "grpc.keepalive_time_ms": 30_000,
-  "grpc.keepalive_timeout_ms": 10_000,
-};
-
 /** How often a unary call is sent at most, of which each may be repeated by gRPC. */
 const ATTEMPTS = 3;
 /** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
 const LET_GO_TIMEOUT = 5_000;
+/** How long it may take to learn why there is no connection, in milliseconds. */
+const CAUSE_TIMEOUT = 200;
+/** The longest that a timer of Node.js can be set to, in milliseconds. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
+/** Makes the error for something that has waited so many milliseconds for a connection in vain. */
+export type Unreachable = (waited: number) => UnavailableError;
+
+/** What all channels of one client have in common. */
+interface Line {
+  readonly client: Client;
+  readonly lifetime: Lifetime;
+  readonly address: string;
+  readonly reconnectTimeout: number;
+}
 
 /** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {
+  readonly #line: Line;
   readonly #client: Client;
-  readonly #clientLifetime: Lifetime;
   readonly #lifetime: Lifetime;
-  /** How long calls wait for a connection to the server, in milliseconds. */
-  readonly #reconnectTimeout: number;
+  readonly #presence: SessionPresence | undefined;
 
   /**
    * Connects with the first call. Without credentials a loopback address is used in plain text, any other with TLS. Whoever opens a
@@ -82,19 +64,25 @@ export class Channel {
     channelCredentials?: ChannelCredentials,
   ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    return new Channel(new Client(address, chosen, channelOptions), lifetime, lifetime, reconnectTimeout);
+    const client = new Client(address, chosen, channelOptions(reconnectTimeout));
+    return new Channel({ client, lifetime, address, reconnectTimeout }, lifetime);
   }
 
-  private constructor(client: Client, clientLifetime: Lifetime, lifetime: Lifetime, reconnectTimeout: number) {
-    this.#client = client;
-    this.#clientLifetime = clientLifetime;
+  private constructor(line: Line, lifetime: Lifetime, presence?: SessionPresence) {
+    this.#line = line;
+    this.#client = line.client;
     this.#lifetime = lifetime;
-    this.#reconnectTimeout = reconnectTimeout;
+    this.#presence = presence;
   }
 
-  /** The same channel for something with a lifetime of its own within the client's. */
-  within(lifetime: Lifetime): Channel {
-    return new Channel(this.#client, this.#clientLifetime, lifetime, this.#reconnectTimeout);
+  /** The same channel for a session object, whose lifetime is its own: errors tell then if its session is lost. */
+  within(lifetime: Lifetime, presence: SessionPresence): Channel {
+    return new Channel(this.#line, lifetime, presence);
+  }
+
+  /** How long each call waits for a connection to the server, in milliseconds. */
+  get reconnectTimeout(): number {
+    return this.#line.reconnectTimeout;
   }
 
   /**
@@ -129,11 +117,28 @@ export class Channel {
    * @throws {DisposedError} if the client is closed
    */
   async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
-    this.#clientLifetime.assertUsable();
+    this.#line.lifetime.assertUsable();
     await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
   }
 
-  async #guard<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
+  async #guard<T>(options: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
+    const caller = new Error("called here");
+    try {
+      const answer = await this.#interruptible(options, send);
+      this.#presence?.note();
+      return answer;
+    } catch (error) {
+      throw this.#explained(error, caller);
+    }
+  }
+
+  #explained(thrown: unknown, caller: Error): unknown {
+    const error = this.#presence?.explain(thrown) ?? thrown;
+    if (error instanceof LivescopeError) traceToCaller(error, caller);
+    return error;
+  }
+
+  async #interruptible<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
     this.assertUsable();
@@ -171,11 +176,12 @@ export class Channel {
   #untilReady(call: UnaryCall): Promise<void> {
     return new Promise((resolve, reject) => {
       call.stop = () => reject(new LivescopeError("nobody waits for it any more"));
-      this.whenReady((error) => {
-        if (error === undefined) resolve();
-        else if (call.timeLeft > 0) reject(error);
-        else reject(new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
-      }, call.timeLeft);
+      const wait = Math.min(call.timeLeft, this.reconnectTimeout);
+      this.whenReady((unreachable) => {
+        if (unreachable === undefined) return resolve();
+        const error = unreachable(Math.round(wait));
+        reject(call.timeLeft > 0 ? error : new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }));
+      }, wait);
     });
   }
 
@@ -265,6 +271,7 @@ export class Channel {
     request: Request,
     { signal, timeout }: RequestOptions,
   ): AsyncGenerator<Response, void, void> {
+    const caller = new Error("called here");
     signal?.throwIfAborted();
     const stream = this.readable(method, request, timeout);
     const onAbort = (): void => stream.cancel();
@@ -274,7 +281,7 @@ export class Channel {
       for await (const response of stream) yield response as Response;
     } catch (error) {
       signal?.throwIfAborted();
-      throw errorFrom(error);
+      throw this.#explained(errorFrom(error), caller);
     } finally {
       over();
       signal?.removeEventListener("abort", onAbort);
@@ -317,16 +324,33 @@ export class Channel {
     return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
   }
 
-  /**
-   * Calls back when there is a connection to the server, or with an error after some seconds.
-   * @param timeout milliseconds, if it is to be sooner
-   */
-  whenReady(callback: (error: UnavailableError | undefined) => void, timeout = this.#reconnectTimeout): void {
-    const wait = Math.round(Math.min(timeout, this.#reconnectTimeout));
-    this.#client.waitForReady(Date.now() + wait, (error) => {
-      const message = `there was no connection to the server for ${wait} ms`;
-      callback(error && new UnavailableError(message, { code: "UNAVAILABLE" }));
+  /** Calls back when there is a connection to the server, or with what makes errors when there was none for `wait` milliseconds. */
+  whenReady(callback: (unreachable: Unreachable | undefined) => void, wait = this.reconnectTimeout): void {
+    this.#client.waitForReady(Date.now() + Math.ceil(Math.min(wait, LONGEST_TIMER)), (error) => {
+      if (error === undefined) return callback(undefined);
+      void this.#whyUnreachable().then(callback);
     });
+  }
+
+  /** Undefined where there is a connection after all. gRPC tells why there is none to a call that fails at once, and else to nobody. */
+  async #whyUnreachable(): Promise<Unreachable | undefined> {
+    let cause: LivescopeError | undefined;
+    try {
+      if (this.#client.getChannel().getConnectivityState(false) === connectivityState.TRANSIENT_FAILURE) {
+        await this.#sendOnce(SandboxServiceService.getServerInfo, {}, new UnaryCall(CAUSE_TIMEOUT));
+        return undefined;
+      }
+    } catch (error) {
+      const told = errorFrom(error);
+      if (told instanceof UnavailableError) cause = told;
+      // Whoever answers with another error is there, but for a call that had no time left.
+      else if (told instanceof StatusError && told.code !== "DEADLINE_EXCEEDED") return undefined;
+    }
+    const why = cause === undefined ? "" : ` (${cause.message})`;
+    return (waited) => {
+      const message = `no connection to ${this.#line.address} for ${waited} ms${why}`;
+      return new UnavailableError(message, { code: "UNAVAILABLE" }, { cause });
+    };
   }
 
   /** @throws {DisposedError} if the lifetime is over */
@@ -340,19 +364,6 @@ export class Channel {
   }
 }
 
-const loopback =
-  /^(?:unix:.*|(?:dns:(?:\/\/\/)?|ipv4:|ipv6:)?(?:(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])(?::\d+)?|::1))$/i;
-
-/** Says whether an address, in any of the forms gRPC knows, cannot lead off this machine. */
-export function isLoopback(address: string): boolean {
-  return loopback.test(address);
-}
-
 function callOptions(timeout: number | undefined): { deadline?: number } {
   return timeout === undefined || timeout === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + timeout };
-}
-
-function methodName({ path }: { path: string }): { service: string; method: string } {
-  const [, service = "", method = ""] = path.split("/");
-  return { service, method };
 }

@@ -1,4 +1,5 @@
 import type { Command, ConsoleEntry, Execution, Value } from "@livescope/proto";
+import { checkMilliseconds } from "../checks.js";
 
 /** What is to be run: source text, a call or a template. */
 export type AnyCommand = NonNullable<Command["command"]>;
@@ -67,9 +68,10 @@ export interface CommandTransport {
 /** Emitted values that come before `allow` says that more may. */
 export const FIRST_CREDIT = 16;
 
-/** @throws {RangeError} if the timeout is no positive number */
+/**
+ * @throws {TypeError} if the timeout is no number
+ * @throws {RangeError} if it is not above zero
+ */
 export function checkTimeout(timeout: number | undefined, name = "timeout"): void {
-  if (timeout !== undefined && !(timeout > 0)) {
-    throw new RangeError(`${name} is ${timeout}: give a positive number of milliseconds`);
-  }
+  if (timeout !== undefined) checkMilliseconds(name, timeout);
 }

@@ -1,6 +1,6 @@
 import type { ClientDuplexStream } from "@grpc/grpc-js";
 import { type ConnectResponse, SandboxServiceService, type ServerFrame } from "@livescope/proto";
-import { ConnectionLostError, type LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { ConnectionLostError, type LivescopeError, StatusError } from "../errors.js";
 import type { Channel } from "./channel.js";
 import {
   type CommandOptions,
@@ -116,6 +116,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
   }
 
   #send(command: PendingCommand): void {
+    command.waitsSince = performance.now();
     this.#outgoing.add(command);
     this.#schedule();
   }
@@ -148,16 +149,22 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   #waitUntilReady(): void {
     this.#isBusy = true;
-    this.#channel.whenReady((error) => {
+    const patience = this.#channel.reconnectTimeout;
+    const since = Math.min(this.#outgoing.waitsSince ?? performance.now(), this.#host?.waitsSince ?? performance.now());
+    // The wait is that of each for itself: here ends that of whoever waits longest.
+    const wait = Math.max(1, since + patience - performance.now());
+    this.#channel.whenReady((unreachable) => {
       this.#isBusy = false;
-      if (error === undefined) return this.#flush();
-      for (const command of this.#outgoing.takeCommands()) {
-        // An error for each, which leads to its own caller.
-        command.reject(new UnavailableError(error.message, { code: error.code }));
-      }
-      this.#host?.onUnreachable(error);
-      this.#reopen();
-    });
+      if (unreachable === undefined) return this.#flush();
+      // Timers of a millisecond may be early by one.
+      const waitedFrom = performance.now() - patience + 1;
+      const overdue = this.#outgoing.takeCommands((command) => command.waitsSince <= waitedFrom);
+      // An error for each, which leads to its own caller.
+      for (const command of overdue) command.reject(unreachable(patience));
+      this.#host?.onUnreachable(() => unreachable(patience), waitedFrom);
+      if (this.#outgoing.isEmpty && this.#host?.waitsSince === undefined) this.#reopen();
+      else this.#flush();
+    }, wait);
   }
 
   #open(): Stream {

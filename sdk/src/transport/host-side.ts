@@ -10,8 +10,10 @@ export interface HostSide {
   opening(): Saying[];
   /** Takes a frame that answers no command. */
   hear(frame: ServerFrame): void;
-  /** No stream can be had now; it is tried again. */
-  onUnreachable(error: LivescopeError): void;
+  /** Since when what waits longest for a stream does so, as `performance.now()` tells the time; undefined if nothing does. */
+  readonly waitsSince: number | undefined;
+  /** No stream can be had now, and what waits since `since` or longer is to wait no more. It is tried again for the rest. */
+  onUnreachable(makeError: () => LivescopeError, since: number): void;
   /** The server refuses the stream, and would again. */
   onRefused(error: LivescopeError): void;
   /** The client is closed, and its stream ends. */

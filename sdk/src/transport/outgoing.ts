@@ -44,9 +44,21 @@ export class Outgoing {
     this.#waiting.push({ command, credit: undefined });
   }
 
-  /** Takes all commands back that wait; whatever else was to be said has no stream any more. */
-  takeCommands(): PendingCommand[] {
-    return this.#waiting.splice(0).filter((each) => each instanceof PendingCommand && !each.isOver) as PendingCommand[];
+  /** Since when the one waits that waits longest, as `performance.now()` tells the time; undefined if none does. */
+  get waitsSince(): number | undefined {
+    const times = this.#commands.map((command) => command.waitsSince);
+    return times.length === 0 ? undefined : Math.min(...times);
+  }
+
+  /** Takes commands back that wait, all or those chosen; what is no command has no stream any more, and is dropped. */
+  takeCommands(isTaken: (command: PendingCommand) => boolean = () => true): PendingCommand[] {
+    const commands = this.#commands;
+    this.#waiting = commands.filter((command) => !isTaken(command));
+    return commands.filter(isTaken);
+  }
+
+  get #commands(): PendingCommand[] {
+    return this.#waiting.filter((each): each is PendingCommand => each instanceof PendingCommand && !each.isOver);
   }
 
   /**

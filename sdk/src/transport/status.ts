@@ -33,7 +33,14 @@ export function errorFrom(cause: unknown): LivescopeError {
   const [encoded] = cause.metadata?.get("grpc-status-details-bin") ?? [];
   const details = readDetails(cause.code, () => (Buffer.isBuffer(encoded) ? Status.decode(encoded).details : []));
   // No cause: all that gRPC's error says is in this one, and its own stack leads nowhere.
-  return new (errorClass(details))(cause.details || cause.message, details);
+  return new (errorClass(details))(plain(cause.details || cause.message), details);
+}
+
+/** Without what gRPC puts around the reason why it has no connection. */
+function plain(message: string): string {
+  return message
+    .replace(/^No connection established\. Last error: (?:Error: )?(?=.)/s, "")
+    .replace(/\.? Resolution note: *$/, "");
 }
 
 /** A status that came as a message. */

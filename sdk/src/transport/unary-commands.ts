@@ -74,10 +74,10 @@ export class UnaryCommands implements CommandTransport {
     const late = new LateCommand(begin);
     const onAbort = (): void => late.giveUp(signal?.reason);
     signal?.addEventListener("abort", onAbort);
-    this.#channel.whenReady((error) => {
+    this.#channel.whenReady((unreachable) => {
       signal?.removeEventListener("abort", onAbort);
-      if (error === undefined) late.begin();
-      else late.giveUp(error);
+      if (unreachable === undefined) late.begin();
+      else late.giveUp(unreachable(this.#channel.reconnectTimeout));
     });
     return late;
   }

@@ -271,7 +271,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   #endBetweenTurns(execution: RunningExecution): void {
-    this.#settle(execution, execution.stoppedBetweenTurns(this.#session.memoryBytes));
+    const unprovided = this.hostFunctions.unprovidedTo(execution.number);
+    this.#settle(execution, execution.stoppedBetweenTurns(this.#session.memoryBytes, unprovided));
     if (execution.hasCommitted) this.#loop.drop(execution.number);
     if (this.#loop.isStill) this.onStill();
   }

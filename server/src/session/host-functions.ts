@@ -317,6 +317,14 @@ export class HostFunctions {
     connection.link?.released(hostFunctionId);
   }
 
+  /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
+  unprovidedTo(execution: number): string | undefined {
+    for (const call of this.#pending.values()) {
+      if (call.execution === execution && call.connection?.link === undefined) return call.text.name;
+    }
+    return undefined;
+  }
+
   /** Nobody waits any more for the calls of an execution. */
   cancelOf(execution: number): void {
     for (const [callId, call] of this.#pending) {

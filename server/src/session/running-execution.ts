@@ -295,9 +295,17 @@ export class RunningExecution implements Execution {
     return this.#ended(stopped(this.#stopCause ?? reason, detail), memoryBytes, true);
   }
 
-  /** The outcome when it was stopped while nothing of it ran: its turns so far stand. */
-  stoppedBetweenTurns(memoryBytes: number): Outcome {
-    return this.#ended(stopped(this.#stopCause ?? "CANCELLED", ""), memoryBytes, this.isAtomic && this.hasCommitted);
+  /**
+   * The outcome when it was stopped while nothing of it ran: its turns so far stand.
+   * @param unprovided the name of a host function that it waits for and no client provides
+   */
+  stoppedBetweenTurns(memoryBytes: number, unprovided?: string): Outcome {
+    const detail = unprovided === undefined ? "" : unprovidedMessage(unprovided);
+    return this.#ended(
+      stopped(this.#stopCause ?? "CANCELLED", detail),
+      memoryBytes,
+      this.isAtomic && this.hasCommitted,
+    );
   }
 
   #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
@@ -366,7 +374,13 @@ const STOP_MESSAGE: Readonly<Record<StopReason, string>> = {
 const SERVER_MEMORY =
   "the sessions of this server together hold all the memory that they may; delete some, or start it with a larger --max-memory";
 
+function unprovidedMessage(name: string): string {
+  const known = name === "" ? "a host function" : `the host function ${name}`;
+  return `the execution ran into its time limit while it waited for ${known}, which no client provides now; expose it to this session`;
+}
+
 function stopped(reason: StopReason, detail: string): Outcome["result"] {
+  if (reason === "TIMEOUT" && detail !== "") return { kind: "stopped", reason, message: detail };
   if (reason === "MEMORY" && detail !== "") return { kind: "stopped", reason, message: detail };
   const message =
     reason === "ENGINE_TRAP" && detail !== "" ? `${STOP_MESSAGE[reason]}: ${detail}` : STOP_MESSAGE[reason];

@@ -1,0 +1,124 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { withServer } from "../../test/support/server.js";
+import { Livescope, type Session } from "./index.js";
+
+const served = withServer();
+let session: Session;
+beforeAll(async () => {
+  session = await served.client.createSession({ setup: "function f(x) { return x }" });
+});
+afterAll(() => session?.delete());
+
+/** As a caller does whose types nobody checks. */
+function unchecked<T>(value: unknown): T {
+  return value as T;
+}
+
+describe("what no type allows is refused with what to give instead, before anything is sent:", () => {
+  const create = (options: unknown) => () => served.client.createSession(unchecked(options));
+  const run = (options: unknown) => () => session.execute("1", unchecked(options));
+  it.each<[what: string, call: () => unknown, error: new () => Error, message: string]>([
+    [
+      "a durability",
+      create({ durability: "DURABLE" }),
+      TypeError,
+      'durability is "DURABLE": give "ephemeral" or "durable", or leave it out',
+    ],
+    [
+      "a durability to attach with",
+      async () => served.client.attach("s", unchecked({ durability: true })),
+      TypeError,
+      'durability is true: give "ephemeral" or "durable", or leave it out',
+    ],
+    [
+      "an idle action",
+      create({ idleAction: "sleep" }),
+      TypeError,
+      'idleAction is "sleep": give "delete" or "hibernate", or leave it out',
+    ],
+    [
+      "the name of a limit",
+      create({ limits: { memory: 5 } }),
+      TypeError,
+      "limits has no memory: there are memoryBytes, timeout, cpuTime, consoleBytes, valueBytes, handles, queuedExecutions",
+    ],
+    [
+      "limits",
+      create({ limits: 5 }),
+      TypeError,
+      "limits is 5: give an object of values by their names, or leave it out",
+    ],
+    [
+      "a limit",
+      create({ limits: { memoryBytes: "1 MB" } }),
+      TypeError,
+      'limits.memoryBytes is "1 MB": give a positive whole number, or leave it out',
+    ],
+    [
+      "an idle time",
+      create({ idleTtl: "5" }),
+      TypeError,
+      'idleTtl is "5": give a positive number of milliseconds, or leave it out',
+    ],
+    ["a setup", create({ setup: () => 1 }), TypeError, "setup is a function: give a string"],
+    ["a module", create({ modules: { "a.js": 1 } }), TypeError, 'modules["a.js"] is 1: give a string'],
+    ["a label", create({ labels: { a: 1 } }), TypeError, 'labels["a"] is 1: give a string'],
+    [
+      "globals",
+      create({ globals: [1] }),
+      TypeError,
+      "globals is an array: give an object of values by their names, or leave it out",
+    ],
+    [
+      "a timeout",
+      run({ timeout: "5" }),
+      TypeError,
+      'timeout is "5": give a positive number of milliseconds, or leave it out',
+    ],
+    [
+      "a timeout of a request",
+      () => session.info({ timeout: -1 }),
+      RangeError,
+      "timeout is -1: give a positive number of milliseconds, or leave it out",
+    ],
+    [
+      "bindings",
+      run({ bindings: 5 }),
+      TypeError,
+      "bindings is 5: give an object of values by their names, or leave it out",
+    ],
+    [
+      "a language",
+      run({ language: "python" }),
+      TypeError,
+      'language is "python": give "javascript" or "typescript", or leave it out',
+    ],
+    ["code", () => session.execute(unchecked(() => 1)), TypeError, "the code is a function: give a string"],
+    ["arguments", () => session.call("f", unchecked(5)), TypeError, "args is 5: give an array, such as [5]"],
+    ["a path", () => session.call(unchecked(null)), TypeError, "the path is null: give a string"],
+    ["a template", () => session.render(unchecked({})), TypeError, "the template is undefined: give a string"],
+    [
+      "an empty address",
+      () => Livescope.connect(""),
+      TypeError,
+      'the address is "": address is HOST:PORT, or unix:/PATH; whether TLS is used is said by credentials',
+    ],
+    [
+      "a URL as address",
+      () => Livescope.connect("http://localhost:1/"),
+      TypeError,
+      'the address is "http://localhost:1/": address is HOST:PORT, such as localhost:1, or unix:/PATH; ' +
+        "whether TLS is used is said by credentials",
+    ],
+    [
+      "a transport",
+      () => Livescope.connect(served.server.address, unchecked({ transport: "quic" })),
+      TypeError,
+      'transport is "quic": give "connect" or "unary", or leave it out',
+    ],
+  ])("%s", async (_, call, error, message) => {
+    const thrown = await (async () => call())().catch((reason: unknown) => reason);
+    expect(thrown).toBeInstanceOf(error);
+    expect(thrown).toHaveProperty("message", message);
+  });
+});

@@ -1,0 +1,77 @@
+/** What is said to those whose arguments the compiler did not check: what is wrong, and what to give instead. */
+
+/** @throws {TypeError} if it is neither undefined nor one of those allowed */
+export function checkOneOf<T extends string>(name: string, value: T | undefined, allowed: readonly T[]): void {
+  if (value === undefined || allowed.includes(value)) return;
+  throw new TypeError(`${name} is ${shown(value)}: give ${allowed.map(shown).join(" or ")}, or leave it out`);
+}
+
+/** @throws {TypeError} if it is neither undefined nor an object that has only properties of these names */
+export function checkNames(name: string, value: object | undefined, allowed: readonly string[]): void {
+  checkRecord(name, value);
+  const unknown = Object.keys(value ?? {}).find((key) => !allowed.includes(key));
+  if (unknown !== undefined) throw new TypeError(`${name} has no ${unknown}: there are ${allowed.join(", ")}`);
+}
+
+/** @throws {TypeError} if it is neither undefined nor an object of values by their names */
+export function checkRecord(name: string, value: unknown): void {
+  if (value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value))) return;
+  throw new TypeError(`${name} is ${shown(value)}: give an object of values by their names, or leave it out`);
+}
+
+/** @throws {TypeError} if it is neither undefined nor an object of strings */
+export function checkTexts(name: string, value: Readonly<Record<string, string>> | undefined): void {
+  checkRecord(name, value);
+  for (const [key, text] of Object.entries(value ?? {})) checkText(`${name}[${JSON.stringify(key)}]`, text);
+}
+
+/** @throws {TypeError} if it is no string */
+export function checkText(name: string, value: string): void {
+  if (typeof value !== "string") throw new TypeError(`${name} is ${shown(value)}: give a string`);
+}
+
+/** @throws {TypeError} if it is no array */
+export function checkList(name: string, value: readonly unknown[]): void {
+  if (!Array.isArray(value))
+    throw new TypeError(`${name} is ${shown(value)}: give an array, such as [${shown(value)}]`);
+}
+
+/**
+ * @throws {TypeError} if it is no number
+ * @throws {RangeError} if it is not above zero
+ */
+export function checkMilliseconds(name: string, value: number, most = Number.POSITIVE_INFINITY): void {
+  const message = `${name} is ${shown(value)}: give a positive number of milliseconds, or leave it out`;
+  if (typeof value !== "number") throw new TypeError(message);
+  if (!(value > 0 && value <= most)) throw new RangeError(message);
+}
+
+/** @throws as `checkMilliseconds`, and RangeError if it is no whole number */
+export function checkCount(name: string, value: number): void {
+  const message = `${name} is ${shown(value)}: give a positive whole number, or leave it out`;
+  if (typeof value !== "number") throw new TypeError(message);
+  if (!Number.isSafeInteger(value) || value <= 0) throw new RangeError(message);
+}
+
+/** A value as a message names it, in few words. */
+function shown(value: unknown): string {
+  if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
+  if (typeof value === "function") return "a function";
+  if (Array.isArray(value)) return "an array";
+  return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
+/**
+ * An address as gRPC takes it: a host and a port, perhaps with a scheme of gRPC's before it.
+ * @throws {TypeError} if it cannot be one
+ */
+export function checkAddress(address: string): void {
+  const isUrl = typeof address === "string" && /^(?:https?|grpcs?|tcp|wss?):/i.test(address);
+  if (typeof address === "string" && /^\S+$/.test(address) && !isUrl) return;
+  const instead = isUrl
+    ? `, such as ${address.replace(/^\w+:\/*/, "").replace(/[/?#].*$/s, "") || "localhost:50051"}`
+    : "";
+  throw new TypeError(
+    `the address is ${shown(address)}: address is HOST:PORT${instead}, or unix:/PATH; whether TLS is used is said by credentials`,
+  );
+}
