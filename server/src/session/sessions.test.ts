@@ -357,6 +357,6 @@ test("copies that there can never be room for make nobody leave memory", async (
   const { sessionId } = await create(sessions);
   const idle = await create(sessions);
   const options = { count: 3, labels: new Map<string, string>(), requestId: "", digest: "" };
-  await expect(sessions.fork(sessionId, options)).rejects.toMatchObject({ reason: "INVALID_REQUEST" });
+  await expect(sessions.fork(sessionId, options)).rejects.toMatchObject({ reason: "QUOTA_EXCEEDED" });
   expect((await sessions.info(idle.sessionId)).isHibernated).toBe(false);
 });

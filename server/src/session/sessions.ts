@@ -232,7 +232,10 @@ export class Sessions {
   async fork(sessionId: string, { count, labels, requestId, digest }: ForkOptions): Promise<SessionInfo[]> {
     const { maximum } = this.#options;
     // Before anything of it is done: others would leave memory for copies that there can never be.
-    if (count > maximum) throw invalid("count", `is ${count}, and at most ${maximum} sessions may be in memory`);
+    if (count > maximum) {
+      const message = `count: is ${count}, and at most ${maximum} sessions may be in memory; ask for fewer`;
+      throw new SessionError("QUOTA_EXCEEDED", message, { field: "count" });
+    }
     return this.use(sessionId, async (origin) => {
       let copies: Session[] | undefined;
       const ids = await origin.onceKept(requestId, digest, async () => {
