@@ -161,6 +161,23 @@ describe("a durable session, after its server was killed", () => {
     expect((await found(fork).info()).durability).toBe("durable");
   });
 
+  test("has copies in which a request that was in flight runs again, whatever became of it there", async () => {
+    const session = await client.createSession({ durability: "durable", setup: "let n = 0" });
+    const requestId = randomUUID();
+    const code = "n += 1; await new Promise((wake) => setTimeout(wake, 300)); n";
+    const first = session.execute(code, { requestId });
+    await expect.poll(() => session.execute("n")).toBe(1);
+    const fork = await session.fork();
+    // The copy has one of its own of it, which ends meanwhile.
+    const again = fork.execute(code, { requestId });
+    expect(await Promise.all([first, again])).toEqual([1, 2]);
+    expect(await fork.execute("n")).toBe(2);
+    expect(await fork.execute(code, { requestId })).toBe(2);
+    await crash();
+    expect(await found(fork).execute(code, { requestId })).toBe(2);
+    expect(await found(session).execute(code, { requestId })).toBe(1);
+  });
+
   test("has nothing of an atomic execution that had not ended", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 1" });
     const reached: number[] = [];
