@@ -230,6 +230,21 @@ describe("a durable session, after its server was killed", () => {
   });
 });
 
+test("durable sessions make room in memory for each other, however few may rest that are none", async () => {
+  await server.process.kill();
+  const flags = ["--data", server.directory, "--max-sessions", "2", "--max-hibernated", "0"];
+  await using small = await ServerProcess.start(flags);
+  await using other = await Livescope.connect(small.address);
+  const sessions: Session[] = [];
+  for (let i = 0; i < 6; i++)
+    sessions.push(await other.createSession({ durability: "durable", setup: `let n = ${i}` }));
+  for (const session of sessions) await session.execute("n += 10");
+  const found: number[] = [];
+  for (const session of sessions) found.push(await session.execute<number>("n"));
+  expect(found).toEqual([10, 11, 12, 13, 14, 15]);
+  expect((await sessions[0]?.info())?.state).toBe("HIBERNATED");
+});
+
 describe("a durable session in a store that has no room", () => {
   const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;
 

@@ -2,6 +2,7 @@
  * One live session as the others know it: what is told of it, what it is asked for, and how long it lives. What runs in it is in
  * executions.ts; how it is copied and put back, in session-copies.ts.
  */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
@@ -315,7 +316,11 @@ export class Session {
     const uses = this.#life.uses + (isDurable ? 0 : 1);
     try {
       // Of a durable one the store has all but, maybe, when it was used last.
-      if (isDurable && lastUsedAt > this.#storedUseAt) await this.commits.stored();
+      if (isDurable && lastUsedAt > this.#storedUseAt) {
+        await this.commits.stored();
+        // It is told within the pause of the commit, in which nothing counts as still; that one is over then.
+        await nextTick();
+      }
       if (!isDurable) {
         const { image, record } = await this.save(() => Promise.resolve());
         await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });
