@@ -161,6 +161,28 @@ describe("a durable session, after its server was killed", () => {
     expect((await found(fork).info()).durability).toBe("durable");
   });
 
+  test("is put back once for one request: a repeat does not undo what came after", async () => {
+    const session = await client.createSession({ durability: "durable", setup: "let n = 1" });
+    const [snapshot, requestId] = [await session.snapshot(), randomUUID()];
+    await session.execute("n = 2");
+    await server.process.kill();
+    client.close();
+    // Its commit is the first that this server makes.
+    await server.start({ at: "kept", count: 1 });
+    client = await connect(server.address);
+    const lost = found(session).rollback(snapshot, { requestId });
+    lost.catch(() => undefined);
+    await expect.poll(() => server.hasEnded).toBe(true);
+    client.close();
+    await server.start();
+    client = await connect(server.address);
+    const again = found(session);
+    expect(await again.execute("n")).toBe(1);
+    await again.execute("n = 100");
+    await again.rollback(snapshot, { requestId });
+    expect(await again.execute("n")).toBe(100);
+  });
+
   test("has copies in which a request that was in flight runs again, whatever became of it there", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 0" });
     const requestId = randomUUID();

@@ -282,11 +282,25 @@ export class Session {
     return requestId === "" ? run() : (this.#requestIds.once(requestId, digest, run) as Promise<T>);
   }
 
-  /** As `once`, for what is no execution: that it was answered is kept when it is. */
-  onceKept<T extends CopyIds>(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
+  /**
+   * As `once`, for what is no execution: that it was answered is kept when it is.
+   *
+   * @param run may tell its answer before it resolves, to have it kept with what it has changed; that is kept then
+   */
+  onceKept<T extends CopyIds>(
+    requestId: string,
+    digest: string,
+    run: (tell: (answer: T) => void) => Promise<T>,
+  ): Promise<T> {
     return this.once(requestId, digest, async () => {
-      const answer = await run();
-      if (requestId !== "") this.answered(requestId, digest, answer);
+      let isTold = false;
+      const tell = (answer: T): void => {
+        isTold = true;
+        if (requestId !== "") this.answered(requestId, digest, answer);
+      };
+      const answer = await run(tell);
+      if (isTold) return answer;
+      tell(answer);
       await this.commits.stored();
       return answer;
     });
@@ -359,10 +373,11 @@ export class Session {
    * Puts the session back to where it was. What is in flight ends with outcome `stopped`, ROLLED_BACK; what comes from now on
    * finds the session as it was.
    *
+   * @param done is called when it is back there, before that is kept
    * @throws SessionError when the session ends before; INVALID_REQUEST when its limits leave no room for the heap
    */
-  rollBack(saved: SavedSession): Promise<void> {
-    return this.#copies.rollBack(saved);
+  rollBack(saved: SavedSession, done: () => void): Promise<void> {
+    return this.#copies.rollBack(saved, done);
   }
 
   /** Bytes by which its memory has to grow to be put back. */

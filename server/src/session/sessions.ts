@@ -279,12 +279,14 @@ export class Sessions {
    */
   async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<SessionInfo> {
     return this.use(sessionId, async (session) => {
-      await session.onceKept(requestId, digest, async () => {
+      await session.onceKept(requestId, digest, async (tell) => {
         this.checkNotDraining();
         const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
         const heapBytes = session.growthTo(snapshot);
         const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
-        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot));
+        // Were it done again, that would undo what came after it.
+        const done = (): void => tell([sessionId]);
+        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot, done));
         return [sessionId];
       });
       return session.info;
