@@ -183,6 +183,17 @@ describe("a durable session, after its server was killed", () => {
     expect(await again.execute("n")).toBe(100);
   });
 
+  test("has request ids of its own, also for the copies that are made of it", async () => {
+    const requestId = randomUUID();
+    const [one, other] = [1, 2].map((n) => client.createSession({ durability: "durable", setup: `let n = ${n}` }));
+    const forks = [await (await one)?.fork({ requestId }), await (await other)?.fork({ requestId })];
+    const made = await client.createSession({ durability: "durable", setup: "let n = 3", requestId });
+    const ids = [...forks, made].map((session) => session?.id ?? "");
+    await crash();
+    expect(await Promise.all(ids.map((id) => client.attach(id).execute("n")))).toEqual([1, 2, 3]);
+    expect((await found((await one) as Session).fork({ requestId })).id).toBe(ids[0]);
+  });
+
   test("has copies in which a request that was in flight runs again, whatever became of it there", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 0" });
     const requestId = randomUUID();

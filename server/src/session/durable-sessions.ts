@@ -131,11 +131,15 @@ export class DurableSessions {
     return this.#store.deleteSession(sessionId);
   }
 
-  /** The ids of sessions that are made for a request, the same when the request comes again to another server. */
-  async idsFor(requestId: string, count: number): Promise<string[]> {
+  /**
+   * The ids of sessions that are made for a request, the same when the request comes again to another server.
+   *
+   * @param origin id of the session that they are copies of, whose requests have ids of their own; empty for none
+   */
+  async idsFor(origin: string, requestId: string, count: number): Promise<string[]> {
     const key = await this.#signingKey();
     return Array.from({ length: count }, (_, i) => {
-      const mac = createHmac("sha256", key).update(`session ${i} of request ${requestId}`);
+      const mac = createHmac("sha256", key).update(JSON.stringify([origin, requestId, i]));
       return idOf(mac.digest());
     });
   }
