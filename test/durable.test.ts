@@ -278,6 +278,24 @@ test("durable sessions make room in memory for each other, however few may rest 
   expect((await sessions[0]?.info())?.state).toBe("HIBERNATED");
 });
 
+test("a session that takes the id of a durable one which is being deleted is not deleted with it", async () => {
+  await server.process.kill();
+  await using small = await ServerProcess.start(["--data", server.directory, "--max-sessions", "2"]);
+  await using other = await Livescope.connect(small.address);
+  const durable = await other.createSession({ sessionId: "same", durability: "durable" });
+  // It polls for nothing, so that it takes a while until it is ended.
+  const stuck = durable.execute("new Array(1e9) + ''", { limits: { cpuTime: 10_000 } });
+  stuck.catch(() => undefined);
+  await expect.poll(async () => (await durable.info()).state).toBe("ACTIVE");
+  await sleep(50);
+  const deleted = durable.delete();
+  const session = await other.createSession({ sessionId: "same", setup: "let n = 1" });
+  // It leaves memory for these.
+  for (let i = 0; i < 2; i++) await other.createSession();
+  await deleted;
+  expect(await session.execute("n")).toBe(1);
+});
+
 describe("a durable session in a store that has no room", () => {
   const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;
 

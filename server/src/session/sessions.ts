@@ -370,6 +370,8 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     if (options.isDurable) await this.#checkMayAdd(1);
     const sessionId = await this.#idFor(options);
+    // What takes it out of the store is not to meet another of its id there.
+    await this.#live.hasLeft(sessionId);
     // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
     if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
     const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
