@@ -183,6 +183,26 @@ describe("a durable session, after its server was killed", () => {
     expect(await again.execute("n")).toBe(100);
   });
 
+  test("has one snapshot of one request, also if the server ended before it could keep that it was taken", async () => {
+    const session = await client.createSession({ durability: "durable" });
+    const requestId = randomUUID();
+    await server.process.kill();
+    client.close();
+    // The first is of the pause in which it is taken, the second of the answer.
+    await server.start({ at: "commit", count: 2 });
+    client = await connect(server.address);
+    const lost = found(session).snapshot({ requestId });
+    lost.catch(() => undefined);
+    await expect.poll(() => server.hasEnded).toBe(true);
+    client.close();
+    await server.start();
+    client = await connect(server.address);
+    const { snapshotId } = await found(session).snapshot({ requestId });
+    const listed: string[] = [];
+    for await (const snapshot of client.listSnapshots()) listed.push(snapshot.snapshotId);
+    expect(listed).toEqual([snapshotId]);
+  });
+
   test("has request ids of its own, also for the copies that are made of it", async () => {
     const requestId = randomUUID();
     const [one, other] = [1, 2].map((n) => client.createSession({ durability: "durable", setup: `let n = ${n}` }));

@@ -134,12 +134,18 @@ export class DurableSessions {
   /**
    * The ids of sessions that are made for a request, the same when the request comes again to another server.
    *
-   * @param origin id of the session that they are copies of, whose requests have ids of their own; empty for none
+   * @param origin what they are copies of, whose requests have ids of their own; undefined for nothing
    */
-  async idsFor(origin: string, requestId: string, count: number): Promise<string[]> {
+  async idsFor(
+    origin: Pick<SessionInfo, "sessionId" | "createdAt"> | undefined,
+    requestId: string,
+    count: number,
+  ): Promise<string[]> {
     const key = await this.#signingKey();
     return Array.from({ length: count }, (_, i) => {
-      const mac = createHmac("sha256", key).update(JSON.stringify([origin, requestId, i]));
+      const mac = createHmac("sha256", key).update(
+        JSON.stringify([origin?.sessionId, origin?.createdAt, requestId, i]),
+      );
       return idOf(mac.digest());
     });
   }

@@ -137,7 +137,7 @@ export class Sessions {
   /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
   async #idFor({ sessionId, requestId, isDurable }: CreateOptions): Promise<string> {
     if (sessionId !== "") checkId("session_id", sessionId);
-    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor("", requestId, 1) : [];
+    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor(undefined, requestId, 1) : [];
     return sessionId === "" ? drawn : sessionId;
   }
 
@@ -238,7 +238,7 @@ export class Sessions {
       const ids = await origin.onceKept(requestId, digest, async () => {
         const by = { requestId, digest };
         const isNamed = origin.isDurable && requestId !== "";
-        const copyIds = isNamed ? await this.#durable.idsFor(sessionId, requestId, count) : [];
+        const copyIds = isNamed ? await this.#durable.idsFor(origin, requestId, count) : [];
         if (isNamed && (await this.#durable.haveAll(copyIds, by))) return copyIds;
         copies = await this.#fork(origin, count, labels, copyIds, by);
         return copies.map((copy) => copy.sessionId);
