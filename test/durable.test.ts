@@ -161,6 +161,76 @@ describe("a durable session, after its server was killed", () => {
     expect((await found(fork).info()).durability).toBe("durable");
   });
 
+  test("is put back once for one request: a repeat does not undo what came after", async () => {
+    const session = await client.createSession({ durability: "durable", setup: "let n = 1" });
+    const [snapshot, requestId] = [await session.snapshot(), randomUUID()];
+    await session.execute("n = 2");
+    await server.process.kill();
+    client.close();
+    // Its commit is the first that this server makes.
+    await server.start({ at: "kept", count: 1 });
+    client = await connect(server.address);
+    const lost = found(session).rollback(snapshot, { requestId });
+    lost.catch(() => undefined);
+    await expect.poll(() => server.hasEnded).toBe(true);
+    client.close();
+    await server.start();
+    client = await connect(server.address);
+    const again = found(session);
+    expect(await again.execute("n")).toBe(1);
+    await again.execute("n = 100");
+    await again.rollback(snapshot, { requestId });
+    expect(await again.execute("n")).toBe(100);
+  });
+
+  test("has one snapshot of one request, also if the server ended before it could keep that it was taken", async () => {
+    const session = await client.createSession({ durability: "durable" });
+    const requestId = randomUUID();
+    await server.process.kill();
+    client.close();
+    // The first is of the pause in which it is taken, the second of the answer.
+    await server.start({ at: "commit", count: 2 });
+    client = await connect(server.address);
+    const lost = found(session).snapshot({ requestId });
+    lost.catch(() => undefined);
+    await expect.poll(() => server.hasEnded).toBe(true);
+    client.close();
+    await server.start();
+    client = await connect(server.address);
+    const { snapshotId } = await found(session).snapshot({ requestId });
+    const listed: string[] = [];
+    for await (const snapshot of client.listSnapshots()) listed.push(snapshot.snapshotId);
+    expect(listed).toEqual([snapshotId]);
+  });
+
+  test("has request ids of its own, also for the copies that are made of it", async () => {
+    const requestId = randomUUID();
+    const [one, other] = [1, 2].map((n) => client.createSession({ durability: "durable", setup: `let n = ${n}` }));
+    const forks = [await (await one)?.fork({ requestId }), await (await other)?.fork({ requestId })];
+    const made = await client.createSession({ durability: "durable", setup: "let n = 3", requestId });
+    const ids = [...forks, made].map((session) => session?.id ?? "");
+    await crash();
+    expect(await Promise.all(ids.map((id) => client.attach(id).execute("n")))).toEqual([1, 2, 3]);
+    expect((await found((await one) as Session).fork({ requestId })).id).toBe(ids[0]);
+  });
+
+  test("has copies in which a request that was in flight runs again, whatever became of it there", async () => {
+    const session = await client.createSession({ durability: "durable", setup: "let n = 0" });
+    const requestId = randomUUID();
+    const code = "n += 1; await new Promise((wake) => setTimeout(wake, 300)); n";
+    const first = session.execute(code, { requestId });
+    await expect.poll(() => session.execute("n")).toBe(1);
+    const fork = await session.fork();
+    // The copy has one of its own of it, which ends meanwhile.
+    const again = fork.execute(code, { requestId });
+    expect(await Promise.all([first, again])).toEqual([1, 2]);
+    expect(await fork.execute("n")).toBe(2);
+    expect(await fork.execute(code, { requestId })).toBe(2);
+    await crash();
+    expect(await found(fork).execute(code, { requestId })).toBe(2);
+    expect(await found(session).execute(code, { requestId })).toBe(1);
+  });
+
   test("has nothing of an atomic execution that had not ended", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 1" });
     const reached: number[] = [];
@@ -211,6 +281,39 @@ describe("a durable session, after its server was killed", () => {
     await found(session).execute("1");
     expect(await states()).toEqual(["ACTIVE"]);
   });
+});
+
+test("durable sessions make room in memory for each other, however few may rest that are none", async () => {
+  await server.process.kill();
+  const flags = ["--data", server.directory, "--max-sessions", "2", "--max-hibernated", "0"];
+  await using small = await ServerProcess.start(flags);
+  await using other = await Livescope.connect(small.address);
+  const sessions: Session[] = [];
+  for (let i = 0; i < 6; i++)
+    sessions.push(await other.createSession({ durability: "durable", setup: `let n = ${i}` }));
+  for (const session of sessions) await session.execute("n += 10");
+  const found: number[] = [];
+  for (const session of sessions) found.push(await session.execute<number>("n"));
+  expect(found).toEqual([10, 11, 12, 13, 14, 15]);
+  expect((await sessions[0]?.info())?.state).toBe("HIBERNATED");
+});
+
+test("a session that takes the id of a durable one which is being deleted is not deleted with it", async () => {
+  await server.process.kill();
+  await using small = await ServerProcess.start(["--data", server.directory, "--max-sessions", "2"]);
+  await using other = await Livescope.connect(small.address);
+  const durable = await other.createSession({ sessionId: "same", durability: "durable" });
+  // It polls for nothing, so that it takes a while until it is ended.
+  const stuck = durable.execute("new Array(1e9) + ''", { limits: { cpuTime: 10_000 } });
+  stuck.catch(() => undefined);
+  await expect.poll(async () => (await durable.info()).state).toBe("ACTIVE");
+  await sleep(50);
+  const deleted = durable.delete();
+  const session = await other.createSession({ sessionId: "same", setup: "let n = 1" });
+  // It leaves memory for these.
+  for (let i = 0; i < 2; i++) await other.createSession();
+  await deleted;
+  expect(await session.execute("n")).toBe(1);
 });
 
 describe("a durable session in a store that has no room", () => {

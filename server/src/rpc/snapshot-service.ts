@@ -24,7 +24,10 @@ export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger
       const canonical = { ...request, labels: canonicalTexts(labels) };
       const digest = digestOf("createSnapshot", CreateSnapshotRequest.encode(canonical).finish());
       const [snapshotId = ""] = await sessions.use(request.sessionId, (session) =>
-        session.onceKept(requestId, digest, async () => [(await snapshots.take(session, { labels, ttl })).snapshotId]),
+        session.onceKept(requestId, digest, async () => {
+          const { snapshotId } = await snapshots.take(session, { labels, ttl, requestId, digest });
+          return [snapshotId];
+        }),
       );
       return { snapshot: snapshotMessage(await snapshots.get(snapshotId)) };
     }),

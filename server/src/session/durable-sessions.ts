@@ -2,12 +2,12 @@
  * Durable sessions in the store: their images, what has changed since, and what they answered. Each is in one hand at a time: its
  * writer's, which is made when the session is, or when it is loaded.
  */
-import { createHmac } from "node:crypto";
+import { createHmac, randomInt } from "node:crypto";
 import { type Engine, PageDeltaError, PageImageError, type SessionImage, StoredPages } from "../engine/engine.js";
 import type { Ownership, Store } from "../store/store.js";
 import type { Answer, CommitWriter } from "./commits.js";
 import { type CreatedBy, rowOf, storedRow } from "./durable-row.js";
-import { DurableWriter } from "./durable-writer.js";
+import { DurableWriter, type SinceWhole } from "./durable-writer.js";
 import { SessionError } from "./errors.js";
 import { idOf } from "./ids.js";
 import { Places } from "./places.js";
@@ -17,6 +17,9 @@ import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 
 /** Images that are read, or made, at once: each may be as large as a session. */
 const IMAGES_AT_ONCE = 4;
+
+/** First owners are drawn below this; those that follow count on from there. */
+const FIRST_OWNERS = 2 ** 47;
 
 export interface LoadedSession {
   readonly info: SessionInfo;
@@ -49,11 +52,13 @@ export class DurableSessions {
   async add(info: SessionInfo, { image, record }: SavedSession, createdBy?: CreatedBy): Promise<CommitWriter> {
     const bytes = await this.seal(info, image, record);
     const row = storedRow({ info, record, createdBy }, bytes.length);
-    if (!(await this.#store.addDurable(row, bytes))) {
+    // Whatever is still on its way of a session that had this id, and was deleted, is of another owner.
+    const owner = randomInt(FIRST_OWNERS);
+    if (!(await this.#store.addDurable(row, bytes, owner))) {
       const ids = { session_id: info.sessionId };
       throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; choose another", { ids });
     }
-    return this.#writer(new StoredPages(image), { owner: 1, version: 0 }, createdBy);
+    return this.#writer(new StoredPages(image), { owner, version: 0 }, createdBy);
   }
 
   /** The request that made a session; undefined where none of this id is here, or its request had no id. @throws StoreError */
@@ -96,7 +101,9 @@ export class DurableSessions {
       const saved = { image: pages.image, record: { ...record, answers } };
       // What a hand before this one still sends is refused from this one's first commit on.
       const { owner, version } = stored;
-      return await use({ info, saved, writer: this.#writer(pages, { owner: owner + 1, version }, createdBy) });
+      const deltaBytes = stored.deltas.reduce((sum, { length }) => sum + length, 0);
+      const since = { commits: stored.deltas.length, bytes: deltaBytes };
+      return await use({ info, saved, writer: this.#writer(pages, { owner: owner + 1, version }, createdBy, since) });
     } catch (error) {
       const isBroken =
         error instanceof PageImageError ||
@@ -110,8 +117,13 @@ export class DurableSessions {
     }
   }
 
-  #writer(pages: StoredPages, ownership: Ownership, createdBy: CreatedBy | undefined): CommitWriter {
-    return new DurableWriter(this.#engine, this.#store, this, pages, ownership, createdBy);
+  #writer(
+    pages: StoredPages,
+    ownership: Ownership,
+    createdBy: CreatedBy | undefined,
+    since: SinceWhole = { commits: 0, bytes: 0 },
+  ): CommitWriter {
+    return new DurableWriter(this.#engine, this.#store, this, pages, ownership, createdBy, since);
   }
 
   /** False: there was none. @throws StoreError */
@@ -119,11 +131,21 @@ export class DurableSessions {
     return this.#store.deleteSession(sessionId);
   }
 
-  /** The ids of sessions that are made for a request, the same when the request comes again to another server. */
-  async idsFor(requestId: string, count: number): Promise<string[]> {
+  /**
+   * The ids of sessions that are made for a request, the same when the request comes again to another server.
+   *
+   * @param origin what they are copies of, whose requests have ids of their own; undefined for nothing
+   */
+  async idsFor(
+    origin: Pick<SessionInfo, "sessionId" | "createdAt"> | undefined,
+    requestId: string,
+    count: number,
+  ): Promise<string[]> {
     const key = await this.#signingKey();
     return Array.from({ length: count }, (_, i) => {
-      const mac = createHmac("sha256", key).update(`session ${i} of request ${requestId}`);
+      const mac = createHmac("sha256", key).update(
+        JSON.stringify([origin?.sessionId, origin?.createdAt, requestId, i]),
+      );
       return idOf(mac.digest());
     });
   }

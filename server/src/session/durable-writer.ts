@@ -20,6 +20,13 @@ interface Sealer {
   seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array>;
 }
 
+/** What the store has of a session beside its image. */
+export interface SinceWhole {
+  readonly commits: number;
+  /** Of their deltas. */
+  readonly bytes: number;
+}
+
 export class DurableWriter implements CommitWriter {
   readonly #engine: Engine;
   readonly #store: Store;
@@ -29,14 +36,15 @@ export class DurableWriter implements CommitWriter {
   readonly #owner: number;
   readonly #createdBy: CreatedBy | undefined;
   #version: number;
-  /** Since it was last written as a whole, as far as this hand knows. */
-  #commits = 0;
-  #bytes = 0;
+  /** Since it was last written as a whole, or that was last tried. */
+  #commits: number;
+  #bytes: number;
   #isCompacting = false;
 
   /**
    * @param pages what the store has of it, at the version of `ownership`
    * @param createdBy the request that made the session
+   * @param since what is to be read beside its image when it is loaded
    */
   constructor(
     engine: Engine,
@@ -45,6 +53,7 @@ export class DurableWriter implements CommitWriter {
     pages: StoredPages,
     { owner, version }: Ownership,
     createdBy: CreatedBy | undefined,
+    since: SinceWhole,
   ) {
     this.#engine = engine;
     this.#store = store;
@@ -53,6 +62,8 @@ export class DurableWriter implements CommitWriter {
     this.#owner = owner;
     this.#version = version;
     this.#createdBy = createdBy;
+    this.#commits = since.commits;
+    this.#bytes = since.bytes;
   }
 
   async write({ info, record, ...state }: CommittedState, memory: SessionMemory): Promise<void> {

@@ -132,7 +132,9 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
    */
   resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord, isItself: boolean): void {
     this.#nextExecution = nextExecution;
-    for (const record of executions) {
+    for (const each of executions) {
+      // In a copy the request may come again, to be run.
+      const record = isItself ? each : { ...each, digest: "" };
       const execution = RunningExecution.resume(record, this.#open.get(record.parent));
       this.#admit(execution);
       // Nobody takes what it emits, so nothing of it is to wait.
@@ -294,7 +296,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#session.usage.hostCalls += hostCalls;
     this.#close(execution);
     const { requestId, digest } = execution;
-    if (requestId !== "") this.#session.answered(requestId, digest, outcome);
+    // One that goes on where it was copied to, or without a request id, has an id all the same.
+    if (digest !== "") this.#session.answered(requestId, digest, outcome);
     const tell = (): void => {
       execution.settle(outcome);
       this.#watchers.finished(outcome, execution.encoding);

@@ -15,6 +15,8 @@ export interface DurableOwner {
 
 export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
+  /** Durable ones that have ended, on their way out of the store. */
+  readonly #leaving = new Map<string, Promise<unknown>>();
   readonly #tombstones: Tombstones;
   readonly #durable: DurableOwner;
 
@@ -70,14 +72,23 @@ export class LiveSessions {
     const { sessionId, isDurable } = session;
     this.#sessions.delete(sessionId);
     this.#tombstones.add(sessionId, ending);
-    await session.end(deletedMeanwhile(sessionId));
-    if (!isDurable) return;
+    const ended = session.end(deletedMeanwhile(sessionId));
+    if (!isDurable) return ended;
+    const forgotten = ended.then(() => this.#durable.forget(sessionId));
+    this.#leaving.set(sessionId, forgotten);
     try {
-      await this.#durable.forget(sessionId);
+      await forgotten;
     } catch (error) {
       this.#tombstones.delete(sessionId);
       throw error;
+    } finally {
+      if (this.#leaving.get(sessionId) === forgotten) this.#leaving.delete(sessionId);
     }
+  }
+
+  /** Resolves when a durable one of this id that has ended is out of the store, or stays there: till then its id is not free. */
+  async hasLeft(sessionId: string): Promise<void> {
+    await this.#leaving.get(sessionId)?.catch(() => undefined);
   }
 
   /** Ends those that were not used for their idle_ttl. */

@@ -161,10 +161,12 @@ export class Room {
    * @returns how many there were
    */
   async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
-    if (this.#atRest.isClosed) return 0;
     const now = Date.now();
     const mayRest = (session: Session): boolean =>
-      isMeant(session) && (this.#restAgainAt.get(session) ?? 0) <= now && session.mayRest;
+      isMeant(session) &&
+      (this.#restAgainAt.get(session) ?? 0) <= now &&
+      this.#atRest.mayTake(session) &&
+      session.mayRest;
     const candidates = this.#live.all().filter(mayRest);
     candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
     let rested = 0;

@@ -69,7 +69,7 @@ export class SessionCopies {
   }
 
   /** As `Session.rollBack`. */
-  async rollBack({ image, record }: SavedSession): Promise<void> {
+  async rollBack({ image, record }: SavedSession, done: () => void): Promise<void> {
     if (this.#life.ended !== undefined) throw this.#life.ended;
     this.#checkFits(image);
     const ending = this.#executions.stopAll();
@@ -81,6 +81,7 @@ export class SessionCopies {
       this.#executions.changed();
       this.#executions.goBack(record);
       await this.#asks.endRest(record);
+      done();
     });
   }
 

@@ -2,6 +2,7 @@
  * One live session as the others know it: what is told of it, what it is asked for, and how long it lives. What runs in it is in
  * executions.ts; how it is copied and put back, in session-copies.ts.
  */
+import { setImmediate as nextTick } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
@@ -281,11 +282,25 @@ export class Session {
     return requestId === "" ? run() : (this.#requestIds.once(requestId, digest, run) as Promise<T>);
   }
 
-  /** As `once`, for what is no execution: that it was answered is kept when it is. */
-  onceKept<T extends CopyIds>(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
+  /**
+   * As `once`, for what is no execution: that it was answered is kept when it is.
+   *
+   * @param run may tell its answer before it resolves, to have it kept with what it has changed; that is kept then
+   */
+  onceKept<T extends CopyIds>(
+    requestId: string,
+    digest: string,
+    run: (tell: (answer: T) => void) => Promise<T>,
+  ): Promise<T> {
     return this.once(requestId, digest, async () => {
-      const answer = await run();
-      if (requestId !== "") this.answered(requestId, digest, answer);
+      let isTold = false;
+      const tell = (answer: T): void => {
+        isTold = true;
+        if (requestId !== "") this.answered(requestId, digest, answer);
+      };
+      const answer = await run(tell);
+      if (isTold) return answer;
+      tell(answer);
       await this.commits.stored();
       return answer;
     });
@@ -315,7 +330,11 @@ export class Session {
     const uses = this.#life.uses + (isDurable ? 0 : 1);
     try {
       // Of a durable one the store has all but, maybe, when it was used last.
-      if (isDurable && lastUsedAt > this.#storedUseAt) await this.commits.stored();
+      if (isDurable && lastUsedAt > this.#storedUseAt) {
+        await this.commits.stored();
+        // It is told within the pause of the commit, in which nothing counts as still; that one is over then.
+        await nextTick();
+      }
       if (!isDurable) {
         const { image, record } = await this.save(() => Promise.resolve());
         await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });
@@ -354,10 +373,11 @@ export class Session {
    * Puts the session back to where it was. What is in flight ends with outcome `stopped`, ROLLED_BACK; what comes from now on
    * finds the session as it was.
    *
+   * @param done is called when it is back there, before that is kept
    * @throws SessionError when the session ends before; INVALID_REQUEST when its limits leave no room for the heap
    */
-  rollBack(saved: SavedSession): Promise<void> {
-    return this.#copies.rollBack(saved);
+  rollBack(saved: SavedSession, done: () => void): Promise<void> {
+    return this.#copies.rollBack(saved, done);
   }
 
   /** Bytes by which its memory has to grow to be put back. */

@@ -129,7 +129,9 @@ export class SessionsAtRest {
     // First: its image is as large as it is.
     const leave = await this.#hibernation.enter();
     try {
-      if (this.isClosed) return false;
+      if (!this.mayTake(session)) return false;
+      // Of a durable one all that there is, is in the store already.
+      if (session.isDurable) return await this.#store(session);
       this.#stored++;
       return await this.#store(session).finally(() => this.#stored--);
     } finally {
@@ -137,9 +139,10 @@ export class SessionsAtRest {
     }
   }
 
-  /** No more sessions are to rest. */
-  get isClosed(): boolean {
-    return this.#isEnding || this.#hibernation.count + this.#stored >= this.#maximum;
+  /** Whether one more session may rest, and it is this one. */
+  mayTake({ isDurable }: Session): boolean {
+    if (this.#isEnding) return false;
+    return isDurable || this.#hibernation.count + this.#stored < this.#maximum;
   }
 
   async #store(session: Session): Promise<boolean> {

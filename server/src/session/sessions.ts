@@ -137,7 +137,7 @@ export class Sessions {
   /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
   async #idFor({ sessionId, requestId, isDurable }: CreateOptions): Promise<string> {
     if (sessionId !== "") checkId("session_id", sessionId);
-    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor(requestId, 1) : [];
+    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor(undefined, requestId, 1) : [];
     return sessionId === "" ? drawn : sessionId;
   }
 
@@ -241,7 +241,7 @@ export class Sessions {
       const ids = await origin.onceKept(requestId, digest, async () => {
         const by = { requestId, digest };
         const isNamed = origin.isDurable && requestId !== "";
-        const copyIds = isNamed ? await this.#durable.idsFor(requestId, count) : [];
+        const copyIds = isNamed ? await this.#durable.idsFor(origin, requestId, count) : [];
         if (isNamed && (await this.#durable.haveAll(copyIds, by))) return copyIds;
         copies = await this.#fork(origin, count, labels, copyIds, by);
         return copies.map((copy) => copy.sessionId);
@@ -282,12 +282,14 @@ export class Sessions {
    */
   async rollBack(sessionId: string, snapshotId: string, requestId: string, digest: string): Promise<SessionInfo> {
     return this.use(sessionId, async (session) => {
-      await session.onceKept(requestId, digest, async () => {
+      await session.onceKept(requestId, digest, async (tell) => {
         this.checkNotDraining();
         const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
         const heapBytes = session.growthTo(snapshot);
         const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
-        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot));
+        // Were it done again, that would undo what came after it.
+        const done = (): void => tell([sessionId]);
+        await this.#room.bringIn(wanted, 0, () => session.rollBack(snapshot, done));
         return [sessionId];
       });
       return session.info;
@@ -371,6 +373,8 @@ export class Sessions {
   async #create(options: CreateOptions): Promise<Session> {
     if (options.isDurable) await this.#checkMayAdd(1);
     const sessionId = await this.#idFor(options);
+    // What takes it out of the store is not to meet another of its id there.
+    await this.#live.hasLeft(sessionId);
     // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
     if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
     const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);

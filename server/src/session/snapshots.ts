@@ -1,8 +1,9 @@
 /** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
+import { createHmac } from "node:crypto";
 import { type Engine, PageImageError } from "../engine/engine.js";
 import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js";
 import { invalid, SessionError, StoreError } from "./errors.js";
-import { checkId, drawId } from "./ids.js";
+import { checkId, drawId, idOf } from "./ids.js";
 import { Places } from "./places.js";
 import type { Session } from "./session.js";
 import type { SavedSession } from "./session-record.js";
@@ -23,6 +24,10 @@ export interface TakeOptions {
   readonly labels: ReadonlyMap<string, string>;
   /** Milliseconds that it is kept; 0 for ever. */
   readonly ttl: number;
+  /** Of the request; empty for none. */
+  readonly requestId: string;
+  /** Names the request. */
+  readonly digest: string;
 }
 
 /** A snapshot that is about to be restored. */
@@ -50,7 +55,7 @@ export class Snapshots {
   }
 
   /** @throws SessionError when the session ends before; QUOTA_EXCEEDED; INVALID_REQUEST (ttl) */
-  async take(session: Session, { labels, ttl }: TakeOptions): Promise<StoredSnapshot> {
+  async take(session: Session, { labels, ttl, requestId, digest }: TakeOptions): Promise<StoredSnapshot> {
     if (!(ttl >= 0 && ttl <= LONGEST_TTL)) {
       throw invalid("ttl", `must be between 0, which is until it is deleted, and ${LONGEST_TTL / 1000} s`);
     }
@@ -66,7 +71,10 @@ export class Snapshots {
       const encoded = await this.#engine.encodeImage(image);
       const engineDigest = this.#engine.digest;
       const { sessionId } = session;
-      const header = { snapshotId: drawId(), sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
+      // The server may end before it has kept the answer: a repeat then finds the snapshot.
+      const isNamed = session.isDurable && requestId !== "";
+      const snapshotId = isNamed ? await this.#idFor(session, requestId, digest) : drawId();
+      const header = { snapshotId, sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
       return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, await this.#seal()));
     } finally {
       isOver = true;
@@ -177,6 +185,12 @@ export class Snapshots {
 
   async #open(bytes: Uint8Array): Promise<SnapshotFile> {
     return openSnapshot(bytes, await this.#seal(), this.#engine.digest);
+  }
+
+  /** The id of the snapshot that is made for a request, the same when the request comes again to another server. */
+  async #idFor({ sessionId, createdAt }: Session, requestId: string, digest: string): Promise<string> {
+    const mac = createHmac("sha256", await this.#signingKey());
+    return idOf(mac.update(JSON.stringify(["snapshot", sessionId, createdAt, requestId, digest])).digest());
   }
 
   /** There is one tenant yet. */

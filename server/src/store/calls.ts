@@ -26,7 +26,10 @@ export interface Calls {
     readonly answers: boolean;
   };
   /** False: one with this id is here. */
-  readonly addDurable: { readonly asks: { item: StoredSession; image: Uint8Array }; readonly answers: boolean };
+  readonly addDurable: {
+    readonly asks: { item: StoredSession; image: Uint8Array; owner: number };
+    readonly answers: boolean;
+  };
   readonly commit: { readonly asks: { commit: StoredCommit }; readonly answers: CommitAnswer };
   readonly rebase: { readonly asks: { base: StoredBase }; readonly answers: CommitAnswer };
   readonly durable: { readonly asks: { id: string }; readonly answers: StoredDurable | undefined };

@@ -160,7 +160,7 @@ export class Database {
         if (call.kind === "sessions") this.#durable.delete(call.id);
         return this.#shelves[call.kind].delete(call.id);
       case "addDurable":
-        return this.#durable.add(call.item, call.image);
+        return this.#durable.add(call.item, call.image, call.owner);
       case "commit":
         return this.#durable.commit(call.commit);
       case "rebase":

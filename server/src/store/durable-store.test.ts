@@ -65,7 +65,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("are kept with all their commits, in order", async () => {
-    expect(await store.addDurable(session("a"), bytes("image"))).toBe(true);
+    expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe(true);
     expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "image", deltas: [], outcomes: [] });
     expect(await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }))).toBe("kept");
     expect(await store.commit(commit(2, { outcomes: [outcome("z")] }))).toBe("kept");
@@ -83,11 +83,11 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
 
   test("are not added twice, nor in the place of one at rest", async () => {
     await store.putSession(session("rests"), bytes("rest"));
-    expect(await store.addDurable(session("rests"), bytes("image"))).toBe(false);
+    expect(await store.addDurable(session("rests"), bytes("image"), 1)).toBe(false);
     expect(text(await store.sessionImage("rests"))).toBe("rest");
     expect(await store.durable("rests")).toBeUndefined();
-    await store.addDurable(session("a"), bytes("image"));
-    expect(await store.addDurable(session("a", { record: "other" }), bytes("other"))).toBe(false);
+    await store.addDurable(session("a"), bytes("image"), 1);
+    expect(await store.addDurable(session("a", { record: "other" }), bytes("other"), 1)).toBe(false);
     expect(await kept()).toMatchObject({ record: "{}", image: "image" });
   });
 
@@ -99,7 +99,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
     ["an outcome that is known", commit(2, { owner: 2, outcomes: [outcome("new"), outcome("x", "another")] })],
     ["a session that is not there", commit(2, { owner: 2, session: session("b") })],
   ])("refuse %s, and nothing is changed", async (_what, refused) => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { owner: 2, outcomes: [outcome("x")] }));
     const before = await kept();
     expect(await store.commit(refused)).toBe("refused");
@@ -109,8 +109,8 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("refuse one among many that are told at once, and keep the others", async () => {
-    await store.addDurable(session("a"), bytes("image"));
-    await store.addDurable(session("b"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
+    await store.addDurable(session("b"), bytes("image"), 1);
     const told = [
       store.commit(commit(1, { outcomes: [outcome("x")] })),
       store.commit(commit(2, { outcomes: [outcome("x")] })),
@@ -122,7 +122,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("are one hand's at a time: the one before is refused once the next has written", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     expect(await store.commit(commit(1))).toBe("kept");
     expect(await store.commit(commit(2, { owner: 2 }))).toBe("kept");
     expect(await store.commit(commit(3))).toBe("refused");
@@ -131,7 +131,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("are written as a whole, and commits go on meanwhile", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     for (const version of [1, 2, 3]) await store.commit(commit(version, { outcomes: [outcome(`r${version}`)] }));
     expect(await store.rebase({ sessionId: "a", owner: 1, version: 2, image: bytes("whole at 2") })).toBe("kept");
     expect(await kept()).toMatchObject({ version: 3, image: "whole at 2", deltas: ["delta 3"] });
@@ -142,7 +142,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("keep only the ids of outcomes that have expired, and nothing of those that are forgotten", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }));
     await store.commit(commit(2, { expired: [outcome("x", "id only")], forgotten: ["y"] }));
     expect((await kept())?.outcomes).toEqual([outcome("x", "id only")]);
@@ -158,15 +158,15 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
       const labels = new Map([["of", value]]);
       return (await store.sessions({ size: 10, after: "", labels, now: 0 })).items.length;
     };
-    await store.addDurable(labelled("ann"), bytes("image"));
+    await store.addDurable(labelled("ann"), bytes("image"), 1);
     expect([await find("ann"), await find("bob")]).toEqual([1, 0]);
     await store.commit(commit(1, { session: labelled("bob") }));
     expect([await find("ann"), await find("bob")]).toEqual([0, 1]);
   });
 
   test("are left out of a list of others", async () => {
-    await store.addDurable(session("a", { createdAt: 1 }), bytes("image"));
-    await store.addDurable(session("b", { createdAt: 3 }), bytes("image"));
+    await store.addDurable(session("a", { createdAt: 1 }), bytes("image"), 1);
+    await store.addDurable(session("b", { createdAt: 3 }), bytes("image"), 1);
     for (const [id, createdAt] of [
       ["r", 2],
       ["s", 4],
@@ -182,9 +182,9 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("do not expire by themselves: whoever knows that nobody uses them deletes them", async () => {
-    await store.addDurable(session("a", { expiresAt: 2_000 }), bytes("image"));
-    await store.addDurable(session("b", { expiresAt: 3_000 }), bytes("image"));
-    await store.addDurable(session("c"), bytes("image"));
+    await store.addDurable(session("a", { expiresAt: 2_000 }), bytes("image"), 1);
+    await store.addDurable(session("b", { expiresAt: 3_000 }), bytes("image"), 1);
+    await store.addDurable(session("c"), bytes("image"), 1);
     await store.putSession(session("rests", { expiresAt: 2_000 }), bytes("rest"));
     expect(await store.expire(2_500)).toEqual(["rests"]);
     expect(await store.expiredDurable(2_500)).toEqual(["a"]);
@@ -198,17 +198,28 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("leave nothing behind when they are deleted: another of the same id begins anew", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { isBusy: true, outcomes: [outcome("x")] }));
     await store.deleteSession("a");
     expect(await store.busySessions()).toEqual([]);
-    await store.addDurable(session("a"), bytes("new"));
+    await store.addDurable(session("a"), bytes("new"), 1);
     expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "new", deltas: [], outcomes: [] });
     expect(await store.commit(commit(1, { outcomes: [outcome("x")] }))).toBe("kept");
   });
 
+  test("take nothing that is told of one of the same id that was deleted", async () => {
+    await store.addDurable(session("a"), bytes("old"), 1);
+    await store.commit(commit(1));
+    await store.deleteSession("a");
+    await store.addDurable(session("a"), bytes("new"), 70);
+    await store.commit(commit(1, { owner: 70 }));
+    expect(await store.rebase({ sessionId: "a", owner: 1, version: 1, image: bytes("old at 1") })).toBe("refused");
+    expect(await store.commit(commit(2, { owner: 1 }))).toBe("refused");
+    expect(await kept()).toMatchObject({ owner: 70, version: 1, image: "new", deltas: ["delta 1"] });
+  });
+
   test("are known to be in the middle of something", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { isBusy: true }));
     expect(await store.busySessions()).toEqual(["a"]);
     await store.commit(commit(2));
@@ -216,7 +227,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("keep deltas of any bytes", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     let version = 0;
     const all: number[][] = [];
     const keeps = fc.asyncProperty(fc.uint8Array({ maxLength: 5_000 }), async (delta) => {
@@ -228,7 +239,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test.runIf(name === "SQLite")("are there when the store is opened again", async () => {
-    await store.addDurable(session("a"), bytes("image"));
+    await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { isBusy: true, outcomes: [outcome("x")] }));
     const before = await kept();
     await store.close();

@@ -72,7 +72,7 @@ export class DurableTables {
     const prepare = (sql: string): Statement => connection.prepare(sql);
     this.#sessions = sessions;
     this.#file = file;
-    this.#add = prepare("INSERT INTO durable VALUES (?, 1, 0, 0)");
+    this.#add = prepare("INSERT INTO durable VALUES (?, ?, 0, 0)");
     this.#take = prepare("UPDATE durable SET owner = ?, version = ?, busy = ? WHERE id = ?");
     this.#ownership = prepare("SELECT owner, version FROM durable WHERE id = ?");
     this.#insertDelta = prepare("INSERT INTO durable_deltas VALUES (?, ?, ?, ?)");
@@ -99,10 +99,10 @@ export class DurableTables {
     this.#count = prepare("SELECT count(*) AS count FROM durable");
   }
 
-  add(item: StoredSession, image: Uint8Array): boolean {
+  add(item: StoredSession, image: Uint8Array, owner: number): boolean {
     const id = item.sessionId;
     if (!this.#sessions.put({ kind: "sessions", id, item, image, replace: false })) return false;
-    this.#add.run(id);
+    this.#add.run(id, owner);
     return true;
   }
 

@@ -165,12 +165,12 @@ export class MemoryStore implements Store {
     return this.#sessions.delete(sessionId);
   }
 
-  async addDurable(session: StoredSession, image: Uint8Array): Promise<boolean> {
+  async addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean> {
     this.#check();
     const { sessionId } = session;
     if (this.#sessions.get(sessionId) !== undefined) return false;
     this.#sessions.put(sessionId, session, image);
-    this.#durable.set(sessionId, { owner: 1, version: 0, isBusy: false, deltas: [], outcomes: new Map() });
+    this.#durable.set(sessionId, { owner, version: 0, isBusy: false, deltas: [], outcomes: new Map() });
     return true;
   }
 

@@ -82,11 +82,11 @@ export class SqliteStore implements Store {
     return this.#ask("delete", { kind: "sessions", id: sessionId }, false);
   }
 
-  async addDurable(session: StoredSession, image: Uint8Array): Promise<boolean> {
+  async addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean> {
     this.#checkSize(image);
     const thread = this.#open();
     const bytes = ownBytes(image);
-    return (await thread).call("addDurable", { item: session, image: bytes }, bytes);
+    return (await thread).call("addDurable", { item: session, image: bytes, owner }, bytes);
   }
 
   async commit(commit: StoredCommit): Promise<CommitAnswer> {

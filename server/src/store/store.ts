@@ -123,8 +123,12 @@ export interface Store {
   sessions(options: PageOptions): Promise<Page<StoredSession>>;
   /** False: there was none. */
   deleteSession(sessionId: string): Promise<boolean>;
-  /** A session that is durable from now on, as of version 0 of owner 1. False: one of this id is here already, and stays. */
-  addDurable(session: StoredSession, image: Uint8Array): Promise<boolean>;
+  /**
+   * A session that is durable from now on, as of version 0. False: one of this id is here already, and stays.
+   *
+   * @param owner its first; one that no session of this id before had, so that what is still told of that one is refused
+   */
+  addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean>;
   commit(commit: StoredCommit): Promise<CommitAnswer>;
   rebase(base: StoredBase): Promise<CommitAnswer>;
   /** Undefined where there is none, or one that is not durable. */

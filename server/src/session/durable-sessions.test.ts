@@ -1,0 +1,35 @@
+/** Durable sessions in a store, as one hand after the other has them. */
+import { afterAll, beforeAll, expect, test } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { MemoryStore } from "../store/memory.js";
+import { DurableSessions } from "./durable-sessions.js";
+import { sessionLimits } from "./limits.js";
+import { Session } from "./session.js";
+import { Watchers } from "./watchers.js";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+test("one that leaves memory after every commit is written as a whole all the same", async () => {
+  const store = new MemoryStore();
+  const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
+  const info = { sessionId: "a", labels: new Map(), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+  const made = new Session(engine, { ...info, limits: sessionLimits({}) });
+  await made.makeDurable((facts, saved) => durable.add(facts, saved));
+  let session: Session | undefined = made;
+  const lengths: number[] = [];
+  for (let i = 0; i < 300; i++) {
+    await session?.update({ labels: new Map([["round", String(i)]]) });
+    await session?.rest(() => Promise.resolve());
+    lengths.push((await store.durable("a"))?.deltas.length ?? -1);
+    session = await durable.load("a", ({ info: now, saved, writer }) =>
+      Session.wake(engine, now, saved, new Watchers(), writer),
+    );
+  }
+  expect(lengths).not.toContain(-1);
+  expect(Math.max(...lengths)).toBeGreaterThan(200);
+  expect(lengths.at(-1)).toBeLessThan(200);
+});
