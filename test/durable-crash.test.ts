@@ -116,6 +116,15 @@ test("a commit that comes late, from a hand that has lost the session, is refuse
   expect(await failLate()).toEqual([]);
 });
 
+/** What is wrong at the first of some commits at which something is: not each of them answers anybody. */
+async function wrongAtSome(at: Failpoint["at"], main: string): Promise<string[]> {
+  for (let count = 7; count < 13; count++) {
+    const wrongs = await crashAt({ at, count }, main).catch((error: unknown) => [String(error)]);
+    if (wrongs.length > 0) return wrongs;
+  }
+  return [];
+}
+
 describe.runIf(isLong)("the test notices a server that", () => {
   const DURABLE_TABLES = "store/durable-tables.js";
 
@@ -127,14 +136,14 @@ describe.runIf(isLong)("the test notices a server that", () => {
         by: "if (leave !== undefined)",
       },
     ]);
-    expect(await crashAt({ at: "lost", count: 7 }, mutant.main)).not.toEqual([]);
+    expect(await wrongAtSome("lost", mutant.main)).not.toEqual([]);
   });
 
   test("does not keep outcomes by their request ids", async () => {
     using mutant = new Mutant([
       { file: "session/durable-writer.js", replace: "outcomes: state.answers.map(outcomeOf)", by: "outcomes: []" },
     ]);
-    expect(await crashAt({ at: "kept", count: 7 }, mutant.main)).not.toEqual([]);
+    expect(await wrongAtSome("kept", mutant.main)).not.toEqual([]);
   });
 
   test("takes a commit from any hand", async () => {

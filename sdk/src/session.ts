@@ -385,6 +385,8 @@ export class Session implements AsyncDisposable {
    */
   delete(): Promise<void> {
     this.#disposal ??= this.#end(true);
+    // It may be tried again.
+    this.#disposal.catch(() => (this.#disposal = undefined));
     return this.#disposal;
   }
 

@@ -53,6 +53,8 @@ export class Logbook {
         if (!(error instanceof UnavailableError)) throw error;
         step.isAbandoned = true;
       }
+      // So slowly that the session is not written as a whole meanwhile: nothing is left then of a commit that should not be.
+      await sleep(15);
     }
   }
 

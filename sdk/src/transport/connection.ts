@@ -192,8 +192,9 @@ export class Connection implements CommandTransport, PendingCommandHost {
     } else if (frame?.$case === "status") {
       this.#commands.delete(id);
       const error = errorFromStatus(frame.value);
-      // Nothing ran, so it may be sent again.
-      if (error.code === "UNAVAILABLE") this.#sendAgain(command, error);
+      // Where a server is about to stop nothing ran. Else it does not know what became of it, so only its id makes it safe to ask again.
+      const mayRun = error.reason === "DRAINING" || command.mayRepeat;
+      if (error.code === "UNAVAILABLE" && mayRun) this.#sendAgain(command, error);
       else command.reject(error);
     }
   }

@@ -25,6 +25,10 @@ const DEFAULT_IDLE_TTL = 30 * 60_000;
 const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 /** Milliseconds that a session may wait to be woken. */
 const WAKE_PATIENCE = 5_000;
+/** Milliseconds: whoever insists on more copies than there can be is not to ask often. */
+const FORK_RETRY = 60_000;
+/** Milliseconds in which a session that could not be kept is brought back by itself. */
+const RELOAD_PATIENCE = 60_000;
 /** Milliseconds: somebody may have deleted one by then. */
 const DURABLE_RETRY = 1_000;
 
@@ -94,11 +98,15 @@ export class Sessions {
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
   async #reload(sessionId: string, lenders: Lenders): Promise<void> {
-    try {
-      const session = await this.#wake(sessionId);
-      session.hostFunctions.adopt(lenders);
-    } catch {
-      // A store that cannot be used says so to whoever uses it.
+    for (const end = Date.now() + RELOAD_PATIENCE; ; ) {
+      try {
+        const session = await this.#wake(sessionId);
+        return session.hostFunctions.adopt(lenders);
+      } catch (error) {
+        // A store that cannot be used says so to whoever uses it. Room may come.
+        const isPassing = error instanceof SessionError && error.reason === "QUOTA_EXCEEDED";
+        if (!isPassing || this.#draining || Date.now() > end) return;
+      }
     }
   }
 
@@ -234,7 +242,7 @@ export class Sessions {
     // Before anything of it is done: others would leave memory for copies that there can never be.
     if (count > maximum) {
       const message = `count: is ${count}, and at most ${maximum} sessions may be in memory; ask for fewer`;
-      throw new SessionError("QUOTA_EXCEEDED", message, { field: "count" });
+      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: FORK_RETRY });
     }
     return this.use(sessionId, async (origin) => {
       let copies: Session[] | undefined;
