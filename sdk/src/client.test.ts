@@ -236,14 +236,26 @@ describe("a request", () => {
       if (answers.of("execute").length < 4) throw failure(status.UNAVAILABLE);
       return json(1);
     };
-    await expect(client.attach("s").execute("1")).resolves.toBe(1);
+    const requestId = crypto.randomUUID();
+    await expect(client.attach("s").execute("1", { requestId })).resolves.toBe(1);
     expect(new Set(answers.of<ExecuteRequest>("execute").map((request) => request.requestId)).size).toBe(1);
     answers.call = () => {
       throw failure(status.UNAVAILABLE);
     };
-    await expect(client.attach("s").call("f")).rejects.toThrow(UnavailableError);
+    await expect(client.attach("s").call("f", [], { requestId })).rejects.toThrow(UnavailableError);
     expect(answers.of("call")).toHaveLength(4);
   });
+
+  it.runIf(transport === "connect")(
+    "is not repeated without an id: the server may not know what became of it",
+    async () => {
+      answers.execute = () => {
+        throw failure(status.UNAVAILABLE);
+      };
+      await expect(client.attach("s").execute("1")).rejects.toThrow(UnavailableError);
+      expect(answers.of("execute")).toHaveLength(1);
+    },
+  );
 
   it("is not repeated for any other failure", async () => {
     answers.execute = () => {
