@@ -6,7 +6,7 @@ import { DurableServer, type Failpoint } from "./support/durable-server.js";
 import { Mutant } from "./support/mutant.js";
 
 const isLong = process.env.LIVESCOPE_LONG !== undefined;
-const ROUNDS = isLong ? 50 : 4;
+const ROUNDS = isLong ? 50 : 2;
 const SESSIONS = 6;
 const SOME_STEPS = 3;
 /** Milliseconds in which a commit that comes late has come; see support/failpoint.mjs. */
