@@ -1,4 +1,5 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
@@ -29,6 +30,8 @@ const WAKE_PATIENCE = 5_000;
 const FORK_RETRY = 60_000;
 /** Milliseconds in which a session that could not be kept is brought back by itself. */
 const RELOAD_PATIENCE = 60_000;
+/** Milliseconds between two tries: where all memory is taken a try is refused at once. */
+const RELOAD_AGAIN = 1_000;
 /** Milliseconds: somebody may have deleted one by then. */
 const DURABLE_RETRY = 1_000;
 
@@ -106,6 +109,7 @@ export class Sessions {
         // A store that cannot be used says so to whoever uses it. Room may come.
         const isPassing = error instanceof SessionError && error.reason === "QUOTA_EXCEEDED";
         if (!isPassing || this.#draining || Date.now() > end) return;
+        await sleep(RELOAD_AGAIN, undefined, { ref: false });
       }
     }
   }
