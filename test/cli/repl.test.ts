@@ -260,6 +260,14 @@ describe("livescope repl", () => {
 describe.skipIf(!hasPython)("livescope repl at a terminal (skipped without python3)", () => {
   const PROGRAM = "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)";
   const UP = "\u001b[A";
+  /** What Node's `hasColors` goes by, so that whoever runs the tests does not decide; a CI's terminal has no colours. */
+  const COLOURED = {
+    TERM: "xterm-256color",
+    CI: undefined,
+    NO_COLOR: undefined,
+    NODE_DISABLE_COLORS: undefined,
+    FORCE_COLOR: undefined,
+  };
   let terminal: CommandProcess;
   afterEach(() => terminal.child.kill("SIGKILL"));
 
@@ -272,7 +280,7 @@ describe.skipIf(!hasPython)("livescope repl at a terminal (skipped without pytho
 
   test("completes, colours, keeps a history, and ends what runs on ctrl-C", async () => {
     const history = join(folder, "state", "history");
-    const env = { LIVESCOPE_HISTORY: history, TERM: "xterm-256color", NO_COLOR: undefined, FORCE_COLOR: undefined };
+    const env = { LIVESCOPE_HISTORY: history, ...COLOURED };
     terminal = commands.startProgram("python3", ["-c", PROGRAM, process.execPath, MAIN, "repl"], { env });
     await terminal.says("> ");
     await type("let counter = { up() { return 42 } }\r", "undefined");
