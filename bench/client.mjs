@@ -25,7 +25,11 @@ function invoke(client, method, request) {
   });
 }
 
-const json = (text) => ({ kind: { $case: "json", value: text } });
+const EMPTY = Buffer.alloc(0);
+
+/** Values in the form of the contract: JSON text, and bytes. */
+export const json = (text) => ({ kind: { $case: "json", value: text } });
+export const bytes = (buffer) => ({ kind: { $case: "bytes", value: buffer } });
 
 /** Clients of a process that plays the role `livescope`. */
 export class LivescopeClient {
@@ -43,9 +47,12 @@ export class LivescopeClient {
     this.#echo = new (makeGenericClientConstructor(ECHO, "Echo"))(echo, credentials.createInsecure());
   }
 
-  /** @param {"echoA" | "echoB"} method */
-  async echo(method) {
-    await invoke(this.#echo, method, Buffer.alloc(0));
+  /**
+   * @param {"echoA" | "echoB"} method
+   * @returns the bytes that came back
+   */
+  echo(method, payload = EMPTY) {
+    return invoke(this.#echo, method, payload);
   }
 
   /** @returns the id of a new session */
@@ -96,9 +103,13 @@ export class LivescopeClient {
 
   /** Calls a function by handle with one number. @returns the number it gave */
   async call(sessionId, handleId, argument) {
-    const args = [json(String(argument))];
-    const request = CallRequest.create({ sessionId, handleId, args, encoding: Encoding.FULL });
-    return Number(resultOf(await invoke(this.#sandbox, "call", request)).json);
+    return Number((await this.callWith(sessionId, handleId, json(String(argument)))).json);
+  }
+
+  /** Calls a function by handle with one value in the form of the contract. @returns what it gave, by the name of its arm */
+  async callWith(sessionId, handleId, value) {
+    const request = CallRequest.create({ sessionId, handleId, args: [value], encoding: Encoding.FULL });
+    return resultOf(await invoke(this.#sandbox, "call", request));
   }
 
   /** Like `call`, over one Connect stream. */

@@ -7,7 +7,7 @@ import { LivescopeClient } from "./client.mjs";
 import { interleave } from "./measure.mjs";
 import { startPeer } from "./peers/peer-client.mjs";
 import { ServerProcess, startSpinners } from "./processes.mjs";
-import { count, cpu, microseconds, Report, spread } from "./report.mjs";
+import { columns, Report, rowOf } from "./report.mjs";
 
 const { values: flags } = parseArgs({ options: { quick: { type: "boolean", default: false } } });
 const PLAN = flags.quick ? { rounds: 5, milliseconds: 60 } : { rounds: 30, milliseconds: 120 };
@@ -89,19 +89,8 @@ async function main() {
 function report({ measured, labels, peers, targets }) {
   const report = new Report();
   const table = (group, list) => {
-    const noise = spread(group.ratio("echoB", "echoA"));
-    const rows = list
-      .filter(({ name }) => name !== "echoB")
-      .map(({ name }) => [
-        labels.get(name),
-        microseconds(group.of(name).p50),
-        spread(group.ratio(name, "echoA")),
-        noise,
-        count(group.of(name).perSecond),
-        spread(group.ratio(name, "echoA", "perSecond")),
-        cpu(group.of(name)),
-      ]);
-    report.table([["what", "p50", "ratio to echo", "A/A", "per second", "ratio to echo", "server CPU each"], ...rows]);
+    const named = list.filter(({ name }) => name !== "echoB");
+    report.table([columns("what"), ...named.map(({ name }) => rowOf(group, name, labels.get(name)))]);
   };
   report.section("A live function is called, one at a time", "With one number, which changes what it closes over.");
   table(measured.one, targets.calls);

@@ -11,6 +11,34 @@ export const spread = ({ median, lower, upper }) => `${times(median)} (${times(l
 export const cpu = (block) =>
   Number.isNaN(block.cpu) ? "n/a" : `${count(block.cpu)} µs (${count(block.mainCpu)} on main)`;
 
+/** The columns that most tables share. */
+export const columns = (what) => [
+  what,
+  "p50",
+  "ratio to echo",
+  "A/A",
+  "per second",
+  "ratio to echo",
+  "server CPU each",
+];
+
+/** What one target says in these columns. */
+export function rowOf(measured, name, label = name) {
+  const block = measured.of(name);
+  return [
+    label,
+    microseconds(block.p50),
+    spread(measured.ratio(name, "echoA")),
+    noiseOf(measured),
+    count(block.perSecond),
+    spread(measured.ratio(name, "echoA", "perSecond")),
+    cpu(block),
+  ];
+}
+
+/** How much two identical echoes differed. */
+export const noiseOf = (measured) => spread(measured.ratio("echoB", "echoA"));
+
 export class Report {
   #parts = [];
   #goals = [];

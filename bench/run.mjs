@@ -6,7 +6,7 @@ import { parseArgs } from "node:util";
 import { LivescopeClient } from "./client.mjs";
 import { COPIED, measureCopies, measureForkMemory } from "./copies.mjs";
 import { ServerProcess, startSpinners } from "./processes.mjs";
-import { count, cpu, kibibytes, microseconds, Report, spread } from "./report.mjs";
+import { columns, count, cpu, kibibytes, microseconds, noiseOf, Report, rowOf, spread } from "./report.mjs";
 import {
   measureLiveData,
   measureMany,
@@ -55,28 +55,6 @@ try {
   });
 } finally {
   stopSpinners?.();
-}
-
-/** The columns that most tables share. */
-function rowOf(measured, name, label = name) {
-  const block = measured.of(name);
-  return [
-    label,
-    microseconds(block.p50),
-    spread(measured.ratio(name, "echoA")),
-    spread(measured.ratio("echoB", "echoA")),
-    count(block.perSecond),
-    spread(measured.ratio(name, "echoA", "perSecond")),
-    cpu(block),
-  ];
-}
-
-function columns(what) {
-  return [what, "p50", "ratio to echo", "A/A", "per second", "ratio to echo", "server CPU each"];
-}
-
-function noiseOf(measured) {
-  return spread(measured.ratio("echoB", "echoA"));
 }
 
 function reportOne(measured) {

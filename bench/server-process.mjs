@@ -1,7 +1,7 @@
 /**
  * What is measured, each in a process of its own so that it shares no event loop with the client. The argument says which:
  *
- * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two empty echoes.
+ * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two identical echoes.
  * - `resting`: the same, whose sessions leave memory soon for the store in the directory that is named next.
  * - `durable`: as `livescope`, with the store in the directory that is named next.
  * - `node-vm`: the way people do it today: a grpc-js server that takes a whole scope with every call.
@@ -35,7 +35,7 @@ function residentBytes() {
 
 async function serveLivescope(options) {
   const { address } = await startServer(options);
-  const echo = (_call, callback) => callback(null, Buffer.alloc(0));
+  const echo = (call, callback) => callback(null, call.request);
   return { livescope: address, echo: await serve(ECHO, { echoA: echo, echoB: echo }, {}) };
 }
 

@@ -17,11 +17,11 @@ export const SCOPES = [
 ];
 
 /** Room for 10 MiB of JSON as text, as objects, and as text again. */
-const SCOPE_MEMORY = 256;
+export const SCOPE_MEMORY = 256;
 /** One message carries less than 4 MiB, and as a JSON string the quotes of a scope take two bytes. */
 const PART_BYTES = 2 * MEBIBYTE;
 
-const INCREMENT = "var count = 0; function inc(by) { count += by; return count; }; inc";
+export const INCREMENT = "var count = 0; function inc(by) { count += by; return count; }; inc";
 
 /**
  * @typedef {object} Plan
@@ -31,7 +31,9 @@ const INCREMENT = "var count = 0; function inc(by) { count += by; return count; 
  * @property {number} liveSessions of the last memory arm; 0 leaves it out
  */
 
-const echoes = (client, pid) => ["echoA", "echoB"].map((name) => ({ name, pid, run: () => client.echo(name) }));
+/** The two echoes, of nothing, or of the bytes they are given. */
+export const echoes = (client, pid, payload) =>
+  ["echoA", "echoB"].map((name) => ({ name, pid, run: () => client.echo(name, payload) }));
 
 /** Calls of one function of `sessions`, one after the other. */
 const calls = (name, client, pid, sessions) => ({
@@ -77,13 +79,14 @@ async function hostCalls(name, client, pid) {
   return { target: { name, pid, run, timesItself: true }, end: () => session.delete() };
 }
 
-async function sessionWith(client, source) {
+/** A session in which `source` was executed, whose value is a function. */
+export async function sessionWith(client, source) {
   const sessionId = await client.create();
   return { sessionId, handleId: await client.handle(sessionId, source) };
 }
 
 /** Sessions that were used once each. */
-async function sessionsWith(client, source, count) {
+export async function sessionsWith(client, source, count) {
   const sessions = [];
   await runAll(count, 16, async (i) => {
     sessions[i] = await sessionWith(client, source);
@@ -91,7 +94,7 @@ async function sessionsWith(client, source, count) {
   return sessions;
 }
 
-async function deleteAll(client, sessions) {
+export async function deleteAll(client, sessions) {
   await runAll(sessions.length, 16, (i) => client.delete(sessions[i].sessionId));
 }
 

@@ -8,8 +8,11 @@ import { PEER } from "./service.mjs";
 const ENTRY = fileURLToPath(new URL("serve.mjs", import.meta.url));
 const SOURCE = "var count = 0; function inc(by) { count += by; return count; }; inc";
 
-/** @returns {Promise<{ pid: number, stop(): void, call?: Function, execute?: Function, once?: Function } | { missing: string }>} */
-export async function startPeer(role) {
+/**
+ * @param source whose value is the function that `call` calls; `capnweb` calls one of its own
+ * @returns {Promise<{ pid: number, stop(): void, call?: Function, execute?: Function, once?: Function } | { missing: string }>}
+ */
+export async function startPeer(role, source = SOURCE) {
   const child = fork(ENTRY, [role], { stdio: ["ignore", "inherit", "ignore", "ipc"] });
   const [message] = await Promise.race([
     once(child, "message"),
@@ -22,17 +25,17 @@ export async function startPeer(role) {
   const stop = () => child.disconnect();
   const { pid } = child;
   const connect = { capnweb, inspect }[role] ?? grpc;
-  return { pid, stop, ...(await connect(message.address, role)) };
+  return { pid, stop, ...(await connect(message.address, role, source)) };
 }
 
-async function grpc(address, role) {
+async function grpc(address, role, source) {
   const client = new (makeGenericClientConstructor(PEER, "Peer"))(address, credentials.createInsecure());
   const invoke = (method) => (request) =>
     new Promise((resolve, reject) => {
       client[method](request, (error, response) => (error === null ? resolve(response) : reject(error)));
     });
   if (role === "process") return { once: invoke("once") };
-  await invoke("define")(SOURCE);
+  await invoke("define")(source);
   return { call: invoke("call"), execute: invoke("execute"), once: invoke("once") };
 }
 
@@ -46,7 +49,7 @@ async function capnweb(address) {
   return { call: (argument) => session.inc(argument) };
 }
 
-async function inspect(address) {
+async function inspect(address, _role, source) {
   const { WebSocket } = await import("ws");
   const socket = new WebSocket(address);
   await once(socket, "open");
@@ -65,7 +68,7 @@ async function inspect(address) {
       waiting.set(id, { resolve, reject });
       socket.send(JSON.stringify({ id, method, params }));
     });
-  const { result } = await send("Runtime.evaluate", { expression: SOURCE });
+  const { result } = await send("Runtime.evaluate", { expression: source });
   const { objectId } = result;
   const run = async (method, params) => (await send(method, { ...params, returnByValue: true })).result.value;
   return {
