@@ -30,8 +30,8 @@ export function loadEngine(): SharedEngine {
   const modules = loadEngineModules();
   const sources = guestSources();
   const { baseImage, digest, libraries } = readKept(keyOf(modules, sources)) ?? build(modules, sources);
-  const { resume, exportNames } = modules;
-  return { resume, exportNames, baseImage, digest, libraries };
+  const { resume } = modules;
+  return { resume, baseImage, digest, libraries };
 }
 
 /** Builds the engine, and writes the file that `loadEngine` reads. */

@@ -9,8 +9,9 @@ import { EVAL_FUNCTION_EXPORT } from "./bytecode-access.js";
 import { evalCallback } from "./guest-eval.js";
 import { countJobs } from "./job-numbers.js";
 import type { BaseImage } from "./layout.js";
+import { CONSTRUCTOR, type RawExports, TABLE_EXPORT } from "./raw-exports.js";
 import { rejectionCallback } from "./rejection-callback.js";
-import { type EngineModules, TABLE_EXPORT } from "./wasm-module.js";
+import { CALLBACKS, type EngineModules } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
 export interface InstanceHost {
@@ -62,49 +63,6 @@ export const IDLE_HOST: InstanceHost = {
   onRejection: rejectionCallback(() => undefined),
 };
 
-interface RawExports {
-  readonly malloc: (size: number) => number;
-  readonly free: (pointer: number) => void;
-  readonly QTS_Throw: (context: number, error: number) => number;
-  readonly QTS_NewRuntime: () => number;
-  readonly QTS_NewContext: (runtime: number, intrinsics: number) => number;
-  readonly QTS_RuntimeSetMaxStackSize: (runtime: number, bytes: number) => void;
-  readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
-  readonly QTS_RuntimeEnableModuleLoader: (runtime: number, useHostNames: number) => void;
-  readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
-  readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
-  readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
-  readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
-  readonly QTS_NewString: (context: number, text: number) => number;
-  readonly QTS_GetString: (context: number, value: number) => number;
-  readonly QTS_GetFloat64: (context: number, value: number) => number;
-  readonly QTS_NewFloat64: (context: number, value: number) => number;
-  readonly QTS_GetTrue: () => number;
-  readonly QTS_GetUndefined: () => number;
-  readonly QTS_DupValuePointer: (context: number, value: number) => number;
-  readonly QTS_FreeValuePointer: (context: number, value: number) => void;
-  readonly QTS_FreeCString: (context: number, text: number) => void;
-  readonly QTS_GetPropNumber: (context: number, object: number, index: number) => number;
-  readonly QTS_Call: (context: number, target: number, self: number, argc: number, argv: number) => number;
-  readonly QTS_Eval: (
-    context: number,
-    code: number,
-    length: number,
-    filename: number,
-    detectModule: number,
-    flags: number,
-  ) => number;
-  readonly QTS_ResolveException: (context: number, value: number) => number;
-  readonly QTS_PromiseState: (context: number, value: number) => number;
-  readonly QTS_PromiseResult: (context: number, value: number) => number;
-  readonly QTS_IsJobPending: (runtime: number) => number;
-  readonly QTS_bjson_encode: (context: number, value: number) => number;
-  readonly QTS_bjson_decode: (context: number, buffer: number) => number;
-  /** `JS_EvalFunction`: takes a `JSValue`, not a pointer to one, and frees it. */
-  readonly [EVAL_FUNCTION_EXPORT]: (context: number, compiled: bigint) => bigint;
-  readonly QTS_ExecutePendingJob: (runtime: number, most: number, contextOut: number) => number;
-}
-
 /** Thrown when the engine aborts or calls something that it never should; the instance must be dropped. */
 export class EngineAbort extends Error {
   override readonly name = "EngineAbort";
@@ -125,20 +83,16 @@ export class Instance {
   #bytes: Buffer;
   #words: Int32Array;
 
-  private constructor(
-    module: WebAssembly.Module,
-    names: EngineModules["exportNames"],
-    memory: WebAssembly.Memory,
-    host: InstanceHost,
-  ) {
+  private constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, host: InstanceHost) {
     this.#memory = memory;
     this.#bytes = Buffer.from(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
     const { exports } = new WebAssembly.Instance(module, { a: { a: memory, ...this.#imports(host) } });
-    this.exports = named(exports, names);
+    // A copy: looking a function up in the object that WebAssembly makes takes longer.
+    this.exports = { ...exports } as unknown as RawExports;
     this.#table = exports[TABLE_EXPORT] as WebAssembly.Table;
     // The table that an instance begins with is always the same, so in all of them the callbacks have the same indices.
-    this.rejectionCallbackIndex = this.#table.grow(2);
+    this.rejectionCallbackIndex = this.#table.length - CALLBACKS;
     this.#table.set(this.rejectionCallbackIndex, host.onRejection);
     this.onEvalIndex = this.rejectionCallbackIndex + 1;
     this.#table.set(this.onEvalIndex, host.onEval);
@@ -146,23 +100,19 @@ export class Instance {
 
   /** Starts the engine in a fresh memory: the constructor and data segments run. */
   static boot(modules: EngineModules, memory: WebAssembly.Memory, host: InstanceHost): Instance {
-    const instance = new Instance(modules.boot, modules.exportNames, memory, host);
-    (instance.exports as unknown as { constructor_: () => void }).constructor_();
+    const instance = new Instance(modules.boot, memory, host);
+    (instance.exports as unknown as Record<string, () => void>)[CONSTRUCTOR.name]?.();
     return instance;
   }
 
   /** Stands up over a memory that already holds a session; not one byte of it changes. */
-  static resume(
-    modules: Pick<EngineModules, "resume" | "exportNames">,
-    memory: WebAssembly.Memory,
-    host: InstanceHost,
-  ): Instance {
-    return new Instance(modules.resume, modules.exportNames, memory, host);
+  static resume(modules: Pick<EngineModules, "resume">, memory: WebAssembly.Memory, host: InstanceHost): Instance {
+    return new Instance(modules.resume, memory, host);
   }
 
   /** As `resume`, over a session made from the base image: jobs are counted. */
   static resumeSession(
-    { baseImage, ...modules }: Pick<EngineModules, "resume" | "exportNames"> & { readonly baseImage: BaseImage },
+    { baseImage, ...modules }: Pick<EngineModules, "resume"> & { readonly baseImage: BaseImage },
     memory: WebAssembly.Memory,
     host: InstanceHost,
   ): Instance {
@@ -381,13 +331,4 @@ export class Instance {
 /** The guest heap has no room for what the host wants to put there. */
 export class OutOfGuestMemory extends Error {
   override readonly name = "OutOfGuestMemory";
-}
-
-/** The export that runs static constructors; the loader calls it by its minified name only. */
-const CONSTRUCTOR_EXPORT = "u";
-
-function named(exports: WebAssembly.Exports, names: ReadonlyMap<string, string>): RawExports {
-  const byName: WebAssembly.Exports = { constructor_: exports[CONSTRUCTOR_EXPORT] };
-  for (const [name, minified] of names) byName[name] = exports[minified];
-  return byName as unknown as RawExports;
 }

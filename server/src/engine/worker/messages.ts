@@ -14,7 +14,6 @@ export interface WorkerSetup {
 /** What the first worker builds and all others get. */
 export interface SharedEngine {
   readonly resume: WebAssembly.Module;
-  readonly exportNames: ReadonlyMap<string, string>;
   readonly baseImage: BaseImage;
   /** SHA-256 over engine, base image and libraries, hexadecimal: names the engine build that a snapshot needs. */
   readonly digest: string;

@@ -6,13 +6,14 @@
  * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
  *   instance can stand up over a session that already lives there.
  *
- * Both read and write bytecode (see bytecode-access.ts), and export the function table, so that the engine can be given callbacks
- * that the package does not offer.
+ * Both read and write bytecode (see bytecode-access.ts). They export the functions that are called, by the names of the C sources,
+ * and the function table, which has room for callbacks that the package does not offer.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openBytecode } from "./bytecode-access.js";
+import { CALLED_FUNCTIONS, CONSTRUCTOR, TABLE_EXPORT } from "./raw-exports.js";
 
 /** The engine build that the constants of this folder were measured on. */
 const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
@@ -26,8 +27,6 @@ export const MAXIMUM_PAGES = 32768;
 export interface EngineModules {
   readonly boot: WebAssembly.Module;
   readonly resume: WebAssembly.Module;
-  /** Export names as the C sources know them (`QTS_Eval`, `malloc`) to the minified ones of this build. */
-  readonly exportNames: ReadonlyMap<string, string>;
   /** SHA-256 of the wasm that sessions are run by, hexadecimal. */
   readonly resumeDigest: string;
 }
@@ -47,11 +46,11 @@ export function loadEngineModules(): EngineModules {
     "utf8",
   );
   const opened = openBytecode(bytes);
-  const resume = deriveModule(opened, "resume");
+  const names = readExportNames(loader);
+  const resume = deriveModule(opened, "resume", names);
   return {
-    boot: new WebAssembly.Module(deriveModule(opened, "boot")),
+    boot: new WebAssembly.Module(deriveModule(opened, "boot", names)),
     resume: new WebAssembly.Module(resume),
-    exportNames: readExportNames(loader),
     resumeDigest: sha256(resume),
   };
 }
@@ -60,34 +59,51 @@ function sha256(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The loader assigns every export by name (`d._QTS_Eval=b.pa`); its text is the only place that knows both names. */
-function readExportNames(loader: string): ReadonlyMap<string, string> {
-  const names = new Map<string, string>();
-  for (const [, name, minified] of loader.matchAll(/\bd\._(\w+)=b\.([\w$]+)/g)) {
-    if (name !== undefined && minified !== undefined) names.set(name, minified);
+/**
+ * What is called, by the name that it has in this build. The loader assigns every export by name (`d._QTS_Eval=b.pa`); its
+ * text is the only place that knows both names.
+ */
+export function readExportNames(loader: string): ReadonlyMap<string, string> {
+  const minified = new Map<string, string>();
+  for (const [, name, short] of loader.matchAll(/\bd\._(\w+)=b\.([\w$]+)/g)) {
+    if (name !== undefined && short !== undefined) minified.set(name, short);
+  }
+  const names = new Map<string, string>([[CONSTRUCTOR.minified, CONSTRUCTOR.name]]);
+  for (const name of CALLED_FUNCTIONS) {
+    const short = minified.get(name);
+    if (short === undefined) throw new Error(`engine: the loader of the quickjs wasm does not name ${name}`);
+    names.set(short, name);
   }
   return names;
 }
 
 const SECTION_IMPORT = 2;
+const SECTION_TABLE = 4;
 const SECTION_EXPORT = 7;
 const SECTION_START = 8;
 const SECTION_DATA = 11;
 const SECTION_DATA_COUNT = 12;
 const DROPPED_ON_RESUME: ReadonlySet<number> = new Set([SECTION_START, SECTION_DATA, SECTION_DATA_COUNT]);
 
-/** The name that the function table is exported by; those of the package are shorter. */
-export const TABLE_EXPORT = "table";
+/** Places at the end of the function table for what the engine is to call. */
+export const CALLBACKS = 2;
+
 const KIND_TABLE = 1;
 const KIND_MEMORY = 2;
 const LIMITS_WITH_MAXIMUM = 1;
 const LIMITS_SHARED_WITH_MAXIMUM = 3;
 
 /**
- * Returns a copy of a wasm module whose memory import is shared and whose table is exported; `resume` also lacks all that
- * writes on start.
+ * Returns a copy of a wasm module whose memory import is shared and whose table is exported, with places for callbacks; `resume`
+ * also lacks all that writes on start.
+ *
+ * @param names of the functions that it exports, by the names that they have in the package's module
  */
-export function deriveModule(bytes: Uint8Array, form: "boot" | "resume"): Uint8Array<ArrayBuffer> {
+export function deriveModule(
+  bytes: Uint8Array,
+  form: "boot" | "resume",
+  names: ReadonlyMap<string, string>,
+): Uint8Array<ArrayBuffer> {
   const copy = Uint8Array.from(bytes);
   const kept: Uint8Array[] = [copy.subarray(0, 8)];
   const reader = new Reader(copy, 8);
@@ -96,19 +112,37 @@ export function deriveModule(bytes: Uint8Array, form: "boot" | "resume"): Uint8A
     const id = reader.byte();
     const end = reader.leb() + reader.at;
     if (id === SECTION_IMPORT) shareMemory(reader);
-    if (id === SECTION_EXPORT) kept.push(withTableExport(reader, end));
+    if (id === SECTION_TABLE) kept.push(withCallbacks(reader));
+    else if (id === SECTION_EXPORT) kept.push(exportsOf(reader, names));
     else if (form === "boot" || !DROPPED_ON_RESUME.has(id)) kept.push(copy.subarray(start, end));
     reader.at = end;
   }
   return new Uint8Array(Buffer.concat(kept));
 }
 
-/** The export section, from its header on, with one export more: the only table. */
-function withTableExport(reader: Reader, end: number): Uint8Array {
-  const count = leb(reader.leb() + 1);
-  const name = Buffer.from(TABLE_EXPORT);
-  const content = [...count, ...reader.bytes.subarray(reader.at, end), name.length, ...name, KIND_TABLE, 0];
-  return Uint8Array.from([SECTION_EXPORT, ...leb(content.length), ...content]);
+/** The table section, from its content on: one table of functions, larger by the callbacks. Growing it later costs each instance. */
+function withCallbacks(reader: Reader): Uint8Array {
+  const [count, type, flags] = [reader.leb(), reader.byte(), reader.byte()];
+  const limits = [reader.leb(), ...(flags === LIMITS_WITH_MAXIMUM ? [reader.leb()] : [])];
+  if (count !== 1 || flags > LIMITS_WITH_MAXIMUM) throw new Error("engine: unexpected table of the wasm module");
+  return section(SECTION_TABLE, [1, type, flags, ...limits.flatMap((size) => leb(size + CALLBACKS))]);
+}
+
+/** The export section, from its content on: the functions that have a name, and the table. */
+function exportsOf(reader: Reader, names: ReadonlyMap<string, string>): Uint8Array {
+  const exported: number[][] = [];
+  for (let count = reader.leb(); count > 0; count--) {
+    const name = names.get(reader.text());
+    const [kind, index] = [reader.byte(), reader.leb()];
+    if (name !== undefined) exported.push([name.length, ...Buffer.from(name), kind, ...leb(index)]);
+  }
+  if (exported.length !== names.size) throw new Error("engine: the wasm module lacks exports that the loader names");
+  exported.push([TABLE_EXPORT.length, ...Buffer.from(TABLE_EXPORT), KIND_TABLE, 0]);
+  return section(SECTION_EXPORT, [...leb(exported.length), ...exported.flat()]);
+}
+
+function section(id: number, content: readonly number[]): Uint8Array {
+  return Uint8Array.from([id, ...leb(content.length), ...content]);
 }
 
 function leb(value: number): number[] {
@@ -157,6 +191,13 @@ class Reader {
     const value = this.bytes[this.at++];
     if (value === undefined) throw new Error("engine: the wasm module ends early");
     return value;
+  }
+
+  /** A name. */
+  text(): string {
+    const length = this.leb();
+    this.at += length;
+    return Buffer.from(this.bytes.subarray(this.at - length, this.at)).toString();
   }
 
   skip(count: number): void {
