@@ -338,6 +338,19 @@ describe("turns of one session on changing workers", () => {
   });
 });
 
+test("workers let go of instances that nobody needs, and sessions go on in others", async () => {
+  const engine = await Engine.start({ workers: 1, unusedAfter: 400 });
+  try {
+    const guests = [new Guest(engine), new Guest(engine)];
+    for (const guest of guests) await guest.run("let count = 0; const next = () => ++count");
+    expect(engine.instances).toBe(2);
+    await expect.poll(() => engine.instances, { timeout: 5_000 }).toBe(0);
+    for (const guest of guests) expect(await guest.run("next()")).toBe("1");
+  } finally {
+    await engine.close();
+  }
+});
+
 test("a memory that is used again holds nothing of before, wherever the top of the heap was", async () => {
   const engine = await Engine.start({ workers: 1 });
   try {

@@ -39,6 +39,8 @@ export interface EngineOptions {
   readonly workers: number;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly memoryBytes?: number;
+  /** Milliseconds for which workers keep an instance of the engine that nobody needs; default: a minute. */
+  readonly unusedAfter?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
 }
@@ -78,7 +80,7 @@ export class Engine {
     const { baseImage } = shared;
     this.#workers = new Workers(options.workers, first, () => new WorkerThread(this.#events, heaps, shared));
     this.#memories = new SessionMemories(baseImage, heaps);
-    this.#sharedMemories = new SharedMemories(this.#memories, this.#workers);
+    this.#sharedMemories = new SharedMemories(this.#memories, this.#workers, options.unusedAfter);
     const rotates = options.rotateWorkers === true;
     this.#scheduler = new Scheduler(this.#workers, this.#sharedMemories, baseImage.layout, rotates);
     this.#pageImages = new PageImages(baseImage);
@@ -145,6 +147,11 @@ export class Engine {
     const pages = pagesOf(memory, this.#shared.baseImage.layout);
     if (!holds(memoryBytes, pages)) throw new MemoryTooSmallError(grownBytes(memory));
     await this.#sharedMemories.resize(memory, memoryBytes);
+  }
+
+  /** Instances of the engine that workers hold: a session that was used lately has one on each that ran it. */
+  get instances(): number {
+    return this.#workers.all.reduce((sum, { instances }) => sum + instances, 0);
   }
 
   /** Gives a session's memory back. No turn of it may run or come any more. */

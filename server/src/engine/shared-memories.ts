@@ -4,9 +4,12 @@
  */
 import type { SessionMemories, SessionMemory } from "./session-memory.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
+import { clock } from "./worker/control.js";
 import type { PostedGroup } from "./worker-thread.js";
 import type { Workers } from "./workers.js";
 
+/** An instance that was not needed for so long is let go, in milliseconds: another takes a fraction of one to make. */
+const UNUSED_AFTER = 60_000;
 /** When what was given up is looked at again, in milliseconds. */
 const COLLECT_LATER = 2_000;
 
@@ -14,11 +17,17 @@ export class SharedMemories {
   readonly #memories: SessionMemories;
   readonly #workers: Workers;
   #collectLater: NodeJS.Timeout | undefined;
+  readonly #forgetUnused: NodeJS.Timeout;
 
-  constructor(memories: SessionMemories, workers: Workers) {
+  /** @param unusedAfter milliseconds for which workers keep an instance that nobody needs */
+  constructor(memories: SessionMemories, workers: Workers, unusedAfter = UNUSED_AFTER) {
     this.#memories = memories;
     this.#workers = workers;
     memories.onGivenUp = (key) => this.#forget(key);
+    const forgetUnused = (): void => {
+      for (const worker of workers.all) worker.forgetUnused(clock() - unusedAfter);
+    };
+    this.#forgetUnused = setInterval(forgetUnused, unusedAfter / 4).unref();
   }
 
   /** As `SessionMemories.resize`. */
@@ -45,9 +54,10 @@ export class SharedMemories {
     for (const { memory } of batch) this.#memories.note(memory);
   }
 
-  /** Nothing is collected later. */
+  /** Nothing is forgotten or collected later. */
   close(): void {
     clearTimeout(this.#collectLater);
+    clearInterval(this.#forgetUnused);
   }
 
   #forget(key: number): void {

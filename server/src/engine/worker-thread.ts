@@ -1,5 +1,6 @@
 /** One worker thread as the main thread sees it: posts batches of turns, knows what the worker holds, ends it when it is stuck. */
 import { Worker } from "node:worker_threads";
+import { HeldInstances } from "./held-instances.js";
 import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
@@ -22,8 +23,6 @@ const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
 const STACK_MEBIBYTES = 16;
 /** What a turn allocates is short-lived: with the three times of the default each thread holds some 15 MiB more. */
 const YOUNG_MEBIBYTES = 8;
-/** Enough for all sessions that are used in turn; the rest are stood up again in a fraction of a millisecond. */
-const INSTANCES_KEPT = 4096;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
@@ -55,11 +54,9 @@ export class WorkerThread {
   readonly #worker: Worker;
   readonly #control = new Control();
   readonly checkpoint = createCheckpointBuffer(MAXIMUM_PAGES * 65536);
-  /** Keys of the instances this worker holds, least recently used first. */
   readonly #heaps: HeapSum;
   readonly #slot: number;
-  readonly #held = new Map<number, true>();
-  #drop: number[] = [];
+  readonly #held = new HeldInstances();
   #batch: readonly PostedGroup[] = [];
   #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
@@ -155,19 +152,13 @@ export class WorkerThread {
     this.#unanswered = turns.length;
     this.#postedAt = clock();
     const groups = batch.map((group) => this.#requestOf(group));
-    const request: BatchRequest = { drop: this.#drop, groups };
-    if (this.#drop.length > 0) this.#drop = [];
+    const request: BatchRequest = { drop: this.#held.takeDropped(), groups };
     this.#control.begin(first);
     this.#worker.postMessage(request);
   }
 
   #requestOf({ memory, turns }: PostedGroup): GroupRequest {
-    const isHeld = this.#held.delete(memory.key);
-    this.#held.set(memory.key, true);
-    if (this.#held.size > INSTANCES_KEPT) {
-      const [oldest] = this.#held.keys();
-      if (oldest !== undefined) this.forget(oldest);
-    }
+    const isHeld = this.#held.use(memory.key, this.#postedAt);
     return {
       memoryKey: memory.key,
       sequence: ++memory.posted,
@@ -199,13 +190,22 @@ export class WorkerThread {
 
   /** The worker lets go of its instance with the next batch. */
   forget(key: number): void {
-    if (this.#held.delete(key)) this.#drop.push(key);
+    this.#held.forget(key);
+  }
+
+  /** How many instances the worker holds. */
+  get instances(): number {
+    return this.#held.count;
+  }
+
+  /** Lets the worker go, with its next batch or at once, of instances that were last needed before then. */
+  forgetUnused(before: number): void {
+    if (this.#held.forgetUnused(before)) this.collect();
   }
 
   /** Lets go of what was forgotten, and collects garbage, when it comes to it. */
   collect(): void {
-    const request: CollectRequest = { drop: this.#drop };
-    this.#drop = [];
+    const request: CollectRequest = { drop: this.#held.takeDropped() };
     this.#worker.postMessage(request);
   }
 
