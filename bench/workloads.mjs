@@ -1,4 +1,5 @@
 /** What is measured: one function per group. Every group holds the two echoes, so each has its own noise beside it. */
+import { setTimeout as sleep } from "node:timers/promises";
 import { Encoding } from "@livescope/proto";
 import { LivescopeClient, ShipClient } from "./client.mjs";
 import { interleave, runAll } from "./measure.mjs";
@@ -29,6 +30,7 @@ export const INCREMENT = "var count = 0; function inc(by) { count += by; return 
  * @property {number} milliseconds of one block
  * @property {number} warmUpCalls before anything is measured
  * @property {number} liveSessions of the last memory arm; 0 leaves it out
+ * @property {number} idleSeconds for which sessions are not used before their memory is taken again; 0 leaves it out
  */
 
 /** The two echoes, of nothing, or of the bytes they are given. */
@@ -244,7 +246,7 @@ async function shipInParts(client, text) {
  *
  * @param {Plan} plan
  */
-export async function measureMemory({ liveSessions }) {
+export async function measureMemory({ liveSessions, idleSeconds }) {
   const server = await ServerProcess.start("livescope");
   const client = new LivescopeClient(server.addresses);
   // What the first calls load and compile is no session's.
@@ -265,7 +267,9 @@ export async function measureMemory({ liveSessions }) {
   const unused = await perSession(1_000);
   await runAll(1_000, 16, (i) => use(sessions[i], i));
   const used = await perSession(1_000);
-  const result = { createP50, createsPerSecond: 1_000_000 / elapsed, unused, used, live: undefined };
+  await sleep(idleSeconds * 1_000);
+  const idle = idleSeconds > 0 ? await perSession(1_000) : undefined;
+  const result = { createP50, createsPerSecond: 1_000_000 / elapsed, unused, used, idle, live: undefined };
   if (liveSessions > 0) {
     await runAll(liveSessions - 1_000, 16, async (i) => {
       await create(i + 1_000);
