@@ -169,9 +169,13 @@ describe("a template", () => {
   test("that is large is compiled once", async () => {
     const source = Array.from({ length: 2_000 }, (_, i) => `{% if n > ${i} %}{{ n }}{% end %}\n`).join("");
     const first = await render(source, { n: 1 }).execution();
-    const second = await render(source, { n: 1 }).execution();
-    expect(second.value).toBe(first.value);
-    expect(second.usage.cpuTime).toBeLessThan(first.usage.cpuTime / 2);
+    const later: number[] = [];
+    for (let i = 0; i < 3; i++) {
+      const again = await render(source, { n: 1 }).execution();
+      expect(again.value).toBe(first.value);
+      later.push(again.usage.cpuTime);
+    }
+    expect(Math.min(...later)).toBeLessThan(first.usage.cpuTime / 2);
   });
 });
 
