@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly memoryBytes?: number;
   /** Milliseconds for which workers keep an instance of the engine that nobody needs; default: a minute. */
   readonly unusedAfter?: number;
+  /** Tests only: heap in use, in bytes, above which a session's stores may be tracked; 0: always. */
+  readonly trackAbove?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
 }
@@ -78,7 +80,11 @@ export class Engine {
   private constructor(options: EngineOptions, heaps: HeapSum, first: WorkerThread, shared: SharedEngine) {
     this.#shared = shared;
     const { baseImage } = shared;
-    this.#workers = new Workers(options.workers, first, () => new WorkerThread(this.#events, heaps, shared));
+    this.#workers = new Workers(
+      options.workers,
+      first,
+      () => new WorkerThread(this.#events, heaps, { engine: shared, trackAbove: options.trackAbove }),
+    );
     this.#memories = new SessionMemories(baseImage, heaps);
     this.#sharedMemories = new SharedMemories(this.#memories, this.#workers, options.unusedAfter);
     const rotates = options.rotateWorkers === true;
@@ -96,7 +102,7 @@ export class Engine {
     };
     const heaps = new HeapSum();
     heaps.limit = Math.floor((options.memoryBytes ?? defaultMemoryBytes()) / 65536);
-    const first = new WorkerThread(events, heaps);
+    const first = new WorkerThread(events, heaps, { trackAbove: options.trackAbove });
     const shared = await first.ready;
     const engine = new Engine(options, heaps, first, shared);
     Object.assign(events, engine.#events);

@@ -23,6 +23,8 @@ const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
 const STACK_MEBIBYTES = 16;
 /** What a turn allocates is short-lived: with the three times of the default each thread holds some 15 MiB more. */
 const YOUNG_MEBIBYTES = 8;
+/** Below that a checkpoint is copied in a fraction of what a call takes otherwise. */
+const TRACK_ABOVE = 2 << 20;
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
@@ -65,14 +67,22 @@ export class WorkerThread {
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
 
-  /** @param heaps counts what it makes memories grow */
-  constructor(events: WorkerEvents, heaps: HeapSum, engine?: SharedEngine) {
+  /**
+   * @param heaps counts what it makes memories grow
+   * @param options.engine absent for the first worker
+   */
+  constructor(
+    events: WorkerEvents,
+    heaps: HeapSum,
+    { engine, trackAbove = TRACK_ABOVE }: { readonly engine?: SharedEngine; readonly trackAbove?: number | undefined },
+  ) {
     this.#heaps = heaps;
     this.#slot = heaps.takeSlot();
     const setup: WorkerSetup = {
       heaps: { sum: heaps.buffer, slot: this.#slot },
       control: this.#control.buffer,
       checkpoint: this.checkpoint,
+      trackAbove,
       ...(engine === undefined ? {} : { engine }),
     };
     this.#worker = new Worker(ENTRY, {

@@ -8,6 +8,7 @@ import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
 import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
+  ARGV_BYTES,
   type BaseImage,
   CELL_COUNT,
   HEAP_RANGE_START,
@@ -32,7 +33,6 @@ const INTRINSIC_EVAL = 4;
 const PROBE_BYTES = 8 << 20;
 const PROBE_PAGES = 512;
 const DISPATCHER_ID = 1;
-const ARGV_BYTES = 16;
 
 /** @param kernel its bytecode */
 export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): BaseImage {

@@ -10,6 +10,7 @@ import { buildBaseImage } from "./boot.js";
 import { compileGuest } from "./guest-bytecode.js";
 import type { BaseImage } from "./layout.js";
 import type { SharedEngine } from "./messages.js";
+import { withTrackedStores } from "./tracked-stores.js";
 import { type EngineModules, loadEngineModules } from "./wasm-module.js";
 
 /** The name of the kernel among the sources of the guest. */
@@ -20,7 +21,7 @@ const TOP_LEVEL = new URL("../../compile/top-level.js", import.meta.url);
 const FOLDER = new URL("./", import.meta.url);
 
 /** What is in the file. */
-interface Kept extends Pick<SharedEngine, "baseImage" | "digest" | "libraries"> {
+interface Kept extends Omit<SharedEngine, "resume"> {
   /** Names all that it was built of. */
   readonly key: string;
 }
@@ -29,9 +30,8 @@ interface Kept extends Pick<SharedEngine, "baseImage" | "digest" | "libraries"> 
 export function loadEngine(): SharedEngine {
   const modules = loadEngineModules();
   const sources = guestSources();
-  const { baseImage, digest, libraries } = readKept(keyOf(modules, sources)) ?? build(modules, sources);
-  const { resume } = modules;
-  return { resume, baseImage, digest, libraries };
+  const { baseImage, digest, libraries, trackedCode } = readKept(keyOf(modules, sources)) ?? build(modules, sources);
+  return { resume: modules.resume, trackedCode, baseImage, digest, libraries };
 }
 
 /** Builds the engine, and writes the file that `loadEngine` reads. */
@@ -53,10 +53,15 @@ function readKept(key: string): Kept | undefined {
 }
 
 /** What is read lies in one buffer, at any place: pages are to be seen as words, and each thread to get no more than it is sent. */
-function inOwnBuffers({ baseImage, libraries, ...rest }: Kept): Kept {
+function inOwnBuffers({ baseImage, libraries, trackedCode, ...rest }: Kept): Kept {
   const runs = baseImage.runs.map(([address, bytes]) => [address, Uint8Array.from(bytes)] as const);
   const codes = [...libraries].map(([name, code]) => [name, Uint8Array.from(code)] as const);
-  return { ...rest, baseImage: { ...baseImage, runs }, libraries: new Map(codes) };
+  return {
+    ...rest,
+    trackedCode: Uint8Array.from(trackedCode),
+    baseImage: { ...baseImage, runs },
+    libraries: new Map(codes),
+  };
 }
 
 function build(modules: EngineModules, sources: ReadonlyMap<string, string>): Omit<Kept, "key"> {
@@ -65,7 +70,8 @@ function build(modules: EngineModules, sources: ReadonlyMap<string, string>): Om
   if (kernel === undefined) throw new Error("engine: the kernel is not built");
   libraries.delete(KERNEL);
   const baseImage = buildBaseImage(modules, kernel);
-  return { baseImage, digest: digestOf(modules, baseImage, libraries), libraries };
+  const trackedCode = withTrackedStores(modules.resumeCode);
+  return { trackedCode, baseImage, digest: digestOf(modules, baseImage, libraries), libraries };
 }
 
 /** The engine's code, the guest's, and all that takes part in building. */

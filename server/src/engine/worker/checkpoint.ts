@@ -5,7 +5,8 @@
  * stopped turns, the main thread those of a worker that it killed.
  */
 import { clear } from "./clear.js";
-import { HEAP_RANGE_START, heapRangeEnd, type Layout, STATIC_END } from "./layout.js";
+import { ARGV_BYTES, CELL_COUNT, HEAP_RANGE_START, heapRangeEnd, type Layout, STATIC_END } from "./layout.js";
+import { markPages, takePages } from "./tracked-pages.js";
 
 /** What is needed to put a checkpoint back. */
 export interface CheckpointExtent {
@@ -30,12 +31,49 @@ export function takeCheckpoint(
 ): CheckpointExtent {
   const source = new Uint8Array(memory.buffer);
   const heapEnd = heapRangeEnd(new Int32Array(memory.buffer), layout);
-  const size = STATIC_END + heapEnd - HEAP_RANGE_START;
-  if (target.byteLength < size) target.grow(Math.min(target.maxByteLength, size + (size >> 1)));
+  makeRoom(target, heapEnd);
   const copy = new Uint8Array(target);
   copy.set(source.subarray(0, STATIC_END), 0);
   copy.set(source.subarray(HEAP_RANGE_START, heapEnd), STATIC_END);
   return { heapEnd, memoryBytes: source.byteLength };
+}
+
+/**
+ * As `takeCheckpoint`, of a session whose instance tracks its stores, into a buffer that holds an earlier checkpoint of it: copies
+ * what was written to since then.
+ */
+export function refreshCheckpoint(
+  memory: WebAssembly.Memory,
+  layout: Layout,
+  target: SharedArrayBuffer,
+  earlier: CheckpointExtent,
+): CheckpointExtent {
+  const source = new Uint8Array(memory.buffer);
+  const heapEnd = heapRangeEnd(new Int32Array(memory.buffer), layout);
+  makeRoom(target, heapEnd);
+  const copy = new Uint8Array(target);
+  copy.set(source.subarray(0, STATIC_END), 0);
+  for (const [address, length] of writtenByHost(layout)) markPages(source, address, length);
+  const copyRun = (from: number, to: number): void => {
+    copy.set(source.subarray(from, to), STATIC_END + from - HEAP_RANGE_START);
+  };
+  takePages(source, HEAP_RANGE_START, Math.min(heapEnd, earlier.heapEnd), copyRun);
+  if (heapEnd > earlier.heapEnd) copyRun(earlier.heapEnd, heapEnd);
+  return { heapEnd, memoryBytes: source.byteLength };
+}
+
+/** What is written to by others than the engine in every turn, and not told by `Instance.touch`. */
+function writtenByHost({ cells, argv, gcThresholdWord }: Layout): [address: number, length: number][] {
+  return [
+    [cells, CELL_COUNT * 4],
+    [argv, ARGV_BYTES],
+    [gcThresholdWord, 4],
+  ];
+}
+
+function makeRoom(target: SharedArrayBuffer, heapEnd: number): void {
+  const size = STATIC_END + heapEnd - HEAP_RANGE_START;
+  if (target.byteLength < size) target.grow(Math.min(target.maxByteLength, size + (size >> 1)));
 }
 
 /** Puts a checkpoint back. Returns the memory that now holds the session, as `memoryFor` has it. */

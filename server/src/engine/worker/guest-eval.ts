@@ -90,6 +90,7 @@ export class GuestEval {
     // Without room the value stays until the session goes.
     if (cell === 0) return;
     instance.bytes.writeBigInt64LE(value, cell);
+    instance.touch(cell, JS_VALUE_BYTES);
     instance.exports.QTS_FreeValuePointer(this.#layout.context, cell);
   }
 }

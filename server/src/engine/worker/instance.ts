@@ -11,6 +11,7 @@ import { countJobs } from "./job-numbers.js";
 import type { BaseImage } from "./layout.js";
 import { CONSTRUCTOR, type RawExports, TABLE_EXPORT } from "./raw-exports.js";
 import { rejectionCallback } from "./rejection-callback.js";
+import { markPages } from "./tracked-pages.js";
 import { CALLBACKS, type EngineModules } from "./wasm-module.js";
 
 /** What the engine may ask of the thread it runs on. */
@@ -70,6 +71,8 @@ export class EngineAbort extends Error {
 
 export class Instance {
   readonly exports: RawExports;
+  /** It keeps the table of pages that were written to (tracked-pages.ts). */
+  readonly isTracked: boolean;
   /**
    * Set once the engine asked for memory that it did not get, to whose maximum was in the way: its session's, or that of all
    * together. Guest code may catch its own out-of-memory error.
@@ -83,7 +86,8 @@ export class Instance {
   #bytes: Buffer;
   #words: Int32Array;
 
-  private constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, host: InstanceHost) {
+  private constructor(module: WebAssembly.Module, memory: WebAssembly.Memory, host: InstanceHost, isTracked = false) {
+    this.isTracked = isTracked;
     this.#memory = memory;
     this.#bytes = Buffer.from(memory.buffer);
     this.#words = new Int32Array(memory.buffer);
@@ -110,15 +114,25 @@ export class Instance {
     return new Instance(modules.resume, memory, host);
   }
 
-  /** As `resume`, over a session made from the base image: jobs are counted. */
+  /**
+   * As `resume`, over a session made from the base image: jobs are counted.
+   *
+   * @param tracked the module that tracks its stores, for an instance that is to do so
+   */
   static resumeSession(
     { baseImage, ...modules }: Pick<EngineModules, "resume"> & { readonly baseImage: BaseImage },
     memory: WebAssembly.Memory,
     host: InstanceHost,
+    tracked?: WebAssembly.Module,
   ): Instance {
-    const instance = Instance.resume(modules, memory, host);
+    const instance = new Instance(tracked ?? modules.resume, memory, host, tracked !== undefined);
     countJobs(instance.#table, memory, baseImage.layout);
     return instance;
+  }
+
+  /** Whoever writes to the memory in the engine's place says so, unless it is what every turn writes to (checkpoint.ts). */
+  touch(address: number, length: number): void {
+    if (this.isTracked) markPages(this.bytes, address, length);
   }
 
   /** A function of the engine's, by its place in the table. */
@@ -155,6 +169,7 @@ export class Instance {
     const bytes = this.bytes;
     bytes.write(text, pointer, length, "utf8");
     bytes[pointer + length] = 0;
+    this.touch(pointer, length + 1);
     return { pointer, length };
   }
 
@@ -178,6 +193,7 @@ export class Instance {
     const pointer = this.exports.malloc(Math.max(1, bytes.length));
     if (pointer === 0) throw new OutOfGuestMemory();
     this.bytes.set(bytes, pointer);
+    this.touch(pointer, bytes.length);
     return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
   }
 
@@ -234,6 +250,7 @@ export class Instance {
     if (compiled >> 32n === TAG_EXCEPTION) return value;
     const result = engine[EVAL_FUNCTION_EXPORT](context, compiled);
     this.bytes.writeBigInt64LE(result, value);
+    this.touch(value, JS_VALUE_BYTES);
     return value;
   }
 

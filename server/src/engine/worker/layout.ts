@@ -28,7 +28,7 @@ export interface Layout {
   readonly serveModules: number;
   /** `JSValue*` of the kernel's `warnOfRejection(reason, execution, more)`. */
   readonly warnOfRejection: number;
-  /** A block of four words for argument vectors. */
+  /** A block of four words (`ARGV_BYTES`) for argument vectors. */
   readonly argv: number;
   /** The cells that kernel and host share (see `Cell`). */
   readonly cells: number;
@@ -44,6 +44,8 @@ export interface Layout {
   /** Where the functions by which the engine runs jobs stand in its table. */
   readonly jobFunctions: readonly number[];
 }
+
+export const ARGV_BYTES = 16;
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
 export const CELL_COUNT = 157;

@@ -16,7 +16,7 @@ const { checkpoint } = setup;
 const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
 const runner = new TurnRunner(
   setup.engine ?? firstEngine(),
-  { control, checkpoint, heaps },
+  { control, checkpoint, heaps, trackAbove: setup.trackAbove },
   {
     console: (turn, entry) => post({ type: "console", turn, entry }),
     restarted: (turn) => post({ type: "restarted", turn }),

@@ -7,6 +7,8 @@ export interface WorkerSetup {
   readonly checkpoint: SharedArrayBuffer;
   /** Of the sum of all heaps; this worker counts in its slot what it makes grow. */
   readonly heaps: { readonly sum: SharedArrayBuffer; readonly slot: number };
+  /** Heap in use, in bytes, above which a session's stores may be tracked; 0: always. */
+  readonly trackAbove: number;
   /** Absent for the first worker, which builds both and posts them. */
   readonly engine?: SharedEngine;
 }
@@ -14,6 +16,8 @@ export interface WorkerSetup {
 /** What the first worker builds and all others get. */
 export interface SharedEngine {
   readonly resume: WebAssembly.Module;
+  /** Code of a module that does the same and tracks its stores (tracked-stores.ts). */
+  readonly trackedCode: Uint8Array<ArrayBuffer>;
   readonly baseImage: BaseImage;
   /** SHA-256 over engine, base image and libraries, hexadecimal: names the engine build that a snapshot needs. */
   readonly digest: string;

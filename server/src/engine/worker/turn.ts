@@ -3,13 +3,14 @@
  * turns share a checkpoint.
  */
 import { loadTypeScript } from "../../compile/typescript.js";
-import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
+import { type CheckpointExtent, refreshCheckpoint, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { Instance } from "./instance.js";
-import { Cell, HEAP_START, pageCount, runningExecution } from "./layout.js";
+import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
 import type { BatchRequest, ConsoleText, GroupRequest, SharedEngine, TurnReply, TurnRequest } from "./messages.js";
 import { NEVER_BEGAN } from "./messages.js";
 import { type HeapCount, RunningGuest } from "./running-guest.js";
+import { clearPages } from "./tracked-pages.js";
 
 function neverBegan(turn: number, startedAt: number): TurnReply {
   return {
@@ -29,6 +30,8 @@ export interface RunnerSetup {
   readonly control: Control;
   readonly checkpoint: SharedArrayBuffer;
   readonly heaps: HeapCount;
+  /** Heap in use, in bytes, above which a session's stores may be tracked; 0: always. */
+  readonly trackAbove: number;
 }
 
 /** What leaves while turns run, before they are answered. */
@@ -44,6 +47,14 @@ export interface TurnReport {
  */
 const HOLD_EFFECTS = 2;
 
+/** What a checkpoint copies of a heap in a millisecond, about. */
+const COPIED = 12 << 20;
+/**
+ * With its stores tracked guest code takes some eighth longer, and a checkpoint next to nothing. So it is worth it where turns take less
+ * than so many times what copying the heap would take; a session that goes to and fro keeps what it has.
+ */
+const WORTH_TRACKING = { from: 4, to: 12 };
+
 export class TurnRunner {
   readonly #engine: SharedEngine;
   readonly #control: Control;
@@ -51,14 +62,19 @@ export class TurnRunner {
   readonly #report: TurnReport;
   readonly #instances = new Map<number, Instance>();
   readonly #guest: RunningGuest;
+  readonly #trackAbove: number;
+  #trackedModule: WebAssembly.Module | undefined;
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
+  /** The checkpoint in the buffer, when all that its session wrote since then is known. */
+  #base: CheckpointExtent | undefined;
   #group = { memoryKey: 0, maximumPages: 0 };
   /** Number of the first turn of the batch. */
   #firstTurn = 0;
 
-  constructor(engine: SharedEngine, { control, checkpoint, heaps }: RunnerSetup, report: TurnReport) {
+  constructor(engine: SharedEngine, { control, checkpoint, heaps, trackAbove }: RunnerSetup, report: TurnReport) {
+    this.#trackAbove = trackAbove;
     this.#report = report;
     this.#guest = new RunningGuest(engine, control, heaps, (turn, entry) => report.console(turn, entry));
     this.#engine = engine;
@@ -90,10 +106,16 @@ export class TurnRunner {
     // Loading the compiler is not on the clock of whoever comes first.
     if (turns.some(({ sources }) => sources.some(({ isTypeScript }) => isTypeScript))) loadTypeScript();
     this.#group = { memoryKey, maximumPages };
-    if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) this.#kept = undefined;
+    if (this.#kept?.memoryKey !== memoryKey || this.#kept.sequence !== sequence) {
+      this.#kept = undefined;
+      this.#base = undefined;
+    }
+    const startedAt = clock();
     if (!this.#runTurns(turns, word, answer)) return false;
+    if (!isHot) return true;
     // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
-    if (isHot) this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
+    this.#trackIfWorthIt(memoryKey, clock() - startedAt);
+    this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
     return true;
   }
 
@@ -106,8 +128,37 @@ export class TurnRunner {
   }
 
   #takeCheckpoint(): CheckpointExtent {
-    const { memory } = this.#instance as Instance;
-    return takeCheckpoint(memory, this.#engine.baseImage.layout, this.#checkpoint);
+    const { memory, isTracked } = this.#instance as Instance;
+    const { layout } = this.#engine.baseImage;
+    const extent =
+      this.#base === undefined
+        ? takeCheckpoint(memory, layout, this.#checkpoint)
+        : refreshCheckpoint(memory, layout, this.#checkpoint, this.#base);
+    if (isTracked && this.#base === undefined)
+      clearPages(new Uint8Array(memory.buffer), HEAP_RANGE_START, extent.heapEnd);
+    this.#base = isTracked ? extent : undefined;
+    return extent;
+  }
+
+  /** Has another instance run the session from now on, where it should track its stores and does not, or the other way round. */
+  #trackIfWorthIt(memoryKey: number, milliseconds: number): void {
+    const { memory, isTracked } = this.#instance as Instance;
+    const heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#engine.baseImage.layout) - HEAP_START;
+    const times = (milliseconds * COPIED) / heapBytes;
+    const isQuick = times < (isTracked ? WORTH_TRACKING.to : WORTH_TRACKING.from);
+    const isWorthIt = this.#trackAbove === 0 || (heapBytes > this.#trackAbove && isQuick);
+    if (isWorthIt === isTracked) return;
+    this.#resume(memoryKey, memory, isWorthIt);
+    this.#base = undefined;
+  }
+
+  #resume(memoryKey: number, memory: WebAssembly.Memory, isTracked: boolean): Instance {
+    if (isTracked) this.#trackedModule ??= new WebAssembly.Module(this.#engine.trackedCode);
+    const module = isTracked ? this.#trackedModule : undefined;
+    const instance = Instance.resumeSession(this.#engine, memory, this.#guest, module);
+    this.#instances.set(memoryKey, instance);
+    this.#instance = instance;
+    return instance;
   }
 
   /** @param word what the control's turn word holds before the first of them */
@@ -186,9 +237,7 @@ export class TurnRunner {
     const cached = this.#instances.get(request.memoryKey);
     if (cached !== undefined) return cached;
     if (request.memory === undefined) throw new Error(`engine: no memory came with key ${request.memoryKey}`);
-    const instance = Instance.resumeSession(this.#engine, request.memory, this.#guest);
-    this.#instances.set(request.memoryKey, instance);
-    return instance;
+    return this.#resume(request.memoryKey, request.memory, false);
   }
 
   #undo(
@@ -205,8 +254,7 @@ export class TurnRunner {
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
-    this.#instance = Instance.resumeSession(this.#engine, memory, this.#guest);
-    this.#instances.set(memoryKey, this.#instance);
+    this.#resume(memoryKey, memory, instance.isTracked);
     return {
       kind: "undone",
       turn: request.turn,

@@ -6,6 +6,8 @@
  * - `resume` is `boot` without start function and data segments: instantiating it does not touch the memory, so an
  *   instance can stand up over a session that already lives there.
  *
+ * A third form of it, which says what it writes to, is derived in tracked-stores.ts.
+ *
  * Both read and write bytecode (see bytecode-access.ts). They export the functions that are called, by the names of the C sources,
  * and the function table, which has room for callbacks that the package does not offer.
  */
@@ -14,6 +16,7 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openBytecode } from "./bytecode-access.js";
 import { CALLED_FUNCTIONS, CONSTRUCTOR, TABLE_EXPORT } from "./raw-exports.js";
+import { leb, section, WasmReader } from "./wasm-binary.js";
 
 /** The engine build that the constants of this folder were measured on. */
 const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
@@ -27,6 +30,8 @@ export const MAXIMUM_PAGES = 32768;
 export interface EngineModules {
   readonly boot: WebAssembly.Module;
   readonly resume: WebAssembly.Module;
+  /** The code of `resume`. */
+  readonly resumeCode: Uint8Array;
   /** SHA-256 of the wasm that sessions are run by, hexadecimal. */
   readonly resumeDigest: string;
 }
@@ -51,6 +56,7 @@ export function loadEngineModules(): EngineModules {
   return {
     boot: new WebAssembly.Module(deriveModule(opened, "boot", names)),
     resume: new WebAssembly.Module(resume),
+    resumeCode: resume,
     resumeDigest: sha256(resume),
   };
 }
@@ -106,7 +112,7 @@ export function deriveModule(
 ): Uint8Array<ArrayBuffer> {
   const copy = Uint8Array.from(bytes);
   const kept: Uint8Array[] = [copy.subarray(0, 8)];
-  const reader = new Reader(copy, 8);
+  const reader = new WasmReader(copy, 8);
   while (!reader.done) {
     const start = reader.at;
     const id = reader.byte();
@@ -121,15 +127,17 @@ export function deriveModule(
 }
 
 /** The table section, from its content on: one table of functions, larger by the callbacks. Growing it later costs each instance. */
-function withCallbacks(reader: Reader): Uint8Array {
+function withCallbacks(reader: WasmReader): Uint8Array {
   const [count, type, flags] = [reader.leb(), reader.byte(), reader.byte()];
   const limits = [reader.leb(), ...(flags === LIMITS_WITH_MAXIMUM ? [reader.leb()] : [])];
   if (count !== 1 || flags > LIMITS_WITH_MAXIMUM) throw new Error("engine: unexpected table of the wasm module");
-  return section(SECTION_TABLE, [1, type, flags, ...limits.flatMap((size) => leb(size + CALLBACKS))]);
+  return section(SECTION_TABLE, [
+    Uint8Array.from([1, type, flags, ...limits.flatMap((size) => leb(size + CALLBACKS))]),
+  ]);
 }
 
 /** The export section, from its content on: the functions that have a name, and the table. */
-function exportsOf(reader: Reader, names: ReadonlyMap<string, string>): Uint8Array {
+function exportsOf(reader: WasmReader, names: ReadonlyMap<string, string>): Uint8Array {
   const exported: number[][] = [];
   for (let count = reader.leb(); count > 0; count--) {
     const name = names.get(reader.text());
@@ -138,19 +146,11 @@ function exportsOf(reader: Reader, names: ReadonlyMap<string, string>): Uint8Arr
   }
   if (exported.length !== names.size) throw new Error("engine: the wasm module lacks exports that the loader names");
   exported.push([TABLE_EXPORT.length, ...Buffer.from(TABLE_EXPORT), KIND_TABLE, 0]);
-  return section(SECTION_EXPORT, [...leb(exported.length), ...exported.flat()]);
-}
-
-function section(id: number, content: readonly number[]): Uint8Array {
-  return Uint8Array.from([id, ...leb(content.length), ...content]);
-}
-
-function leb(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >>> 7)];
+  return section(SECTION_EXPORT, [Uint8Array.from([...leb(exported.length), ...exported.flat()])]);
 }
 
 /** Edits the memory import in place: the new minimum is written as long as the old one, so that no offset moves. */
-function shareMemory(reader: Reader): void {
+function shareMemory(reader: WasmReader): void {
   for (let count = reader.leb(); count > 0; count--) {
     reader.skip(reader.leb());
     reader.skip(reader.leb());
@@ -174,42 +174,5 @@ function writePaddedLeb(target: Uint8Array, value: number): void {
   for (let i = 0; i < target.length; i++) {
     const more = i < target.length - 1 ? 0x80 : 0;
     target[i] = ((value >>> (7 * i)) & 0x7f) | more;
-  }
-}
-
-class Reader {
-  constructor(
-    readonly bytes: Uint8Array,
-    public at: number,
-  ) {}
-
-  get done(): boolean {
-    return this.at >= this.bytes.length;
-  }
-
-  byte(): number {
-    const value = this.bytes[this.at++];
-    if (value === undefined) throw new Error("engine: the wasm module ends early");
-    return value;
-  }
-
-  /** A name. */
-  text(): string {
-    const length = this.leb();
-    this.at += length;
-    return Buffer.from(this.bytes.subarray(this.at - length, this.at)).toString();
-  }
-
-  skip(count: number): void {
-    this.at += count;
-  }
-
-  leb(): number {
-    let value = 0;
-    for (let shift = 0; ; shift += 7) {
-      const byte = this.byte();
-      value |= (byte & 0x7f) << shift;
-      if ((byte & 0x80) === 0) return value >>> 0;
-    }
   }
 }
