@@ -3,6 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine, type Turn, type TurnResult } from "./engine.js";
 import type { TurnInput } from "./kernel-protocol.js";
 import type { SessionMemory } from "./session-memory.js";
+import { PAGE_BYTES } from "./worker/layout.js";
+import { TRACKED_PAGES } from "./worker/tracked-pages.js";
 
 const MEBIBYTE = 1 << 20;
 
@@ -378,23 +380,99 @@ describe("turns of a session whose stores are tracked", () => {
     `/* ${"a text of pages that the host writes ".repeat(800)} */ count`,
   ];
 
-  test("are undone to the byte, whatever turns before them changed", async () => {
-    const engine = await Engine.start({ workers: 1, trackAbove: 0 });
+  /** Whether the table of pages was written to: only an instance that tracks its stores does. */
+  const isTracked = ({ memory: { memory } }: Guest): boolean =>
+    new Uint8Array(memory.buffer, TRACKED_PAGES, memory.buffer.byteLength / PAGE_BYTES).includes(1);
+
+  /** Has a turn undone. Whatever it changed, the session is then what it was, to the byte. */
+  async function expectUndone(guest: Guest, code: string, budget: number): Promise<void> {
+    const before = guest.engine.saveImage(guest.memory);
+    expect(answer(await guest.turn(code, budget))).toBe("undone: budget");
+    const after = guest.engine.saveImage(guest.memory);
+    expect(after.extent).toEqual(before.extent);
+    expect(Buffer.from(after.pages).equals(Buffer.from(before.pages))).toBe(true);
+  }
+
+  // Pseudo-random, but the same in each run: a failure is one that can be looked at.
+  const pick = (round: number, i: number): string =>
+    CHANGES[(round * 7 + i * (3 + (round % 5)) * 11) % CHANGES.length] as string;
+
+  test.each([
+    { workers: 1, rotateWorkers: false },
+    { workers: 2, rotateWorkers: true },
+  ])("are undone to the byte, whatever turns before them changed: $workers workers", async (options) => {
+    const engine = await Engine.start({ ...options, trackAbove: 0 });
     try {
       const guest = new Guest(engine);
       await guest.run(SETUP);
       for (let round = 0; round < 40; round++) {
-        // Pseudo-random, but the same in each run: a failure is one that can be looked at.
-        const pick = (i: number): string =>
-          CHANGES[(round * 7 + i * (3 + (round % 5)) * 11) % CHANGES.length] as string;
-        const together = guest.start([pick(0), pick(1), pick(2)]);
+        const together = guest.start([0, 1, 2].map((i) => pick(round, i)));
         for (const { result } of together) expect(answer(await result)).not.toContain("undone");
-        const before = engine.saveImage(guest.memory);
-        const spoil = [3, 4, 5, 6].map((i) => `{ ${pick(i)} }`).join(" ");
-        expect(answer(await guest.turn(`${spoil} for (;;);`, 10))).toBe("undone: budget");
-        const after = engine.saveImage(guest.memory);
-        expect(after.extent).toEqual(before.extent);
-        expect(Buffer.from(after.pages).equals(Buffer.from(before.pages)), `round ${round}`).toBe(true);
+        const spoil = [3, 4, 5, 6].map((i) => `{ ${pick(round, i)} }`).join(" ");
+        await expectUndone(guest, `${spoil} for (;;);`, 30);
+      }
+      expect(isTracked(guest)).toBe(true);
+    } finally {
+      await engine.close();
+    }
+  });
+
+  test("are undone alone where they share checkpoints with others, some of which are slow", async () => {
+    const engine = await Engine.start({ workers: 1, trackAbove: 0 });
+    const slowly = "{ const until = Date.now() + 4; while (Date.now() < until); }";
+    try {
+      const [guest, twin] = [new Guest(engine), new Guest(engine)];
+      const state = "JSON.stringify([list, [...map]])";
+      const codesOf = (round: number): string[] =>
+        [0, 1, 2, 3, 4].map((i) => {
+          const change = `for (let i = 0; i < 200; i++) list.push({ at: ${round * 10 + i} }); map.set(list.length, [${i}]);`;
+          return `${i === round % 5 ? slowly : ""} ${change} list.length`;
+        });
+      const answers: string[] = [];
+      await guest.run("let list = [], map = new Map(); 0");
+      for (let round = 0; round < 12; round++) {
+        const codes = codesOf(round);
+        codes.splice(1 + (round % 4), 0, "list.length = 0; map.clear(); for (;;);");
+        for (const { result } of guest.start(codes, 50)) answers.push(answer(await result));
+      }
+      const [tracked, told] = [isTracked(guest), await guest.run(state)];
+      expect(tracked).toBe(true);
+      const expected: string[] = [];
+      await twin.run("let list = [], map = new Map(); 0");
+      for (let round = 0; round < 12; round++) for (const code of codesOf(round)) expected.push(await twin.run(code));
+      expect(answers.filter((each) => each !== "undone: budget")).toEqual(expected);
+      expect(told).toBe(await twin.run(state));
+    } finally {
+      await engine.close();
+    }
+  });
+
+  test("leave a memory that they made grow, and the next ones go on from there", async () => {
+    const engine = await Engine.start({ workers: 1, trackAbove: 0 });
+    try {
+      const guest = new Guest(engine);
+      await guest.run(SETUP);
+      for (let round = 0; round < 6; round++) {
+        for (let i = 0; i < 4; i++) await guest.run(pick(round, i));
+        const { memory } = guest.memory;
+        await expectUndone(guest, "held.push(new Uint8Array(9e6).fill(1)); list.length = 0; for (;;);", 60);
+        expect(guest.memory.memory).not.toBe(memory);
+        for (let i = 4; i < 8; i++) await guest.run(pick(round, i));
+        await expectUndone(guest, "map.clear(); list.length = 0; bytes.fill(9); for (;;);", 20);
+      }
+    } finally {
+      await engine.close();
+    }
+  });
+
+  test("go on in another worker when theirs was ended, from the same bytes", async () => {
+    const engine = await Engine.start({ workers: 1, trackAbove: 0 });
+    try {
+      const guest = new Guest(engine);
+      await guest.run(SETUP);
+      for (let round = 0; round < 3; round++) {
+        for (const change of CHANGES) await guest.run(change);
+        await expectUndone(guest, `${CHANGES.slice(0, 6).join(";")}; new Array(1e9) + ""`, 60);
       }
     } finally {
       await engine.close();
@@ -413,42 +491,31 @@ describe("turns of a session whose stores are tracked", () => {
       await guest.run("holes = [holes[1], holes[3]]; 0");
       const bytes = new Uint8Array(50_000).fill(7);
       await guest.give({ kind: "defineGlobals", globals: new Map([["given", { kind: "bytes", bytes }]]) });
-      await guest.run(`/* ${"host ".repeat(9_000)} */ 0`);
-      const before = engine.saveImage(guest.memory);
-      expect(answer(await guest.turn("for (;;);", 10))).toBe("undone: budget");
-      expect(Buffer.from(engine.saveImage(guest.memory).pages).equals(Buffer.from(before.pages))).toBe(true);
+      await expectUndone(guest, "for (;;);", 10);
+      expect(isTracked(guest)).toBe(true);
     } finally {
       await engine.close();
     }
   });
 
-  test("go on in another worker when theirs was ended, from the same bytes", async () => {
-    const engine = await Engine.start({ workers: 1, trackAbove: 0 });
-    try {
-      const guest = new Guest(engine);
-      await guest.run(SETUP);
-      for (let round = 0; round < 3; round++) {
-        for (const change of CHANGES) await guest.run(change);
-        const before = engine.saveImage(guest.memory);
-        const stuck = `${CHANGES.slice(0, 6).join(";")}; new Array(1e9) + ""`;
-        expect(answer(await guest.turn(stuck, 20))).toBe("undone: budget");
-        const after = engine.saveImage(guest.memory);
-        expect(Buffer.from(after.pages).equals(Buffer.from(before.pages)), `round ${round}`).toBe(true);
-      }
-    } finally {
-      await engine.close();
-    }
-  });
-
-  test("are those of a large heap that is called again and again, which goes on as it was", async () => {
-    const engine = await Engine.start({ workers: 1 });
+  test("are those of a large heap that is called again and again, also after nobody needed it for a while", async () => {
+    const engine = await Engine.start({ workers: 1, unusedAfter: 400 });
     try {
       const guest = new Guest(engine, 64 * MEBIBYTE);
-      await guest.run("const rows = Array.from({ length: 40_000 }, (_, i) => ({ i, at: [i] })); let sum = 0; 0");
-      for (let i = 0; i < 20; i++)
-        expect(await guest.run(`rows[${i * 1999}].i = -1; sum += rows[${i}].at[0]`)).toBe(`${(i * (i + 1)) / 2}`);
-      expect(answer(await guest.turn("for (const row of rows) row.i = 0; for (;;);", 30))).toBe("undone: budget");
-      expect(await guest.run("rows.filter(({ i }) => i === -1).length + ' ' + sum")).toBe('"20 190"');
+      await guest.run("const rows = Array.from({ length: 100_000 }, (_, i) => ({ i, at: [i] })); let sum = 0; 0");
+      const touch = async (i: number): Promise<boolean> => {
+        await guest.run(`rows[${i * 1999}].i = -1; sum += rows[${i}].at[0]`);
+        return isTracked(guest);
+      };
+      // Turns that the machine holds up are not short beside a copy.
+      let calls = 0;
+      await expect.poll(() => touch(calls++ % 50), { timeout: 10_000, interval: 1 }).toBe(true);
+      await expectUndone(guest, "for (const row of rows) row.i = 0; for (;;);", 30);
+      await expect.poll(() => engine.instances, { timeout: 5_000 }).toBe(0);
+      const slowly = "{ const until = Date.now() + 30; while (Date.now() < until); }";
+      await guest.run(`for (const row of rows) row.i = -2; ${slowly}`);
+      await expectUndone(guest, "for (const row of rows) row.at = 0; for (;;);", 30);
+      expect(await guest.run("rows.filter(({ i, at }) => i === -2 && at.length === 1).length")).toBe("100000");
     } finally {
       await engine.close();
     }

@@ -208,9 +208,16 @@ export class WorkerThread {
     return this.#held.count;
   }
 
-  /** Lets the worker go, with its next batch or at once, of instances that were last needed before then. */
-  forgetUnused(before: number): void {
-    if (this.#held.forgetUnused(before)) this.collect();
+  /**
+   * Lets the worker go of instances that were last needed before then, with its next batch, or at once where that is worth it.
+   *
+   * @returns whether it collects garbage now, which may take it a tenth of a second where it holds thousands
+   */
+  forgetUnused(before: number): boolean {
+    // What it runs may have been posted before then.
+    if (!this.isFree || !this.#held.forgetUnused(before)) return false;
+    this.collect();
+    return true;
   }
 
   /** Lets go of what was forgotten, and collects garbage, when it comes to it. */

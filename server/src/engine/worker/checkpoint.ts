@@ -6,7 +6,7 @@
  */
 import { clear } from "./clear.js";
 import { ARGV_BYTES, CELL_COUNT, HEAP_RANGE_START, heapRangeEnd, type Layout, STATIC_END } from "./layout.js";
-import { markPages, takePages } from "./tracked-pages.js";
+import { forWrittenPages } from "./tracked-pages.js";
 
 /** What is needed to put a checkpoint back. */
 export interface CheckpointExtent {
@@ -39,8 +39,8 @@ export function takeCheckpoint(
 }
 
 /**
- * As `takeCheckpoint`, of a session whose instance tracks its stores, into a buffer that holds an earlier checkpoint of it: copies
- * what was written to since then.
+ * As `takeCheckpoint`, of a session whose instance has tracked its stores since an earlier checkpoint of it, which the buffer holds:
+ * copies what was written to.
  */
 export function refreshCheckpoint(
   memory: WebAssembly.Memory,
@@ -53,11 +53,11 @@ export function refreshCheckpoint(
   makeRoom(target, heapEnd);
   const copy = new Uint8Array(target);
   copy.set(source.subarray(0, STATIC_END), 0);
-  for (const [address, length] of writtenByHost(layout)) markPages(source, address, length);
   const copyRun = (from: number, to: number): void => {
     copy.set(source.subarray(from, to), STATIC_END + from - HEAP_RANGE_START);
   };
-  takePages(source, HEAP_RANGE_START, Math.min(heapEnd, earlier.heapEnd), copyRun);
+  for (const [address, length] of writtenByHost(layout)) copyRun(address, address + length);
+  forWrittenPages(source, HEAP_RANGE_START, Math.min(heapEnd, earlier.heapEnd), copyRun);
   if (heapEnd > earlier.heapEnd) copyRun(earlier.heapEnd, heapEnd);
   return { heapEnd, memoryBytes: source.byteLength };
 }

@@ -3,11 +3,16 @@
  * for each page of 4 KiB, in the order of their addresses, 1 where it was written to since the table was last cleared.
  *
  * A store counts for the page of its first byte, and may reach up to seven bytes into the next.
+ *
+ * Only who runs the session's turns may write to the table.
  */
-import { PAGE_BYTES } from "./layout.js";
+import { PAGE_BYTES, STATIC_END } from "./layout.js";
 
-/** Where the table lies: deep in the C stack, far below what any stack comes to that the engine allows. No session takes it along. */
-export const TRACKED_PAGES = 131_072;
+/**
+ * Where the table lies: at the very end of the C stack, so that what comes down to it, if anything ever does, runs over the static data
+ * next, with or without it. No session takes it along.
+ */
+export const TRACKED_PAGES = STATIC_END;
 /** Of an address, to the number of its page. */
 export const PAGE_SHIFT = 12;
 /** How far a store reaches beyond its first byte at most. */
@@ -25,12 +30,12 @@ export function clearPages(memory: Uint8Array, start: number, end: number): void
 }
 
 /**
- * Finds what was written to, in runs, and clears the table there.
+ * Finds what was written to, in runs.
  *
  * @param start a multiple of the page's size, as is `end`
  * @param run takes begin and end of bytes that may have changed; none beyond `end`
  */
-export function takePages(
+export function forWrittenPages(
   memory: Uint8Array,
   start: number,
   end: number,
@@ -44,5 +49,4 @@ export function takePages(
     run((first + from) * PAGE_BYTES, Math.min((first + to) * PAGE_BYTES + REACH, end));
     from = table.indexOf(1, to);
   }
-  table.fill(0);
 }

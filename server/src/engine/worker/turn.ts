@@ -67,8 +67,8 @@ export class TurnRunner {
   #instance: Instance | undefined;
   /** The checkpoint in the buffer, when it is already that of a group to come. */
   #kept: { memoryKey: number; sequence: number; extent: CheckpointExtent } | undefined;
-  /** The checkpoint in the buffer, when all that its session wrote since then is known. */
-  #base: CheckpointExtent | undefined;
+  /** The checkpoint in the buffer, when this instance has put down all that was written to since then. */
+  #base: { instance: Instance; extent: CheckpointExtent } | undefined;
   #group = { memoryKey: 0, maximumPages: 0 };
   /** Number of the first turn of the batch. */
   #firstTurn = 0;
@@ -112,10 +112,10 @@ export class TurnRunner {
     }
     const startedAt = clock();
     if (!this.#runTurns(turns, word, answer)) return false;
-    if (!isHot) return true;
+    // From here on another worker may run the session: nothing is written to its memory any more, the table of pages included.
+    this.#trackIfWorthIt(memoryKey, isHot, clock() - startedAt);
     // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
-    this.#trackIfWorthIt(memoryKey, clock() - startedAt);
-    this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
+    if (isHot) this.#kept = { memoryKey, sequence: sequence + 1, extent: this.#takeCheckpoint() };
     return true;
   }
 
@@ -123,33 +123,36 @@ export class TurnRunner {
   drop(keys: readonly number[]): void {
     for (const key of keys) {
       this.#instances.delete(key);
-      if (this.#group.memoryKey === key) this.#instance = undefined;
+      if (this.#group.memoryKey !== key) continue;
+      this.#instance = undefined;
+      this.#base = undefined;
     }
   }
 
   #takeCheckpoint(): CheckpointExtent {
-    const { memory, isTracked } = this.#instance as Instance;
+    const { memory } = this.#instance as Instance;
     const { layout } = this.#engine.baseImage;
-    const extent =
-      this.#base === undefined
-        ? takeCheckpoint(memory, layout, this.#checkpoint)
-        : refreshCheckpoint(memory, layout, this.#checkpoint, this.#base);
-    if (isTracked && this.#base === undefined)
-      clearPages(new Uint8Array(memory.buffer), HEAP_RANGE_START, extent.heapEnd);
-    this.#base = isTracked ? extent : undefined;
-    return extent;
+    const base = this.#base;
+    // What another instance wrote, or one that is gone, nobody knows.
+    if (base === undefined || base.instance !== this.#instance) return takeCheckpoint(memory, layout, this.#checkpoint);
+    return refreshCheckpoint(memory, layout, this.#checkpoint, base.extent);
+  }
+
+  /** The buffer holds the session as it is now. What is written to from here on is put down, where its instance tracks that. */
+  #beginTracking(instance: Instance, extent: CheckpointExtent): void {
+    this.#base = instance.isTracked ? { instance, extent } : undefined;
+    if (instance.isTracked) clearPages(new Uint8Array(instance.memory.buffer), HEAP_RANGE_START, extent.heapEnd);
   }
 
   /** Has another instance run the session from now on, where it should track its stores and does not, or the other way round. */
-  #trackIfWorthIt(memoryKey: number, milliseconds: number): void {
+  #trackIfWorthIt(memoryKey: number, isHot: boolean, milliseconds: number): void {
     const { memory, isTracked } = this.#instance as Instance;
     const heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#engine.baseImage.layout) - HEAP_START;
     const times = (milliseconds * COPIED) / heapBytes;
     const isQuick = times < (isTracked ? WORTH_TRACKING.to : WORTH_TRACKING.from);
-    const isWorthIt = this.#trackAbove === 0 || (heapBytes > this.#trackAbove && isQuick);
-    if (isWorthIt === isTracked) return;
-    this.#resume(memoryKey, memory, isWorthIt);
-    this.#base = undefined;
+    // One that is not hot has all of its heap copied for its next turn, whatever is known of it.
+    const isWorthIt = isHot && (this.#trackAbove === 0 || (heapBytes > this.#trackAbove && isQuick));
+    if (isWorthIt !== isTracked) this.#resume(memoryKey, memory, isWorthIt);
   }
 
   #resume(memoryKey: number, memory: WebAssembly.Memory, isTracked: boolean): Instance {
@@ -183,6 +186,7 @@ export class TurnRunner {
     const instance = this.#instance as Instance;
     const extent = this.#kept?.extent ?? this.#takeCheckpoint();
     this.#kept = undefined;
+    this.#beginTracking(instance, extent);
     const sliceStart = clock();
     this.#control.checkpointed(extent, sliceStart);
     const held: TurnReply[] = [];
