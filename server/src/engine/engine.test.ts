@@ -393,6 +393,8 @@ describe("turns of a session whose stores are tracked", () => {
     expect(Buffer.from(after.pages).equals(Buffer.from(before.pages))).toBe(true);
   }
 
+  const ROUNDS = process.env.LIVESCOPE_LONG === undefined ? 12 : 120;
+
   // Pseudo-random, but the same in each run: a failure is one that can be looked at.
   const pick = (round: number, i: number): string =>
     CHANGES[(round * 7 + i * (3 + (round % 5)) * 11) % CHANGES.length] as string;
@@ -405,7 +407,7 @@ describe("turns of a session whose stores are tracked", () => {
     try {
       const guest = new Guest(engine);
       await guest.run(SETUP);
-      for (let round = 0; round < 40; round++) {
+      for (let round = 0; round < ROUNDS; round++) {
         const together = guest.start([0, 1, 2].map((i) => pick(round, i)));
         for (const { result } of together) expect(answer(await result)).not.toContain("undone");
         const spoil = [3, 4, 5, 6].map((i) => `{ ${pick(round, i)} }`).join(" ");
