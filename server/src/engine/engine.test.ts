@@ -407,13 +407,16 @@ describe("turns of a session whose stores are tracked", () => {
     try {
       const guest = new Guest(engine);
       await guest.run(SETUP);
+      let tracked = 0;
       for (let round = 0; round < ROUNDS; round++) {
         const together = guest.start([0, 1, 2].map((i) => pick(round, i)));
         for (const { result } of together) expect(answer(await result)).not.toContain("undone");
+        if (isTracked(guest)) tracked++;
         const spoil = [3, 4, 5, 6].map((i) => `{ ${pick(round, i)} }`).join(" ");
         await expectUndone(guest, `${spoil} for (;;);`, 30);
       }
-      expect(isTracked(guest)).toBe(true);
+      // But where the turn before was undone into another memory.
+      expect(tracked).toBeGreaterThan(0);
     } finally {
       await engine.close();
     }
