@@ -49,8 +49,8 @@ export class WasmReader {
 
   /** Goes past what follows the opcode of an instruction. @throws Error for one that it does not know */
   skipImmediates(op: number): void {
-    if (op === 0xfc) return this.#skipOperands(this.leb(), PREFIXED);
-    this.#skipOperands(op, OPERANDS);
+    if (op === 0xfc) return this.#skipOperands(this.leb(), prefixedOperandsOf);
+    this.#skipOperands(op, operandsOf);
   }
 
   #skipOperands(op: number, known: (op: number) => string | undefined): void {
@@ -70,7 +70,7 @@ export class WasmReader {
 }
 
 /** What follows an opcode: `n` numbers in LEB128, `v` a vector of them, `4` and `8` so many bytes. */
-function OPERANDS(op: number): string | undefined {
+function operandsOf(op: number): string | undefined {
   if (op <= 0x01 || op === 0x05 || op === 0x0b || op === 0x0f || op === 0x1a || op === 0x1b) return "";
   if (op >= 0x02 && op <= 0x04) return "n";
   if (op === 0x0c || op === 0x0d || op === 0x10) return "n";
@@ -86,7 +86,7 @@ function OPERANDS(op: number): string | undefined {
 }
 
 /** The same behind the prefix 0xfc. */
-function PREFIXED(op: number): string | undefined {
+function prefixedOperandsOf(op: number): string | undefined {
   if (op <= 7) return "";
   return { 8: "nn", 9: "n", 10: "nn", 11: "n" }[op];
 }
