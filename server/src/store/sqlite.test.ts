@@ -125,8 +125,10 @@ describe("a store without room", () => {
     const { stdout, status, signal } = spawnSync("bash", argv, { encoding: "utf8" });
     expect({ status, signal }).toEqual({ status: 0, signal: null });
     const lines = stdout.trimEnd().split("\n");
-    expect(lines.at(-1)).toBe("failed full");
-    const acknowledged = lines.slice(0, -1).map((line) => line.split(" ")[0] ?? "");
+    const isFailure = (line: string): boolean => line.startsWith("failed");
+    expect(lines.filter(isFailure)).toEqual(["failed full"]);
+    // Some were under way when the first failed, and may have found room after all.
+    const acknowledged = lines.filter((line) => !isFailure(line)).map((line) => line.split(" ")[0] ?? "");
     expect(acknowledged.length).toBeGreaterThan(10);
     const there = await ids(store);
     expect(there).toEqual(expect.arrayContaining(acknowledged));
