@@ -23,42 +23,33 @@ export function createCheckpointBuffer(maximumBytes: number): SharedArrayBuffer 
   return new SharedArrayBuffer(FIRST_SIZE, { maxByteLength: Math.max(FIRST_SIZE, maximumBytes) });
 }
 
-/** Copies static data and heap into `target`, growing it when needed. */
+/**
+ * Copies static data and heap into `target`, growing it when needed.
+ *
+ * @param earlier a checkpoint of the session that `target` holds, since which its instance has tracked its stores: then of the
+ *   heap only what was written to is copied
+ */
 export function takeCheckpoint(
   memory: WebAssembly.Memory,
   layout: Layout,
   target: SharedArrayBuffer,
+  earlier?: CheckpointExtent,
 ): CheckpointExtent {
   const source = new Uint8Array(memory.buffer);
   const heapEnd = heapRangeEnd(new Int32Array(memory.buffer), layout);
-  makeRoom(target, heapEnd);
-  const copy = new Uint8Array(target);
-  copy.set(source.subarray(0, STATIC_END), 0);
-  copy.set(source.subarray(HEAP_RANGE_START, heapEnd), STATIC_END);
-  return { heapEnd, memoryBytes: source.byteLength };
-}
-
-/**
- * As `takeCheckpoint`, of a session whose instance has tracked its stores since an earlier checkpoint of it, which the buffer holds:
- * copies what was written to.
- */
-export function refreshCheckpoint(
-  memory: WebAssembly.Memory,
-  layout: Layout,
-  target: SharedArrayBuffer,
-  earlier: CheckpointExtent,
-): CheckpointExtent {
-  const source = new Uint8Array(memory.buffer);
-  const heapEnd = heapRangeEnd(new Int32Array(memory.buffer), layout);
-  makeRoom(target, heapEnd);
+  const size = STATIC_END + heapEnd - HEAP_RANGE_START;
+  if (target.byteLength < size) target.grow(Math.min(target.maxByteLength, size + (size >> 1)));
   const copy = new Uint8Array(target);
   copy.set(source.subarray(0, STATIC_END), 0);
   const copyRun = (from: number, to: number): void => {
     copy.set(source.subarray(from, to), STATIC_END + from - HEAP_RANGE_START);
   };
-  for (const [address, length] of writtenByHost(layout)) copyRun(address, address + length);
-  forWrittenPages(source, HEAP_RANGE_START, Math.min(heapEnd, earlier.heapEnd), copyRun);
-  if (heapEnd > earlier.heapEnd) copyRun(earlier.heapEnd, heapEnd);
+  if (earlier !== undefined) {
+    for (const [address, length] of writtenByHost(layout)) copyRun(address, address + length);
+    forWrittenPages(source, HEAP_RANGE_START, Math.min(heapEnd, earlier.heapEnd), copyRun);
+  }
+  const known = earlier?.heapEnd ?? HEAP_RANGE_START;
+  if (heapEnd > known) copyRun(known, heapEnd);
   return { heapEnd, memoryBytes: source.byteLength };
 }
 
@@ -69,11 +60,6 @@ function writtenByHost({ cells, argv, gcThresholdWord }: Layout): [address: numb
     [argv, ARGV_BYTES],
     [gcThresholdWord, 4],
   ];
-}
-
-function makeRoom(target: SharedArrayBuffer, heapEnd: number): void {
-  const size = STATIC_END + heapEnd - HEAP_RANGE_START;
-  if (target.byteLength < size) target.grow(Math.min(target.maxByteLength, size + (size >> 1)));
 }
 
 /** Puts a checkpoint back. Returns the memory that now holds the session, as `memoryFor` has it. */

@@ -3,7 +3,7 @@
  * turns share a checkpoint.
  */
 import { loadTypeScript } from "../../compile/typescript.js";
-import { type CheckpointExtent, refreshCheckpoint, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
+import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
 import { Instance } from "./instance.js";
 import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
@@ -132,10 +132,9 @@ export class TurnRunner {
   #takeCheckpoint(): CheckpointExtent {
     const { memory } = this.#instance as Instance;
     const { layout } = this.#engine.baseImage;
-    const base = this.#base;
     // What another instance wrote, or one that is gone, nobody knows.
-    if (base === undefined || base.instance !== this.#instance) return takeCheckpoint(memory, layout, this.#checkpoint);
-    return refreshCheckpoint(memory, layout, this.#checkpoint, base.extent);
+    const earlier = this.#base?.instance === this.#instance ? this.#base?.extent : undefined;
+    return takeCheckpoint(memory, layout, this.#checkpoint, earlier);
   }
 
   /** The buffer holds the session as it is now. What is written to from here on is put down, where its instance tracks that. */
