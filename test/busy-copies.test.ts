@@ -3,6 +3,8 @@ import type { Session } from "@livescope/sdk";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 
+const ROUNDS = process.env.LIVESCOPE_LONG === undefined ? 2 : 20;
+
 // Each turn on another worker than the one before: what one of them still holds must not count.
 const served = withServer({ rotateWorkers: true });
 let session: Session;
@@ -52,7 +54,7 @@ afterEach(async () => {
 const IS_WHOLE = "a === b && grown.every(({ i }) => i >= 0)";
 
 test("forks of a busy session are whole, and go on", { timeout: 60_000 }, async () => {
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < ROUNDS; i++) {
     const copies = await session.fork(3);
     for (const copy of copies) {
       expect(await copy.execute(IS_WHOLE)).toBe(true);
@@ -64,7 +66,7 @@ test("forks of a busy session are whole, and go on", { timeout: 60_000 }, async 
 });
 
 test("snapshots of a busy session are whole, and so is what they bring back", { timeout: 60_000 }, async () => {
-  for (let i = 0; i < 4; i++) {
+  for (let i = 0; i < ROUNDS; i++) {
     const snapshot = await session.snapshot();
     await using made = await served.client.createSession({ from: snapshot });
     expect(await made.execute(IS_WHOLE)).toBe(true);
