@@ -29,6 +29,7 @@ export type { Turn, TurnResult, TurnSpec } from "./pending-turn.js";
 export type { SessionImage } from "./session-image.js";
 export { HeapsFullError } from "./session-memory.js";
 export { PageDeltaError, StoredPages } from "./stored-pages.js";
+export { clock } from "./worker/control.js";
 export type { ConsoleText } from "./worker/messages.js";
 
 /** The most turns that `run` takes at once. */

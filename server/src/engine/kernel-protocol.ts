@@ -386,9 +386,9 @@ export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[
   const effects: Effect[] = [];
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
-    const [kind = 0, subject = 0, detail = 0, length = 0] = numbers.slice(i, i + 4);
-    effects.push(effectOf(kind, subject, detail, text.slice(at, at + length), bytes));
-    at += length;
+    const end = at + (numbers[i + 3] ?? 0);
+    effects.push(effectOf(numbers[i] ?? 0, numbers[i + 1] ?? 0, numbers[i + 2] ?? 0, text.slice(at, end), bytes));
+    at = end;
   }
   return effects;
 }

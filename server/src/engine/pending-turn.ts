@@ -79,20 +79,20 @@ export interface Group {
   turns: PendingTurn[];
 }
 
-export function endingOf(reply: TurnReply): Ending {
+export function resultOf({ console, told }: PendingTurn, reply: TurnReply): TurnResult {
   const { startedAt, cpuTime } = reply;
   if (reply.kind === "committed") {
     try {
       const { nextTimer, nextTimerOwner, owner } = reply;
       const effects = decodeEffects(reply.effects);
-      return { kind: "committed", effects, nextTimer, nextTimerOwner, owner, startedAt, cpuTime };
+      return { kind: "committed", effects, nextTimer, nextTimerOwner, owner, startedAt, cpuTime, console, told };
     } catch (error) {
       // Nothing that comes out of a session's memory may stop the server, whatever broke there.
-      return { ...undone("trap", String(error)), startedAt, cpuTime };
+      return { ...undone("trap", String(error)), startedAt, cpuTime, console, told };
     }
   }
   const { reason, message, began, culprit } = reply;
-  return { kind: "undone", reason, message, began, culprit, startedAt, cpuTime };
+  return { kind: "undone", reason, message, began, culprit, startedAt, cpuTime, console, told };
 }
 
 export function sourcesOf(input: TurnInput): Source[] {

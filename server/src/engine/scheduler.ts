@@ -9,12 +9,13 @@ import {
   addConsole,
   clearConsole,
   type Ending,
-  endingOf,
   type Group,
   neverBegan,
   type PendingTurn,
+  resultOf,
   sourcesOf,
   type Turn,
+  type TurnResult,
   type TurnSpec,
   undone,
 } from "./pending-turn.js";
@@ -127,7 +128,7 @@ export class Scheduler {
         memory.heapBytes = reply.heapBytes;
         memory.handles = reply.handles;
       } else if (reply.memory !== undefined) this.#memories.move(memory, reply.memory);
-      this.#settle(turn, endingOf(reply));
+      this.#end(turn, resultOf(turn, reply));
     }
     if (worker.isFree) {
       this.#memories.note(worker.batch);
@@ -241,7 +242,11 @@ export class Scheduler {
   }
 
   #settle(turn: PendingTurn, ending: Ending): void {
+    this.#end(turn, { ...ending, console: turn.console, told: turn.told });
+  }
+
+  #end(turn: PendingTurn, result: TurnResult): void {
     this.#turns.delete(turn.turn);
-    turn.done({ ...ending, console: turn.console, told: turn.told });
+    turn.done(result);
   }
 }

@@ -37,11 +37,10 @@ export function submit(
     throw new SessionError("DEADLINE_PASSED", "the deadline had passed when the request arrived; nothing ran");
   }
   const ids: string[] | undefined = link === undefined ? undefined : [];
-  const heard = (options: CommandOptions): CommandOptions => ({
-    ...options,
-    ...(listener === undefined ? {} : { listener }),
-    ...(link === undefined || ids === undefined || ids.length === 0 ? {} : { passed: { ids, link } }),
-  });
+  const heard = (options: CommandOptions): CommandOptions => {
+    const passed = link === undefined || ids === undefined || ids.length === 0 ? undefined : { ids, link };
+    return listener === undefined && passed === undefined ? options : { ...options, listener, passed };
+  };
   switch (command?.$case) {
     case "execute": {
       const { sessionId } = command.value;

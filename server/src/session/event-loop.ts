@@ -13,12 +13,14 @@ export interface Input {
   /** Number of the execution that this is for; 0 for none. */
   readonly owner: number;
   /** Set for the first turn of an execution. */
-  readonly start?: {
-    /** It waits until no other execution is in flight, and holds the session until it ends. */
-    readonly isAtomic: boolean;
-    /** Number of the execution on whose behalf it runs, directly or not; its own without one. It runs inside that one's hold. */
-    readonly root: number;
-  };
+  readonly start?:
+    | {
+        /** It waits until no other execution is in flight, and holds the session until it ends. */
+        readonly isAtomic: boolean;
+        /** Number of the execution on whose behalf it runs, directly or not; its own without one. It runs inside that one's hold. */
+        readonly root: number;
+      }
+    | undefined;
   /** What is to be run now. */
   begin(): Pick<TurnSpec, "input" | "budget" | "consoleBytes" | "onConsole">;
   /** Its turn changes nothing that anybody could find. */
@@ -263,11 +265,12 @@ export class EventLoop {
     this.#posted = [...posted];
     const turns = this.#engine.run(
       this.#memory,
-      posted.map((each, i) => ({
-        ...each.input.begin(),
-        header: { isMoreToCome: i < posted.length - 1 || this.#waiting.length > 0, dropped },
-        done: (result) => this.#finish(each, result, dropped.length),
-      })),
+      posted.map((each, i) => {
+        const { input, budget, consoleBytes, onConsole } = each.input.begin();
+        const header = { isMoreToCome: i < posted.length - 1 || this.#waiting.length > 0, dropped };
+        const done = (result: TurnResult): void => this.#finish(each, result, dropped.length);
+        return { input, header, budget, consoleBytes, onConsole, done };
+      }),
     );
     for (const [i, each] of posted.entries()) each.turn = turns[i] as Turn;
   }

@@ -35,9 +35,9 @@ export interface CommandOptions {
   readonly parentExecutionId: string;
   /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
   readonly deadline: number;
-  readonly listener?: ExecutionListener;
+  readonly listener?: ExecutionListener | undefined;
   /** Functions of the client that the command carries as values. */
-  readonly passed?: PassedFunctions;
+  readonly passed?: PassedFunctions | undefined;
 }
 
 export interface Execution {

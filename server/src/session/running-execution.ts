@@ -1,6 +1,6 @@
 /** One execution on the server's side: from its arrival through its turns to its outcome. */
 import { randomUUID } from "node:crypto";
-import type { ConsoleText, TurnResult } from "../engine/engine.js";
+import { type ConsoleText, clock, type TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
@@ -33,7 +33,7 @@ export class RunningExecution implements Execution {
   readonly #canHoldHandles: boolean;
   /** The execution on whose behalf this one runs, as long as that is in flight. */
   readonly #parent: RunningExecution | undefined;
-  readonly #arrivedAt = now();
+  readonly #arrivedAt = clock();
   readonly #console: LiveConsole;
   readonly #warnings: Warning[] = [];
   #timer: NodeJS.Timeout | undefined;
@@ -88,7 +88,7 @@ export class RunningExecution implements Execution {
     const options = { requestId, digest, encoding, handleGroup: "", atomic: false, parentExecutionId: "" };
     const deadline = Number.POSITIVE_INFINITY;
     const execution = new RunningExecution({ ...options, deadline }, limits, number, true, parent);
-    execution.#startedAt = now() - record.elapsed;
+    execution.#startedAt = clock() - record.elapsed;
     execution.#cpuTime = record.cpuTime;
     execution.#turns = record.turns;
     execution.#hostCalls = record.hostCalls;
@@ -102,7 +102,7 @@ export class RunningExecution implements Execution {
 
   /** What a copy of the session has to know of it. */
   get record(): ExecutionRecord {
-    const time = now();
+    const time = clock();
     return {
       number: this.number,
       executionId: this.executionId,
@@ -195,21 +195,21 @@ export class RunningExecution implements Execution {
 
   /** Milliseconds until it has to end. */
   timeLeft(): number {
-    return Math.max(0, this.answerBy - now());
+    return Math.max(0, this.answerBy - clock());
   }
 
   hostCallBegan(): void {
     this.#hostCalls++;
-    if (this.#openHostCalls++ === 0) this.#waitsSince = now();
+    if (this.#openHostCalls++ === 0) this.#waitsSince = clock();
   }
 
   hostCallEnded(): void {
-    if (--this.#openHostCalls === 0) this.#hostTime += now() - this.#waitsSince;
+    if (--this.#openHostCalls === 0) this.#hostTime += clock() - this.#waitsSince;
   }
 
   #armTimer(): void {
     clearTimeout(this.#timer);
-    const left = this.answerBy - now();
+    const left = this.answerBy - clock();
     if (left < MAXIMUM_TIMER) this.#timer = setTimeout(() => this.stop("TIMEOUT"), Math.max(0, left));
   }
 
@@ -228,14 +228,14 @@ export class RunningExecution implements Execution {
     };
     return {
       input: { kind: "run", command, execution },
-      budget: this.#budget(Math.min(timeout, this.answerBy - now())),
+      budget: this.#budget(Math.min(timeout, this.answerBy - clock())),
       consoleBytes,
     };
   }
 
   /** Milliseconds that a later turn of it, to be run now, may take. */
   nextBudget(): number {
-    return this.#budget(this.answerBy - now());
+    return this.#budget(this.answerBy - clock());
   }
 
   #budget(left: number): number {
@@ -309,7 +309,7 @@ export class RunningExecution implements Execution {
   }
 
   #ended(result: Outcome["result"], memoryBytes: number, undone: boolean): Outcome {
-    const time = now();
+    const time = clock();
     const startedAt = this.#startedAt ?? time;
     return {
       executionId: this.executionId,
@@ -344,11 +344,6 @@ export class RunningExecution implements Execution {
     clearTimeout(this.#timer);
     this.#reject(error);
   }
-}
-
-/** Milliseconds since the epoch, with their fractions. */
-function now(): number {
-  return performance.timeOrigin + performance.now();
 }
 
 const REASON_OF_UNDO = {

@@ -88,10 +88,13 @@ export class SessionTurns {
     let isRetry = false;
     const input: Input = {
       owner,
-      ...(start === undefined ? {} : { start }),
+      start,
       begin: () => {
         const onConsole = (entry: ConsoleText): void => this.#open.logLive(entry);
-        if (typeof run === "function") return { ...run(), onConsole };
+        if (typeof run === "function") {
+          const { input, budget, consoleBytes } = run();
+          return { input, budget, consoleBytes, onConsole };
+        }
         return {
           input: run,
           budget: this.#open.get(owner)?.nextBudget() ?? cpuTime,
