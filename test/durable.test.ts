@@ -316,7 +316,7 @@ test("a session that takes the id of a durable one which is being deleted is not
   expect(await session.execute("n")).toBe(1);
 });
 
-describe("a durable session in a store that has no room", () => {
+describe.runIf(process.env.LIVESCOPE_LONG)("a durable session in a store that has no room", () => {
   const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;
 
   test.runIf(hasPrlimit)("undoes what it cannot keep, says so, and goes on when there is room", async () => {
