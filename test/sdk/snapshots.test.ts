@@ -413,6 +413,18 @@ describe("updating a session", () => {
     expect((await session.update({ labels: {} })).labels).toEqual({});
   });
 
+  test("leaves what another update changes meanwhile", async () => {
+    const busy = session.execute("const end = Date.now() + 300; while (Date.now() < end);");
+    const before = (await session.info()).limits;
+    // The memory can be changed between turns only, and what comes after that need not wait for it.
+    await Promise.all([
+      session.update({ limits: { memoryBytes: 100 << 20, handles: 7 } }),
+      session.update({ limits: { timeout: 5_000 } }),
+    ]);
+    await busy;
+    expect((await session.info()).limits).toEqual({ ...before, memoryBytes: 100 << 20, handles: 7, timeout: 5_000 });
+  });
+
   test("is refused as a whole when one thing is wrong", async () => {
     const before = await session.info();
     await expect(session.update({ labels: { a: "b" }, limits: { handles: 1e9 } })).rejects.toThrow(InvalidRequestError);

@@ -12,7 +12,7 @@ import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { Executions } from "./executions.js";
 import type { ExposeOptions, HostFunctions, HostLink, Lenders } from "./host-functions.js";
-import type { Limits } from "./limits.js";
+import { type Limits, sessionLimits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { sizeOfAnswer } from "./outcome-size.js";
 import { RequestIds } from "./request-ids.js";
@@ -55,7 +55,8 @@ interface Copied {
 /** What of a session may change; what is absent stays. */
 export interface SessionChanges {
   readonly labels?: ReadonlyMap<string, string>;
-  readonly limits?: Limits;
+  /** Those that are named; 0 is the server's default. */
+  readonly limits?: Partial<Limits>;
   readonly idleTtl?: number;
   readonly idleAction?: IdleAction;
 }
@@ -388,17 +389,19 @@ export class Session {
   /**
    * Changes what of a session may change, for executions that begin from then on.
    *
-   * @throws SessionError INVALID_REQUEST when the heap is larger than it is to be; nothing is changed then
+   * @throws SessionError INVALID_REQUEST for a limit that no session can have, and when the heap is larger than it is to be;
+   *   nothing is changed then
    */
   async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
-    if (limits !== undefined && limits.memoryBytes !== this.limits.memoryBytes) {
-      const resize = () => this.#engine.resizeMemory(this.#memory, limits.memoryBytes);
-      await this.#asks.pause(() => withRoom(resize));
+    const { memoryBytes } = sessionLimits({ ...this.#limits, ...limits });
+    if (memoryBytes !== this.#limits.memoryBytes) {
+      await this.#asks.pause(() => withRoom(() => this.#engine.resizeMemory(this.#memory, memoryBytes)));
     }
     if (this.#life.ended !== undefined) throw this.#life.ended;
     this.commits.change();
     this.#labels = labels ?? this.#labels;
-    this.#limits = limits ?? this.#limits;
+    // Others may have been changed while this waited.
+    this.#limits = sessionLimits({ ...this.#limits, ...limits });
     this.#idleTtl = idleTtl ?? this.#idleTtl;
     this.#idleAction = idleAction ?? this.#idleAction;
     this.#life.change();

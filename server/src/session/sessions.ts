@@ -313,7 +313,7 @@ export class Sessions {
     return this.use(sessionId, async (session) => {
       await session.update({
         ...(labels === undefined ? {} : { labels }),
-        ...(limits === undefined ? {} : { limits: sessionLimits({ ...session.limits, ...limits }) }),
+        ...(limits === undefined ? {} : { limits }),
         ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }),
         ...(idleAction === undefined ? {} : { idleAction }),
       });
