@@ -5,6 +5,7 @@ import type { SessionMemory } from "./session-memory.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
 import type { HeapSum } from "./worker/heap-sum.js";
+import { Mailbox } from "./worker/mailbox.js";
 import type {
   BatchRequest,
   CollectRequest,
@@ -55,6 +56,7 @@ export interface WorkerEvents {
 export class WorkerThread {
   readonly #worker: Worker;
   readonly #control = new Control();
+  readonly #mailbox = new Mailbox();
   readonly checkpoint = createCheckpointBuffer(MAXIMUM_PAGES * 65536);
   readonly #heaps: HeapSum;
   readonly #slot: number;
@@ -81,6 +83,7 @@ export class WorkerThread {
     const setup: WorkerSetup = {
       heaps: { sum: heaps.buffer, slot: this.#slot },
       control: this.#control.buffer,
+      mailbox: this.#mailbox.buffer,
       checkpoint: this.checkpoint,
       trackAbove,
       ...(engine === undefined ? {} : { engine }),
@@ -102,14 +105,16 @@ export class WorkerThread {
   #listen(events: WorkerEvents, engine: SharedEngine | undefined): Promise<SharedEngine> {
     let built = engine;
     return new Promise((resolve, reject) => {
+      const answered = (replies: readonly TurnReply[]): void => {
+        this.#unanswered -= replies.length;
+        events.onReplies(this, replies);
+      };
       this.#worker.on("message", (message: WorkerMessage) => {
+        if (typeof message === "string") return answered(this.#mailbox.readReplies(message));
         switch (message.type) {
-          case "replies": {
-            const { replies } = message;
-            this.#unanswered -= replies.length;
-            events.onReplies(this, replies);
+          case "replies":
+            answered(message.replies);
             break;
-          }
           case "console":
             events.onConsole(message.turn, message.entry);
             break;
@@ -164,7 +169,7 @@ export class WorkerThread {
     const groups = batch.map((group) => this.#requestOf(group));
     const request: BatchRequest = { drop: this.#held.takeDropped(), groups };
     this.#control.begin(first);
-    this.#worker.postMessage(request);
+    this.#worker.postMessage(this.#mailbox.writeRequest(request) ?? request);
   }
 
   #requestOf({ memory, turns }: PostedGroup): GroupRequest {

@@ -4,7 +4,8 @@ import { loadEngine } from "./built-engine.js";
 import { collectGarbage } from "./collect-garbage.js";
 import { Control } from "./control.js";
 import { HeapSum } from "./heap-sum.js";
-import type { SharedEngine, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
+import { Mailbox } from "./mailbox.js";
+import type { SharedEngine, TurnReply, WorkerMessage, WorkerRequest, WorkerSetup } from "./messages.js";
 import { TurnRunner } from "./turn.js";
 
 const port = parentPort;
@@ -12,6 +13,7 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
+const mailbox = new Mailbox(setup.mailbox);
 const { checkpoint } = setup;
 const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
 const runner = new TurnRunner(
@@ -24,13 +26,15 @@ const runner = new TurnRunner(
 );
 
 port.on("message", (request: WorkerRequest) => {
-  if (!("groups" in request)) {
+  if (typeof request === "string") {
+    const say = (replies: TurnReply[]): void => post(mailbox.writeReplies(replies) ?? { type: "replies", replies });
+    if (!runner.runBatch(mailbox.readRequest(request), say)) control.park();
+  } else if ("groups" in request) {
+    if (!runner.runBatch(request, (replies) => post({ type: "replies", replies }))) control.park();
+  } else {
     runner.drop(request.drop);
     collectGarbage();
-    return;
   }
-  const isAlive = runner.runBatch(request, (replies) => post({ type: "replies", replies }));
-  if (!isAlive) control.park();
 });
 // What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
 collectGarbage();

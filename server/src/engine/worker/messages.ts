@@ -4,6 +4,7 @@ import type { BaseImage } from "./layout.js";
 /** `workerData` of a worker. */
 export interface WorkerSetup {
   readonly control: SharedArrayBuffer;
+  readonly mailbox: SharedArrayBuffer;
   readonly checkpoint: SharedArrayBuffer;
   /** Of the sum of all heaps; this worker counts in its slot what it makes grow. */
   readonly heaps: { readonly sum: SharedArrayBuffer; readonly slot: number };
@@ -143,7 +144,9 @@ export interface ConsoleText {
   readonly last: boolean;
 }
 
+/** As text, replies whose numbers stand in the mailbox. */
 export type WorkerMessage =
+  | string
   | { readonly type: "engine"; readonly engine: SharedEngine }
   | { readonly type: "ready" }
   /** A console entry. It leaves while the turn runs: a worker that is ended cannot send it later. */
@@ -152,5 +155,5 @@ export type WorkerMessage =
   | { readonly type: "restarted"; readonly turn: number }
   | { readonly type: "replies"; readonly replies: readonly TurnReply[] };
 
-/** A batch, or what to do between batches. */
-export type WorkerRequest = BatchRequest | CollectRequest;
+/** A batch, or what to do between batches; as text, a batch whose numbers stand in the mailbox (mailbox.ts). */
+export type WorkerRequest = BatchRequest | CollectRequest | string;
