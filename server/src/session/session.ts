@@ -393,7 +393,8 @@ export class Session {
    *   nothing is changed then
    */
   async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
-    const { memoryBytes } = sessionLimits({ ...this.#limits, ...limits });
+    const wanted = (): Limits => (limits === undefined ? this.#limits : sessionLimits({ ...this.#limits, ...limits }));
+    const { memoryBytes } = wanted();
     if (memoryBytes !== this.#limits.memoryBytes) {
       await this.#asks.pause(() => withRoom(() => this.#engine.resizeMemory(this.#memory, memoryBytes)));
     }
@@ -401,7 +402,7 @@ export class Session {
     this.commits.change();
     this.#labels = labels ?? this.#labels;
     // Others may have been changed while this waited.
-    this.#limits = sessionLimits({ ...this.#limits, ...limits });
+    this.#limits = wanted();
     this.#idleTtl = idleTtl ?? this.#idleTtl;
     this.#idleAction = idleAction ?? this.#idleAction;
     this.#life.change();
