@@ -25,7 +25,9 @@ function end() {
 
 const post = Worker.prototype.postMessage;
 Worker.prototype.postMessage = function (message, transfer) {
-  if (message?.groups !== undefined && meet("run") && at === "run") end();
+  // A batch; as text where its numbers stand in the mailbox of the worker.
+  const isBatch = typeof message === "string" || message?.groups !== undefined;
+  if (isBatch && meet("run") && at === "run") end();
   const name = message?.call?.name;
   if ((name === "commit" || name === "rebase") && meet(name)) {
     if (at === name) end();
