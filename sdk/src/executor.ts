@@ -1,4 +1,4 @@
-import { Encoding, type ConsoleEntry as WireConsoleEntry } from "@livescope/proto";
+import { Encoding, type ConsoleEntry as WireConsoleEntry, type Execution as WireExecution } from "@livescope/proto";
 import {
   ConnectionLostError,
   DisposedError,
@@ -110,45 +110,39 @@ export class Executor {
   }
 
   async #run<T>(options: CallOptions, write: () => Written, caller: Error, taking: Taking): Promise<Execution<T>> {
-    const handles = this.#session?.handles;
+    const session = this.#session;
     try {
       this.#lifetime.assertUsable();
       options.signal?.throwIfAborted();
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const written = write();
-      const send = (): Promise<Execution<T>> => {
-        this.#lifetime.assertUsable();
-        return this.#send<T>(written, options, taking);
-      };
-      const execution = await (handles ? handles.track(send) : send());
-      this.#session?.presence.note();
-      return execution;
+      // Handles of the answer are taken while it counts as under way.
+      const mayGo = session?.handles.begin();
+      try {
+        if (mayGo !== undefined) {
+          await mayGo;
+          this.#lifetime.assertUsable();
+        }
+        const execution = await this.#send(written, options, taking);
+        session?.presence.note();
+        return readOutcome<T>(execution, session?.handles, taking.wrap);
+      } finally {
+        session?.handles.end();
+      }
     } catch (thrown) {
-      const error = this.#session?.presence.explain(thrown) ?? thrown;
+      const error = session?.presence.explain(thrown) ?? thrown;
       if (error instanceof LivescopeError) traceToCaller(error, caller);
       throw error;
     }
   }
 
-  async #send<T>(written: Written, options: CallOptions, taking: Taking): Promise<Execution<T>> {
-    const { functions } = written;
-    if (functions.byId.size === 0) return this.#transfer<T>(written, options, taking);
-    const forget = this.#session?.pass(functions);
-    try {
-      return await this.#transfer<T>(written, options, taking);
-    } catch (error) {
-      if (isRefusal(error)) forget?.();
-      throw error;
-    }
-  }
-
-  async #transfer<T>(
+  /** Sends it, and gives how it ended. */
+  async #send(
     { command, functions }: Written,
     options: CallOptions,
-    { sink, started: onStarted, wrap }: Taking,
-  ): Promise<Execution<T>> {
+    { sink, started: onStarted }: Taking,
+  ): Promise<WireExecution> {
     const { signal, timeout, onConsole } = options;
-    const handles = this.#session?.handles;
     const told: WireConsoleEntry[] = [];
     const console =
       onConsole &&
@@ -165,11 +159,20 @@ export class Executor {
     const sending = typeof command === "function" ? () => decide(command) : { command, listener: listenerOf(sink) };
     const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
     const hasFunctions = functions.byId.size > 0;
-    const started = this.#commands.start(sending, { signal, timeout: answerTimeout, hasFunctions });
-    onStarted?.(started);
-    const over = this.#lifetime.hold(started);
-    const execution = await started.finished.finally(over);
-    return readOutcome<T>(told.length === 0 ? execution : { ...execution, console: told }, handles, wrap);
+    const forget = hasFunctions ? this.#session?.pass(functions) : undefined;
+    let over: (() => void) | undefined;
+    try {
+      const started = this.#commands.start(sending, { signal, timeout: answerTimeout, hasFunctions });
+      onStarted?.(started);
+      over = this.#lifetime.hold(started);
+      const execution = await started.finished;
+      return told.length === 0 ? execution : { ...execution, console: told };
+    } catch (error) {
+      if (isRefusal(error)) forget?.();
+      throw error;
+    } finally {
+      over?.();
+    }
   }
 }
 

@@ -139,19 +139,24 @@ export class Requests {
     checkList("args", args);
     const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
-    const command: AnyCommand = {
-      $case: "call",
-      value: CallRequest.create({
-        ...this.#shared(options, pass),
-        sessionId: this.#session?.id ?? "",
-        handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
-        path: target.path,
-        args: args.map((arg, index) => encodeValue(arg, `args[${index}]`, pass)),
-        construct: target.construct ?? false,
-        encoding,
-      }),
+    const shared = this.#shared(options, pass);
+    // With all its fields at once: this is the way of every call, and one that is copied and grown costs as much as the rest of it.
+    const value: CallRequest = {
+      sessionId: this.#session?.id ?? "",
+      handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
+      path: target.path,
+      thisValue: undefined,
+      args: args.map((arg, index) => encodeValue(arg, `args[${index}]`, pass)),
+      construct: target.construct ?? false,
+      locals: shared.locals,
+      limits: shared.limits,
+      encoding,
+      handleGroup: shared.handleGroup,
+      atomic: shared.atomic,
+      parentExecutionId: shared.parentExecutionId,
+      requestId: shared.requestId,
     };
-    return { command, functions };
+    return { command: { $case: "call", value }, functions };
   }
 
   /** Functions live as long as a session holds them: without one they cannot be sent. */

@@ -49,17 +49,24 @@ export class SessionHandles {
     this.#make = make;
   }
 
-  /** Runs a call whose answer may carry handles, from its sending until its answer has been read. */
-  async track<T>(call: () => Promise<T>): Promise<T> {
+  /**
+   * A call begins whose answer may carry handles; `end` it when its answer has been read. It is sent at once, or where a promise is
+   * given, when that has resolved.
+   */
+  begin(): Promise<void> | undefined {
     // From now on: what it names must not be released while it waits.
     this.#underWay++;
-    try {
-      while (this.#telling) await this.#telling.catch(() => undefined);
-      return await call();
-    } finally {
-      this.#underWay--;
-      if (this.#underWay === 0) this.#becomeIdle();
-    }
+    return this.#telling === undefined ? undefined : this.#told();
+  }
+
+  async #told(): Promise<void> {
+    while (this.#telling) await this.#telling.catch(() => undefined);
+  }
+
+  /** A call that was begun has been answered, or has failed. */
+  end(): void {
+    this.#underWay--;
+    if (this.#underWay === 0) this.#becomeIdle();
   }
 
   /** Adds a reference to a handle that came, and gives the object that stands for it. */

@@ -1,4 +1,4 @@
-import { type ClientFrame, Command, type Event, type Execution } from "@livescope/proto";
+import type { ClientFrame, Command, Event, Execution } from "@livescope/proto";
 import { StatusError } from "../errors.js";
 import type { CommandOptions, Sending, StartedCommand } from "./commands.js";
 
@@ -61,11 +61,11 @@ export class PendingCommand implements StartedCommand {
   /** The frame that sends it. */
   frame(frameId: number): ClientFrame {
     const { command, listener } = this.#sent;
-    const value = Command.create({
+    const value: Command = {
       command,
       consoleAtEnd: listener?.console === undefined,
       dropEmitted: listener?.emitted === undefined,
-    });
+    };
     return { frameId: BigInt(frameId), frame: { $case: "command", value } };
   }
 
