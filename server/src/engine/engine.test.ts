@@ -117,6 +117,15 @@ describe("the engine", () => {
     expect(new Set(drawn).size).toBe(20);
   });
 
+  test("collects garbage when a heap has grown, and not for every turn that holds a little more", async () => {
+    const guest = new Guest(engine);
+    await guest.run("const held = []; let cycle; (() => { const a = {}; a.self = a; cycle = new WeakRef(a); })()");
+    for (let i = 0; i < 10; i++) await guest.run("held.push(new ArrayBuffer(1000)); 0");
+    expect(await guest.run("cycle.deref() !== undefined")).toBe("true");
+    for (let i = 0; i < 10; i++) await guest.run("held.push(new ArrayBuffer(20_000)); 0");
+    expect(await guest.run("cycle.deref() !== undefined")).toBe("false");
+  });
+
   test("stops a turn that is past its budget, and undoes it", async () => {
     const guest = new Guest(engine);
     await guest.run("total = 7");

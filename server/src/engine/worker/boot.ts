@@ -6,6 +6,7 @@
  */
 import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
+import { beginCounting } from "./guest-garbage.js";
 import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   ARGV_BYTES,
@@ -106,6 +107,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     evalFunction,
     jobFunctions,
   };
+  beginCounting(instance.words, layout);
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
 }

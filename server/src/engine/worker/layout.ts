@@ -48,7 +48,7 @@ export interface Layout {
 export const ARGV_BYTES = 16;
 
 /** 32-bit cells at `Layout.cells`, aliased by a typed array of the kernel. Mirrored in guest/host.ts. */
-export const CELL_COUNT = 157;
+export const CELL_COUNT = 158;
 export const Cell = {
   /** Number of the execution that runs now; 0 between turns. Read by the main thread after a kill. */
   CURRENT_EXECUTION: 0,
@@ -82,6 +82,8 @@ export const Cell = {
   LAST_EXECUTION: 155,
   /** Number of the execution whose timer is due next; 0 where none owns it. */
   NEXT_TIMER_OWNER: 156,
+  /** The top of the heap above which its garbage is collected (guest-garbage.ts). */
+  COLLECT_ABOVE: 157,
 } as const;
 /** Words of entropy in SEED, and in KEY. */
 export const SEED_WORDS = 8;

@@ -2,6 +2,7 @@
 import { type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
 import { evalCallback, GuestEval } from "./guest-eval.js";
+import { collectIfGrown } from "./guest-garbage.js";
 import type { HeapSum } from "./heap-sum.js";
 import { type Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { KernelAsks } from "./kernel-asks.js";
@@ -100,8 +101,7 @@ export class RunningGuest implements InstanceHost {
 
   #run(instance: Instance, input: EncodedInput): EncodedEffects {
     const engine = instance.exports;
-    const { context, enter, flush, cells, heapTopWord, gcThresholdWord } = this.#engine.baseImage.layout;
-    const heapTop = instance.words[heapTopWord >> 2] ?? 0;
+    const { context, enter, flush, cells } = this.#engine.baseImage.layout;
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
@@ -112,10 +112,7 @@ export class RunningGuest implements InstanceHost {
     const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#asks.bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
-    // The engine hardly ever collects by itself: it counts sizes that this build does not report. A heap that grew in
-    // this turn is collected at the next allocation.
-    const words = instance.words;
-    if ((words[heapTopWord >> 2] ?? 0) > heapTop) words[gcThresholdWord >> 2] = 0;
+    collectIfGrown(instance.words, this.#engine.baseImage.layout);
     return effects;
   }
 
