@@ -20,6 +20,8 @@ export default defineConfig({
   test: {
     // Processes, not threads: the tests of the engine start worker threads and end them in the middle of a turn.
     pool: "forks",
+    // Files in turn share a process, which loads server and SDK once: they leave nothing behind that another file would notice.
+    isolate: false,
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,

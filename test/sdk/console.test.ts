@@ -1,5 +1,4 @@
-import { Console } from "node:console";
-import { Writable } from "node:stream";
+import { execFileSync } from "node:child_process";
 import type { ConsoleEntry, Livescope, Session } from "@livescope/sdk";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
 import { formats, methods, values } from "../support/console-lines.js";
@@ -29,26 +28,31 @@ async function printed(code: string): Promise<string> {
   return (await entries(code)).map(({ text }) => text).join("\n");
 }
 
-/** What Node's own console prints for a statement. */
-function printedByNode(statement: string): string {
-  let text = "";
-  const sink = new Writable({
-    write(chunk, _encoding, done) {
-      text += chunk;
-      done();
-    },
+/** Prints what Node's own console prints for each statement. In a process of its own, where nothing leaves marks in what is shown. */
+const NODE_PRINTS = `
+  const { Console } = require("node:console");
+  const { Writable } = require("node:stream");
+  const printed = JSON.parse(require("node:fs").readFileSync(0, "utf8")).map((statement) => {
+    let text = "";
+    const sink = new Writable({ write(chunk, encoding, done) { text += chunk; done(); } });
+    new Function("console", statement)(new Console(sink, sink));
+    return text.replace(/\\n$/, "");
   });
-  new Function("console", statement)(new Console(sink, sink));
-  return text.replace(/\n$/, "");
+  process.stdout.write(JSON.stringify(printed));`;
+
+function printedByNode(statements: readonly string[]): string[] {
+  const printed = execFileSync(process.execPath, ["-e", NODE_PRINTS], { input: JSON.stringify(statements) });
+  return JSON.parse(String(printed)) as string[];
 }
 
 const statementOf = (line: string) => (line.includes("console.") ? line : `console.log(${line})`);
 
 describe("the console prints what Node's prints", () => {
   it.each(Object.entries({ values, formats, methods }))("of %s", async (_kind, lines) => {
-    for (const line of lines) {
-      const statement = statementOf(line);
-      expect(await printed(`{${statement}}`), statement).toBe(printedByNode(statement));
+    const statements = lines.map(statementOf);
+    const byNode = printedByNode(statements);
+    for (const [i, statement] of statements.entries()) {
+      expect(await printed(`{${statement}}`), statement).toBe(byNode[i]);
     }
   });
 
