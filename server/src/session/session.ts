@@ -8,6 +8,7 @@ import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
 import { Commits, type CommitWriter } from "./commits.js";
+import { creationTime } from "./creation-time.js";
 import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { Executions } from "./executions.js";
@@ -95,7 +96,7 @@ export class Session {
     this.#idleTtl = init.idleTtl;
     this.#idleAction = init.idleAction;
     const awakened = copied?.awakened;
-    const { createdAt = Date.now(), lastUsedAt = createdAt, usage = NO_USAGE } = awakened?.info ?? {};
+    const { createdAt = creationTime(), lastUsedAt = createdAt, usage = NO_USAGE } = awakened?.info ?? {};
     this.createdAt = createdAt;
     this.#life = new SessionLife(lastUsedAt);
     this.usage = { ...usage };
