@@ -126,6 +126,47 @@ describe("the engine", () => {
     expect(await guest.run("cycle.deref() !== undefined")).toBe("false");
   });
 
+  test.each([
+    ["below its limit", 4 * MEBIBYTE, ["const live = new ArrayBuffer(3_750_000)"]],
+    ["below a larger one", 16 * MEBIBYTE, ["const live = new ArrayBuffer(15_800_000)"]],
+    [
+      "above a hole that garbage fills",
+      16 * MEBIBYTE,
+      [
+        "let low = Array.from({ length: 90 }, () => new ArrayBuffer(100_000)); 0",
+        "const live = Array.from({ length: 72 }, () => new ArrayBuffer(100_000)); 0",
+        "low = undefined; 0",
+      ],
+    ],
+  ])("never runs out of memory for garbage, with little room %s", async (_where, limit, setup) => {
+    const guest = new Guest(engine, limit);
+    for (const code of setup) expect(await guest.run(code)).not.toContain("undone");
+    const garbage = "(() => { const a = { pad: new ArrayBuffer(50_000) }; a.self = a; return 1 })()";
+    for (let i = 0; i < 600; i++) expect(await guest.run(garbage), `turn ${i}`).toBe("1");
+  });
+
+  test("has the room that garbage takes for whoever needs it", async () => {
+    const guest = new Guest(engine, 4 * MEBIBYTE);
+    await guest.run("const live = new ArrayBuffer(3_600_000)");
+    await guest.run("(() => { const a = { pad: new ArrayBuffer(150_000) }; a.self = a })()");
+    expect(await guest.run("new ArrayBuffer(300_000).byteLength")).toBe("300000");
+  });
+
+  test("collects a heap that could not grow because all sessions together hold what they may", async () => {
+    const full = await Engine.start({ workers: 1, memoryBytes: 2 * MEBIBYTE });
+    try {
+      const [guest, other] = [new Guest(full), new Guest(full)];
+      const hold = "(globalThis.held ??= []).push(new ArrayBuffer(20_000)); 0";
+      while ((await other.run(hold)) === "0");
+      const garbage = "(() => { const a = { pad: new ArrayBuffer(20_000) }; a.self = a })()";
+      for (let i = 0; i < 3; i++) await guest.run(garbage);
+      const wide = "new ArrayBuffer(260_000).byteLength";
+      expect([await guest.run(wide), await guest.run(wide)]).toEqual(["undone: serverMemory", "260000"]);
+    } finally {
+      await full.close();
+    }
+  });
+
   test("stops a turn that is past its budget, and undoes it", async () => {
     const guest = new Guest(engine);
     await guest.run("total = 7");

@@ -5,24 +5,38 @@
  */
 import { Cell, HEAP_START, type Layout } from "./layout.js";
 
-/** By how much of its size a heap grows before it is collected, in bytes at least and at most: it rises and sinks with all that waits. */
-const GROWTH = { part: 1 / 8, least: 64 << 10, most: 1 << 20 };
+/**
+ * By how much a heap grows before it is collected, in bytes: a part of its size, as it rises and sinks with all that waits; and half of what
+ * its memory has room for at most, so that garbage is no reason to ask for more.
+ */
+const GROWTH = { part: 1 / 8, least: 64 << 10, most: 1 << 20, ofRoom: 1 / 2 };
+/** A session that can have no more than so much, in bytes, is collected whenever it holds more: the next turn may need all of that. */
+const SCARCE = 2 << 20;
 
 type Places = Pick<Layout, "cells" | "gcThresholdWord" | "heapTopWord">;
 
 /** The heap is as a session begins with it. */
 export function beginCounting(words: Int32Array, layout: Places): void {
-  words[cellOf(layout)] = grown(topOf(words, layout));
+  words[cellOf(layout)] = boundOf(words, layout, Number.POSITIVE_INFINITY);
 }
 
-/** After a turn: a heap that has grown by much is collected at the next allocation. */
-export function collectIfGrown(words: Int32Array, layout: Places): void {
+/**
+ * After a turn: a heap that has grown by much is collected at the next allocation.
+ *
+ * @param maximumBytes what the memory may grow to
+ */
+export function collectIfGrown(words: Int32Array, layout: Places, maximumBytes: number): void {
   const cell = cellOf(layout);
-  const top = topOf(words, layout);
-  const bound = (words[cell] ?? 0) >>> 0;
-  const isDue = top > bound;
-  if (isDue) words[layout.gcThresholdWord >> 2] = 0;
-  words[cell] = isDue ? grown(top) : Math.min(bound, grown(top));
+  const known = (words[cell] ?? 0) >>> 0;
+  const isDue = topOf(words, layout) > known;
+  if (isDue) collect(words, layout);
+  const bound = boundOf(words, layout, maximumBytes);
+  words[cell] = isDue ? bound : Math.min(known, bound);
+}
+
+/** The heap is collected at the next allocation. */
+export function collect(words: Int32Array, { gcThresholdWord }: Places): void {
+  words[gcThresholdWord >> 2] = 0;
 }
 
 function cellOf({ cells }: Places): number {
@@ -33,6 +47,9 @@ function topOf(words: Int32Array, { heapTopWord }: Places): number {
   return (words[heapTopWord >> 2] ?? 0) >>> 0;
 }
 
-function grown(top: number): number {
-  return top + Math.min(GROWTH.most, Math.max(GROWTH.least, (top - HEAP_START) * GROWTH.part));
+function boundOf(words: Int32Array, layout: Places, maximumBytes: number): number {
+  const top = topOf(words, layout);
+  if (maximumBytes - top < SCARCE) return top;
+  const growth = Math.min(GROWTH.most, Math.max(GROWTH.least, (top - HEAP_START) * GROWTH.part));
+  return top + Math.min(growth, (words.length * 4 - top) * GROWTH.ofRoom);
 }

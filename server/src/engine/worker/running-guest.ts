@@ -88,11 +88,17 @@ export class RunningGuest implements InstanceHost {
     this.#rejections.clear();
   }
 
-  /** Enters the kernel once and runs the job queue until it is empty. Throws when the turn must be undone; `reasonOf` says why. */
-  enter(instance: Instance, input: EncodedInput): EncodedEffects {
+  /**
+   * Enters the kernel once and runs the job queue until it is empty. Throws when the turn must be undone; `reasonOf` says why.
+   *
+   * @param maximumPages what the memory may grow to, in pages of 64 KiB
+   */
+  enter(instance: Instance, input: EncodedInput, maximumPages: number): EncodedEffects {
     this.#instance = instance;
     try {
-      return this.#run(instance, input);
+      const effects = this.#run(instance, input);
+      collectIfGrown(instance.words, this.#engine.baseImage.layout, maximumPages * 65536);
+      return effects;
     } finally {
       // The session may be gone before another turn comes: its memory is not to be kept from here.
       this.#instance = undefined;
@@ -112,7 +118,6 @@ export class RunningGuest implements InstanceHost {
     const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#asks.bytesOut);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
-    collectIfGrown(instance.words, this.#engine.baseImage.layout);
     return effects;
   }
 

@@ -5,6 +5,7 @@
 import { loadTypeScript } from "../../compile/typescript.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
+import { collect } from "./guest-garbage.js";
 import { Instance } from "./instance.js";
 import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
 import type { BatchRequest, ConsoleText, GroupRequest, SharedEngine, TurnReply, TurnRequest } from "./messages.js";
@@ -219,7 +220,7 @@ export class TurnRunner {
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
-    const effects = this.#guest.enter(instance, request.input);
+    const effects = this.#guest.enter(instance, request.input, this.#group.maximumPages);
     const { heapTopWord, cells } = this.#engine.baseImage.layout;
     const cell = (index: number): number => instance.words[(cells >> 2) + index] ?? 0;
     return {
@@ -256,6 +257,8 @@ export class TurnRunner {
     const culprit = runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
+    // What there was no room for may have been garbage, and as it was put back the next turn would meet the same.
+    if (reason === "memory" || reason === "serverMemory") collect(new Int32Array(memory.buffer), layout);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
     this.#resume(memoryKey, memory, instance.isTracked);
     return {
