@@ -117,12 +117,11 @@ export class Executor {
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const written = write();
       // Handles of the answer are taken while it counts as under way.
-      const mayGo = session?.handles.begin();
+      session?.handles.begin();
       try {
-        if (mayGo !== undefined) {
-          await mayGo;
-          this.#lifetime.assertUsable();
-        }
+        for (let telling = session?.handles.telling; telling; telling = session?.handles.telling) await telling;
+        // Meanwhile, or by what the arguments did when they were read, it may have ended.
+        this.#lifetime.assertUsable();
         const execution = await this.#send(written, options, taking);
         session?.presence.note();
         return readOutcome<T>(execution, session?.handles, taking.wrap);

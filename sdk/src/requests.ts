@@ -146,7 +146,8 @@ export class Requests {
       handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
       path: target.path,
       thisValue: undefined,
-      args: args.map((arg, index) => encodeValue(arg, `args[${index}]`, pass)),
+      // What a sparse array lacks is undefined, as for who calls a function with it.
+      args: Array.from(args, (arg, index) => encodeValue(arg, `args[${index}]`, pass)),
       construct: target.construct ?? false,
       locals: shared.locals,
       limits: shared.limits,

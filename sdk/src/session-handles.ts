@@ -49,18 +49,15 @@ export class SessionHandles {
     this.#make = make;
   }
 
-  /**
-   * A call begins whose answer may carry handles; `end` it when its answer has been read. It is sent at once, or where a promise is
-   * given, when that has resolved.
-   */
-  begin(): Promise<void> | undefined {
+  /** A call begins whose answer may carry handles; `end` it when its answer has been read. It is sent once nothing is `telling`. */
+  begin(): void {
     // From now on: what it names must not be released while it waits.
     this.#underWay++;
-    return this.#telling === undefined ? undefined : this.#told();
   }
 
-  async #told(): Promise<void> {
-    while (this.#telling) await this.#telling.catch(() => undefined);
+  /** Resolves when the server has answered what it is being told; undefined where it is told nothing. Calls that wait keep their order. */
+  get telling(): Promise<unknown> | undefined {
+    return this.#telling?.catch(() => undefined);
   }
 
   /** A call that was begun has been answered, or has failed. */
@@ -141,7 +138,7 @@ export class SessionHandles {
 
   async #tell(): Promise<void> {
     // A release that comes while another is being told waits for its turn and then may find that it was told with others.
-    while (this.#telling) await this.#telling.catch(() => undefined);
+    while (this.#telling) await this.telling;
     if (this.#underWay > 0 || this.#unreferenced.size === 0) return;
     const handleIds = [...this.#unreferenced];
     this.#unreferenced.clear();

@@ -42,6 +42,12 @@ describe("a function keeps its scope", () => {
     expect(await inc(1)).toBe(101);
   });
 
+  it("and takes undefined for what an array of arguments lacks", async () => {
+    await session.execute("const texts = (...args) => args.map(String).join()");
+    // biome-ignore lint/suspicious/noSparseArray: that is what is tested
+    expect(await session.call("texts", [1, , 2])).toBe("1,undefined,2");
+  });
+
   it("when it is a method", async () => {
     await session.execute("const c = (() => { let n = 0; return { up: () => ++n, get: () => n } })()");
     expect(await session.call("c.up")).toBe(1);

@@ -145,3 +145,15 @@ describe("handles are let go", () => {
     await expect.poll(handleCount).toBe(0);
   });
 });
+
+it("a call that waits for a release is not overtaken by one that is made after it", async () => {
+  await session.execute("const log = []; function note(mark) { log.push(mark) }");
+  for (let i = 0; i < 5; i++) {
+    const handle = await session.handle("({})");
+    const released = handle.release();
+    const first = session.call("note", ["first"]);
+    await released;
+    await Promise.all([first, session.call("note", ["second"])]);
+  }
+  expect(await session.execute("log.splice(0)")).toStrictEqual(Array(5).fill(["first", "second"]).flat());
+});

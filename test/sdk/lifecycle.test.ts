@@ -84,6 +84,25 @@ describe("what is used too late says where it ended", () => {
   });
 });
 
+test("a call whose arguments dispose of the session object while they are read is not sent", async () => {
+  const attached = served.client.attach(session.id);
+  let disposal: Promise<void> | undefined;
+  const argument = {
+    get late() {
+      disposal = attached[Symbol.asyncDispose]();
+      return 1;
+    },
+  };
+  await session.execute("function count() { n++ }");
+  expectDisposed(
+    await rejection(attached.call("count", [argument])),
+    `of session ${session.id}) is disposed`,
+    "get late",
+  );
+  await disposal;
+  expect(await session.execute("n")).toBe(0);
+});
+
 describe("what is under way is given up", () => {
   const ENDLESS = "for (;;) { n++; await new Promise((resolve) => setTimeout(resolve, 1)) }";
   const EMITTING = "for (;;) { await emit(n) }";
