@@ -3,7 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { Engine, type Turn, type TurnResult } from "./engine.js";
 import type { TurnInput } from "./kernel-protocol.js";
 import type { SessionMemory } from "./session-memory.js";
-import { PAGE_BYTES } from "./worker/layout.js";
+import { HEAP_START, PAGE_BYTES } from "./worker/layout.js";
 import { TRACKED_PAGES } from "./worker/tracked-pages.js";
 
 const MEBIBYTE = 1 << 20;
@@ -150,6 +150,19 @@ describe("the engine", () => {
     await guest.run("const live = new ArrayBuffer(3_600_000)");
     await guest.run("(() => { const a = { pad: new ArrayBuffer(150_000) }; a.self = a })()");
     expect(await guest.run("new ArrayBuffer(300_000).byteLength")).toBe("300000");
+  });
+
+  test("collects a heap when it is put back to an image, as it may have lacked memory", async () => {
+    const guest = new Guest(engine, 16 * MEBIBYTE);
+    const { memory } = guest;
+    await guest.run("const live = new ArrayBuffer(8_000_000)");
+    for (let i = 0; i < 2; i++) await guest.run("(() => { const a = { pad: new ArrayBuffer(25_000) }; a.self = a })()");
+    const room = memory.maximumPages * 65536 - HEAP_START - memory.heapBytes;
+    const wide = `new ArrayBuffer(${room + 15_000}).byteLength`;
+    const image = engine.saveImage(memory);
+    expect(await guest.run(wide)).toBe("undone: memory");
+    engine.restoreImage(memory, image);
+    expect(await guest.run(wide)).toBe(String(room + 15_000));
   });
 
   test("collects a heap that could not grow because all sessions together hold what they may", async () => {

@@ -8,6 +8,7 @@ import {
   restoreCheckpoint,
   takeCheckpoint,
 } from "./worker/checkpoint.js";
+import { collect } from "./worker/guest-garbage.js";
 import {
   CELL_COUNT,
   Cell,
@@ -48,7 +49,10 @@ export function saveImage(session: SessionMemory, layout: Layout): SessionImage 
  */
 export function restoreImage(session: SessionMemory, image: SessionImage, layout: Layout): WebAssembly.Memory {
   note(session, image);
-  return restoreCheckpoint(session.memory, image.pages, image.extent, layout, session.maximumPages);
+  const memory = restoreCheckpoint(session.memory, image.pages, image.extent, layout, session.maximumPages);
+  // What it is put back from may have lacked memory, for garbage that is there again.
+  collect(new Int32Array(memory.buffer), layout);
+  return memory;
 }
 
 /** As `restoreImage`, and others have their turns on this thread while it is at a large heap. */

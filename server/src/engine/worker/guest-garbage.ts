@@ -1,15 +1,12 @@
 /**
  * When the garbage of a session is collected. The engine hardly ever does so by itself: it counts sizes that this build does not
- * report. So a heap that has grown by a part of what it was is collected, and what it may grow to is put down in the session: that
- * holds whichever worker runs it, and however long it rested.
+ * report. So a heap that has grown is collected, and what it may grow to until then is put down in the session: that holds whichever
+ * worker runs it, and however long it rested.
  */
-import { Cell, HEAP_START, type Layout } from "./layout.js";
+import { Cell, type Layout } from "./layout.js";
 
-/**
- * By how much a heap grows before it is collected, in bytes: a part of its size, as it rises and sinks with all that waits; and half of what
- * its memory has room for at most, so that garbage is no reason to ask for more.
- */
-const GROWTH = { part: 1 / 8, least: 64 << 10, most: 1 << 20, ofRoom: 1 / 2 };
+/** By how much a heap may grow uncollected, in bytes: it rises and sinks by less with all that waits for hosts, timers and each other. */
+const GROWTH = 64 << 10;
 /** A session that can have no more than so much, in bytes, is collected whenever it holds more: the next turn may need all of that. */
 const SCARCE = 2 << 20;
 
@@ -49,7 +46,5 @@ function topOf(words: Int32Array, { heapTopWord }: Places): number {
 
 function boundOf(words: Int32Array, layout: Places, maximumBytes: number): number {
   const top = topOf(words, layout);
-  if (maximumBytes - top < SCARCE) return top;
-  const growth = Math.min(GROWTH.most, Math.max(GROWTH.least, (top - HEAP_START) * GROWTH.part));
-  return top + Math.min(growth, (words.length * 4 - top) * GROWTH.ofRoom);
+  return maximumBytes - top < SCARCE ? top : top + GROWTH;
 }

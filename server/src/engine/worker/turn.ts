@@ -258,7 +258,7 @@ export class TurnRunner {
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // What there was no room for may have been garbage, and as it was put back the next turn would meet the same.
-    if (reason === "memory" || reason === "serverMemory") collect(new Int32Array(memory.buffer), layout);
+    if (reason === "memory" || instance.outOfMemory !== undefined) collect(new Int32Array(memory.buffer), layout);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
     this.#resume(memoryKey, memory, instance.isTracked);
     return {
