@@ -82,6 +82,41 @@ test.each(ENDS)("a session ended %s", async (_how, codes, ending) => {
   engine.releaseMemory(after);
 });
 
+test("a memory is a fresh session each time, with entropy of its own", async () => {
+  const drawn = new Set<unknown>();
+  const memories = new Set<WebAssembly.Memory>();
+  for (let i = 0; i < 3; i++) {
+    const session = engine.createMemory(32 << 20);
+    memories.add(session.memory);
+    const result = await run(
+      session,
+      "Math.random() + ' ' + crypto.randomUUID() + (globalThis.n = (globalThis.n ?? 0) + 1)",
+    );
+    const [text] = result.kind === "committed" ? result.effects.map((effect) => "text" in effect && effect.text) : [];
+    expect(text).toMatch(/^"0\.\d+ [-0-9a-f]{36}1"$/);
+    drawn.add(text);
+    engine.releaseMemory(session);
+  }
+  expect({ memories: memories.size, drawn: drawn.size }).toEqual({ memories: 1, drawn: 3 });
+});
+
+test("a copy in such a memory has nothing beyond what was copied", async () => {
+  const origin = engine.createMemory(32 << 20);
+  const image = engine.saveImage(origin);
+  const { memory } = origin;
+  engine.releaseMemory(origin);
+  // Less than a session can have: none of what the memory was made ready with may stand in for the rest.
+  const heapEnd = image.extent.heapEnd - 64 * 1024;
+  const copy = await engine.createMemoryFrom({ ...image, extent: { ...image.extent, heapEnd } }, 32 << 20);
+  expect(copy.memory).toBe(memory);
+  expect(
+    Buffer.from(memory.buffer)
+      .subarray(heapEnd)
+      .every((byte) => byte === 0),
+  ).toBe(true);
+  engine.releaseMemory(copy);
+});
+
 test("what an undone turn wrote is gone from its own session too", async () => {
   const session = engine.createMemory(32 << 20);
   await run(session, "var kept = 1");

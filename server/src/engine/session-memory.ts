@@ -82,13 +82,18 @@ export function holds(memoryBytes: number, pages: Pick<SessionPages, "extent">):
   return wasmPagesOf(pages) <= pagesFor(memoryBytes);
 }
 
-/** A memory of zeroes, and what is known of it: workers that hold an instance over it may go on to use that. */
+/** A memory that nobody lives in, and what is known of it: workers that hold an instance over it may go on to use that. */
 type FreeMemory = Pick<SessionMemory, "memory" | "maximumPages" | "key" | "posted" | "lastWorker">;
+
+/** Whether it did not grow. */
+function isFreshSize({ memory }: FreeMemory): boolean {
+  return memory.buffer.byteLength === INITIAL_PAGES * 65536;
+}
 
 export class SessionMemories {
   readonly #base: BaseImage;
   readonly #heaps: HeapSum;
-  /** Those to be used again, oldest first. */
+  /** Those to be used again, oldest first: of the size of a fresh session as one begins, larger ones of zeroes. */
   #free: FreeMemory[] = [];
   #freeBytes = 0;
   readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
@@ -137,14 +142,26 @@ export class SessionMemories {
 
   /** @param memoryBytes the most the session's heap may grow to */
   create(memoryBytes: number): SessionMemory {
-    const session = this.#sessionIn(this.#empty(INITIAL_PAGES, pagesFor(memoryBytes)));
-    const { memory } = session;
+    const session = this.#sessionIn(this.#fresh(pagesFor(memoryBytes)));
+    session.heapBytes = heapRangeEnd(new Int32Array(session.memory.buffer), this.#base.layout) - HEAP_START;
+    this.note(session);
+    return session;
+  }
+
+  /** A memory as a session begins. One that was used before was made so when it was given back, off everybody's way. */
+  #fresh(maximum: number): FreeMemory {
+    const used = this.#takeFree(INITIAL_PAGES, maximum);
+    if (used !== undefined) return used;
+    const made = this.#make(INITIAL_PAGES, maximum);
+    this.#begin(made.memory);
+    return made;
+  }
+
+  /** Makes a memory of zeroes one as a session begins. */
+  #begin(memory: WebAssembly.Memory): void {
     const bytes = new Uint8Array(memory.buffer);
     for (const [address, run] of this.#base.runs) bytes.set(run, address);
     this.seed(memory);
-    session.heapBytes = heapRangeEnd(new Int32Array(memory.buffer), this.#base.layout) - HEAP_START;
-    this.note(session);
-    return session;
   }
 
   /**
@@ -200,8 +217,7 @@ export class SessionMemories {
    */
   giveUpUnused(milliseconds: number): boolean {
     if (performance.now() < this.#lastChange + milliseconds) return false;
-    const isSmall = ({ memory }: FreeMemory): boolean => memory.buffer.byteLength === INITIAL_PAGES * 65536;
-    const kept = new Set(this.#free.filter(isSmall).slice(-KEPT_WHEN_QUIET));
+    const kept = new Set(this.#free.filter(isFreshSize).slice(-KEPT_WHEN_QUIET));
     const givenUp = this.#free.filter((free) => !kept.has(free));
     this.#free = [...kept];
     for (const free of givenUp) this.#giveUp(free);
@@ -216,18 +232,27 @@ export class SessionMemories {
 
   /** A memory of zeroes. One that was used before is met with all its pages there, which is most of what a copy costs. */
   #empty(initial: number, maximum: number): FreeMemory {
+    const used = this.#takeFree(initial, maximum);
+    if (used === undefined) return this.#make(initial, maximum);
+    if (isFreshSize(used))
+      for (const [address, { length }] of this.#base.runs) clear(used.memory.buffer, address, address + length);
+    return used;
+  }
+
+  #takeFree(initial: number, maximum: number): FreeMemory | undefined {
     this.#lastChange = performance.now();
     const bytes = initial * 65536;
     const fits = ({ memory, maximumPages }: FreeMemory): boolean =>
       maximumPages === maximum && memory.buffer.byteLength === bytes;
     const index = this.#free.findLastIndex(fits);
-    const free = index < 0 ? undefined : this.#free.splice(index, 1)[0];
-    if (free === undefined) {
-      const memory = new WebAssembly.Memory({ initial, maximum, shared: true });
-      return { memory, maximumPages: maximum, key: this.#nextKey++, posted: 0, lastWorker: -1 };
-    }
+    if (index < 0) return undefined;
     this.#freeBytes -= bytes;
-    return free;
+    return this.#free.splice(index, 1)[0];
+  }
+
+  #make(initial: number, maximum: number): FreeMemory {
+    const memory = new WebAssembly.Memory({ initial, maximum, shared: true });
+    return { memory, maximumPages: maximum, key: this.#nextKey++, posted: 0, lastWorker: -1 };
   }
 
   /** The session moved: instances over the old memory must not be used again. */
@@ -253,7 +278,9 @@ export class SessionMemories {
     // To its end, not to the top of the heap: that sinks when the engine gives memory back, and leaves what was above it.
     clear(buffer, HEAP_START - STACK_CLEARED);
     clear(buffer, 0, STATIC_END);
-    this.#free.push({ memory, maximumPages, key, posted, lastWorker });
+    const free = { memory, maximumPages, key, posted, lastWorker };
+    if (isFreshSize(free)) this.#begin(memory);
+    this.#free.push(free);
     this.#freeBytes += buffer.byteLength;
     while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
       const oldest = this.#free.shift();

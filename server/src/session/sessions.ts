@@ -342,8 +342,9 @@ export class Sessions {
     };
     try {
       const execution = session.submit(command, { ...options, limits: undefined });
-      // Whoever waits for the outcome has it before the memory is cleared.
-      const goneSoon = (): unknown => setImmediate(gone);
+      // Whoever waits for the outcome has it before the memory is cleared: the last of an answer over HTTP/2, its trailers, is
+      // written at the end of the next tick.
+      const goneSoon = (): unknown => setImmediate(() => setImmediate(gone));
       execution.outcome.then(goneSoon, goneSoon);
       return execution;
     } catch (error) {
