@@ -17,6 +17,7 @@ import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Templat
 import { readOutcome, readValue, type WrapHandle } from "./outcome.js";
 import { type CallTarget, type ExecutorSession, type GuestCommand, Requests, type Written } from "./requests.js";
 import type { AnyCommand, CommandListener, CommandTransport, Sending, StartedCommand } from "./transport/commands.js";
+import { waitFor } from "./waiting.js";
 
 /** How much longer than the execution's own timeout an answer is waited for, in milliseconds. */
 const DEADLINE_GRACE = 1_000;
@@ -119,7 +120,7 @@ export class Executor {
       // Handles of the answer are taken while it counts as under way.
       session?.handles.begin();
       try {
-        for (let telling = session?.handles.telling; telling; telling = session?.handles.telling) await telling;
+        while (session?.handles.isTelling === true) await this.#untilTold(session, options);
         // Meanwhile, or by what the arguments did when they were read, it may have ended.
         this.#lifetime.assertUsable();
         const execution = await this.#send(written, options, taking);
@@ -135,13 +136,19 @@ export class Executor {
     }
   }
 
+  /** Waits until the server has answered what to release, as long as an answer to the call would be waited for. */
+  #untilTold({ handles }: ExecutorSession, options: CallOptions): Promise<void> {
+    const patience = { signal: options.signal, timeout: answerTimeoutOf(options) };
+    return waitFor((listener) => handles.onceTold(listener), this.#lifetime, patience);
+  }
+
   /** Sends it, and gives how it ended. */
   async #send(
     { command, functions }: Written,
     options: CallOptions,
     { sink, started: onStarted }: Taking,
   ): Promise<WireExecution> {
-    const { signal, timeout, onConsole } = options;
+    const { signal, onConsole } = options;
     const told: WireConsoleEntry[] = [];
     const console =
       onConsole &&
@@ -156,12 +163,11 @@ export class Executor {
       return { command: decided.command, listener: listenerOf(decided.sink) };
     };
     const sending = typeof command === "function" ? () => decide(command) : { command, listener: listenerOf(sink) };
-    const answerTimeout = timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
     const hasFunctions = functions.byId.size > 0;
     const forget = hasFunctions ? this.#session?.pass(functions) : undefined;
     let over: (() => void) | undefined;
     try {
-      const started = this.#commands.start(sending, { signal, timeout: answerTimeout, hasFunctions });
+      const started = this.#commands.start(sending, { signal, timeout: answerTimeoutOf(options), hasFunctions });
       onStarted?.(started);
       over = this.#lifetime.hold(started);
       const execution = await started.finished;
@@ -173,6 +179,11 @@ export class Executor {
       over?.();
     }
   }
+}
+
+/** How long an answer is waited for, in milliseconds; undefined for as long as it takes. */
+function answerTimeoutOf({ timeout }: CallOptions): number | undefined {
+  return timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
 }
 
 /** Nothing ran, so the guest has no function that came with the command. */

@@ -4,6 +4,7 @@ import { type HostCallContext, runningHostCall } from "./host-function.js";
 import type { Provided } from "./host-functions.js";
 import { returnedOutcome, thrownOutcome } from "./host-outcome.js";
 import { readDuration } from "./limits.js";
+import { LONGEST_TIMER } from "./longest-timer.js";
 import type { Connection } from "./transport/connection.js";
 import { decodeValue } from "./values.js";
 
@@ -159,5 +160,3 @@ function sizeOf({ outcome }: HostResult): number {
   const value = outcome?.$case === "value" ? outcome.value.kind?.value : undefined;
   return 200 + (typeof value === "string" || value instanceof Uint8Array ? value.length : 0);
 }
-
-const LONGEST_TIMER = 2 ** 31 - 1;

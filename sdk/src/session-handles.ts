@@ -34,6 +34,7 @@ export class SessionHandles {
   readonly #unreferenced = new Set<string>();
   #underWay = 0;
   #telling: Promise<void> | undefined;
+  readonly #onceTold: (() => void)[] = [];
   #onIdle: (() => void) | undefined;
 
   /** @param group that of the session object whose session this one's is a copy of: the copy holds what that one held */
@@ -49,15 +50,20 @@ export class SessionHandles {
     this.#make = make;
   }
 
-  /** A call begins whose answer may carry handles; `end` it when its answer has been read. It is sent once nothing is `telling`. */
+  /** A call begins whose answer may carry handles; `end` it when its answer has been read. It is sent `onceTold`. */
   begin(): void {
     // From now on: what it names must not be released while it waits.
     this.#underWay++;
   }
 
-  /** Resolves when the server has answered what it is being told; undefined where it is told nothing. Calls that wait keep their order. */
-  get telling(): Promise<unknown> | undefined {
-    return this.#telling?.catch(() => undefined);
+  /** The server is being told what to release. */
+  get isTelling(): boolean {
+    return this.#telling !== undefined;
+  }
+
+  /** Calls back when the server has answered what it is being told: in order, and before whoever waits for the release itself. */
+  onceTold(listener: () => void): void {
+    this.#onceTold.push(listener);
   }
 
   /** A call that was begun has been answered, or has failed. */
@@ -138,7 +144,7 @@ export class SessionHandles {
 
   async #tell(): Promise<void> {
     // A release that comes while another is being told waits for its turn and then may find that it was told with others.
-    while (this.#telling) await this.telling;
+    while (this.#telling) await this.#telling.catch(() => undefined);
     if (this.#underWay > 0 || this.#unreferenced.size === 0) return;
     const handleIds = [...this.#unreferenced];
     this.#unreferenced.clear();
@@ -148,6 +154,7 @@ export class SessionHandles {
       await this.#telling;
     } finally {
       this.#telling = undefined;
+      for (const listener of this.#onceTold.splice(0)) listener();
     }
   }
 

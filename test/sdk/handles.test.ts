@@ -1,6 +1,15 @@
-import { GuestError, Handle, InvalidRequestError, type Livescope, NotFoundError, type Session } from "@livescope/sdk";
+import {
+  DisposedError,
+  GuestError,
+  Handle,
+  InvalidRequestError,
+  type Livescope,
+  NotFoundError,
+  type Session,
+} from "@livescope/sdk";
 import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
-import { withServer } from "../support/server.js";
+import { connect, withServer } from "../support/server.js";
+import { Wire } from "../support/wire-to-server.js";
 
 const served = withServer();
 let client: Livescope;
@@ -156,4 +165,52 @@ it("a call that waits for a release is not overtaken by one that is made after i
     await Promise.all([first, session.call("note", ["second"])]);
   }
   expect(await session.execute("log.splice(0)")).toStrictEqual(Array(5).fill(["first", "second"]).flat());
+});
+
+describe("a call that waits for a release which nobody answers", () => {
+  let wire: Wire;
+  let released: Promise<unknown>;
+  let behind: Livescope;
+  let stalled: Session;
+  beforeEach(async () => {
+    wire = new Wire(served.server.address);
+    behind = await connect(await wire.open());
+    stalled = await behind.createSession();
+    const handle = await stalled.handle("({})");
+    wire.stall();
+    released = handle.release();
+  });
+  afterEach(async () => {
+    wire.goOn();
+    await released;
+    await behind.close();
+    wire.close();
+  });
+  /** How it ends, if it ends before the release has. */
+  const endOf = (call: Promise<unknown>): Promise<unknown> =>
+    Promise.race([call.catch((error: unknown) => error), released.then(() => "the release was answered first")]);
+
+  it("obeys its signal", async () => {
+    const controller = new AbortController();
+    const call = endOf(stalled.execute("1", { signal: controller.signal }));
+    const reason = new Error("not wanted any more");
+    setTimeout(() => controller.abort(reason), 10);
+    expect(await call).toBe(reason);
+  });
+
+  it("obeys its timeout", async () => {
+    expect(await endOf(stalled.execute("1", { timeout: 10 }))).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+  });
+
+  it("ends with its session object", async () => {
+    const call = endOf(stalled.execute("1"));
+    setTimeout(() => void stalled[Symbol.asyncDispose]().catch(() => undefined), 10);
+    expect(await call).toBeInstanceOf(DisposedError);
+  });
+
+  it("is run when the release is answered after all", async () => {
+    const call = stalled.execute("1 + 1", { signal: new AbortController().signal, timeout: 4_000 });
+    setTimeout(() => wire.goOn(), 10);
+    expect(await call).toBe(2);
+  });
 });

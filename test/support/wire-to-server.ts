@@ -31,6 +31,15 @@ export class Wire {
     return this.address;
   }
 
+  /** Passes nothing on, until it goes on. */
+  stall(): void {
+    for (const socket of this.#sockets) socket.pause();
+  }
+
+  goOn(): void {
+    for (const socket of this.#sockets) socket.resume();
+  }
+
   /** Ends what is connected now, in the middle of whatever travels. */
   cut(): void {
     for (const socket of this.#sockets) socket.destroy();

@@ -10,6 +10,7 @@ import {
 import { SandboxServiceService } from "@livescope/proto";
 import { type DisposedError, LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
 import type { Lifetime } from "../lifetime.js";
+import { LONGEST_TIMER } from "../longest-timer.js";
 import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
 import { withResolvers } from "../with-resolvers.js";
@@ -31,8 +32,6 @@ const ATTEMPTS = 3;
 const LET_GO_TIMEOUT = 5_000;
 /** How long it may take to learn why there is no connection, in milliseconds. */
 const CAUSE_TIMEOUT = 200;
-/** The longest that a timer of Node.js can be set to, in milliseconds. */
-const LONGEST_TIMER = 2 ** 31 - 1;
 
 /** Makes the error for something that has waited so many milliseconds for a connection in vain. */
 export type Unreachable = (waited: number) => UnavailableError;

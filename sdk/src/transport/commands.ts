@@ -1,5 +1,6 @@
 import type { Command, ConsoleEntry, Execution, Value } from "@livescope/proto";
 import { checkMilliseconds } from "../checks.js";
+import { StatusError } from "../errors.js";
 
 /** What is to be run: source text, a call or a template. */
 export type AnyCommand = NonNullable<Command["command"]>;
@@ -74,4 +75,9 @@ export const FIRST_CREDIT = 16;
  */
 export function checkTimeout(timeout: number | undefined, name = "timeout"): void {
   if (timeout !== undefined) checkMilliseconds(name, timeout);
+}
+
+/** What a command rejects with whose answer was waited for so many milliseconds. */
+export function noAnswerWithin(timeout: number | undefined): StatusError {
+  return new StatusError(`no answer came within ${timeout} ms`, { code: "DEADLINE_EXCEEDED" });
 }

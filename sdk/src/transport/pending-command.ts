@@ -1,6 +1,6 @@
 import type { ClientFrame, Command, Event, Execution } from "@livescope/proto";
-import { StatusError } from "../errors.js";
-import type { CommandOptions, Sending, StartedCommand } from "./commands.js";
+import { LONGEST_TIMER } from "../longest-timer.js";
+import { type CommandOptions, noAnswerWithin, type Sending, type StartedCommand } from "./commands.js";
 
 /** What a command asks of its connection. */
 export interface PendingCommandHost {
@@ -120,8 +120,7 @@ export class PendingCommand implements StartedCommand {
   #expire(): void {
     // As of a call that was lost: with a request id it goes on, and its outcome can be had.
     this.#host.forget(this, this.#sent.command.value.requestId === "");
-    const message = `no answer came within ${this.#options.timeout} ms`;
-    this.reject(new StatusError(message, { code: "DEADLINE_EXCEEDED" }));
+    this.reject(noAnswerWithin(this.#options.timeout));
   }
 
   #end(): void {
@@ -130,5 +129,3 @@ export class PendingCommand implements StartedCommand {
     clearTimeout(this.#timer);
   }
 }
-
-const LONGEST_TIMER = 2 ** 31 - 1;
