@@ -30,6 +30,8 @@ export interface CommitWriter {
    * @throws SessionError (rejects) when it is not known to be kept: the session has to be loaded again
    */
   write(state: CommittedState, memory: SessionMemory): Promise<void>;
+  /** Resolves when the session is not being written as a whole. Once another hand has written to it, that would be refused. */
+  settled(): Promise<void>;
 }
 
 /** What waits for a commit. */
@@ -88,6 +90,11 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   stored(): Promise<void> {
     if (this.#writer === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => this.pass(resolve, reject));
+  }
+
+  /** Resolves when nothing of the session is on its way to the store but its commits. */
+  async settled(): Promise<void> {
+    await this.#writer?.settled();
   }
 
   /** A request with an id was answered. */

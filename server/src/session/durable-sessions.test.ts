@@ -1,5 +1,6 @@
 /** Durable sessions in a store, as one hand after the other has them. */
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { setTimeout as sleep } from "node:timers/promises";
+import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
 import { DurableSessions } from "./durable-sessions.js";
@@ -15,6 +16,12 @@ afterAll(() => engine.close());
 
 test("one that leaves memory after every commit is written as a whole all the same", async () => {
   const store = new MemoryStore();
+  // Writing it takes longer than going to rest does.
+  const rebase = store.rebase.bind(store);
+  store.rebase = async (base) => {
+    await sleep(20);
+    return rebase(base);
+  };
   const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
   const info = { sessionId: "a", labels: new Map(), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
   const made = new Session(engine, { ...info, limits: sessionLimits({}) });
@@ -23,7 +30,8 @@ test("one that leaves memory after every commit is written as a whole all the sa
   const lengths: number[] = [];
   for (let i = 0; i < 300; i++) {
     await session?.update({ labels: new Map([["round", String(i)]]) });
-    await session?.rest(() => Promise.resolve());
+    // Its commit is told within a pause, in which it does not rest.
+    await vi.waitFor(async () => expect(await session?.rest(() => Promise.resolve())).toBeDefined(), { interval: 1 });
     lengths.push((await store.durable("a"))?.deltas.length ?? -1);
     session = await durable.load("a", ({ info: now, saved, writer }) =>
       Session.wake(engine, now, saved, new Watchers(), writer),

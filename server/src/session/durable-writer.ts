@@ -39,7 +39,7 @@ export class DurableWriter implements CommitWriter {
   /** Since it was last written as a whole, or that was last tried. */
   #commits: number;
   #bytes: number;
-  #isCompacting = false;
+  #compacting: Promise<void> | undefined;
 
   /**
    * @param pages what the store has of it, at the version of `ownership`
@@ -89,13 +89,18 @@ export class DurableWriter implements CommitWriter {
     if (answer === "refused") throw outdated(sessionId);
     const { commits, bytes } = COMPACT_AFTER;
     const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
-    if (this.#commits >= commits || this.#bytes >= most) void this.#compact(info, record);
+    if (this.#commits < commits && this.#bytes < most) return;
+    this.#compacting ??= this.#compact(info, record).finally(() => {
+      this.#compacting = undefined;
+    });
+  }
+
+  async settled(): Promise<void> {
+    await this.#compacting;
   }
 
   /** Never rejects: the changes stay as they are, and it is tried again after as many. */
   async #compact(info: SessionInfo, record: SessionRecord): Promise<void> {
-    if (this.#isCompacting) return;
-    this.#isCompacting = true;
     this.#commits = 0;
     this.#bytes = 0;
     const version = this.#version;
@@ -104,8 +109,6 @@ export class DurableWriter implements CommitWriter {
       await this.#store.rebase({ sessionId: info.sessionId, owner: this.#owner, version, image });
     } catch {
       // The store is full, or there is no memory for a second image: what is kept stays right.
-    } finally {
-      this.#isCompacting = false;
     }
   }
 }
