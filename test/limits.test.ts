@@ -259,6 +259,29 @@ describe("a limit", () => {
     expect(await session.execute("for (let i = 0; i < 3000; i++) new ArrayBuffer(65536); 'done'")).toBe("done");
   });
 
+  describe("of memory is not passed by garbage of few and large blocks", () => {
+    const MANY = {
+      cycles: "{ const o = { big: new Uint8Array(1 << 20) }; o.self = o }",
+      closures: "{ const big = new Uint8Array(1 << 20); const f = () => { f; return big } }",
+      texts: "{ const o = { text: 'x'.repeat(100_000) + i }; o.self = o }",
+      awaits:
+        "{ const big = new Uint8Array(1 << 20); await new Promise((done) => { const f = () => { f; big }; done(f) }) }",
+    };
+    test.each(Object.entries(MANY))("within one turn: %s", async (_what, code) => {
+      await using session = await client.createSession({ limits: { memoryBytes: 32 * MEBIBYTE } });
+      await session.execute("const live = new Uint8Array(24 << 20)");
+      expect(await session.execute(`for (let i = 0; i < 300; i++) ${code}; 'done'`)).toBe("done");
+    });
+
+    test("that came from the client", async () => {
+      await using session = await client.createSession({ limits: { memoryBytes: 16 * MEBIBYTE } });
+      await session.execute("function lose(bytes) { const o = { bytes }; o.self = o }");
+      const bytes = new Uint8Array(MEBIBYTE);
+      for (let i = 0; i < 50; i++) await session.call("lose", [bytes]);
+      expect((await session.info()).memoryBytes).toBeLessThan(8 * MEBIBYTE);
+    });
+  });
+
   test("of the console counts over all turns and entries, however small, and never stops anything", async () => {
     await using session = await client.createSession({ limits: { consoleBytes: 10 * KIBIBYTE } });
     const code = `for (let turn = 0; turn < 20; turn++) {

@@ -6,7 +6,7 @@
  */
 import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
-import { beginCounting } from "./guest-garbage.js";
+import { GC_THRESHOLD, HEAP_LIMIT, HEAP_SUM, STATE_IN_RUNTIME } from "./heap-bytes.js";
 import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   ARGV_BYTES,
@@ -43,6 +43,9 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
 
   const runtime = engine.QTS_NewRuntime();
   const gcThresholdWord = findWord(instance, runtime, RUNTIME_STRUCT_WORDS, GC_THRESHOLD_AFTER_START);
+  const state = runtime + STATE_IN_RUNTIME;
+  if (gcThresholdWord !== state + GC_THRESHOLD)
+    throw new EngineAbort("calibration failed: heaps are counted elsewhere");
   engine.QTS_RuntimeSetMaxStackSize(runtime, GUEST_STACK_BYTES);
   const rejectionTracker = findRejectionTracker(instance, runtime, () =>
     engine.QTS_RuntimeEnableInterruptHandler(runtime),
@@ -89,6 +92,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
   clearFreeHeap(modules, instance, heapTopWord);
+  checkHeapSum(instance, state, heapTopWord);
   const jobFunctions = findJobFunctions(modules, instance, { runtime, context, gcThresholdWord });
   const evalPointer = findEvalPointer(modules);
   const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
@@ -104,10 +108,11 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     cells,
     heapTopWord,
     gcThresholdWord,
+    heapSumWord: state + HEAP_SUM,
+    heapLimitWord: state + HEAP_LIMIT,
     evalFunction,
     jobFunctions,
   };
-  beginCounting(instance.words, layout);
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
 }
@@ -127,6 +132,13 @@ function findWord(instance: Instance, start: number, count: number, value: numbe
   const index = instance.words.subarray(from, from + count).indexOf(value);
   if (index < 0) throw new EngineAbort("calibration failed: the garbage collection threshold was not found");
   return (from + index) * 4;
+}
+
+/** What is counted can only be right if it is more than half of what lies below the top: the rest is holes, and what the host has put there. */
+function checkHeapSum({ words }: Instance, state: number, heapTopWord: number): void {
+  const used = (words[heapTopWord >> 2] ?? 0) - HEAP_START;
+  const sum = words[(state + HEAP_SUM) >> 2] ?? 0;
+  if (sum > used || sum < used / 2) throw new EngineAbort("calibration failed: the bytes of the heap are not counted");
 }
 
 /**

@@ -54,11 +54,12 @@ export function takeCheckpoint(
 }
 
 /** What is written to by others than the engine in every turn, and not told by `Instance.touch`. */
-function writtenByHost({ cells, argv, gcThresholdWord }: Layout): [address: number, length: number][] {
+function writtenByHost({ cells, argv, gcThresholdWord, heapLimitWord }: Layout): [address: number, length: number][] {
   return [
     [cells, CELL_COUNT * 4],
     [argv, ARGV_BYTES],
     [gcThresholdWord, 4],
+    [heapLimitWord, 4],
   ];
 }
 

@@ -39,6 +39,10 @@ export interface Layout {
   readonly heapTopWord: number;
   /** The word of the runtime that triggers a garbage collection when 0. */
   readonly gcThresholdWord: number;
+  /** The word of the runtime with the sum of all blocks, in bytes. */
+  readonly heapSumWord: number;
+  /** The word that tells the engine what its heap may grow to, in bytes (heap-bytes.ts). */
+  readonly heapLimitWord: number;
   /** Where the engine's own function for evaluating source text stands in its table; sessions have one of ours instead. */
   readonly evalFunction: number;
   /** Where the functions by which the engine runs jobs stand in its table. */
@@ -82,8 +86,8 @@ export const Cell = {
   LAST_EXECUTION: 155,
   /** Number of the execution whose timer is due next; 0 where none owns it. */
   NEXT_TIMER_OWNER: 156,
-  /** The top of the heap above which its garbage is collected (guest-garbage.ts). */
-  COLLECT_ABOVE: 157,
+  /** The top of the heap after the turn before, where there is little room above it; else 0 (guest-garbage.ts). */
+  GROWN_FROM: 157,
 } as const;
 /** Words of entropy in SEED, and in KEY. */
 export const SEED_WORDS = 8;

@@ -2,11 +2,11 @@
 import { type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
 import { evalCallback, GuestEval } from "./guest-eval.js";
-import { collectIfGrown } from "./guest-garbage.js";
+import { collectIfScarce } from "./guest-garbage.js";
 import type { HeapSum } from "./heap-sum.js";
 import { type Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { KernelAsks } from "./kernel-asks.js";
-import { Cell } from "./layout.js";
+import { Cell, HEAP_START } from "./layout.js";
 import type { ConsoleText, EncodedEffects, EncodedInput, SharedEngine, TurnRequest, UndoReason } from "./messages.js";
 import { ModuleLoader, type ModuleTable } from "./module-loader.js";
 import { rejectionCallback } from "./rejection-callback.js";
@@ -96,8 +96,11 @@ export class RunningGuest implements InstanceHost {
   enter(instance: Instance, input: EncodedInput, maximumPages: number): EncodedEffects {
     this.#instance = instance;
     try {
+      const { layout } = this.#engine.baseImage;
+      const maximumBytes = maximumPages * 65536;
+      instance.words[layout.heapLimitWord >> 2] = maximumBytes - HEAP_START;
       const effects = this.#run(instance, input);
-      collectIfGrown(instance.words, this.#engine.baseImage.layout, maximumPages * 65536);
+      collectIfScarce(instance.words, layout, maximumBytes);
       return effects;
     } finally {
       // The session may be gone before another turn comes: its memory is not to be kept from here.

@@ -8,13 +8,14 @@
  *
  * A third form of it, which says what it writes to, is derived in tracked-stores.ts.
  *
- * Both read and write bytecode (see bytecode-access.ts). They export the functions that are called, by the names of the C sources,
- * and the function table, which has room for callbacks that the package does not offer.
+ * Both read and write bytecode (see bytecode-access.ts), and count the bytes of their heap (heap-bytes.ts). They export the functions
+ * that are called, by the names of the C sources, and the function table, which has room for callbacks that the package does not offer.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { openBytecode } from "./bytecode-access.js";
+import { withHeapBytes } from "./heap-bytes.js";
 import { CALLED_FUNCTIONS, CONSTRUCTOR, TABLE_EXPORT } from "./raw-exports.js";
 import { leb, section, WasmReader } from "./wasm-binary.js";
 
@@ -50,7 +51,7 @@ export function loadEngineModules(): EngineModules {
     fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module")),
     "utf8",
   );
-  const opened = openBytecode(bytes);
+  const opened = withHeapBytes(openBytecode(bytes));
   const names = readExportNames(loader);
   const resume = deriveModule(opened, "resume", names);
   return {
