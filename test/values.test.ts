@@ -260,3 +260,28 @@ describe("an error", () => {
     expect(await session.execute("ran")).toBe(0);
   });
 });
+
+test("large bytes of many calls at once come whole and to whom they belong", async () => {
+  const sessions = await Promise.all(Array.from({ length: 4 }, () => served.client.createSession()));
+  const calls = sessions.flatMap((own, s) =>
+    Array.from({ length: 12 }, async (_, i) => {
+      // From less than what is cloned to more than what fits beside each other where both threads see it.
+      const sent = new Uint8Array([1_000, 70_000, 400_000, 3_000_000][i % 4] as number).fill(s * 16 + i);
+      const came = await own.execute("bytes.map((byte) => byte + 100)", { bindings: { bytes: sent } });
+      const expected = sent.map((byte) => byte + 100);
+      return Buffer.from(came as Uint8Array).equals(expected);
+    }),
+  );
+  expect(await Promise.all(calls)).toEqual(calls.map(() => true));
+  for (const own of sessions) await own.delete();
+});
+
+test("large bytes of an answer that is asked for again are what they were", async () => {
+  await using own = await served.client.createSession();
+  await own.execute("const give = (byte) => new Uint8Array(1_000_000).fill(byte)");
+  const first = await own.call("give", [1], { requestId: "first" });
+  for (let i = 2; i < 8; i++) await own.call("give", [i]);
+  expect(Buffer.from(first as Uint8Array).every((byte) => byte === 1)).toBe(true);
+  const again = await own.call("give", [1], { requestId: "first" });
+  expect(Buffer.from(again as Uint8Array).every((byte) => byte === 1)).toBe(true);
+});

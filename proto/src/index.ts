@@ -25,4 +25,5 @@ export {
   HealthService,
 } from "../gen/grpc/health/v1/health.js";
 export * from "../gen/index.sandbox.v1.js";
+export { encoded } from "./encoder.js";
 export { InvalidData, MAX_DATA_BYTES, MAX_DATA_DEPTH, StructLimitError } from "./struct-codec.js";

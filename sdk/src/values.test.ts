@@ -28,7 +28,7 @@ describe("a value that is sent", () => {
   it("has an arm of its own if it is undefined, bytes or a handle", () => {
     expect(encodeValue(undefined, "value").kind).toBeUndefined();
     const bytes = new Uint8Array([1, 2, 3, 4]).subarray(1, 3);
-    expect(encodeValue(bytes, "value").kind).toStrictEqual({ $case: "bytes", value: Buffer.from([2, 3]) });
+    expect(encodeValue(bytes, "value").kind).toStrictEqual({ $case: "bytes", value: new Uint8Array([2, 3]) });
     expect(encodeValue(handle(), "value").kind).toMatchObject({ $case: "handle", value: { handleId: "h1" } });
   });
 

@@ -19,7 +19,7 @@ export function encodeValue(value: unknown, path: string, pass?: PassFunction): 
     return { kind: { $case: "hostFunction", value: pass(value as (...args: never[]) => unknown) } };
   if (value === undefined) return {};
   if (value instanceof Handle) return { kind: { $case: "handle", value: encodeHandle(value, path) } };
-  if (value instanceof Uint8Array) return { kind: { $case: "bytes", value: asBuffer(value) } };
+  if (value instanceof Uint8Array) return { kind: { $case: "bytes", value } };
   const json = plainJson(value);
   if (json !== undefined) return { kind: { $case: "json", value: json } };
   return {
@@ -55,7 +55,7 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
       if (typeof kind.value === "string") return JSON.parse(kind.value);
       throw new LivescopeError(`the value cannot be read: ${kind.value?.message}`);
     case "bytes":
-      // A copy: what gRPC gives is a Buffer within the memory of the whole message.
+      // A copy: what gRPC gives is a part of the whole message.
       return new Uint8Array(kind.value);
     case "handle":
       return onHandle(kind.value);
@@ -72,10 +72,6 @@ export function encodeHandle(handle: Handle, path: string): WireHandle {
     throw new DisposedError(`${path} is a handle that was released: get it again`, { cause: handle.whereReleased });
   }
   return { handleId: handle.id, type: "", className: "", preview: "", arity: 0 };
-}
-
-function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }
 
 /**

@@ -330,8 +330,7 @@ class InputWriter {
         return this.optionalText(value.name);
       case "bytes":
         this.optionalText(String(this.#bytes.length));
-        // Posting a part of a buffer posts all of it.
-        this.#bytes.push(new Uint8Array(value.bytes));
+        this.#bytes.push(value.bytes);
     }
   }
 

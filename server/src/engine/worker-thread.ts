@@ -2,6 +2,7 @@
 import { Worker } from "node:worker_threads";
 import { HeldInstances } from "./held-instances.js";
 import type { SessionMemory } from "./session-memory.js";
+import { BytesRoom, taken } from "./worker/bytes-room.js";
 import { type CheckpointExtent, createCheckpointBuffer } from "./worker/checkpoint.js";
 import { Control, clock } from "./worker/control.js";
 import type { HeapSum } from "./worker/heap-sum.js";
@@ -57,6 +58,8 @@ export class WorkerThread {
   readonly #worker: Worker;
   readonly #control = new Control();
   readonly #mailbox = new Mailbox();
+  /** Of what the batch brings to the worker, which has taken all when it has answered. */
+  readonly #room = new BytesRoom();
   readonly checkpoint = createCheckpointBuffer(MAXIMUM_PAGES * 65536);
   readonly #heaps: HeapSum;
   readonly #slot: number;
@@ -113,7 +116,7 @@ export class WorkerThread {
         if (typeof message === "string") return answered(this.#mailbox.readReplies(message));
         switch (message.type) {
           case "replies":
-            answered(message.replies);
+            answered(message.replies.map(withOwnBytes));
             break;
           case "console":
             events.onConsole(message.turn, message.entry);
@@ -166,6 +169,7 @@ export class WorkerThread {
     this.#turns = turns;
     this.#unanswered = turns.length;
     this.#postedAt = clock();
+    this.#room.clear();
     const groups = batch.map((group) => this.#requestOf(group));
     const request: BatchRequest = { drop: this.#held.takeDropped(), groups };
     this.#control.begin(first);
@@ -180,7 +184,8 @@ export class WorkerThread {
       maximumPages: memory.maximumPages,
       turns: turns.map(({ turn, input, sources, budget, consoleBytes }) => ({
         turn,
-        input,
+        input:
+          input.bytes.length === 0 ? input : { ...input, bytes: input.bytes.map((bytes) => this.#room.put(bytes)) },
         sources,
         budget,
         consoleBytes,
@@ -291,4 +296,10 @@ export class WorkerThread {
     this.#isEnding = true;
     await this.#worker.terminate();
   }
+}
+
+/** The worker uses the room in which its bytes lie again as soon as it has another batch. */
+function withOwnBytes(reply: TurnReply): TurnReply {
+  if (reply.kind !== "committed" || reply.effects.bytes.length === 0) return reply;
+  return { ...reply, effects: { ...reply.effects, bytes: reply.effects.bytes.map(taken) } };
 }

@@ -1,7 +1,10 @@
 /** SandboxService: execute, call, inspect, release. */
 import {
+  CallResponse,
   type Command,
+  ExecuteResponse,
   type Execution as ExecutionMessage,
+  encoded,
   type InspectRequest,
   type InspectResponse,
   type Limits as LimitsMessage,
@@ -33,7 +36,19 @@ export interface ServerFacts {
   readonly engineDigest: string;
 }
 
-export const SANDBOX_SERVICE = { ...SandboxServiceService, connect: CONNECT_METHOD };
+export const SANDBOX_SERVICE = {
+  ...SandboxServiceService,
+  connect: CONNECT_METHOD,
+  // Their answers may be large, and the generated code makes one copy more.
+  execute: {
+    ...SandboxServiceService.execute,
+    responseSerialize: (response: ExecuteResponse) => encoded(ExecuteResponse, response),
+  },
+  call: {
+    ...SandboxServiceService.call,
+    responseSerialize: (response: CallResponse) => encoded(CallResponse, response),
+  },
+};
 
 export function sandboxService(
   sessions: Sessions,

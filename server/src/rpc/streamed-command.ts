@@ -1,6 +1,5 @@
 /** One command of a Connect stream: what it says on its way, and how fast it may say it. */
-import { BinaryWriter } from "@bufbuild/protobuf/wire";
-import { type Command, ConnectResponse, type ServerFrame } from "@livescope/proto";
+import { type Command, ConnectResponse, encoded, type ServerFrame } from "@livescope/proto";
 import type { Logger } from "pino";
 import type { HostLink } from "../session/host-functions.js";
 import { FIRST_CREDIT } from "../session/running-execution.js";
@@ -123,14 +122,5 @@ export class StreamedCommand {
 
 /** A response with this one frame. */
 export function encodeFrame(frameId: bigint, frame: NonNullable<ServerFrame["frame"]>): Uint8Array {
-  const own = spareWriter;
-  // Should it throw, what it has written is never met again.
-  spareWriter = new BinaryWriter();
-  const bytes = ConnectResponse.encode({ frames: [{ frameId, frame }] }, own).finish();
-  if (bytes.length <= WRITER_BYTES) spareWriter = own;
-  return bytes;
+  return encoded(ConnectResponse, { frames: [{ frameId, frame }] });
 }
-
-/** For all frames: what a new writer allocates costs more than a short frame. One that has grown large is not kept. */
-let spareWriter = new BinaryWriter();
-const WRITER_BYTES = 64 * 1024;

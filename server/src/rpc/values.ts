@@ -149,7 +149,7 @@ export function valueMessage(value: domain.Value, encoding: Encoding): Value {
     case "graph":
       return { kind: { $case: "graph", value: value.text } };
     case "bytes":
-      return { kind: { $case: "bytes", value: Buffer.from(value.bytes.buffer) } };
+      return { kind: { $case: "bytes", value: value.bytes } };
     case "handle":
       return { kind: { $case: "handle", value: value.handle } };
     default:

@@ -197,14 +197,18 @@ export class Instance {
     return this.exports.QTS_NewArrayBuffer(context, pointer, bytes.length);
   }
 
-  /** A copy of the bytes of an ArrayBuffer of the guest. */
-  readArrayBuffer(context: number, value: number): Uint8Array {
+  /** A copy of the bytes of an ArrayBuffer of the guest. @param place gives room for so many */
+  readArrayBuffer(
+    context: number,
+    value: number,
+    place: (size: number) => Uint8Array = (size) => new Uint8Array(size),
+  ): Uint8Array {
     const length = this.exports.QTS_GetArrayBufferLength(context, value);
     if (length <= 0) return new Uint8Array();
     // The engine makes a copy of its own, which is this side's to free.
     const pointer = this.exports.QTS_GetArrayBuffer(context, value);
     if (pointer === 0) throw new OutOfGuestMemory();
-    const copy = new Uint8Array(length);
+    const copy = place(length);
     copy.set(this.bytes.subarray(pointer, pointer + length));
     this.exports.free(pointer);
     return copy;

@@ -1,5 +1,6 @@
 /** What the kernel asks while a turn runs: to run a source, to send a console entry, what an object is, to end the turn. */
 import { argument } from "./boot.js";
+import { BytesRoom } from "./bytes-room.js";
 import { bytesOfBase64, writeBase64 } from "./crossing.js";
 import { collectEarlier } from "./guest-garbage.js";
 import type { Instance } from "./instance.js";
@@ -48,6 +49,7 @@ export class KernelAsks {
   #sources: readonly Source[] = [];
   #bytesIn: readonly Uint8Array[] = [];
   #bytesOut: Uint8Array[] = [];
+  readonly #room = new BytesRoom();
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -56,6 +58,11 @@ export class KernelAsks {
     this.#engine = engine;
     this.#host = host;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
+  }
+
+  /** A batch begins: what came out of the one before was taken. */
+  beginBatch(): void {
+    this.#room.clear();
   }
 
   /** The turn that asks from now on. */
@@ -116,7 +123,7 @@ export class KernelAsks {
         return instance.newArrayBuffer(context, bytes);
       }
       case Ask.KEEP_BYTES:
-        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1)));
+        this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1), (size) => this.#room.place(size)));
         return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));

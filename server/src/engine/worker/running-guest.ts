@@ -72,6 +72,11 @@ export class RunningGuest implements InstanceHost {
     this.#rejections = new UnhandledRejections(engine.baseImage.layout);
   }
 
+  /** A batch begins: the one before was answered. */
+  beginBatch(): void {
+    this.#asks.beginBatch();
+  }
+
   /**
    * A turn begins.
    *

@@ -89,6 +89,7 @@ export class TurnRunner {
    */
   runBatch({ drop, groups }: BatchRequest, answer: (replies: TurnReply[]) => void): boolean {
     this.drop(drop);
+    this.#guest.beginBatch();
     this.#firstTurn = groups[0]?.turns[0]?.turn ?? 0;
     let word = this.#firstTurn;
     for (const [place, group] of groups.entries()) {
