@@ -28,6 +28,13 @@ test("whatever a sequence does in the session belongs to it, through any object 
   expect(await session.execute("total")).toBe(7);
 });
 
+test("a sequence that is stopped while a call of it runs takes that with it, and the next one has its turn", async () => {
+  await using short = await served.client.createSession({ limits: { timeout: 200 }, setup: "let n = 0" });
+  const endless = short.atomic((tx) => tx.execute("n++; for (;;);"));
+  await expect(endless).rejects.toMatchObject({ reason: "TIMEOUT" });
+  expect(await short.atomic((tx) => tx.execute("n"))).toBe(0);
+});
+
 describe("an atomic execution", () => {
   test("S18: that throws is undone, also what it did before an await", async () => {
     const error = await session

@@ -108,7 +108,9 @@ export class SessionTurns {
           if (typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
           return this.committed(owner, result);
         }
-        const again = this.undone(owner, result, isRetry);
+        // An execution that was to begin may have ended with who answers, as one does that runs within an atomic one.
+        const mayBegin = (): boolean => start === undefined || this.#open.get(owner) !== undefined;
+        const again = this.undone(owner, result, isRetry) && mayBegin();
         isRetry = true;
         if (!again && typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
         if (again) this.#loop.addAgain(input);
