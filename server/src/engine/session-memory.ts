@@ -83,7 +83,10 @@ export function holds(memoryBytes: number, pages: Pick<SessionPages, "extent">):
 }
 
 /** A memory that nobody lives in, and what is known of it: workers that hold an instance over it may go on to use that. */
-type FreeMemory = Pick<SessionMemory, "memory" | "maximumPages" | "key" | "posted" | "lastWorker">;
+interface FreeMemory extends Pick<SessionMemory, "memory" | "maximumPages" | "key" | "posted" | "lastWorker"> {
+  /** False: who lived there is still to be found in it. */
+  isReady: boolean;
+}
 
 /** Whether it did not grow. */
 function isFreshSize({ memory }: FreeMemory): boolean {
@@ -224,7 +227,10 @@ export class SessionMemories {
     return true;
   }
 
-  #giveUp({ memory, key }: FreeMemory): void {
+  #giveUp(free: FreeMemory): void {
+    const { memory, key } = free;
+    // Nobody is to have it again.
+    free.isReady = true;
     this.onGivenUp(key);
     this.#freeBytes -= memory.buffer.byteLength;
     this.#drop(memory);
@@ -245,14 +251,16 @@ export class SessionMemories {
     const fits = ({ memory, maximumPages }: FreeMemory): boolean =>
       maximumPages === maximum && memory.buffer.byteLength === bytes;
     const index = this.#free.findLastIndex(fits);
-    if (index < 0) return undefined;
+    const [free] = index < 0 ? [] : this.#free.splice(index, 1);
+    if (free === undefined) return undefined;
     this.#freeBytes -= bytes;
-    return this.#free.splice(index, 1)[0];
+    this.#makeReady(free);
+    return free;
   }
 
   #make(initial: number, maximum: number): FreeMemory {
     const memory = new WebAssembly.Memory({ initial, maximum, shared: true });
-    return { memory, maximumPages: maximum, key: this.#nextKey++, posted: 0, lastWorker: -1 };
+    return { memory, maximumPages: maximum, key: this.#nextKey++, posted: 0, lastWorker: -1, isReady: true };
   }
 
   /** The session moved: instances over the old memory must not be used again. */
@@ -274,19 +282,27 @@ export class SessionMemories {
       this.onGivenUp(key);
       return this.#drop(memory);
     }
-    const { buffer } = memory;
-    // To its end, not to the top of the heap: that sinks when the engine gives memory back, and leaves what was above it.
-    clear(buffer, HEAP_START - STACK_CLEARED);
-    clear(buffer, 0, STATIC_END);
-    const free = { memory, maximumPages, key, posted, lastWorker };
-    if (isFreshSize(free)) this.#begin(memory);
+    const free = { memory, maximumPages, key, posted, lastWorker, isReady: false };
     this.#free.push(free);
-    this.#freeBytes += buffer.byteLength;
+    this.#freeBytes += memory.buffer.byteLength;
+    // Whoever waits for what it was used for has that before: the last of an answer over HTTP/2, its trailers, is written a tick later.
+    setImmediate(() => setImmediate(() => this.#makeReady(free)));
     while (this.#free.length > KEPT_FOR_REUSE.count || this.#freeBytes > KEPT_FOR_REUSE.bytes) {
       const oldest = this.#free.shift();
       if (oldest === undefined) return;
       this.#giveUp(oldest);
     }
+  }
+
+  /** Makes a memory that was given back what the list of them holds, if nobody has yet. */
+  #makeReady(free: FreeMemory): void {
+    if (free.isReady) return;
+    free.isReady = true;
+    const { buffer } = free.memory;
+    // To its end, not to the top of the heap: that sinks when the engine gives memory back, and leaves what was above it.
+    clear(buffer, HEAP_START - STACK_CLEARED);
+    clear(buffer, 0, STATIC_END);
+    if (isFreshSize(free)) this.#begin(free.memory);
   }
 
   /**

@@ -342,9 +342,8 @@ export class Sessions {
     };
     try {
       const execution = session.submit(command, { ...options, limits: undefined });
-      // Whoever waits for the outcome has it before the memory is cleared: the last of an answer over HTTP/2, its trailers, is
-      // written at the end of the next tick.
-      const goneSoon = (): unknown => setImmediate(() => setImmediate(gone));
+      // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
+      const goneSoon = (): unknown => setImmediate(gone);
       execution.outcome.then(goneSoon, goneSoon);
       return execution;
     } catch (error) {
