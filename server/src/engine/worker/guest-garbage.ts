@@ -1,33 +1,30 @@
 /**
- * Garbage that is not to wait until the engine collects it by itself, which it does when the heap has grown by half (heap-bytes.ts):
- * what lies in the way of a turn that needs all the room that is left at once.
+ * Garbage that is not to wait until the engine collects it by itself, which it does when what it counts has grown by half
+ * (heap-bytes.ts): what was made in former turns, what the host has put into the heap, which the engine does not count, and what lies in
+ * the way of a turn that needs all the room that is left at once.
  */
-import { Cell, type Layout } from "./layout.js";
+import { Cell, HEAP_START, type Layout } from "./layout.js";
 
+/** By what part of itself a heap may grow from turn to turn uncollected, and by how many bytes if that is more. */
+const GROWTH = { part: 16, least: 64 << 10 };
 /** A session that can have no more than so much, in bytes, is collected whenever it holds more. */
 const SCARCE = 2 << 20;
 
 /**
- * After a turn: a heap that has grown where there is little room is collected at the next allocation. From where it has grown is put
- * down in the session: that holds whichever worker runs it.
+ * After a turn: a heap that has grown is collected at the next allocation. Up to where it may grow is put down in the session: that holds
+ * whichever worker runs it, and however long it rested.
  *
  * @param maximumBytes what the memory may grow to
  */
-export function collectIfScarce(words: Int32Array, layout: Layout, maximumBytes: number): void {
-  const grownFrom = (layout.cells >> 2) + Cell.GROWN_FROM;
+export function collectIfGrown(words: Int32Array, layout: Layout, maximumBytes: number): void {
+  const cell = (layout.cells >> 2) + Cell.COLLECT_ABOVE;
   const top = (words[layout.heapTopWord >> 2] ?? 0) >>> 0;
-  const isScarce = maximumBytes - top < SCARCE;
-  if (isScarce && top > (words[grownFrom] ?? 0) >>> 0) collect(words, layout);
-  words[grownFrom] = isScarce ? top : 0;
-}
-
-/** So many bytes came into the heap that the engine does not count, as the host has put them there: it collects as much earlier. */
-export function collectEarlier(
-  words: Int32Array,
-  { gcThresholdWord }: Pick<Layout, "gcThresholdWord">,
-  bytes: number,
-): void {
-  words[gcThresholdWord >> 2] = Math.max(0, ((words[gcThresholdWord >> 2] ?? 0) >>> 0) - bytes);
+  // A session begins with none.
+  const known = (words[cell] ?? 0) >>> 0 || Number.POSITIVE_INFINITY;
+  const isDue = top > known;
+  if (isDue) collect(words, layout);
+  const growth = maximumBytes - top < SCARCE ? 0 : Math.max(GROWTH.least, (top - HEAP_START) / GROWTH.part);
+  words[cell] = isDue ? top + growth : Math.min(known, top + growth);
 }
 
 /** The heap is collected at the next allocation. */

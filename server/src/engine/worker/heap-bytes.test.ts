@@ -57,6 +57,15 @@ describe("the engine's own sum of its heap", () => {
     expect(word(GC_THRESHOLD)).toBeLessThanOrEqual(limit);
   });
 
+  test("collects no more than a few times what it finds nothing in, on its way to the limit", () => {
+    const limit = word(HEAP_SUM) + 4_000_000;
+    setWord(HEAP_LIMIT, limit);
+    // Where little room is left, what is collected next is more than that.
+    run("var live = new ArrayBuffer(3_950_000)");
+    run("for (i = 0; i < 3000; i++) held = { i }");
+    expect(word(GC_THRESHOLD)).toBeGreaterThan(limit);
+  });
+
   test("leaves the engine what it does where there is no limit", () => {
     const before = word(GC_THRESHOLD);
     run("held = 1");

@@ -7,7 +7,7 @@
  * the allocator has given, as it says itself in the word in front of every block.
  *
  * Half more than what is left may be more than there is room for. So they also keep the threshold half way between the sum and what the
- * heap may grow to, where they are told that.
+ * heap may grow to, where they are told that; but not so close that a program which needs all of it is collected ever again.
  *
  * The indices and offsets are those of the build whose SHA-256 wasm-module.ts checks; boot.ts tries whether sums are right.
  */
@@ -86,24 +86,32 @@ const fewer = [...setWord(COUNT, [...word(COUNT), Op.CONST, 1, Op.SUB])];
 const obeyLimit = (size: number): number[] =>
   when([...word(ENGINE_LIMIT), ...word(HEAP_SUM), ...get(size), Op.ADD, Op.LT_U], giveNone);
 
+/** A sixteenth: a collection that finds nothing is not to come again before so much was added, which may be more than there is room for. */
+const LEAST_GAP = 4;
 /** Adds bytes to the sum and then looks at the threshold; with a local of its own. */
-const add = (bytes: number[], half: number): number[] => [
+const add = (bytes: number[], most: number): number[] => [
   ...setWord(HEAP_SUM, [...word(HEAP_SUM), ...bytes, Op.ADD]),
   ...when(word(HEAP_LIMIT), [
-    ...[...word(HEAP_SUM), ...word(HEAP_LIMIT), Op.ADD, Op.CONST, 1, Op.SHR_U, ...set(half)],
-    ...when([...word(GC_THRESHOLD), ...get(half), Op.GT_U], setWord(GC_THRESHOLD, get(half))),
+    // sum + max((limit - sum) / 2, sum / 16); the sum of its blocks is below the limit.
+    ...[...word(HEAP_LIMIT), ...word(HEAP_SUM), Op.SUB, Op.CONST, 1, Op.SHR_U, ...set(most)],
+    ...when(
+      [...word(HEAP_SUM), Op.CONST, LEAST_GAP, Op.SHR_U, ...get(most), Op.GT_U],
+      [...word(HEAP_SUM), Op.CONST, LEAST_GAP, Op.SHR_U, ...set(most)],
+    ),
+    ...[...get(most), ...word(HEAP_SUM), Op.ADD, ...set(most)],
+    ...when([...word(GC_THRESHOLD), ...get(most), Op.GT_U], setWord(GC_THRESHOLD, get(most))),
   ]),
 ];
 
 function allocate(): number[] {
-  const [size, block, half] = [1, 2, 3];
+  const [size, block, most] = [1, 2, 3];
   return [
     ...[1, 2, I32],
     ...unless(get(size), [Op.UNREACHABLE]),
     ...obeyLimit(size),
     ...unless([...get(size), ...call(Func.MALLOC), Op.LOCAL_TEE, block], giveNone),
     ...more,
-    ...add(sizeOf(block), half),
+    ...add(sizeOf(block), most),
     ...[...get(block), Op.END],
   ];
 }
@@ -115,7 +123,7 @@ function free(): number[] {
 }
 
 function reallocate(): number[] {
-  const [block, size, old, half] = [1, 2, 3, 4];
+  const [block, size, old, most] = [1, 2, 3, 4];
   return [
     ...[1, 2, I32],
     ...unless(get(block), [
@@ -126,7 +134,7 @@ function reallocate(): number[] {
     ...obeyLimit(size),
     ...[...sizeOf(block), ...set(old)],
     ...unless([...get(block), ...get(size), ...call(Func.REALLOC), Op.LOCAL_TEE, block], giveNone),
-    ...add([...sizeOf(block), ...get(old), Op.SUB], half),
+    ...add([...sizeOf(block), ...get(old), Op.SUB], most),
     ...[...get(block), Op.END],
   ];
 }

@@ -2,7 +2,6 @@
 import { argument } from "./boot.js";
 import { BytesRoom } from "./bytes-room.js";
 import { bytesOfBase64, writeBase64 } from "./crossing.js";
-import { collectEarlier } from "./guest-garbage.js";
 import type { Instance } from "./instance.js";
 import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
 import { classIdOf } from "./object-classes.js";
@@ -119,7 +118,6 @@ export class KernelAsks {
         return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
       case Ask.TAKE_BYTES: {
         const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? new Uint8Array();
-        collectEarlier(instance.words, this.#engine.baseImage.layout, bytes.length);
         return instance.newArrayBuffer(context, bytes);
       }
       case Ask.KEEP_BYTES:
@@ -129,9 +127,7 @@ export class KernelAsks {
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64: {
         const bytes = bytesOfBase64(instance, context, argument(argv, 1));
-        if (bytes === undefined) return 0;
-        collectEarlier(instance.words, this.#engine.baseImage.layout, bytes.length);
-        return instance.newArrayBuffer(context, bytes);
+        return bytes === undefined ? 0 : instance.newArrayBuffer(context, bytes);
       }
       case Ask.COMPILE_TEMPLATE:
         return this.#evaluator.evaluateTemplate(

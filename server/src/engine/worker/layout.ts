@@ -86,8 +86,8 @@ export const Cell = {
   LAST_EXECUTION: 155,
   /** Number of the execution whose timer is due next; 0 where none owns it. */
   NEXT_TIMER_OWNER: 156,
-  /** The top of the heap after the turn before, where there is little room above it; else 0 (guest-garbage.ts). */
-  GROWN_FROM: 157,
+  /** The top of the heap above which its garbage is collected after a turn (guest-garbage.ts). */
+  COLLECT_ABOVE: 157,
 } as const;
 /** Words of entropy in SEED, and in KEY. */
 export const SEED_WORDS = 8;

@@ -2,7 +2,7 @@
 import { type Control, clock } from "./control.js";
 import { readEffects, writeNumbers } from "./crossing.js";
 import { evalCallback, GuestEval } from "./guest-eval.js";
-import { collectIfScarce } from "./guest-garbage.js";
+import { collectIfGrown } from "./guest-garbage.js";
 import type { HeapSum } from "./heap-sum.js";
 import { type Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { KernelAsks } from "./kernel-asks.js";
@@ -105,7 +105,7 @@ export class RunningGuest implements InstanceHost {
       const maximumBytes = maximumPages * 65536;
       instance.words[layout.heapLimitWord >> 2] = maximumBytes - HEAP_START;
       const effects = this.#run(instance, input);
-      collectIfScarce(instance.words, layout, maximumBytes);
+      collectIfGrown(instance.words, layout, maximumBytes);
       return effects;
     } finally {
       // The session may be gone before another turn comes: its memory is not to be kept from here.
