@@ -1,4 +1,4 @@
-import { type ClientFrame, ConnectRequest } from "@livescope/proto";
+import { type ClientFrame, ConnectRequest, encoded } from "@livescope/proto";
 import { ResourceExhaustedError } from "../errors.js";
 import { PendingCommand } from "./pending-command.js";
 import type { Saying } from "./saying.js";
@@ -123,7 +123,7 @@ function cancelOf(frameId: bigint): ClientFrame {
 
 /** Encoded messages that follow each other are one message with the frames of all. */
 function encodeFrames(frames: ClientFrame[]): Uint8Array {
-  return ConnectRequest.encode({ frames }).finish();
+  return encoded(ConnectRequest, { frames });
 }
 
 function tooLarge(bytes: number): ResourceExhaustedError {

@@ -18,6 +18,7 @@ import {
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { SharedMemories } from "./shared-memories.js";
 import type { StoredPages } from "./stored-pages.js";
+import { collect } from "./worker/guest-garbage.js";
 import { HeapSum } from "./worker/heap-sum.js";
 import { runningExecution } from "./worker/layout.js";
 import { MAXIMUM_BATCH, type SharedEngine } from "./worker/messages.js";
@@ -229,7 +230,7 @@ export class Engine {
 
   /** Has the next turn of a session begin by collecting its garbage. No turn of it may be on its way. */
   collectGarbageOf({ memory }: SessionMemory): void {
-    new Int32Array(memory.buffer)[this.#shared.baseImage.layout.gcThresholdWord >> 2] = 0;
+    collect(new Int32Array(memory.buffer), this.#shared.baseImage.layout);
   }
 
   /** Sets a session aside to be kept, as `saveImage` does; no turn of it may be on its way until this resolves. */

@@ -1,6 +1,6 @@
 /** The one place where errors become gRPC statuses, with the details that programs read. */
 import { status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
-import { type Any, BadRequest, ErrorInfo, QuotaFailure, RetryInfo, Status } from "@livescope/proto";
+import { type Any, BadRequest, ErrorInfo, encoded, QuotaFailure, RetryInfo, Status } from "@livescope/proto";
 import type { Logger } from "pino";
 import { type ErrorReason, SessionError, StoreError } from "../session/errors.js";
 import { durationOf } from "./time.js";
@@ -58,7 +58,7 @@ function publicReason(reason: ErrorReason): string {
 export function toServiceError(error: unknown, logger: Logger): ServiceError {
   const status = toStatus(error, logger);
   const metadata = new Metadata();
-  if (status.details.length > 0) metadata.set(DETAILS_KEY, Buffer.from(Status.encode(status).finish()));
+  if (status.details.length > 0) metadata.set(DETAILS_KEY, encoded(Status, status));
   return Object.assign(new Error(status.message), { code: status.code, details: status.message, metadata });
 }
 

@@ -1,7 +1,13 @@
 /** WatchSession: what happens in a session, from now on, whoever asked for it. */
 import type { Writable } from "node:stream";
 import type { ServerWritableStream } from "@grpc/grpc-js";
-import { type Event, SessionServiceService, type WatchSessionRequest, WatchSessionResponse } from "@livescope/proto";
+import {
+  type Event,
+  encoded,
+  SessionServiceService,
+  type WatchSessionRequest,
+  WatchSessionResponse,
+} from "@livescope/proto";
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
@@ -33,7 +39,7 @@ export function watchSession(
   let close = (): void => undefined;
   let behind = 0;
   const say = (update: NonNullable<WatchSessionResponse["update"]>): void => {
-    const message = Buffer.from(WatchSessionResponse.encode({ update }).finish());
+    const message = encoded(WatchSessionResponse, { update });
     behind += message.length;
     (stream as Writable).write(message, () => {
       behind -= message.length;

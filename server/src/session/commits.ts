@@ -31,7 +31,7 @@ export interface CommitWriter {
    */
   write(state: CommittedState, memory: SessionMemory): Promise<void>;
   /** Resolves when the session is not being written as a whole. Once another hand has written to it, that would be refused. */
-  settled(): Promise<void>;
+  compacted(): Promise<void>;
 }
 
 /** What waits for a commit. */
@@ -93,8 +93,8 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   }
 
   /** Resolves when nothing of the session is on its way to the store but its commits. */
-  async settled(): Promise<void> {
-    await this.#writer?.settled();
+  async compacted(): Promise<void> {
+    await this.#writer?.compacted();
   }
 
   /** A request with an id was answered. */

@@ -95,7 +95,7 @@ export class DurableWriter implements CommitWriter {
     });
   }
 
-  async settled(): Promise<void> {
+  async compacted(): Promise<void> {
     await this.#compacting;
   }
 

@@ -337,7 +337,7 @@ export class Session {
         // It is told within the pause of the commit, in which nothing counts as still; that one is over then.
         await nextTick();
       }
-      await this.commits.settled();
+      await this.commits.compacted();
       if (!isDurable) {
         const { image, record } = await this.save(() => Promise.resolve());
         await keep(info, { image, record: { ...record, answers: this.#requestIds.record } });

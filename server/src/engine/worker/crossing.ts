@@ -49,9 +49,9 @@ export function writeBase64(instance: Instance, context: number, buffer: number)
   return instance.newString(context, Buffer.from(bytes).toString("base64"));
 }
 
-/** What a string of the guest tells in base64; undefined where it tells nothing. */
-export function bytesOfBase64(instance: Instance, context: number, text: number): Uint8Array | undefined {
+/** The ArrayBuffer that a string of the guest tells in base64, an owned `JSValue*`; 0 for undefined where it tells none. */
+export function readBase64(instance: Instance, context: number, text: number): number {
   const base64 = instance.readString(context, text);
   const bytes = Buffer.from(base64, "base64");
-  return bytes.toString("base64") === base64 ? bytes : undefined;
+  return bytes.toString("base64") === base64 ? instance.newArrayBuffer(context, bytes) : 0;
 }

@@ -57,7 +57,7 @@ describe("the engine's own sum of its heap", () => {
     expect(word(GC_THRESHOLD)).toBeLessThanOrEqual(limit);
   });
 
-  test("collects no more than a few times what it finds nothing in, on its way to the limit", () => {
+  test("lets a program have what little is left, in place of collecting for it ever again", () => {
     const limit = word(HEAP_SUM) + 4_000_000;
     setWord(HEAP_LIMIT, limit);
     // Where little room is left, what is collected next is more than that.

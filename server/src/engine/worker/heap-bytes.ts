@@ -11,7 +11,7 @@
  *
  * The indices and offsets are those of the build whose SHA-256 wasm-module.ts checks; boot.ts tries whether sums are right.
  */
-import { leb, section, WasmReader } from "./wasm-binary.js";
+import { leb, NO_RESULT, Op, Section, section, Type, type WasmReader, withSections } from "./wasm-binary.js";
 
 /** Functions of the build, by their indices; the first are imported and have no code. */
 const IMPORTED = 19;
@@ -36,31 +36,7 @@ export const GC_THRESHOLD = 92;
 /** Of the state in the runtime. */
 export const STATE_IN_RUNTIME = 16;
 
-const SECTION_CODE = 10;
-const I32 = 0x7f;
-const NO_RESULT = 0x40;
 const ALIGNED = 2;
-
-const Op = {
-  UNREACHABLE: 0x00,
-  IF: 0x04,
-  END: 0x0b,
-  RETURN: 0x0f,
-  CALL: 0x10,
-  LOCAL_GET: 0x20,
-  LOCAL_SET: 0x21,
-  LOCAL_TEE: 0x22,
-  LOAD: 0x28,
-  STORE: 0x36,
-  CONST: 0x41,
-  EQZ: 0x45,
-  LT_U: 0x49,
-  GT_U: 0x4b,
-  ADD: 0x6a,
-  SUB: 0x6b,
-  AND: 0x71,
-  SHR_U: 0x76,
-} as const;
 /** -8 as a signed number: without the bits of a size that say something else. */
 const SIZE_MASK = 0x78;
 
@@ -68,45 +44,51 @@ const get = (local: number): number[] => [Op.LOCAL_GET, local];
 const set = (local: number): number[] => [Op.LOCAL_SET, local];
 const call = (index: number): number[] => [Op.CALL, ...leb(index)];
 const when = (condition: number[], then: number[]): number[] => [...condition, Op.IF, NO_RESULT, ...then, Op.END];
-const unless = (condition: number[], then: number[]): number[] => when([...condition, Op.EQZ], then);
-const giveNone = [Op.CONST, 0, Op.RETURN];
+const unless = (condition: number[], then: number[]): number[] => when([...condition, Op.I32_EQZ], then);
+const giveNone = [Op.I32_CONST, 0, Op.RETURN];
 
 /** The state is the first parameter of all three. */
 const STATE = get(0);
-const word = (offset: number): number[] => [...STATE, Op.LOAD, ALIGNED, ...leb(offset)];
-const setWord = (offset: number, value: number[]): number[] => [...STATE, ...value, Op.STORE, ALIGNED, ...leb(offset)];
+const word = (offset: number): number[] => [...STATE, Op.I32_LOAD, ALIGNED, ...leb(offset)];
+const setWord = (offset: number, value: number[]): number[] => [
+  ...STATE,
+  ...value,
+  Op.I32_STORE,
+  ALIGNED,
+  ...leb(offset),
+];
 
 /** What the block takes whose address is in a local, its header included. */
 const sizeOf = (block: number): number[] => [
-  ...[...get(block), Op.CONST, 4, Op.SUB, Op.LOAD, ALIGNED, 0, Op.CONST, SIZE_MASK, Op.AND],
+  ...[...get(block), Op.I32_CONST, 4, Op.I32_SUB, Op.I32_LOAD, ALIGNED, 0, Op.I32_CONST, SIZE_MASK, Op.I32_AND],
 ];
-const more = [...setWord(COUNT, [...word(COUNT), Op.CONST, 1, Op.ADD])];
-const fewer = [...setWord(COUNT, [...word(COUNT), Op.CONST, 1, Op.SUB])];
+const more = setWord(COUNT, [...word(COUNT), Op.I32_CONST, 1, Op.I32_ADD]);
+const fewer = setWord(COUNT, [...word(COUNT), Op.I32_CONST, 1, Op.I32_SUB]);
 /** Gives nothing where the engine was told a limit of its own, and would pass it. */
 const obeyLimit = (size: number): number[] =>
-  when([...word(ENGINE_LIMIT), ...word(HEAP_SUM), ...get(size), Op.ADD, Op.LT_U], giveNone);
+  when([...word(ENGINE_LIMIT), ...word(HEAP_SUM), ...get(size), Op.I32_ADD, Op.I32_LT_U], giveNone);
 
 /** A sixteenth: a collection that finds nothing is not to come again before so much was added, which may be more than there is room for. */
 const LEAST_GAP = 4;
 /** Adds bytes to the sum and then looks at the threshold; with a local of its own. */
 const add = (bytes: number[], most: number): number[] => [
-  ...setWord(HEAP_SUM, [...word(HEAP_SUM), ...bytes, Op.ADD]),
+  ...setWord(HEAP_SUM, [...word(HEAP_SUM), ...bytes, Op.I32_ADD]),
   ...when(word(HEAP_LIMIT), [
     // sum + max((limit - sum) / 2, sum / 16); the sum of its blocks is below the limit.
-    ...[...word(HEAP_LIMIT), ...word(HEAP_SUM), Op.SUB, Op.CONST, 1, Op.SHR_U, ...set(most)],
+    ...[...word(HEAP_LIMIT), ...word(HEAP_SUM), Op.I32_SUB, Op.I32_CONST, 1, Op.I32_SHR_U, ...set(most)],
     ...when(
-      [...word(HEAP_SUM), Op.CONST, LEAST_GAP, Op.SHR_U, ...get(most), Op.GT_U],
-      [...word(HEAP_SUM), Op.CONST, LEAST_GAP, Op.SHR_U, ...set(most)],
+      [...word(HEAP_SUM), Op.I32_CONST, LEAST_GAP, Op.I32_SHR_U, ...get(most), Op.I32_GT_U],
+      [...word(HEAP_SUM), Op.I32_CONST, LEAST_GAP, Op.I32_SHR_U, ...set(most)],
     ),
-    ...[...get(most), ...word(HEAP_SUM), Op.ADD, ...set(most)],
-    ...when([...word(GC_THRESHOLD), ...get(most), Op.GT_U], setWord(GC_THRESHOLD, get(most))),
+    ...[...get(most), ...word(HEAP_SUM), Op.I32_ADD, ...set(most)],
+    ...when([...word(GC_THRESHOLD), ...get(most), Op.I32_GT_U], setWord(GC_THRESHOLD, get(most))),
   ]),
 ];
 
 function allocate(): number[] {
   const [size, block, most] = [1, 2, 3];
   return [
-    ...[1, 2, I32],
+    ...[1, 2, Type.I32],
     ...unless(get(size), [Op.UNREACHABLE]),
     ...obeyLimit(size),
     ...unless([...get(size), ...call(Func.MALLOC), Op.LOCAL_TEE, block], giveNone),
@@ -118,14 +100,14 @@ function allocate(): number[] {
 
 function free(): number[] {
   const block = 1;
-  const subtract = setWord(HEAP_SUM, [...word(HEAP_SUM), ...sizeOf(block), Op.SUB]);
+  const subtract = setWord(HEAP_SUM, [...word(HEAP_SUM), ...sizeOf(block), Op.I32_SUB]);
   return [0, ...when(get(block), [...fewer, ...subtract, ...get(block), ...call(Func.FREE)]), Op.END];
 }
 
 function reallocate(): number[] {
   const [block, size, old, most] = [1, 2, 3, 4];
   return [
-    ...[1, 2, I32],
+    ...[1, 2, Type.I32],
     ...unless(get(block), [
       ...unless(get(size), giveNone),
       ...[...STATE, ...get(size), ...call(Func.JS_MALLOC), Op.RETURN],
@@ -134,7 +116,7 @@ function reallocate(): number[] {
     ...obeyLimit(size),
     ...[...sizeOf(block), ...set(old)],
     ...unless([...get(block), ...get(size), ...call(Func.REALLOC), Op.LOCAL_TEE, block], giveNone),
-    ...add([...sizeOf(block), ...get(old), Op.SUB], most),
+    ...add([...sizeOf(block), ...get(old), Op.I32_SUB], most),
     ...[...get(block), Op.END],
   ];
 }
@@ -146,17 +128,7 @@ export function withHeapBytes(module: Uint8Array): Uint8Array {
     [Func.JS_FREE, free()],
     [Func.JS_REALLOC, reallocate()],
   ] as [number, number[]][]);
-  const reader = new WasmReader(module, 8);
-  const kept: Uint8Array[] = [module.subarray(0, 8)];
-  while (!reader.done) {
-    const start = reader.at;
-    const id = reader.byte();
-    const end = reader.leb() + reader.at;
-    if (id === SECTION_CODE) kept.push(codeWith(bodies, reader));
-    else kept.push(module.subarray(start, end));
-    reader.at = end;
-  }
-  return Buffer.concat(kept);
+  return withSections(module, (id, reader) => (id === Section.CODE ? codeWith(bodies, reader) : undefined));
 }
 
 /** The code section, from its content on. */
@@ -169,5 +141,5 @@ function codeWith(bodies: ReadonlyMap<number, number[]>, reader: WasmReader): Ui
       ? reader.bytes.subarray(start, reader.at)
       : Uint8Array.from([...leb(body.length), ...body]);
   });
-  return section(SECTION_CODE, [Uint8Array.from(leb(code.length)), ...code]);
+  return section(Section.CODE, [Uint8Array.from(leb(code.length)), ...code]);
 }

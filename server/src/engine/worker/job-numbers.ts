@@ -7,19 +7,14 @@
  * engine's. So jobs run in one go, and no crossing between JavaScript and wasm is added to any of them.
  */
 import { Cell, type Layout } from "./layout.js";
+import { leb, Type } from "./wasm-binary.js";
 import { INITIAL_PAGES, MAXIMUM_PAGES } from "./wasm-module.js";
 
-const I32 = 0x7f;
-const I64 = 0x7e;
 const KIND_FUNCTION = 0;
 const KIND_MEMORY = 2;
 const KIND_GLOBAL = 3;
 const SHARED_WITH_MAXIMUM = 3;
 const ALIGNED = 2;
-
-function leb(value: number): number[] {
-  return value < 0x80 ? [value] : [(value & 0x7f) | 0x80, ...leb(value >>> 7)];
-}
 
 function named(text: string): number[] {
   return [text.length, ...Buffer.from(text)];
@@ -57,10 +52,10 @@ function countingModule(count: number): WebAssembly.Module {
     Uint8Array.from([
       ...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
       // A job: (i32 context, i32 argc, i32 argv) -> i64 result
-      ...section(1, [[0x60, 3, I32, I32, I32, 1, I64]]),
+      ...section(1, [[0x60, 3, Type.I32, Type.I32, Type.I32, 1, Type.I64]]),
       ...section(2, [
         [...named("a"), ...named("m"), KIND_MEMORY, ...limits],
-        [...named("a"), ...named("c"), KIND_GLOBAL, I32, 0],
+        [...named("a"), ...named("c"), KIND_GLOBAL, Type.I32, 0],
         ...each((i) => [...named("a"), ...named(`${i}`), KIND_FUNCTION, 0]),
       ]),
       ...section(

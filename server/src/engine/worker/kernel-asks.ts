@@ -1,7 +1,7 @@
 /** What the kernel asks while a turn runs: to run a source, to send a console entry, what an object is, to end the turn. */
 import { argument } from "./boot.js";
 import { BytesRoom } from "./bytes-room.js";
-import { bytesOfBase64, writeBase64 } from "./crossing.js";
+import { readBase64, writeBase64 } from "./crossing.js";
 import type { Instance } from "./instance.js";
 import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
 import { classIdOf } from "./object-classes.js";
@@ -117,18 +117,16 @@ export class KernelAsks {
       case Ask.CLASS_OF:
         return engine.QTS_NewFloat64(context, classIdOf(instance, argument(argv, 1)));
       case Ask.TAKE_BYTES: {
-        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? new Uint8Array();
-        return instance.newArrayBuffer(context, bytes);
+        const bytes = this.#bytesIn[engine.QTS_GetFloat64(context, argument(argv, 1))];
+        return instance.newArrayBuffer(context, bytes ?? new Uint8Array());
       }
       case Ask.KEEP_BYTES:
         this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1), (size) => this.#room.place(size)));
         return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));
-      case Ask.FROM_BASE64: {
-        const bytes = bytesOfBase64(instance, context, argument(argv, 1));
-        return bytes === undefined ? 0 : instance.newArrayBuffer(context, bytes);
-      }
+      case Ask.FROM_BASE64:
+        return readBase64(instance, context, argument(argv, 1));
       case Ask.COMPILE_TEMPLATE:
         return this.#evaluator.evaluateTemplate(
           instance,

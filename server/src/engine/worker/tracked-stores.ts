@@ -6,11 +6,9 @@
  * somewhat slower.
  */
 import { PAGE_SHIFT, TRACKED_PAGES } from "./tracked-pages.js";
-import { leb, section, WasmReader } from "./wasm-binary.js";
+import { leb, NO_RESULT, Op, Section, section, Type, type WasmReader, withSections } from "./wasm-binary.js";
 
-const SECTION = { TYPE: 1, FUNCTION: 3, CODE: 10 } as const;
 const FUNCTION_TYPE = 0x60;
-const Type = { I32: 0x7f, I64: 0x7e, F32: 0x7d, F64: 0x7c } as const;
 
 /** The type of what each kind of store writes, by its opcode. */
 const STORES: ReadonlyMap<number, number> = new Map([
@@ -25,42 +23,20 @@ const STORES: ReadonlyMap<number, number> = new Map([
   [0x3e, Type.I64],
 ]);
 
-const Op = {
-  END: 0x0b,
-  IF: 0x04,
-  LOCAL_GET: 0x20,
-  LOCAL_SET: 0x21,
-  LOCAL_TEE: 0x22,
-  I32_STORE8: 0x3a,
-  I32_CONST: 0x41,
-  I32_ADD: 0x6a,
-  I32_SUB: 0x6b,
-  I32_SHR_U: 0x76,
-  PREFIX_FC: 0xfc,
-  MEMORY_COPY: 10,
-  MEMORY_FILL: 11,
-} as const;
-const NO_RESULT = 0x40;
+/** Behind the prefix. */
+const Bulk = { MEMORY_COPY: 10, MEMORY_FILL: 11 } as const;
 
 /** @throws Error for code that it does not know how to read */
 export function withTrackedStores(module: Uint8Array): Uint8Array<ArrayBuffer> {
-  const reader = new WasmReader(module, 8);
-  const kept: Uint8Array[] = [module.subarray(0, 8)];
   let parameters: number[] = [];
   let functions: number[] = [];
-  while (!reader.done) {
-    const start = reader.at;
-    const id = reader.byte();
-    const end = reader.leb() + reader.at;
-    if (id === SECTION.TYPE) parameters = readParameters(reader);
-    if (id === SECTION.FUNCTION) functions = reader.vector(() => reader.leb());
-    if (id === SECTION.CODE) {
-      const bodies = reader.vector((i) => tracked(reader, parameters[functions[i] ?? -1] ?? 0));
-      kept.push(section(id, [Uint8Array.from(leb(bodies.length)), ...bodies]));
-    } else kept.push(module.subarray(start, end));
-    reader.at = end;
-  }
-  return new Uint8Array(Buffer.concat(kept));
+  return withSections(module, (id, reader) => {
+    if (id === Section.TYPE) parameters = readParameters(reader);
+    if (id === Section.FUNCTION) functions = reader.vector(() => reader.leb());
+    if (id !== Section.CODE) return undefined;
+    const bodies = reader.vector((i) => tracked(reader, parameters[functions[i] ?? -1] ?? 0));
+    return section(id, [Uint8Array.from(leb(bodies.length)), ...bodies]);
+  });
 }
 
 /** How many parameters each type of function has. */
@@ -111,7 +87,7 @@ class TrackedCode {
       const op = reader.byte();
       const type = STORES.get(op);
       const isBulk =
-        op === Op.PREFIX_FC && (reader.peekLeb() === Op.MEMORY_COPY || reader.peekLeb() === Op.MEMORY_FILL);
+        op === Op.PREFIX_FC && (reader.peekLeb() === Bulk.MEMORY_COPY || reader.peekLeb() === Bulk.MEMORY_FILL);
       if (type === undefined && !isBulk) {
         reader.skipImmediates(op);
         continue;
@@ -154,7 +130,7 @@ class TrackedCode {
       ...[Op.LOCAL_GET, ...size, Op.IF, NO_RESULT],
       ...[...page(), Op.I32_CONST, ...signedLeb(TRACKED_PAGES), Op.I32_ADD, Op.I32_CONST, 1],
       ...[...last, ...page(), Op.I32_SUB, Op.I32_CONST, 1, Op.I32_ADD],
-      ...[Op.PREFIX_FC, Op.MEMORY_FILL, 0, Op.END],
+      ...[Op.PREFIX_FC, Bulk.MEMORY_FILL, 0, Op.END],
       ...[Op.LOCAL_GET, ...address, Op.LOCAL_GET, ...what, Op.LOCAL_GET, ...size],
     );
   }

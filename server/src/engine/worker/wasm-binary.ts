@@ -1,5 +1,43 @@
 /** Reading and writing of WebAssembly's binary format, as far as the engine's module needs it. */
 
+/** Sections of a module, types of values, and instructions, by their numbers. */
+export const Section = {
+  TYPE: 1,
+  IMPORT: 2,
+  FUNCTION: 3,
+  TABLE: 4,
+  EXPORT: 7,
+  START: 8,
+  CODE: 10,
+  DATA: 11,
+  DATA_COUNT: 12,
+} as const;
+export const Type = { I32: 0x7f, I64: 0x7e, F32: 0x7d, F64: 0x7c } as const;
+export const Op = {
+  UNREACHABLE: 0x00,
+  IF: 0x04,
+  END: 0x0b,
+  RETURN: 0x0f,
+  CALL: 0x10,
+  LOCAL_GET: 0x20,
+  LOCAL_SET: 0x21,
+  LOCAL_TEE: 0x22,
+  I32_LOAD: 0x28,
+  I32_STORE: 0x36,
+  I32_STORE8: 0x3a,
+  I32_CONST: 0x41,
+  I32_EQZ: 0x45,
+  I32_LT_U: 0x49,
+  I32_GT_U: 0x4b,
+  I32_ADD: 0x6a,
+  I32_SUB: 0x6b,
+  I32_AND: 0x71,
+  I32_SHR_U: 0x76,
+  PREFIX_FC: 0xfc,
+} as const;
+/** The type of a block that leaves nothing. */
+export const NO_RESULT = 0x40;
+
 export class WasmReader {
   constructor(
     readonly bytes: Uint8Array,
@@ -98,4 +136,26 @@ export function leb(value: number): number[] {
 export function section(id: number, content: readonly Uint8Array[]): Uint8Array {
   const size = content.reduce((sum, { length }) => sum + length, 0);
   return Buffer.concat([Uint8Array.from([id, ...leb(size)]), ...content]);
+}
+
+/**
+ * A copy of a module in which sections are others.
+ *
+ * @param replaced is given the number of each, and a reader that stands at its content; it gives the section that takes its place, which
+ *   may be empty, or undefined for it to stay
+ */
+export function withSections(
+  module: Uint8Array,
+  replaced: (id: number, reader: WasmReader) => Uint8Array | undefined,
+): Uint8Array<ArrayBuffer> {
+  const reader = new WasmReader(module, 8);
+  const parts = [module.subarray(0, 8)];
+  while (!reader.done) {
+    const start = reader.at;
+    const id = reader.byte();
+    const end = reader.leb() + reader.at;
+    parts.push(replaced(id, reader) ?? module.subarray(start, end));
+    reader.at = end;
+  }
+  return new Uint8Array(Buffer.concat(parts));
 }

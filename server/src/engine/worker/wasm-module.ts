@@ -17,7 +17,7 @@ import { fileURLToPath } from "node:url";
 import { openBytecode } from "./bytecode-access.js";
 import { withHeapBytes } from "./heap-bytes.js";
 import { CALLED_FUNCTIONS, CONSTRUCTOR, TABLE_EXPORT } from "./raw-exports.js";
-import { leb, section, WasmReader } from "./wasm-binary.js";
+import { leb, Section, section, type WasmReader, withSections } from "./wasm-binary.js";
 
 /** The engine build that the constants of this folder were measured on. */
 const ENGINE_SHA256 = "105c3bed22d457e43e3d1c3c1c6959fda62a8fe06f0fc8a985303c3a2be72232";
@@ -84,13 +84,7 @@ export function readExportNames(loader: string): ReadonlyMap<string, string> {
   return names;
 }
 
-const SECTION_IMPORT = 2;
-const SECTION_TABLE = 4;
-const SECTION_EXPORT = 7;
-const SECTION_START = 8;
-const SECTION_DATA = 11;
-const SECTION_DATA_COUNT = 12;
-const DROPPED_ON_RESUME: ReadonlySet<number> = new Set([SECTION_START, SECTION_DATA, SECTION_DATA_COUNT]);
+const DROPPED_ON_RESUME: ReadonlySet<number> = new Set([Section.START, Section.DATA, Section.DATA_COUNT]);
 
 /** Places at the end of the function table for what the engine is to call. */
 export const CALLBACKS = 2;
@@ -111,20 +105,12 @@ export function deriveModule(
   form: "boot" | "resume",
   names: ReadonlyMap<string, string>,
 ): Uint8Array<ArrayBuffer> {
-  const copy = Uint8Array.from(bytes);
-  const kept: Uint8Array[] = [copy.subarray(0, 8)];
-  const reader = new WasmReader(copy, 8);
-  while (!reader.done) {
-    const start = reader.at;
-    const id = reader.byte();
-    const end = reader.leb() + reader.at;
-    if (id === SECTION_IMPORT) shareMemory(reader);
-    if (id === SECTION_TABLE) kept.push(withCallbacks(reader));
-    else if (id === SECTION_EXPORT) kept.push(exportsOf(reader, names));
-    else if (form === "boot" || !DROPPED_ON_RESUME.has(id)) kept.push(copy.subarray(start, end));
-    reader.at = end;
-  }
-  return new Uint8Array(Buffer.concat(kept));
+  return withSections(Uint8Array.from(bytes), (id, reader) => {
+    if (id === Section.IMPORT) shareMemory(reader);
+    if (id === Section.TABLE) return withCallbacks(reader);
+    if (id === Section.EXPORT) return exportsOf(reader, names);
+    return form === "resume" && DROPPED_ON_RESUME.has(id) ? new Uint8Array() : undefined;
+  });
 }
 
 /** The table section, from its content on: one table of functions, larger by the callbacks. Growing it later costs each instance. */
@@ -132,7 +118,7 @@ function withCallbacks(reader: WasmReader): Uint8Array {
   const [count, type, flags] = [reader.leb(), reader.byte(), reader.byte()];
   const limits = [reader.leb(), ...(flags === LIMITS_WITH_MAXIMUM ? [reader.leb()] : [])];
   if (count !== 1 || flags > LIMITS_WITH_MAXIMUM) throw new Error("engine: unexpected table of the wasm module");
-  return section(SECTION_TABLE, [
+  return section(Section.TABLE, [
     Uint8Array.from([1, type, flags, ...limits.flatMap((size) => leb(size + CALLBACKS))]),
   ]);
 }
@@ -147,7 +133,7 @@ function exportsOf(reader: WasmReader, names: ReadonlyMap<string, string>): Uint
   }
   if (exported.length !== names.size) throw new Error("engine: the wasm module lacks exports that the loader names");
   exported.push([TABLE_EXPORT.length, ...Buffer.from(TABLE_EXPORT), KIND_TABLE, 0]);
-  return section(SECTION_EXPORT, [Uint8Array.from([...leb(exported.length), ...exported.flat()])]);
+  return section(Section.EXPORT, [Uint8Array.from([...leb(exported.length), ...exported.flat()])]);
 }
 
 /** Edits the memory import in place: the new minimum is written as long as the old one, so that no offset moves. */
