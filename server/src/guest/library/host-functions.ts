@@ -34,7 +34,7 @@ export interface PendingCall {
   readonly context: Context;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** Where guest code called, from there outwards. */
+  /** Where it was called, with all that is above and below guest code. */
   readonly stack: string;
 }
 
@@ -98,6 +98,8 @@ const KernelRangeError = errorClasses[1] as ErrorConstructor;
 const MOST_CALLS = 10_000;
 
 function call(target: string, args: readonly unknown[]): Promise<unknown> {
+  // Here and not below: each frame that is told takes its time, and most calls do not fail.
+  const stack = currentStack();
   return new KernelPromise((resolve, reject) => {
     if (calls.size >= MOST_CALLS) {
       const message = `${MOST_CALLS} calls of host functions are open, the most there may be: await some of them`;
@@ -109,7 +111,7 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
     let encoded = "";
     for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
     const locals = localsText(context, options);
-    calls.set(id, { context, resolve, reject, stack: callersStack() });
+    calls.set(id, { context, resolve, reject, stack });
     const execution = Context.executionOf(context);
     const number = execution?.isOpen === true ? execution.number : 0;
     const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
@@ -192,13 +194,12 @@ export function errorOf(name: string, message: string, cause: unknown, hasCause:
 
 /** An error of a client's function says where guest code called it. */
 export function asOfCall(error: Error, { stack }: PendingCall): Error {
-  define(error, "stack", stack);
+  define(error, "stack", callersStack(stack));
   return error;
 }
 
-/** The stack of the guest code that calls, up to where the kernel calls it, without the built-ins that are called by it or call for it. */
-function callersStack(): string {
-  const stack = currentStack();
+/** Of a stack that of the guest code, up to where the kernel calls it, without the built-ins that are called by it or call for it. */
+function callersStack(stack: string): string {
   let kept = "";
   let builtins = "";
   let from = 0;
