@@ -33,8 +33,8 @@ export class Asks {
   }
 
   /** The session ends: whoever waits is told. */
-  end(error: SessionError): void {
-    for (const reject of this.#asks) reject(error);
+  end(why: () => SessionError): void {
+    for (const reject of this.#asks) reject(why());
   }
 
   /** A turn of the kernel's own. @throws SessionError when the kernel refuses, QUOTA_EXCEEDED, or when the session ends before */

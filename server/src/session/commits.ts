@@ -52,7 +52,7 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   #expired: Answer[] = [];
   #forgotten: string[] = [];
   /** Why there will be no more commits. */
-  #ended: Error | undefined;
+  #ended: (() => Error) | undefined;
 
   /** The store has the session as it is now, and is to have each change of it. */
   begin(writer: CommitWriter): void {
@@ -81,7 +81,7 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
    */
   pass(leave: () => void, fail: (error: Error) => void = () => undefined): void {
     if (this.#writer === undefined || this.isHeld()) return leave();
-    if (this.#ended !== undefined) return fail(this.#ended);
+    if (this.#ended !== undefined) return fail(this.#ended());
     this.#held.push({ leave, fail });
     this.onDue();
   }
@@ -127,15 +127,15 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
       await this.#writer?.write({ info, record, answers, expired, forgotten }, memory);
     } catch (error) {
       for (const { fail } of held) fail(error as Error);
-      this.end(error as Error);
+      this.end(() => error as Error);
       throw error;
     }
     for (const { leave } of held) leave();
   }
 
   /** There will be no more: whoever waits is told. */
-  end(error: Error): void {
-    this.#ended ??= error;
-    for (const { fail } of this.#held.splice(0)) fail(error);
+  end(why: () => Error): void {
+    this.#ended ??= why;
+    for (const { fail } of this.#held.splice(0)) fail(why());
   }
 }

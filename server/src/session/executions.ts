@@ -187,15 +187,15 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   /** The session ends: whoever waits for anything of it is told. What runs is asked to end. */
-  end(error: SessionError): void {
+  end(why: () => SessionError): void {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
-    this.#commits.end(error);
+    this.#commits.end(why);
     this.#replies.clear();
     this.hostFunctions.end();
-    this.#watchers.ended(error);
-    for (const execution of this.#open.all()) this.#reject(execution, error);
-    this.asks.end(error);
+    if (!this.#watchers.isEmpty) this.#watchers.ended(why());
+    for (const execution of this.#open.all()) this.#reject(execution, why());
+    this.asks.end(why);
   }
 
   /**

@@ -72,7 +72,7 @@ export class LiveSessions {
     const { sessionId, isDurable } = session;
     this.#sessions.delete(sessionId);
     this.#tombstones.add(sessionId, ending);
-    const ended = session.end(deletedMeanwhile(sessionId));
+    const ended = session.end(() => deletedMeanwhile(sessionId));
     if (!isDurable) return ended;
     const forgotten = ended.then(() => this.#durable.forget(sessionId));
     this.#leaving.set(sessionId, forgotten);

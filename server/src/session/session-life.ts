@@ -7,6 +7,7 @@ export class SessionLife {
   #uses = 0;
   #holds = 0;
   #ended: SessionError | undefined;
+  #why: (() => SessionError) | undefined;
 
   constructor(lastUsedAt: number) {
     this.lastUsedAt = lastUsedAt;
@@ -24,6 +25,8 @@ export class SessionLife {
 
   /** Why nothing can be done with it any more; undefined while it lives. */
   get ended(): SessionError | undefined {
+    // Made for who asks. Most sessions end where nobody does, and what takes longest of that would be the error.
+    this.#ended ??= this.#why?.();
     return this.#ended;
   }
 
@@ -44,8 +47,8 @@ export class SessionLife {
     return () => void this.#holds--;
   }
 
-  /** @param error for all who come from now on */
-  end(error: SessionError): void {
-    this.#ended = error;
+  /** @param why for all who come from now on */
+  end(why: () => SessionError): void {
+    this.#why = why;
   }
 }

@@ -344,7 +344,7 @@ export class Session {
       }
       if (this.#life.uses !== uses || !this.#isUnused) return undefined;
       const message = "the session left memory while this call came; try again";
-      this.#life.end(new SessionError("SESSION_DELETED_MEANWHILE", message));
+      this.#life.end(() => new SessionError("SESSION_DELETED_MEANWHILE", message));
       this.#executions.leave();
       this.#engine.releaseMemory(this.#memory);
       return this.#watchers;
@@ -463,9 +463,9 @@ export class Session {
     if (this.#life.ended !== undefined) return;
     const isKnown = cause instanceof SessionError;
     const error = isKnown ? cause : new SessionError("STORE_FAILED", `the session could not be kept: ${cause}`);
-    this.#life.end(error);
+    this.#life.end(() => error);
     const lenders = this.hostFunctions.handOver();
-    this.#executions.end(error);
+    this.#executions.end(() => error);
     this.#engine.releaseMemory(this.#memory);
     this.onLost(lenders);
   }
@@ -475,11 +475,11 @@ export class Session {
     if (this.isDurable) this.commits.answer(this.#requestIds.answerOf(requestId, digest, answer));
   }
 
-  /** Ends the session: what runs or waits is answered with the error, and the memory goes back. */
-  async end(error: SessionError): Promise<void> {
+  /** Ends the session: what runs or waits is answered with the error that `why` gives, and the memory goes back. */
+  async end(why: () => SessionError): Promise<void> {
     if (this.#life.ended !== undefined) return this.settled();
-    this.#life.end(error);
-    this.#executions.end(error);
+    this.#life.end(why);
+    this.#executions.end(why);
     await this.settled();
     this.#engine.releaseMemory(this.#memory);
   }

@@ -338,7 +338,7 @@ export class Sessions {
     const gone = (): void => {
       this.#alone.delete(session);
       leave();
-      void session.end(new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
+      void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
     };
     try {
       const execution = session.submit(command, { ...options, limits: undefined });
@@ -384,21 +384,18 @@ export class Sessions {
 
   async #create(options: CreateOptions): Promise<Session> {
     if (options.isDurable) await this.#checkMayAdd(1);
-    const sessionId = await this.#idFor(options);
-    // What takes it out of the store is not to meet another of its id there.
-    await this.#live.hasLeft(sessionId);
-    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
-    if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
-    const isTaken = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
-    if (isTaken || this.#live.find(sessionId) !== undefined) throw alreadyExists(sessionId);
+    // Nobody can have had it before.
+    const isNew = options.sessionId === "" && !options.isDurable;
+    const sessionId = isNew ? drawId() : await this.#idFor(options);
+    if (!isNew) await this.#arrived(sessionId);
+    if (!isNew && this.#isInMemory(sessionId)) throw alreadyExists(sessionId);
     const { labels, limits, snapshotId, idleAction } = options;
     const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), idleAction, parent: snapshotId };
     const own = sessionLimits(limits);
     this.checkNotDraining();
     this.#nascent.set(sessionId, undefined);
     try {
-      const isDrawn = options.sessionId === "" && !options.isDurable;
-      if (!isDrawn && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
+      if (!isNew && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
       return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
         const session =
           snapshotId === ""
@@ -413,7 +410,7 @@ export class Sessions {
           await prepare(session, options);
           if (options.isDurable) await this.#makeDurable([session], options);
         } catch (error) {
-          await session.end(new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
+          await session.end(() => new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
           throw error;
         }
         this.#live.add(session);
@@ -422,6 +419,20 @@ export class Sessions {
     } finally {
       this.#nascent.delete(sessionId);
     }
+  }
+
+  /** Resolves when a session of this id that is on its way into memory, or out of the store, is there. */
+  async #arrived(sessionId: string): Promise<void> {
+    // What takes it out of the store is not to meet another of its id there.
+    await this.#live.hasLeft(sessionId);
+    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
+    if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
+  }
+
+  /** Whether a session of this id is in memory, or is about to be. */
+  #isInMemory(sessionId: string): boolean {
+    const isComing = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
+    return isComing || this.#live.find(sessionId) !== undefined;
   }
 
   /** @throws SessionError NO_STORE where none may be, QUOTA_EXCEEDED when that would be more than may */
@@ -447,7 +458,8 @@ export class Sessions {
         made.push(session);
       }
     } catch (error) {
-      const ended = new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
+      const ended = (): SessionError =>
+        new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
       for (const session of sessions) await session.end(ended);
       for (const { sessionId } of made) await this.#durable.delete(sessionId).catch(() => undefined);
       throw error;
