@@ -173,6 +173,7 @@ export class WorkerThread {
     const groups = batch.map((group) => this.#requestOf(group));
     const request: BatchRequest = { drop: this.#held.takeDropped(), groups };
     this.#control.begin(first);
+    this.#mailbox.beginBatch();
     this.#worker.postMessage(this.#mailbox.writeRequest(request) ?? request);
   }
 

@@ -1,113 +1,183 @@
 /**
- * The way of the commonest messages between the main thread and a worker: a batch of one turn that carries nothing but numbers and
- * text, and the answer to it. The text is posted; the numbers stand in words that both threads share, since of an object each name
- * would be written, read and looked up on its way. At most one such message is under way in each direction: a worker is given a batch
- * when it has answered the one before, and what it is given in this way has one answer.
+ * The way of the commonest messages between the main thread and a worker: batches whose turns carry nothing but numbers and text, and
+ * the answers to turns. The texts are posted, as one; the numbers stand in memory that both threads share, since of an object each name
+ * would be written, read and looked up on its way.
+ *
+ * A worker is given a batch when it has answered the one before, so one request is under way at a time. Of replies there may be several:
+ * each stands behind the one before, and as they are read in the order in which they were posted, nobody has to be told where.
  */
 import { CELLS_FOR_NUMBERS } from "./layout.js";
-import type { BatchRequest, TurnReply } from "./messages.js";
+import { type BatchRequest, MAXIMUM_BATCH, type TurnReply } from "./messages.js";
 
-/** Where the numbers of a request and of a reply begin, in words. Before them stand those that have fractions or count for ever. */
-const REQUEST = 10;
-const REPLY = 96;
-const WORDS = 192;
-const Float = { MEMORY_KEY: 0, SEQUENCE: 1, BUDGET: 2, STARTED_AT: 3, CPU_TIME: 4 } as const;
+/** What is told at most of a group, of a turn and of a reply beside its own numbers, in numbers. */
+const OF_GROUP = 4;
+const OF_TURN = 5;
+const OF_REPLY = 10;
+/** Each turn in a group of its own; each answered by itself, with the number of those that are answered together before it. */
+const REQUEST = 1 + MAXIMUM_BATCH * (OF_GROUP + OF_TURN + CELLS_FOR_NUMBERS);
+const REPLIES = MAXIMUM_BATCH * (1 + OF_REPLY + CELLS_FOR_NUMBERS);
+
+type Committed = TurnReply & { readonly kind: "committed" };
 
 export class Mailbox {
   readonly buffer: SharedArrayBuffer;
-  readonly #words: Int32Array;
-  readonly #floats: Float64Array;
+  readonly #request: Cursor;
+  readonly #replies: Cursor;
 
-  constructor(buffer = new SharedArrayBuffer(WORDS * 4)) {
+  constructor(buffer = new SharedArrayBuffer((REQUEST + REPLIES) * Float64Array.BYTES_PER_ELEMENT)) {
     this.buffer = buffer;
-    this.#words = new Int32Array(buffer);
-    this.#floats = new Float64Array(buffer);
+    const numbers = new Float64Array(buffer);
+    this.#request = new Cursor(numbers.subarray(0, REQUEST));
+    this.#replies = new Cursor(numbers.subarray(REQUEST));
+  }
+
+  /** A batch is about to be posted, or has come: the one before was answered. */
+  beginBatch(): void {
+    this.#replies.at = 0;
   }
 
   /** Main thread: the text to post to the worker, which is free; undefined for a request that has to be posted as it is. */
   writeRequest({ drop, groups }: BatchRequest): string | undefined {
-    const [group] = groups;
-    if (groups.length !== 1 || group === undefined || group.memory !== undefined || drop.length > 0) return undefined;
-    const [request] = group.turns;
-    if (group.turns.length !== 1 || request === undefined || request.sources.length > 0) return undefined;
-    const { numbers, text, bytes } = request.input;
-    if (bytes.length > 0 || numbers.length > CELLS_FOR_NUMBERS) return undefined;
-    const [words, floats] = [this.#words, this.#floats];
-    floats[Float.MEMORY_KEY] = group.memoryKey;
-    floats[Float.SEQUENCE] = group.sequence;
-    floats[Float.BUDGET] = request.budget;
-    words[REQUEST] = group.maximumPages;
-    words[REQUEST + 1] = request.turn;
-    words[REQUEST + 2] = request.consoleBytes;
-    this.#writeNumbers(REQUEST + 3, numbers);
+    if (drop.length > 0) return undefined;
+    const to = this.#request;
+    let text = "";
+    to.at = 0;
+    to.put(groups.length);
+    for (const { memory, memoryKey, sequence, maximumPages, turns } of groups) {
+      if (memory !== undefined) return undefined;
+      to.put(memoryKey);
+      to.put(sequence);
+      to.put(maximumPages);
+      to.put(turns.length);
+      for (const { turn, input, sources, budget, consoleBytes } of turns) {
+        if (sources.length > 0 || !isPlain(input)) return undefined;
+        to.put(turn);
+        to.put(budget);
+        to.put(consoleBytes);
+        to.put(input.text.length);
+        to.putAll(input.numbers);
+        text += input.text;
+      }
+    }
     return text;
   }
 
   /** Worker: the request whose text was posted. */
   readRequest(text: string): BatchRequest {
-    const [words, floats] = [this.#words, this.#floats];
-    const turn = {
-      turn: words[REQUEST + 1] as number,
-      input: { numbers: this.#readNumbers(REQUEST + 3), text, bytes: [] },
-      sources: [],
-      budget: floats[Float.BUDGET] as number,
-      consoleBytes: words[REQUEST + 2] as number,
-    };
-    const group = {
-      memoryKey: floats[Float.MEMORY_KEY] as number,
-      sequence: floats[Float.SEQUENCE] as number,
-      maximumPages: words[REQUEST] as number,
-      turns: [turn],
-    };
-    return { drop: [], groups: [group] };
+    const from = this.#request;
+    from.at = 0;
+    const groups = [];
+    let begin = 0;
+    for (let left = from.take(); left > 0; left--) {
+      const memoryKey = from.take();
+      const sequence = from.take();
+      const maximumPages = from.take();
+      const turns = [];
+      for (let others = from.take(); others > 0; others--) {
+        const turn = from.take();
+        const budget = from.take();
+        const consoleBytes = from.take();
+        const end = begin + from.take();
+        const input = { numbers: from.takeAll(), text: text.slice(begin, end), bytes: [] };
+        turns.push({ turn, input, sources: [], budget, consoleBytes });
+        begin = end;
+      }
+      groups.push({ memoryKey, sequence, maximumPages, turns });
+    }
+    return { drop: [], groups };
   }
 
-  /** Worker: the text to post in answer to a request that came as text; undefined for replies that have to be posted as they are. */
+  /** Worker: the text to post for replies, none of which is told twice; undefined for those that have to be posted as they are. */
   writeReplies(replies: readonly TurnReply[]): string | undefined {
-    const [reply] = replies;
-    if (replies.length !== 1 || reply?.kind !== "committed") return undefined;
-    const { numbers, text, bytes } = reply.effects;
-    if (bytes.length > 0 || numbers.length > CELLS_FOR_NUMBERS) return undefined;
-    const words = this.#words;
-    words[REPLY] = reply.turn;
-    words[REPLY + 1] = reply.handles;
-    words[REPLY + 2] = reply.heapBytes;
-    words[REPLY + 3] = reply.nextTimer;
-    words[REPLY + 4] = reply.nextTimerOwner;
-    words[REPLY + 5] = reply.owner;
-    this.#floats[Float.STARTED_AT] = reply.startedAt;
-    this.#floats[Float.CPU_TIME] = reply.cpuTime;
-    this.#writeNumbers(REPLY + 6, numbers);
+    if (!replies.every(isPlainReply)) return undefined;
+    const to = this.#replies;
+    let text = "";
+    to.put(replies.length);
+    for (const reply of replies) {
+      const { effects } = reply;
+      to.put(reply.turn);
+      to.put(reply.startedAt);
+      to.put(reply.cpuTime);
+      to.put(reply.handles);
+      to.put(reply.heapBytes);
+      to.put(reply.nextTimer);
+      to.put(reply.nextTimerOwner);
+      to.put(reply.owner);
+      to.put(effects.text.length);
+      to.putAll(effects.numbers);
+      text += effects.text;
+    }
     return text;
   }
 
   /** Main thread: the replies whose text was posted. */
   readReplies(text: string): TurnReply[] {
-    const words = this.#words;
-    return [
-      {
+    const from = this.#replies;
+    const replies: TurnReply[] = [];
+    let begin = 0;
+    for (let left = from.take(); left > 0; left--) {
+      const turn = from.take();
+      const startedAt = from.take();
+      const cpuTime = from.take();
+      const handles = from.take();
+      const heapBytes = from.take();
+      const nextTimer = from.take();
+      const nextTimerOwner = from.take();
+      const owner = from.take();
+      const end = begin + from.take();
+      const effects = { numbers: from.takeAll(), text: text.slice(begin, end), bytes: [] };
+      replies.push({
         kind: "committed",
-        turn: words[REPLY] as number,
-        startedAt: this.#floats[Float.STARTED_AT] as number,
-        cpuTime: this.#floats[Float.CPU_TIME] as number,
-        effects: { numbers: this.#readNumbers(REPLY + 6), text, bytes: [] },
-        handles: words[REPLY + 1] as number,
-        heapBytes: words[REPLY + 2] as number,
-        nextTimer: words[REPLY + 3] as number,
-        nextTimerOwner: words[REPLY + 4] as number,
-        owner: words[REPLY + 5] as number,
-      },
-    ];
+        turn,
+        startedAt,
+        cpuTime,
+        effects,
+        handles,
+        heapBytes,
+        nextTimer,
+        nextTimerOwner,
+        owner,
+      });
+      begin = end;
+    }
+    return replies;
+  }
+}
+
+function isPlain({ numbers, bytes }: Committed["effects"]): boolean {
+  return bytes.length === 0 && numbers.length <= CELLS_FOR_NUMBERS;
+}
+
+function isPlainReply(reply: TurnReply): reply is Committed {
+  return reply.kind === "committed" && isPlain(reply.effects);
+}
+
+/** Numbers that are written or read one after the other. */
+class Cursor {
+  at = 0;
+  readonly #numbers: Float64Array;
+
+  constructor(numbers: Float64Array) {
+    this.#numbers = numbers;
   }
 
-  #writeNumbers(at: number, numbers: readonly number[]): void {
-    this.#words[at] = numbers.length;
-    for (let i = 0; i < numbers.length; i++) this.#words[at + 1 + i] = numbers[i] as number;
+  put(number: number): void {
+    this.#numbers[this.at++] = number;
   }
 
-  #readNumbers(at: number): number[] {
+  take(): number {
+    return this.#numbers[this.at++] as number;
+  }
+
+  /** So many, and how many they are before them. */
+  putAll(numbers: readonly number[]): void {
+    this.put(numbers.length);
+    for (let i = 0; i < numbers.length; i++) this.put(numbers[i] as number);
+  }
+
+  takeAll(): number[] {
     const numbers: number[] = [];
-    for (let i = 0, count = this.#words[at] as number; i < count; i++) numbers.push(this.#words[at + 1 + i] as number);
+    for (let left = this.take(); left > 0; left--) numbers.push(this.take());
     return numbers;
   }
 }

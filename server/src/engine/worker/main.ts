@@ -26,11 +26,10 @@ const runner = new TurnRunner(
 );
 
 port.on("message", (request: WorkerRequest) => {
-  if (typeof request === "string") {
-    const say = (replies: TurnReply[]): void => post(mailbox.writeReplies(replies) ?? { type: "replies", replies });
-    if (!runner.runBatch(mailbox.readRequest(request), say)) control.park();
-  } else if ("groups" in request) {
-    if (!runner.runBatch(request, (replies) => post({ type: "replies", replies }))) control.park();
+  if (typeof request === "string" || "groups" in request) {
+    mailbox.beginBatch();
+    const batch = typeof request === "string" ? mailbox.readRequest(request) : request;
+    if (!runner.runBatch(batch, say)) control.park();
   } else {
     runner.drop(request.drop);
     collectGarbage();
@@ -44,6 +43,10 @@ function firstEngine(): SharedEngine {
   const engine = loadEngine();
   post({ type: "engine", engine });
   return engine;
+}
+
+function say(replies: TurnReply[]): void {
+  post(mailbox.writeReplies(replies) ?? { type: "replies", replies });
 }
 
 function post(message: WorkerMessage): void {
