@@ -303,8 +303,12 @@ function writeException(writer: InputWriter, { thrown, name, message, cause }: H
   if (cause !== undefined) writeException(writer, cause);
 }
 
+/** UTF-16 units from which on a string is told to be one: it then crosses as it is. */
+const LONG_STRING = 256;
+
 class InputWriter {
   readonly #numbers: number[] = [];
+  readonly #strings: number[] = [];
   readonly #bytes: Uint8Array[] = [];
   #text = "";
 
@@ -321,6 +325,10 @@ class InputWriter {
     this.number(ARM[value.kind]);
     switch (value.kind) {
       case "json":
+        if (value.text.length >= LONG_STRING && value.text.startsWith('"')) {
+          this.#strings.push(this.#numbers.length - 1, this.#text.length);
+        }
+        return this.optionalText(value.text);
       case "graph":
         return this.optionalText(value.text);
       case "handle":
@@ -351,7 +359,7 @@ class InputWriter {
   }
 
   finish(): EncodedInput {
-    return { numbers: this.#numbers, text: this.#text, bytes: this.#bytes };
+    return { numbers: this.#numbers, text: this.#text, strings: this.#strings, bytes: this.#bytes };
   }
 }
 

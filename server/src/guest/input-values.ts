@@ -30,6 +30,8 @@ export function readValue(field: string): unknown {
       return readGraph(text, field);
     case Arm.BYTES:
       return construct(BytesOf, [takeBytes(+text)]);
+    case Arm.STRING:
+      return text;
   }
   try {
     return jsonParse(text);

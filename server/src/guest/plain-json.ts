@@ -61,6 +61,11 @@ export function plainJson(value: unknown, forPeople: boolean, limit: number): st
   return isObject && mayBeRewritten() ? write(value) : stringifyValue(value);
 }
 
+/** Whether a well-formed string is within what the `data` arm carries. */
+export function isDataString(value: string): boolean {
+  return DATA_COST + value.length * DATA_UNIT_COST <= DATA_BYTES;
+}
+
 function isPlain(value: unknown, depth: number): boolean {
   switch (typeof value) {
     case "string":

@@ -26,8 +26,12 @@ export const InputKind = {
   RENDER: 20,
 } as const;
 
-/** How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. */
-export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, GRAPH: 3, BYTES: 4, HOST_FUNCTION: 5 } as const;
+/**
+ * How a value is written. Bytes do not travel in the text: it has their number among those that came, or leave, with it. Outside, a long
+ * string is JSON text, which the host reads and writes in a fraction of the time: it comes as it is, and when it leaves the text has its
+ * number.
+ */
+export const Arm = { UNDEFINED: 0, JSON: 1, HANDLE: 2, GRAPH: 3, BYTES: 4, HOST_FUNCTION: 5, STRING: 6 } as const;
 
 /** How a caller wants its result. */
 export const Encoding = { UNSPECIFIED: 0, FULL: 1, JSON: 2, HANDLE: 3, NONE: 4 } as const;

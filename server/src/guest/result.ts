@@ -1,10 +1,10 @@
 /** How a result leaves: in which arm, and as which text. What is no JSON is written by libraries. */
 import { description } from "./description.js";
-import { byteLength, keepBytes, StopCause, stopTurn } from "./host.js";
-import { numberToString } from "./intrinsics.js";
+import { byteLength, jsonByteLength, keepBytes, keepString, StopCause, stopTurn } from "./host.js";
+import { isWellFormed, numberToString, stringify } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import type * as copies from "./library/copies.js";
-import { plainJson } from "./plain-json.js";
+import { isDataString, plainJson } from "./plain-json.js";
 import { Arm, Encoding, emitEffect } from "./protocol.js";
 import { isProxy } from "./proxies.js";
 
@@ -27,18 +27,22 @@ export type EncodedResult =
   | string
   | { readonly arm: number; readonly text: string; readonly bytes: ArrayBuffer | undefined };
 
+/** UTF-16 units from which on the host writes the JSON text of a string. */
+const LONG_STRING = 256;
+/** The most bytes of JSON text for one of them. */
+const JSON_UNIT = 6;
+
 const UNDEFINED: EncodedResult = { arm: Arm.UNDEFINED, text: "", bytes: undefined };
 
 /** Adds an effect that is a value. */
 export function emitResult(kind: number, subject: number, result: EncodedResult): void {
-  if (typeof result === "string") emitEffect(kind, subject, Arm.JSON, result);
-  else
-    emitEffect(
-      kind,
-      subject,
-      result.arm,
-      result.bytes === undefined ? result.text : numberToString(keepBytes(result.bytes)),
-    );
+  if (typeof result === "string") return emitEffect(kind, subject, Arm.JSON, result);
+  const { arm, text, bytes } = result;
+  if (bytes !== undefined) return emitEffect(kind, subject, arm, numberToString(keepBytes(bytes)));
+  const kept = arm === Arm.STRING ? keepString(text) : -1;
+  if (kept >= 0) emitEffect(kind, subject, arm, numberToString(kept));
+  else if (arm === Arm.STRING) emitEffect(kind, subject, Arm.JSON, stringify(text));
+  else emitEffect(kind, subject, arm, text);
 }
 
 const nativeStringify = JSON.stringify as (value: unknown) => string | undefined;
@@ -64,7 +68,17 @@ export function encodeResult(value: unknown, options: ResultOptions): EncodedRes
   }
 }
 
+/** Undefined for all but a long string that fits, and of which the host can write the JSON text. */
+function asLongString(value: unknown, { valueBytes }: ResultOptions): EncodedResult | undefined {
+  if (typeof value !== "string" || value.length < LONG_STRING || !isWellFormed(value)) return undefined;
+  const isCertain = value.length * JSON_UNIT + 2 <= valueBytes;
+  if (!isCertain && (value.length > valueBytes || jsonByteLength(value) > valueBytes)) return undefined;
+  return { arm: Arm.STRING, text: value, bytes: undefined };
+}
+
 function asJson(value: unknown, options: ResultOptions): EncodedResult | undefined {
+  const string = asLongString(value, options);
+  if (string !== undefined) return string;
   const text = nativeStringify(value);
   if (typeof text !== "string") return UNDEFINED;
   if (!fits(text, options)) return stopTurn(StopCause.VALUE_SIZE) as undefined;
@@ -73,12 +87,16 @@ function asJson(value: unknown, options: ResultOptions): EncodedResult | undefin
 
 function asData(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
+  const string = asLongString(value, options);
+  if (string !== undefined && isDataString(value as string)) return string;
   const text = plainJson(value, true, options.valueBytes);
   return text === undefined || !fits(text, options) ? description().asHandle(value, options) : text;
 }
 
 function inFull(value: unknown, options: ResultOptions): EncodedResult | undefined {
   if (value === undefined) return UNDEFINED;
+  const string = asLongString(value, options);
+  if (string !== undefined) return string;
   const json = plainJson(value, false, options.valueBytes);
   if (json !== undefined) return fits(json, options) ? json : description().asHandle(value, options);
   // What need not be looked at closer to know that it cannot be copied.

@@ -23,6 +23,7 @@ const Ask = {
   TO_BASE64: 12,
   FROM_BASE64: 13,
   INTERRUPT: 14,
+  KEEP_STRING: 15,
   COMPILE_TEMPLATE: 20,
 } as const;
 
@@ -48,6 +49,7 @@ export class KernelAsks {
   #sources: readonly Source[] = [];
   #bytesIn: readonly Uint8Array[] = [];
   #bytesOut: Uint8Array[] = [];
+  #stringsOut: string[] = [];
   readonly #room = new BytesRoom();
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
@@ -69,6 +71,7 @@ export class KernelAsks {
     this.#sources = sources;
     this.#bytesIn = input.bytes;
     this.#bytesOut = [];
+    this.#stringsOut = [];
     this.#consoleBytes = consoleBytes;
     this.#consoleBytesLeft.clear();
   }
@@ -76,6 +79,11 @@ export class KernelAsks {
   /** Byte strings that the kernel gave out in this turn. */
   get bytesOut(): readonly Uint8Array[] {
     return this.#bytesOut;
+  }
+
+  /** JSON text of the long strings that it gave out. */
+  get stringsOut(): readonly string[] {
+    return this.#stringsOut;
   }
 
   /**
@@ -101,7 +109,7 @@ export class KernelAsks {
           ? engine.QTS_DupValuePointer(context, engine.QTS_GetTrue())
           : 0;
       case Ask.BYTE_LENGTH:
-        return engine.QTS_NewFloat64(context, Buffer.byteLength(instance.readString(context, argument(argv, 1))));
+        return engine.QTS_NewFloat64(context, byteLength(instance.readString(context, argument(argv, 1)), argc > 2));
       case Ask.STOP:
         this.#host.stop(KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap");
         return 0;
@@ -123,6 +131,12 @@ export class KernelAsks {
       case Ask.KEEP_BYTES:
         this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1), (size) => this.#room.place(size)));
         return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.KEEP_STRING: {
+        const string = instance.readString(context, argument(argv, 1));
+        // Where it holds NUL it was cut there.
+        const isWhole = string.length === engine.QTS_GetFloat64(context, argument(argv, 2));
+        return engine.QTS_NewFloat64(context, isWhole ? this.#stringsOut.push(JSON.stringify(string)) - 1 : -1);
+      }
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64:
@@ -159,4 +173,9 @@ export class KernelAsks {
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
     return this.#evaluator.evaluate(instance, source, mark);
   }
+}
+
+/** Bytes in UTF-8. */
+function byteLength(text: string, asJson: boolean): number {
+  return Buffer.byteLength(asJson ? JSON.stringify(text) : text);
 }

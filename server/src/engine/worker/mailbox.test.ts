@@ -5,7 +5,7 @@ import { type BatchRequest, type GroupRequest, MAXIMUM_BATCH, type TurnReply, ty
 
 const TURN: TurnRequest = {
   turn: 2 ** 31 - 1,
-  input: { numbers: [2, -1, 0, 1 << 20], text: "h1\ud800π", bytes: [] },
+  input: { numbers: [2, -1, 0, 1 << 20], text: "h1\ud800π", strings: [1, 2], bytes: [] },
   sources: [],
   budget: 12.5,
   consoleBytes: 65_536,
@@ -40,7 +40,13 @@ const FULL: BatchRequest = {
   groups: Array.from({ length: MAXIMUM_BATCH }, (_, i) => ({
     ...GROUP,
     memoryKey: i,
-    turns: [{ ...TURN, turn: i, input: { numbers: tooMany.slice(1).fill(i), text: `${i}π`, bytes: [] } }],
+    turns: [
+      {
+        ...TURN,
+        turn: i,
+        input: { numbers: tooMany.slice(1).fill(i), text: `${i}π`, strings: tooMany.slice(1), bytes: [] },
+      },
+    ],
   })),
 };
 

@@ -9,12 +9,12 @@
 import { CELLS_FOR_NUMBERS } from "./layout.js";
 import { type BatchRequest, MAXIMUM_BATCH, type TurnReply } from "./messages.js";
 
-/** What is told at most of a group, of a turn and of a reply beside its own numbers, in numbers. */
+/** What is told at most of a group, of a turn and of a reply beside its own numbers, in numbers. Strings have numbers of theirs among those. */
 const OF_GROUP = 4;
-const OF_TURN = 5;
+const OF_TURN = 6;
 const OF_REPLY = 10;
 /** Each turn in a group of its own; each answered by itself, with the number of those that are answered together before it. */
-const REQUEST = 1 + MAXIMUM_BATCH * (OF_GROUP + OF_TURN + CELLS_FOR_NUMBERS);
+const REQUEST = 1 + MAXIMUM_BATCH * (OF_GROUP + OF_TURN + 2 * CELLS_FOR_NUMBERS);
 const REPLIES = MAXIMUM_BATCH * (1 + OF_REPLY + CELLS_FOR_NUMBERS);
 
 type Committed = TurnReply & { readonly kind: "committed" };
@@ -56,6 +56,7 @@ export class Mailbox {
         to.put(consoleBytes);
         to.put(input.text.length);
         to.putAll(input.numbers);
+        to.putAll(input.strings);
         text += input.text;
       }
     }
@@ -78,7 +79,8 @@ export class Mailbox {
         const budget = from.take();
         const consoleBytes = from.take();
         const end = begin + from.take();
-        const input = { numbers: from.takeAll(), text: text.slice(begin, end), bytes: [] };
+        const numbers = from.takeAll();
+        const input = { numbers, text: text.slice(begin, end), strings: from.takeAll(), bytes: [] };
         turns.push({ turn, input, sources: [], budget, consoleBytes });
         begin = end;
       }

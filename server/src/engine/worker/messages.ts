@@ -73,6 +73,8 @@ export interface TurnRequest {
 export interface EncodedInput {
   readonly numbers: readonly number[];
   readonly text: string;
+  /** Two numbers for each long string, which stands there as JSON text: the index of its arm in `numbers`, and where its text begins. */
+  readonly strings: readonly number[];
   /** Byte strings that the text names by number. */
   readonly bytes: readonly Uint8Array[];
 }

@@ -123,7 +123,7 @@ export class RunningGuest implements InstanceHost {
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
-    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#asks.bytesOut);
+    const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#asks);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
     return effects;
