@@ -206,6 +206,13 @@ describe("an exposed function", () => {
     // One that was called by a timer's function, which nobody called.
     const timed = "await new Promise((done) => setTimeout(async () => done(await look().catch((e) => e.stack)), 1))";
     expect(await session.execute(timed)).not.toContain("native");
+    // From however deep: long stacks are cut down when the call is made, short ones when it fails.
+    await session.execute("function deep(n) { return n === 0 ? look() : deep(n - 1) }");
+    for (const depth of [1, 5, 100]) {
+      const stack = (await session.execute(`await deep(${depth}).catch((e) => e.stack)`)) as string;
+      expect(stack.match(/^ {4}at deep [^\n]*$/gm)).toHaveLength(depth + 1);
+      expect(stack.split("\n")).toHaveLength(depth + 3);
+    }
   });
 
   test("gives back the guest's own error when a callback of it throws", async () => {

@@ -4,6 +4,7 @@
  */
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 import { moduleName } from "./worker/specifiers.js";
+import { partOf } from "./worker/text-part.js";
 
 /** How a value travels into a session. Text must hold no NUL. */
 export type InputValue =
@@ -394,7 +395,7 @@ export function decodeEffects({ numbers, text, bytes }: EncodedEffects): Effect[
   let at = 0;
   for (let i = 0; i < numbers.length; i += 4) {
     const end = at + (numbers[i + 3] ?? 0);
-    effects.push(effectOf(numbers[i] ?? 0, numbers[i + 1] ?? 0, numbers[i + 2] ?? 0, text.slice(at, end), bytes));
+    effects.push(effectOf(numbers[i] ?? 0, numbers[i + 1] ?? 0, numbers[i + 2] ?? 0, partOf(text, at, end), bytes));
     at = end;
   }
   return effects;

@@ -8,6 +8,7 @@
  */
 import { CELLS_FOR_NUMBERS } from "./layout.js";
 import { type BatchRequest, MAXIMUM_BATCH, type TurnReply } from "./messages.js";
+import { partOf } from "./text-part.js";
 
 /** What is told at most of a group, of a turn and of a reply beside its own numbers, in numbers. Strings have numbers of theirs among those. */
 const OF_GROUP = 4;
@@ -127,7 +128,7 @@ export class Mailbox {
       const nextTimerOwner = from.take();
       const owner = from.take();
       const end = begin + from.take();
-      const effects = { numbers: from.takeAll(), text: text.slice(begin, end), bytes: [] };
+      const effects = { numbers: from.takeAll(), text: partOf(text, begin, end), bytes: [] };
       replies.push({
         kind: "committed",
         turn,
@@ -164,6 +165,7 @@ class Cursor {
   }
 
   put(number: number): void {
+    if (this.at === this.#numbers.length) throw new Error("engine: more numbers than the mailbox holds");
     this.#numbers[this.at++] = number;
   }
 

@@ -34,7 +34,7 @@ export interface PendingCall {
   readonly context: Context;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
-  /** Where it was called, with all that is above and below guest code. */
+  /** Where guest code called, from there outwards; maybe with all that is above and below guest code. */
   readonly stack: string;
 }
 
@@ -94,12 +94,16 @@ function hostFunction(name: string, target: string): (...args: unknown[]) => Pro
 const BUILTIN = "(native)";
 const KernelRangeError = errorClasses[1] as ErrorConstructor;
 
+/** The most characters of a stack that are kept as they are until somebody asks for it, which most calls are over before. */
+const SHORT_STACK = 512;
+
 /** Calls that may be open at once: each lies in the session's memory, and at the host. */
 const MOST_CALLS = 10_000;
 
 function call(target: string, args: readonly unknown[]): Promise<unknown> {
-  // Here and not below: each frame that is told takes its time, and most calls do not fail.
-  const stack = currentStack();
+  // Here and not below: each frame that is told takes its time.
+  const whole = currentStack();
+  const stack = whole.length > SHORT_STACK ? callersStack(whole) : whole;
   return new KernelPromise((resolve, reject) => {
     if (calls.size >= MOST_CALLS) {
       const message = `${MOST_CALLS} calls of host functions are open, the most there may be: await some of them`;
