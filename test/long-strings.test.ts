@@ -184,6 +184,10 @@ describe("what is told of a long string by unary RPC", () => {
     expect(await call(json(whole), Encoding.JSON, bytes - 1)).toBeUndefined();
   });
 
+  test("is a handle where the part before NUL would fit", async () => {
+    expect(await session.execute("'\\0' + '\\x01'.repeat(1_000_000)")).toBeInstanceOf(Handle);
+  });
+
   test("is all of it, up to the most that a value may have", async () => {
     const most = 3 * 1024 * 1024;
     const string = "x".repeat(most - 2);

@@ -13,6 +13,7 @@ const TAKE_BYTES = 10;
 const KEEP_BYTES = 11;
 const INTERRUPT = 14;
 const KEEP_STRING = 15;
+const JSON_LENGTH = 16;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/kernel-asks.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;
@@ -75,9 +76,9 @@ export function byteLength(text: string): number {
   return dispatch(BYTE_LENGTH, text) as number;
 }
 
-/** Bytes of a well-formed string as JSON text; fewer where it holds NUL. */
+/** Bytes of a well-formed string as JSON text; Infinity where it holds NUL. */
 export function jsonByteLength(string: string): number {
-  return dispatch(BYTE_LENGTH, string, true) as number;
+  return dispatch(JSON_LENGTH, string, string.length) as number;
 }
 
 /** Tells the host a well-formed string, to leave with the effects of the turn; gives its number among them, -1 where it holds NUL. */

@@ -24,6 +24,7 @@ const Ask = {
   FROM_BASE64: 13,
   INTERRUPT: 14,
   KEEP_STRING: 15,
+  JSON_LENGTH: 16,
   COMPILE_TEMPLATE: 20,
 } as const;
 
@@ -109,7 +110,7 @@ export class KernelAsks {
           ? engine.QTS_DupValuePointer(context, engine.QTS_GetTrue())
           : 0;
       case Ask.BYTE_LENGTH:
-        return engine.QTS_NewFloat64(context, byteLength(instance.readString(context, argument(argv, 1)), argc > 2));
+        return engine.QTS_NewFloat64(context, Buffer.byteLength(instance.readString(context, argument(argv, 1))));
       case Ask.STOP:
         this.#host.stop(KERNEL_STOPS[engine.QTS_GetFloat64(context, argument(argv, 1))] ?? "trap");
         return 0;
@@ -131,11 +132,13 @@ export class KernelAsks {
       case Ask.KEEP_BYTES:
         this.#bytesOut.push(instance.readArrayBuffer(context, argument(argv, 1), (size) => this.#room.place(size)));
         return engine.QTS_NewFloat64(context, this.#bytesOut.length - 1);
+      case Ask.JSON_LENGTH: {
+        const json = this.#jsonOf(instance, argv);
+        return engine.QTS_NewFloat64(context, json === undefined ? Number.POSITIVE_INFINITY : Buffer.byteLength(json));
+      }
       case Ask.KEEP_STRING: {
-        const string = instance.readString(context, argument(argv, 1));
-        // Where it holds NUL it was cut there.
-        const isWhole = string.length === engine.QTS_GetFloat64(context, argument(argv, 2));
-        return engine.QTS_NewFloat64(context, isWhole ? this.#stringsOut.push(JSON.stringify(string)) - 1 : -1);
+        const json = this.#jsonOf(instance, argv);
+        return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#stringsOut.push(json) - 1);
       }
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));
@@ -150,6 +153,15 @@ export class KernelAsks {
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  /** JSON text of the string that is asked of, its length beside it; undefined where it holds NUL, at which it would be cut. */
+  #jsonOf(instance: Instance, argv: number): string | undefined {
+    const { context } = this.#engine.baseImage.layout;
+    const string = instance.readString(context, argument(argv, 1));
+    return string.length === instance.exports.QTS_GetFloat64(context, argument(argv, 2))
+      ? JSON.stringify(string)
+      : undefined;
   }
 
   /** @returns an owned `JSValue*`: what the library exports, or the exception that it threw */
@@ -173,9 +185,4 @@ export class KernelAsks {
     if (source === undefined) throw new Error(`engine: the kernel asked for source ${index}, which did not come`);
     return this.#evaluator.evaluate(instance, source, mark);
   }
-}
-
-/** Bytes in UTF-8. */
-function byteLength(text: string, asJson: boolean): number {
-  return Buffer.byteLength(asJson ? JSON.stringify(text) : text);
 }
