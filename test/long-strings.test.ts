@@ -101,6 +101,15 @@ describe("a long string comes through", () => {
     expect((await stream.execution()).value).toBe(long);
   });
 
+  test("when more is emitted than one turn may bring out by the host", async () => {
+    const part = "x\n".repeat(500_000);
+    const stream = session.stream("for (let i = 0; i < 14; i++) emit(text + i); 1", { bindings: { text: part } });
+    const taken: unknown[] = [];
+    for await (const value of stream) taken.push(value);
+    expect(taken.every((value, i) => value === `${part}${i}`)).toBe(true);
+    expect(taken).toHaveLength(14);
+  });
+
   test("as text of a template", async () => {
     const text = long.replaceAll('"', "");
     expect(await session.render("{{ text }}{{ text }}", { text })).toBe(text + text);
@@ -175,6 +184,8 @@ describe("what is told of a long string by unary RPC", () => {
     ["what takes six", "\u0001"],
     ["two bytes of UTF-8", "é"],
     ["an astral character", "\u{1f600}"],
+    ["NUL", "\0"],
+    ["NUL at the end", "xyz\0"],
   ])("is a handle where its JSON text is too large by a byte: %s", async (_what, part) => {
     const whole = JSON.stringify(part.repeat(2_000));
     const bytes = Buffer.byteLength(whole);

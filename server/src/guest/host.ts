@@ -81,7 +81,10 @@ export function jsonByteLength(string: string): number {
   return dispatch(JSON_LENGTH, string, string.length) as number;
 }
 
-/** Tells the host a well-formed string, to leave with the effects of the turn; gives its number among them, -1 where it holds NUL. */
+/**
+ * Tells the host a well-formed string, to leave with the effects of the turn; gives its number among them. -1 where it holds NUL, or the
+ * host has written enough of them in this turn.
+ */
 export function keepString(string: string): number {
   return dispatch(KEEP_STRING, string, string.length) as number;
 }

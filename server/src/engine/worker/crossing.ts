@@ -43,14 +43,21 @@ function withStrings({ numbers, text, strings }: EncodedInput): Pick<EncodedInpu
   return { numbers: changed, text: whole + text.slice(rest) };
 }
 
-/** Undefined where it would not cross whole. */
+/** Undefined where it would not cross whole, or is better left as it is. */
 function stringOf(json: string): string | undefined {
   try {
     const value: unknown = JSON.parse(json);
-    return typeof value !== "string" || value.includes("\0") || !isWellFormed(value) ? undefined : value;
+    if (typeof value !== "string" || value.includes("\0") || !isWellFormed(value)) return undefined;
+    // Of one that is told in escapes alone all that crosses with it would become twice as wide in the engine.
+    return isWide(value) && !isWide(json) ? undefined : value;
   } catch {
     return undefined;
   }
+}
+
+/** Whether the engine takes two bytes for each unit of it. */
+function isWide(text: string): boolean {
+  return /[^\0-\xff]/.test(text);
 }
 
 /** Node has it; TypeScript's library for ES2023 does not know of it. */

@@ -43,6 +43,12 @@ export interface KernelAsksHost {
   console(entry: ConsoleText): void;
 }
 
+/**
+ * Characters of JSON text that are written for the kernel in one turn: one value of any size, and some more. What is beyond it writes
+ * itself, in the memory of its session, which bounds that.
+ */
+const STRINGS = 4 << 20;
+
 export class KernelAsks {
   readonly #engine: SharedEngine;
   readonly #host: KernelAsksHost;
@@ -51,6 +57,8 @@ export class KernelAsks {
   #bytesIn: readonly Uint8Array[] = [];
   #bytesOut: Uint8Array[] = [];
   #stringsOut: string[] = [];
+  /** Characters of JSON text that may still be written for it in this turn. */
+  #stringsLeft = 0;
   readonly #room = new BytesRoom();
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
@@ -73,6 +81,7 @@ export class KernelAsks {
     this.#bytesIn = input.bytes;
     this.#bytesOut = [];
     this.#stringsOut = [];
+    this.#stringsLeft = STRINGS;
     this.#consoleBytes = consoleBytes;
     this.#consoleBytesLeft.clear();
   }
@@ -85,6 +94,12 @@ export class KernelAsks {
   /** JSON text of the long strings that it gave out. */
   get stringsOut(): readonly string[] {
     return this.#stringsOut;
+  }
+
+  /** The turn is over: what it gave out is not kept from here. */
+  end(): void {
+    this.#bytesOut = [];
+    this.#stringsOut = [];
   }
 
   /**
@@ -137,8 +152,11 @@ export class KernelAsks {
         return engine.QTS_NewFloat64(context, json === undefined ? Number.POSITIVE_INFINITY : Buffer.byteLength(json));
       }
       case Ask.KEEP_STRING: {
-        const json = this.#jsonOf(instance, argv);
-        return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#stringsOut.push(json) - 1);
+        const length = engine.QTS_GetFloat64(context, argument(argv, 2));
+        const json = length > this.#stringsLeft ? undefined : this.#jsonOf(instance, argv);
+        if (json === undefined || json.length > this.#stringsLeft) return engine.QTS_NewFloat64(context, -1);
+        this.#stringsLeft -= json.length;
+        return engine.QTS_NewFloat64(context, this.#stringsOut.push(json) - 1);
       }
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));

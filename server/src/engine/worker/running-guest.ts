@@ -108,8 +108,9 @@ export class RunningGuest implements InstanceHost {
       collectIfGrown(instance.words, layout, maximumBytes);
       return effects;
     } finally {
-      // The session may be gone before another turn comes: its memory is not to be kept from here.
+      // The session may be gone before another turn comes: nothing of it is to be kept from here.
       this.#instance = undefined;
+      this.#asks.end();
     }
   }
 
