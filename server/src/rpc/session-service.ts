@@ -1,7 +1,9 @@
 /** SessionService: create, get, list, update, fork, roll back, delete; watch is in watch-session.ts. */
 import {
   CreateSessionRequest,
+  CreateSessionResponse,
   Durability,
+  encoded,
   ForkSessionRequest,
   RollbackSessionRequest,
   type SessionServiceServer,
@@ -29,7 +31,15 @@ import { updateSession } from "./update-session.js";
 import { inputValues } from "./values.js";
 import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
 
-export const SESSION_SERVICE = { ...SessionServiceService, watchSession: WATCH_SESSION_METHOD };
+export const SESSION_SERVICE = {
+  ...SessionServiceService,
+  watchSession: WATCH_SESSION_METHOD,
+  // One writer for all of them: the generated code makes one for each.
+  createSession: {
+    ...SessionServiceService.createSession,
+    responseSerialize: (response: CreateSessionResponse) => encoded(CreateSessionResponse, response),
+  },
+};
 
 export function sessionService(sessions: Sessions, openStreams: OpenStreams, logger: Logger): SessionServiceServer {
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
@@ -103,7 +113,7 @@ function create(sessions: Sessions, request: CreateSessionRequest, deadline: num
     sessionId: request.sessionId,
     snapshotId: request.snapshotId,
     labels: checkedLabels(request.labels),
-    limits: requestedLimits(request.limits) ?? {},
+    limits: requestedLimits(request.limits),
     idleTtl: millisecondsOf(request.idleTtl, "idle_ttl"),
     idleAction: checkedIdleAction(request.idleAction, "idle_action"),
     isDurable: request.durability === Durability.DURABLE,

@@ -62,7 +62,8 @@ const FIELD: Readonly<Record<keyof Limits, string>> = {
  *
  * @throws SessionError INVALID_REQUEST for a negative limit or one above the server's maximum
  */
-export function sessionLimits(requested: Partial<Limits>): Limits {
+export function sessionLimits(requested: Partial<Limits> | undefined): Limits {
+  if (requested === undefined) return DEFAULT_LIMITS;
   refuseNegative(requested);
   for (const name of NAMES) {
     if ((requested[name] ?? 0) > MAXIMUM_LIMITS[name]) {

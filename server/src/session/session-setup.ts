@@ -12,7 +12,8 @@ export interface CreateOptions {
   /** What it is made from; empty for a session that is made afresh. */
   readonly snapshotId: string;
   readonly labels: ReadonlyMap<string, string>;
-  readonly limits: Partial<Limits>;
+  /** Left out: those of the server, or of the snapshot. */
+  readonly limits: Partial<Limits> | undefined;
   /** Milliseconds; 0 for the default. */
   readonly idleTtl: number;
   readonly idleAction: IdleAction;

@@ -328,7 +328,7 @@ export class Sessions {
     const session = new Session(this.#engine, {
       sessionId: "",
       labels: new Map(),
-      limits: sessionLimits(options.limits ?? {}),
+      limits: sessionLimits(options.limits),
       idleTtl: MAXIMUM_IDLE_TTL,
       idleAction: "delete",
       parent: "",
@@ -401,7 +401,7 @@ export class Sessions {
           snapshotId === ""
             ? new Session(this.#engine, { ...init, limits: own })
             : await this.#snapshots.load(snapshotId, (saved) => {
-                const restored = { ...init, limits: limitsBeside(limits, saved.record.limits) };
+                const restored = { ...init, limits: limitsBeside(limits ?? {}, saved.record.limits) };
                 const wanted = { sessions: 0, heaps: 1, heapBytes: this.#engine.grownBytes(saved.image) };
                 return this.#room.bringIn(wanted, 0, () => Session.restore(this.#engine, restored, saved));
               });

@@ -6,7 +6,7 @@
  * uncounted: the main thread forgets its word and looks at the memories themselves.
  */
 
-const Word = { LIMIT: 0, NOTED: 1, FIRST_SLOT: 2 } as const;
+const Word = { LIMIT: 0, SLOTS: 1, NOTED: 2, FIRST_SLOT: 3 } as const;
 
 /** Workers that may exist at once, those included that are being ended. */
 const SLOTS = 256;
@@ -41,6 +41,8 @@ export class HeapSum {
   takeSlot(): number {
     const slot = this.#freeSlots.pop();
     if (slot === undefined) throw new Error(`engine: more than ${SLOTS} workers at once`);
+    // Nobody has counted beyond the highest that was ever taken.
+    if (slot >= Atomics.load(this.#words, Word.SLOTS)) Atomics.store(this.#words, Word.SLOTS, slot + 1);
     return slot;
   }
 
@@ -71,7 +73,8 @@ export class HeapSum {
 
   #sum(): number {
     let sum = 0;
-    for (let i: number = Word.NOTED; i < this.#words.length; i++) sum += Atomics.load(this.#words, i);
+    const end = Word.FIRST_SLOT + Atomics.load(this.#words, Word.SLOTS);
+    for (let i: number = Word.NOTED; i < end; i++) sum += Atomics.load(this.#words, i);
     return sum;
   }
 }
