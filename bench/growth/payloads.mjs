@@ -1,10 +1,9 @@
 /** What arguments and results cost by their size: text and bytes, there and back. */
 import { randomBytes } from "node:crypto";
-import { bytes, json, LivescopeClient } from "../client.mjs";
+import { bytes, json } from "../client.mjs";
 import { interleave } from "../measure.mjs";
-import { ServerProcess } from "../processes.mjs";
 import { columns, noiseOf, rowOf } from "../report.mjs";
-import { deleteAll, echoes, sessionWith, warmUp } from "../workloads.mjs";
+import { deleteAll, echoes, sessionWith } from "../workloads.mjs";
 
 const KIBIBYTE = 1024;
 /** At most, as a block of the largest takes seconds. */
@@ -16,12 +15,6 @@ const SIZES = [
   { label: "3 MiB", size: 3 * KIBIBYTE * KIBIBYTE, most: LARGE_ROUNDS },
 ];
 const SAME = "var same = (v) => v; same";
-/** By default V8 collects all of the main thread's heap whenever some 24 MiB of messages have passed. */
-const ROOMY = "--initial-old-space-size=64";
-const ROOMY_LABELS = {
-  "roomy echo": `echo, node ${ROOMY}`,
-  "roomy bytes": `Call with bytes, unary RPC, node ${ROOMY}`,
-};
 const LABELS = {
   echoA: "echo of as many bytes",
   "unary text": "Call with text, unary RPC",
@@ -38,7 +31,6 @@ export async function measurePayloads({ client, pid, plan, report }) {
     "random. Text is a string whose JSON text has the size, all of it ASCII; by unary RPC the client neither parses nor writes it, the",
     "SDK does both. The echo carries as many bytes there and back, so here the ratios are to it and not to an empty one. Text and bytes",
     `have a session each. A block has at least ${largeCalls} calls, whatever time they take, and 3 MiB have ${Math.min(rounds, LARGE_ROUNDS)} rounds.`,
-    `The last two rows of 3 MiB are of a server of their own, started with \`${ROOMY}\`; their ratios are to the echo of the other.`,
   );
   for (const { label, size, most = rounds } of SIZES) {
     const text = randomBytes(size)
@@ -51,20 +43,15 @@ export async function measurePayloads({ client, pid, plan, report }) {
       ...unaryTargets(client, pid, sessions, text, buffer),
       ...(await sdkTargets(client, pid, sessions, text, buffer)),
     ];
-    const isLargest = label === "3 MiB";
-    const roomy = isLargest ? await roomyTargets(plan, buffer) : { targets: [], end: async () => undefined };
     const block = { inFlight: 1, milliseconds, operations: largeCalls };
-    const measured = await interleave([...targets, ...roomy.targets], { ...block, rounds: Math.min(rounds, most) });
+    const measured = await interleave(targets, { ...block, rounds: Math.min(rounds, most) });
     await deleteAll(client, Object.values(sessions));
-    await roomy.end();
     report.note(`${label}:`);
     report.table([
       columns("there and back"),
-      ...Object.entries({ ...LABELS, ...(isLargest ? ROOMY_LABELS : {}) }).map(([name, what]) =>
-        rowOf(measured, name, what),
-      ),
+      ...Object.entries(LABELS).map(([name, what]) => rowOf(measured, name, what)),
     ]);
-    if (isLargest) {
+    if (label === "3 MiB") {
       const noise = noiseOf(measured);
       for (const [name, how] of Object.entries({ "unary bytes": "unary", "sdk bytes": "SDK" })) {
         const { median } = measured.ratio(name, "echoA");
@@ -83,24 +70,6 @@ function unaryTargets(client, pid, sessions, text, buffer) {
     { name: "unary text", pid, run: carries(encoded, async () => (await call(sessions.text, textValue)).json) },
     { name: "unary bytes", pid, run: carries(buffer, async () => (await call(sessions.bytes, bytesValue)).bytes) },
   ];
-}
-
-/** Bytes there and back on a server whose main heap is given room. */
-async function roomyTargets(plan, buffer) {
-  const server = await ServerProcess.start("livescope", [ROOMY]);
-  const client = new LivescopeClient(server.addresses);
-  await warmUp(client, plan);
-  const { sessionId, handleId } = await sessionWith(client, SAME);
-  const call = async () => (await client.callWith(sessionId, handleId, bytes(buffer))).bytes;
-  const targets = [
-    { name: "roomy echo", pid: server.pid, run: carries(buffer, () => client.echo("echoA", buffer)) },
-    { name: "roomy bytes", pid: server.pid, run: carries(buffer, call) },
-  ];
-  const end = async () => {
-    await client.close();
-    await server.stop();
-  };
-  return { targets, end };
 }
 
 async function sdkTargets(client, pid, sessions, text, buffer) {
