@@ -654,3 +654,14 @@ test("an undone turn leaves the last bytes of the last block as they were, also 
     await engine.close();
   }
 });
+
+test("nobody is to blame for what ends a worker between two turns, or before anything of the second ran", async () => {
+  const engine = await Engine.start({ workers: 1 });
+  try {
+    const guest = new Guest(engine);
+    expect(await guest.run("await null; await null; 6 * 7")).toBe("42");
+    expect(engine.runningExecution(guest.memory)).toBe(0);
+  } finally {
+    await engine.close();
+  }
+});

@@ -119,7 +119,6 @@ export class RunningGuest implements InstanceHost {
     const { context, enter, flush, cells } = this.#engine.baseImage.layout;
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
-    instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
@@ -127,6 +126,8 @@ export class RunningGuest implements InstanceHost {
     const effects = readEffects(instance, cells, instance.readString(context, flushed), this.#asks);
     this.#free(instance, flushed);
     this.#throwIfStopped(instance);
+    // Here and not when the next begins: should this thread end before that, nobody of this turn is to blame for it.
+    instance.words[(cells >> 2) + Cell.LAST_EXECUTION] = 0;
     return effects;
   }
 
