@@ -39,6 +39,7 @@ export class LivescopeClient {
   #lane;
   #sdk;
   #address;
+  #echoLanes = new Map();
 
   constructor({ livescope, echo }) {
     this.#address = livescope;
@@ -53,6 +54,23 @@ export class LivescopeClient {
    */
   echo(method, payload = EMPTY) {
     return invoke(this.#echo, method, payload);
+  }
+
+  /**
+   * Sends an empty message on a stream, one for all messages of a method, and waits for one to come back.
+   *
+   * @param {"stream" | "thread"} method
+   */
+  echoOnStream(method) {
+    let lane = this.#echoLanes.get(method);
+    if (lane === undefined) {
+      lane = { stream: this.#echo[method](), pending: [] };
+      lane.stream.on("data", () => lane.pending.shift()());
+      lane.stream.on("error", () => undefined);
+      this.#echoLanes.set(method, lane);
+    }
+    lane.stream.write(EMPTY);
+    return new Promise((resolve) => lane.pending.push(resolve));
   }
 
   /** @returns the id of a new session */
@@ -126,6 +144,7 @@ export class LivescopeClient {
 
   async close() {
     this.#lane?.close();
+    for (const { stream } of this.#echoLanes.values()) stream.cancel();
     (await this.#sdk)?.close();
     for (const client of [this.#sandbox, this.#sessions, this.#echo]) client.close();
   }

@@ -57,17 +57,26 @@ try {
   stopSpinners?.();
 }
 
+function streamRows(measured) {
+  return [
+    rowOf(measured, "stream", "empty message on a stream"),
+    rowOf(measured, "thread", "the same by way of a thread"),
+  ];
+}
+
 function reportOne(measured) {
   report.section(
     "One in flight",
     "Call: by handle, one number as JSON, ENCODING_FULL; over Connect all calls travel on one stream. The SDK does so, too, and",
     "calls by path. Create: create and delete alternate, p50 is of the create alone; the",
     "other columns are of both together. Host call: p50 is of one round trip from the guest to a function of the client and back,",
-    "20 of them in one execution; the other columns are of such an execution.",
+    "20 of them in one execution; the other columns are of such an execution. A message on a stream is empty and sent back; by way",
+    "of a thread it is posted to one of the server and back as well, as a Call is: the floor of what goes over Connect.",
   );
   report.table([
     columns("unary RPC"),
     rowOf(measured, "echoA", "empty echo"),
+    ...streamRows(measured),
     rowOf(measured, "call", "Call"),
     rowOf(measured, "connect", "Call over Connect"),
     rowOf(measured, "sdk", "Call by the SDK"),
@@ -88,10 +97,14 @@ function reportOne(measured) {
 }
 
 function reportMany(measured) {
-  report.section("64 in flight");
+  report.section(
+    "64 in flight",
+    "An empty message is sent for each that came back. Connect sends those of one tick in one message.",
+  );
   report.table([
     columns("unary RPC"),
     rowOf(measured, "echoA", "empty echo"),
+    ...streamRows(measured),
     rowOf(measured, "call, one session", "Call, one session"),
     rowOf(measured, "call, 64 sessions", "Call, 64 sessions"),
     ...["one session", "64 sessions"].flatMap((which) =>

@@ -1,12 +1,13 @@
 /**
  * What is measured, each in a process of its own so that it shares no event loop with the client. The argument says which:
  *
- * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with two identical echoes.
+ * - `livescope`: a livescope server, and beside it in the same process a plain grpc-js server with echoes.
  * - `resting`: the same, whose sessions leave memory soon for the store in the directory that is named next.
  * - `durable`: as `livescope`, with the store in the directory that is named next.
  * - `node-vm`: the way people do it today: a grpc-js server that takes a whole scope with every call.
  */
 import { createContext, Script } from "node:vm";
+import { Worker } from "node:worker_threads";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { startServer } from "@livescope/server";
 import { SHIPPED_INDEX, TOUCH_SOURCE } from "./scope.mjs";
@@ -36,7 +37,24 @@ function residentBytes() {
 async function serveLivescope(options) {
   const { address } = await startServer(options);
   const echo = (call, callback) => callback(null, call.request);
-  return { livescope: address, echo: await serve(ECHO, { echoA: echo, echoB: echo }, {}) };
+  const stream = (call) => call.on("data", (message) => call.write(message));
+  return {
+    livescope: address,
+    echo: await serve(ECHO, { echoA: echo, echoB: echo, stream, thread: echoByThread() }, {}),
+  };
+}
+
+/** Echoes the messages of one stream by way of a thread, as every call of a session goes through one: the least that costs. */
+function echoByThread() {
+  const thread = new Worker(
+    "const { parentPort } = require('node:worker_threads'); parentPort.on('message', (m) => parentPort.postMessage(m));",
+    { eval: true },
+  );
+  return (call) => {
+    thread.removeAllListeners("message");
+    thread.on("message", () => call.write(Buffer.alloc(0)));
+    call.on("data", () => thread.postMessage("x"));
+  };
 }
 
 /** A fresh realm for every call: parse the scope in it, run the function, give the changed scope back. */

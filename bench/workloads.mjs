@@ -37,6 +37,10 @@ export const INCREMENT = "var count = 0; function inc(by) { count += by; return 
 export const echoes = (client, pid, payload) =>
   ["echoA", "echoB"].map((name) => ({ name, pid, run: () => client.echo(name, payload) }));
 
+/** An empty message on a stream and back, and the same by way of a thread of the server's. */
+const streamEchoes = (client, pid) =>
+  ["stream", "thread"].map((name) => ({ name, pid, run: () => client.echoOnStream(name) }));
+
 /** Calls of one function of `sessions`, one after the other. */
 const calls = (name, client, pid, sessions) => ({
   name,
@@ -104,6 +108,7 @@ export async function deleteAll(client, sessions) {
 export async function warmUp(client, { warmUpCalls }) {
   const session = await sessionWith(client, INCREMENT);
   await runAll(warmUpCalls, 64, () => client.echo("echoA"));
+  for (const { run } of streamEchoes(client, undefined)) await runAll(warmUpCalls, 64, run);
   await runAll(warmUpCalls, 64, () => client.call(session.sessionId, session.handleId, 1));
   await runAll(warmUpCalls, 64, () => client.callOverConnect(session.sessionId, session.handleId, 1));
   const { run } = await callsOfSdk("warm up", client, undefined, [session]);
@@ -128,6 +133,7 @@ export async function measureOne(client, pid, { rounds, milliseconds }) {
   const host = await hostCalls("host call", client, pid);
   const targets = [
     ...echoes(client, pid),
+    ...streamEchoes(client, pid),
     host.target,
     calls("call", client, pid, [session]),
     callsOverConnect("connect", client, pid, [session]),
@@ -146,6 +152,7 @@ export async function measureMany(client, pid, { rounds, milliseconds }) {
   const createAndDelete = async () => client.delete(await client.create());
   const targets = [
     ...echoes(client, pid),
+    ...streamEchoes(client, pid),
     calls("call, one session", client, pid, sessions.slice(0, 1)),
     calls("call, 64 sessions", client, pid, sessions),
     callsOverConnect("connect, one session", client, pid, sessions.slice(0, 1)),
