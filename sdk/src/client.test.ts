@@ -409,17 +409,72 @@ describe("an execution", () => {
     ).toBe(6);
   });
 
-  it("fails with a stack that leads to the caller", async () => {
-    answers.execute = () => {
-      throw failure(status.ABORTED);
+  describe("fails with a stack that leads to who awaits", () => {
+    const stackOf = async (theCaller: () => Promise<unknown>): Promise<string> => {
+      const fail = (): never => {
+        throw failure(status.ABORTED);
+      };
+      answers.execute = fail;
+      answers.call = fail;
+      const error: unknown = await theCaller().catch((reason) => reason);
+      expect(error).toBeInstanceOf(StatusError);
+      return (error as Error).stack ?? "";
     };
-    async function theCaller(): Promise<unknown> {
-      return client.attach("s").execute("1");
-    }
-    const error: unknown = await theCaller().catch((reason) => reason);
-    expect(error).toBeInstanceOf(StatusError);
-    expect((error as Error).stack).toMatch(/^StatusError: failed\n {4}at /);
-    expect((error as Error).stack).toContain("theCaller");
+
+    it.each<[what: string, theCaller: () => Promise<unknown>]>([
+      [
+        "the value",
+        async function theCaller() {
+          return await client.attach("s").execute("1");
+        },
+      ],
+      [
+        "the whole execution",
+        async function theCaller() {
+          return await client.attach("s").execute("1").execution();
+        },
+      ],
+      [
+        "several at once",
+        async function theCaller() {
+          return await Promise.all([client.attach("s").execute("1"), client.attach("s").execute("2")]);
+        },
+      ],
+      [
+        "what follows from it",
+        async function theCaller() {
+          return await client
+            .attach("s")
+            .execute("1")
+            .then((value) => value);
+        },
+      ],
+      [
+        "a guest's function",
+        async function theCaller() {
+          return await client.attach("s").guest<{ f(): number }>().f();
+        },
+      ],
+    ])("%s", async (_what, theCaller) => {
+      const stack = await stackOf(theCaller);
+      expect(stack).toMatch(/^StatusError: failed\n {4}at /);
+      expect(stack).toContain("theCaller");
+    });
+
+    it("who called, where nobody awaits it but its values are taken", async () => {
+      async function theCaller(): Promise<void> {
+        for await (const _ of client.attach("s").stream("1"));
+      }
+      expect(await stackOf(theCaller)).toContain("theCaller");
+    });
+
+    it("who called, where nothing was sent", async () => {
+      const closed = client.attach("s");
+      await closed[Symbol.asyncDispose]();
+      const theCaller = (): Promise<unknown> => closed.execute("1");
+      const error: unknown = await theCaller().catch((reason) => reason);
+      expect((error as Error).stack).toContain("theCaller");
+    });
   });
 });
 

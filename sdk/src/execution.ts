@@ -91,31 +91,24 @@ export interface Usage {
  *     const total = await session.execute("inc(5)");
  *     const { value, console, usage } = await session.execute("inc(5)").execution();
  *
- * Both ways tell of one and the same execution, and fail with the same error.
+ * Both ways tell of one and the same execution, and fail with the same error. Its stack leads to the code that awaits it.
  */
-export class ExecutionPromise<T> extends Promise<T> {
-  readonly #execution: Promise<Execution<T>>;
-
-  // `then`, `catch` and `finally` give ordinary promises: what they resolve with is no execution's value any more.
-  static override get [Symbol.species](): PromiseConstructor {
-    return Promise;
-  }
-
-  /** @internal */
-  constructor(execution: Promise<Execution<T>>) {
-    // Resolving with a value adopts thenables; none comes out of a session, where functions are handles and those have no `then`.
-    super((resolve, reject) => {
-      execution.then(({ value }) => resolve(value), reject);
-    });
-    this.#execution = execution;
-  }
-
+export interface ExecutionPromise<T> extends Promise<T> {
   /** Gives the whole execution. It rejects as the promise itself does. */
-  execution(): Promise<Execution<T>> {
-    // Who takes the failure from here need not take it from the value as well.
-    this.catch(() => undefined);
-    return this.#execution;
-  }
+  execution(): Promise<Execution<T>>;
+}
+
+/**
+ * Makes an {@link ExecutionPromise} of the promise of a value. It stays the same promise: of another that follows it the engine
+ * would not know, in every version, who awaits it.
+ *
+ * @param whole gives the execution that had this value
+ */
+export function executionPromise<T>(value: Promise<T>, whole: (value: T) => Execution<T>): ExecutionPromise<T> {
+  const promise = value as { -readonly [Key in keyof ExecutionPromise<T>]: ExecutionPromise<T>[Key] };
+  let execution: Promise<Execution<T>> | undefined;
+  promise.execution = () => (execution ??= value.then(whole));
+  return promise;
 }
 
 export function readConsoleEntry(entry: WireConsoleEntry): ConsoleEntry {

@@ -7,25 +7,35 @@ import {
   StatusError,
   traceToCaller,
 } from "./errors.js";
-import { type Execution, ExecutionPromise, readConsoleEntry } from "./execution.js";
+import { type Execution, type ExecutionPromise, executionPromise, readConsoleEntry } from "./execution.js";
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
-import { GuestExecution, type GuestExecutionSource, Reading } from "./guest-execution.js";
+import { type GuestExecution, type GuestExecutionSource, guestExecution, Reading } from "./guest-execution.js";
 import { placeOf } from "./guest-place.js";
 import { Handle } from "./handle.js";
 import type { Lifetime } from "./lifetime.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
-import { readOutcome, readValue, type WrapHandle } from "./outcome.js";
+import { readDetails, readResult, readValue, type WrapHandle } from "./outcome.js";
 import { type CallTarget, type ExecutorSession, type GuestCommand, Requests, type Written } from "./requests.js";
 import type { AnyCommand, CommandListener, CommandTransport, Sending, StartedCommand } from "./transport/commands.js";
 import { waitFor } from "./waiting.js";
 
 /** How much longer than the execution's own timeout an answer is waited for, in milliseconds. */
 const DEADLINE_GRACE = 1_000;
+
 /** Who hears of an execution before its end, and what stands for handles in its values. */
 interface Taking {
   readonly sink?: StreamSink | undefined;
   readonly started?: ((command: StartedCommand) => void) | undefined;
   readonly wrap?: WrapHandle | undefined;
+  /** Whose stack tells who asked, where nobody awaits the promise of the execution itself. */
+  readonly caller?: (() => Error | undefined) | undefined;
+}
+
+/** What an execution told beside its value. Most ask for the value alone, so it is read for whoever asks. */
+class Answer {
+  execution: WireExecution | undefined;
+
+  readonly whole = <T>(value: T): Execution<T> => ({ ...readDetails(this.execution as WireExecution), value });
 }
 
 /** Sends code to run, and makes a value or an error of what became of it. */
@@ -46,7 +56,7 @@ export class Executor {
   /** @param wrap makes what stands for handles in the value */
   execute<T>(code: string, given: ExecuteOptions, encoding = Encoding.FULL, wrap?: WrapHandle): ExecutionPromise<T> {
     const options = this.#requests.repeatable(given);
-    return this.#start(options, () => this.#requests.execute(code, options, encoding, wrap), wrap);
+    return this.#promise(options, () => this.#requests.execute(code, options, encoding, wrap), { wrap });
   }
 
   call<T>(
@@ -57,7 +67,7 @@ export class Executor {
     wrap?: WrapHandle,
   ): ExecutionPromise<T> {
     const options = this.#requests.repeatable(given);
-    return this.#start(options, () => this.#requests.call(target, args, options, encoding, wrap), wrap);
+    return this.#promise(options, () => this.#requests.call(target, args, options, encoding, wrap), { wrap });
   }
 
   /** Calls a guest's function. How its values are taken may be said as long as the running code does not wait. */
@@ -65,8 +75,8 @@ export class Executor {
     const reading = new Reading();
     const write = (): Written => this.#requests.callGuest(make(), options, reading, wrap);
     const started = (command: StartedCommand): void => reading.onStarted(command);
-    const execution = this.#run<T>(options, write, new Error("called here"), { started, wrap });
-    return new GuestExecution(execution, reading, this.#reader(wrap));
+    const execution = this.#promise<T>(options, write, { started, wrap, caller: () => reading.caller });
+    return guestExecution(execution, reading, this.#reader(wrap));
   }
 
   streamExecute<T, R>(code: string, options: ExecuteOptions, wrap?: WrapHandle): ExecutionStream<T, R> {
@@ -79,22 +89,24 @@ export class Executor {
 
   render(template: Template, context: RenderContext, given: RenderOptions): ExecutionPromise<string> {
     const options = this.#requests.repeatable(given);
-    return this.#start(options, () => this.#requests.render(template, context, options, false));
+    return this.#promise(options, () => this.#requests.render(template, context, options, false), {});
   }
 
   streamRender(template: Template, context: RenderContext, options: RenderOptions): ExecutionStream<string, undefined> {
     return this.#stream(options, () => this.#requests.render(template, context, options, true));
   }
 
-  #start<T>(options: CallOptions, write: () => Written, wrap?: WrapHandle): ExecutionPromise<T> {
-    return new ExecutionPromise(this.#run<T>(options, write, new Error("called here"), { wrap }));
+  #promise<T>(options: CallOptions, write: () => Written, taking: Taking): ExecutionPromise<T> {
+    const answer = new Answer();
+    return executionPromise(this.#run<T>(options, write, taking, answer), answer.whole);
   }
 
   #stream<T, R>(options: CallOptions, write: () => Written, wrap?: WrapHandle): ExecutionStream<T, R> {
-    const caller = new Error("called here");
+    const calledHere = new Error("called here");
+    const caller = (): Error => calledHere;
     return new ExecutionStream<T, R>({
       ...this.#reader(wrap),
-      run: (sink) => this.#run<R>(options, write, caller, { sink, started: sink.started, wrap }),
+      run: (sink) => this.#promise<R>(options, write, { sink, started: sink.started, wrap, caller }).execution(),
     });
   }
 
@@ -110,7 +122,8 @@ export class Executor {
     };
   }
 
-  async #run<T>(options: CallOptions, write: () => Written, caller: Error, taking: Taking): Promise<Execution<T>> {
+  /** @param answer takes what comes beside the value */
+  async #run<T>(options: CallOptions, write: () => Written, taking: Taking, answer: Answer): Promise<T> {
     const session = this.#session;
     try {
       this.#lifetime.assertUsable();
@@ -125,13 +138,18 @@ export class Executor {
         this.#lifetime.assertUsable();
         const execution = await this.#send(written, options, taking);
         session?.presence.note();
-        return readOutcome<T>(execution, session?.handles, taking.wrap);
+        const value = readResult<T>(execution, session?.handles, taking.wrap);
+        // The value is with the caller: whoever keeps its promise need not keep its text as well.
+        execution.outcome = undefined;
+        answer.execution = execution;
+        return value;
       } finally {
         session?.handles.end();
       }
     } catch (thrown) {
       const error = session?.presence.explain(thrown) ?? thrown;
-      if (error instanceof LivescopeError) traceToCaller(error, caller);
+      // Of an error that is made here the engine knows who awaits this; one that is made with each call takes longer than the call.
+      if (error instanceof LivescopeError) traceToCaller(error, taking.caller?.() ?? new Error("awaited here"));
       throw error;
     }
   }
@@ -163,7 +181,7 @@ export class Executor {
       return { command: decided.command, listener: listenerOf(decided.sink) };
     };
     const sending = typeof command === "function" ? () => decide(command) : { command, listener: listenerOf(sink) };
-    const hasFunctions = functions.byId.size > 0;
+    const hasFunctions = functions.byId !== undefined;
     const forget = hasFunctions ? this.#session?.pass(functions) : undefined;
     let over: (() => void) | undefined;
     try {

@@ -1,5 +1,5 @@
 import { LivescopeError } from "./errors.js";
-import { type Execution, ExecutionPromise } from "./execution.js";
+import type { ExecutionPromise } from "./execution.js";
 import { ExecutionStream, type StreamSink, type StreamSource } from "./execution-stream.js";
 import type { StartedCommand } from "./transport/commands.js";
 
@@ -12,6 +12,8 @@ type Wanted = "result" | "emitted" | "items";
  */
 export class Reading {
   wants: Wanted = "result";
+  /** Whose stack tells who takes the values. */
+  caller: Error | undefined;
   #sink: StreamSink | undefined;
   #command: StartedCommand | undefined;
   #isSettled = false;
@@ -30,6 +32,7 @@ export class Reading {
   take(wants: Wanted, sink: StreamSink): void {
     this.#isSettled = true;
     this.wants = wants;
+    this.caller = new Error("called here");
     this.#sink = sink;
     if (this.#command !== undefined) sink.started(this.#command);
   }
@@ -50,42 +53,40 @@ export class Reading {
 export type GuestExecutionSource = Pick<StreamSource<unknown>, "read" | "drop">;
 
 /** The call of a guest's function; see {@link GuestCall}, which is what the types show of it. */
-export class GuestExecution<T> extends ExecutionPromise<T> {
-  readonly #reading: Reading;
-  readonly #source: GuestExecutionSource;
-
-  /** @internal */
-  constructor(execution: Promise<Execution<T>>, reading: Reading, source: GuestExecutionSource) {
-    super(execution);
-    this.#reading = reading;
-    this.#source = source;
-  }
-
+export interface GuestExecution<T> extends ExecutionPromise<T> {
   /** @throws {LivescopeError} if the call was sent without anybody to take its values, or they are taken already */
-  stream<E>(): ExecutionStream<E, T> {
-    return this.#take<E>("emitted");
-  }
+  stream<E>(): ExecutionStream<E, T>;
+  [Symbol.asyncIterator](): AsyncIterableIterator<unknown>;
+}
 
-  [Symbol.asyncIterator](): AsyncIterableIterator<unknown> {
-    const isSent = this.#reading.isSettled && this.#reading.wants === "result";
-    return isSent ? iterateResult(this) : this.#take("items");
-  }
-
-  #take<E>(wants: Wanted): ExecutionStream<E, T> {
-    if (this.#reading.isSettled) {
+/** Has the promise of a call's value take the call's other values, too. */
+export function guestExecution<T>(
+  call: ExecutionPromise<T>,
+  reading: Reading,
+  source: GuestExecutionSource,
+): GuestExecution<T> {
+  const take = <E>(wants: Wanted): ExecutionStream<E, T> => {
+    if (reading.isSettled) {
       throw new LivescopeError(
         "the call is on its way already, or its values are taken: ask for them in the same expression that makes the call, " +
           "as in `for await (const value of guest.rows())`",
       );
     }
     return new ExecutionStream<E, T>({
-      ...this.#source,
+      ...source,
       run: (sink) => {
-        this.#reading.take(wants, sink);
-        return this.execution();
+        reading.take(wants, sink);
+        return call.execution();
       },
     });
-  }
+  };
+  return Object.assign(call, {
+    stream: <E>() => take<E>("emitted"),
+    [Symbol.asyncIterator]: () => {
+      const isSent = reading.isSettled && reading.wants === "result";
+      return isSent ? iterateResult(call) : take<unknown>("items");
+    },
+  });
 }
 
 /** Iterates over what a call gave: here if it was copied, in the session if it stayed there. */

@@ -1,6 +1,6 @@
 import { inspect } from "node:util";
 import { Encoding } from "@livescope/proto";
-import { ExecutionPromise } from "./execution.js";
+import { type ExecutionPromise, executionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import type { Executor } from "./executor.js";
 import type { GuestExecution } from "./guest-execution.js";
@@ -129,7 +129,9 @@ function attempt(ask: () => ExecutionPromise<unknown>): ExecutionPromise<unknown
   try {
     return ask();
   } catch (error) {
-    return new ExecutionPromise(Promise.reject(error));
+    return executionPromise(Promise.reject(error), () => {
+      throw error;
+    });
   }
 }
 

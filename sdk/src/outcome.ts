@@ -19,54 +19,59 @@ import type { SessionHandles } from "./session-handles.js";
 import { decodeValue } from "./values.js";
 
 /**
- * Gives the execution if its outcome is a value. Without `handles` it had no session of its user's, and what would be a handle
- * is a {@link Preview}.
+ * Gives the execution if its outcome is a value, as `readResult` does.
+ * @throws as `readResult`
+ */
+export function readOutcome<T>(execution: WireExecution | undefined): Execution<T> {
+  const value = readResult<T>(execution);
+  return { ...readDetails(execution as WireExecution), value };
+}
+
+/**
+ * Gives the value of an execution if that is its outcome, once: each handle in it becomes a reference. Without `handles` it had no
+ * session of its user's, and what would be a handle is a {@link Preview}.
  * @throws {GuestError} if the guest's code threw
  * @throws {StoppedError} if it was ended from outside
  * @throws {LivescopeError} if the value came in a form that this version does not read
  */
-export function readOutcome<T>(
-  execution: WireExecution | undefined,
-  handles?: SessionHandles,
-  wrap?: WrapHandle,
-): Execution<T> {
+export function readResult<T>(execution: WireExecution | undefined, handles?: SessionHandles, wrap?: WrapHandle): T {
   if (execution?.outcome === undefined) throw new LivescopeError("the answer carries no outcome: is the server newer?");
-  const reader = new OutcomeReader(execution, handles);
+  for (const entry of execution.console) for (const arg of entry.args) dropValue(arg, handles);
   const { outcome } = execution;
   switch (outcome.$case) {
     case "value":
-      return { ...reader.details, value: reader.value(outcome.value, wrap) as T };
+      return readValue(outcome.value, handles, wrap) as T;
     case "exception":
-      throw reader.guestError(outcome.value);
+      throw new ExceptionReader(readDetails(execution), handles).guestError(outcome.value);
     case "stopped":
-      throw new StoppedError(outcome.value.message, reader.details, stopReason(outcome.value.reason));
+      throw new StoppedError(outcome.value.message, readDetails(execution), stopReason(outcome.value.reason));
   }
 }
 
-/** Reads one execution, once: each handle in it becomes a reference. */
-class OutcomeReader {
-  readonly details: ExecutionDetails;
+/** What an execution tells beside its outcome. */
+export function readDetails(execution: WireExecution): ExecutionDetails {
+  return {
+    executionId: execution.executionId,
+    console: execution.console.map(readConsoleEntry),
+    consoleTruncated: execution.consoleTruncated,
+    warnings: execution.warnings.map(readWarning),
+    usage: readUsage(execution.usage),
+    undone: execution.undone,
+  };
+}
+
+/** Reads the exception of one execution, once: each handle in it becomes a reference. */
+class ExceptionReader {
+  readonly #details: ExecutionDetails;
   readonly #handles: SessionHandles | undefined;
 
-  constructor(execution: WireExecution, handles: SessionHandles | undefined) {
+  constructor(details: ExecutionDetails, handles: SessionHandles | undefined) {
+    this.#details = details;
     this.#handles = handles;
-    this.details = {
-      executionId: execution.executionId,
-      console: execution.console.map(readConsoleEntry),
-      consoleTruncated: execution.consoleTruncated,
-      warnings: execution.warnings.map(readWarning),
-      usage: readUsage(execution.usage),
-      undone: execution.undone,
-    };
-    for (const entry of execution.console) for (const arg of entry.args) dropValue(arg, handles);
-  }
-
-  value(value: WireValue | undefined, wrap?: WrapHandle): unknown {
-    return readValue(value, this.#handles, wrap);
   }
 
   guestError(exception: Exception): GuestError {
-    return new GuestError(exception.message, this.details, {
+    return new GuestError(exception.message, this.#details, {
       guestName: exception.name,
       guestStack: exception.stack,
       frames: exception.frames.map(readFrame),
@@ -79,7 +84,7 @@ class OutcomeReader {
 
   /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
   #thrown({ name, thrown }: Exception): unknown {
-    if (name === "") return this.value(thrown);
+    if (name === "") return readValue(thrown, this.#handles);
     dropValue(thrown, this.#handles);
     return undefined;
   }
