@@ -404,6 +404,11 @@ describe("turns of one session on changing workers", () => {
       expect(workers.size).toBe(2);
       await guest.run("const big = 'x'.repeat(3e6)");
       expect(await guest.run("big.length + walk.next().value")).toBe("3000101");
+      // What the host puts into the heap lies beyond what the other worker had known of it.
+      for (let i = 2; i <= 5; i++) {
+        await guest.run(`var more${i} = 'x'.repeat(3e6)`);
+        expect(await guest.run(`"${"é".repeat(100_000)}".length + walk.next().value`)).toBe(`${100_100 + i}`);
+      }
     } finally {
       await engine.close();
     }

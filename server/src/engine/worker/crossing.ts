@@ -18,7 +18,7 @@ export function writeNumbers(instance: Instance, address: number, input: Encoded
     return `[${numbers.join(",")}]\n${text}`;
   }
   words[cells + Cell.INPUT_LENGTH] = numbers.length;
-  words.set(numbers, cells + Cell.INPUT);
+  for (let i = 0; i < numbers.length; i++) words[cells + Cell.INPUT + i] = numbers[i] as number;
   return text;
 }
 
@@ -36,10 +36,11 @@ export function readEffects(
 ): EncodedEffects {
   const { bytesOut: bytes, stringsOut: strings } = kept;
   const cells = address >> 2;
-  const words = instance.words;
+  const { words } = instance;
   const count = words[cells + Cell.EFFECT_COUNT] ?? 0;
   const held = count < 0 ? CELLS_FOR_NUMBERS : count * 4;
-  const numbers = Array.from(words.subarray(cells + Cell.EFFECTS, cells + Cell.EFFECTS + held));
+  const numbers: number[] = [];
+  for (let at = cells + Cell.EFFECTS; numbers.length < held; at++) numbers.push(words[at] as number);
   const effects = count >= 0 ? { numbers, text, bytes } : withRest(numbers, text, bytes);
   return strings.length > 0 ? withJson(effects, strings) : effects;
 }

@@ -149,16 +149,22 @@ export class Instance {
     return this.#memory;
   }
 
-  /** The memory as bytes; refreshed when the memory has grown, here or on another thread. */
+  /** The memory as bytes, whole as long as this instance alone makes it grow. */
   get bytes(): Buffer {
-    if (this.#bytes.length !== this.#memory.buffer.byteLength) this.#refresh();
     return this.#bytes;
   }
 
-  /** The memory as 32-bit words. */
+  /** The memory as 32-bit words, like `bytes`. */
   get words(): Int32Array {
-    if (this.#bytes.length !== this.#memory.buffer.byteLength) this.#refresh();
     return this.#words;
+  }
+
+  /**
+   * To be called when this instance takes the session over: its memory may have grown on another thread. Not with each look at the
+   * memory, for V8 makes an object anew for each, and a turn looks twenty times.
+   */
+  noticeGrowth(): void {
+    if (this.#bytes.length !== this.#memory.buffer.byteLength) this.#refresh();
   }
 
   /** Copies text to the guest heap, NUL-terminated; the caller frees it. Returns its pointer and length in bytes. */

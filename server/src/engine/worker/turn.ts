@@ -223,7 +223,8 @@ export class TurnRunner {
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
     const effects = this.#guest.enter(instance, request.input, this.#group.maximumPages);
     const { heapTopWord, cells } = this.#engine.baseImage.layout;
-    const cell = (index: number): number => instance.words[(cells >> 2) + index] ?? 0;
+    const { words } = instance;
+    const cell = (index: number): number => words[(cells >> 2) + index] ?? 0;
     return {
       kind: "committed",
       turn: request.turn,
@@ -231,7 +232,7 @@ export class TurnRunner {
       cpuTime: clock() - startedAt,
       effects,
       handles: cell(Cell.HANDLE_COUNT),
-      heapBytes: (instance.words[heapTopWord >> 2] ?? 0) - HEAP_START,
+      heapBytes: (words[heapTopWord >> 2] ?? 0) - HEAP_START,
       nextTimer: cell(Cell.NEXT_TIMER),
       nextTimerOwner: cell(Cell.NEXT_TIMER_OWNER),
       owner: cell(Cell.TURN_OWNER),
@@ -240,6 +241,7 @@ export class TurnRunner {
 
   #instanceFor(request: GroupRequest): Instance {
     const cached = this.#instances.get(request.memoryKey);
+    cached?.noticeGrowth();
     if (cached !== undefined) return cached;
     if (request.memory === undefined) throw new Error(`engine: no memory came with key ${request.memoryKey}`);
     return this.#resume(request.memoryKey, request.memory, false);
