@@ -21,7 +21,7 @@ const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: re
   session: { layers: ["engine", "store"], packages: [] },
   store: { layers: [], packages: ["libsql"] },
   engine: { layers: ["engine/worker"], packages: [] },
-  "engine/worker": { layers: ["compile"], packages: [] },
+  "engine/worker": { layers: ["compile"], packages: ["binaryen"] },
   compile: { layers: [], packages: ["acorn", "acorn-walk", "amaro", "magic-string"] },
   // What is bundled into libraries; `#shared` is made by the build.
   guest: { layers: [], packages: ["#shared", "tr46", /^whatwg-url\/lib\//, /^@exodus\/bytes\//] },

@@ -409,6 +409,30 @@ describe("an execution", () => {
     ).toBe(6);
   });
 
+  it("ends no process where its failure is taken from the value, or from the whole", async () => {
+    answers.execute = () => {
+      throw failure(status.ABORTED);
+    };
+    const unhandled = vi.fn();
+    process.on("unhandledRejection", unhandled);
+    try {
+      const session = client.attach("s");
+      const [unused, both, late] = [session.execute("1"), session.execute("1"), session.execute("1")];
+      void unused.execution();
+      const whole = both.execution();
+      await expect(both).rejects.toThrow("failed");
+      await expect(whole).rejects.toThrow("failed");
+      await expect(late).rejects.toThrow("failed");
+      void late.execution();
+      await expect(session.execute("1").execution()).rejects.toThrow("failed");
+      // Node tells of them when a tick's promises have all had their turn.
+      await new Promise((resolve) => setImmediate(resolve));
+    } finally {
+      process.off("unhandledRejection", unhandled);
+    }
+    expect(unhandled).not.toHaveBeenCalled();
+  });
+
   describe("fails with a stack that leads to who awaits", () => {
     const stackOf = async (theCaller: () => Promise<unknown>): Promise<string> => {
       const fail = (): never => {
@@ -461,7 +485,34 @@ describe("an execution", () => {
       expect(stack).toContain("theCaller");
     });
 
-    it("who called, where nobody awaits it but its values are taken", async () => {
+    it("all of many at once", async () => {
+      async function theCaller(): Promise<string[]> {
+        const session = client.attach("s");
+        const calls = Array.from({ length: 200 }, async () => {
+          await session.execute("1");
+        });
+        const ended = await Promise.allSettled(calls);
+        return ended.map((end) => (end as PromiseRejectedResult).reason.stack);
+      }
+      answers.execute = () => {
+        throw failure(status.ABORTED);
+      };
+      for (const stack of await theCaller()) expect(stack).toContain("theCaller");
+    });
+
+    it("who called, where nobody awaits it", async () => {
+      // The calls of the tests before are of another time.
+      await new Promise((resolve) => setTimeout(resolve, 110));
+      answers.execute = () => {
+        throw failure(status.ABORTED);
+      };
+      function theCaller(): Promise<unknown> {
+        return new Promise((resolve) => client.attach("s").execute("1").catch(resolve));
+      }
+      expect(((await theCaller()) as Error).stack).toContain("theCaller");
+    });
+
+    it("who called, where its values are taken", async () => {
       async function theCaller(): Promise<void> {
         for await (const _ of client.attach("s").stream("1"));
       }

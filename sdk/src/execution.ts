@@ -91,7 +91,7 @@ export interface Usage {
  *     const total = await session.execute("inc(5)");
  *     const { value, console, usage } = await session.execute("inc(5)").execution();
  *
- * Both ways tell of one and the same execution, and fail with the same error. Its stack leads to the code that awaits it.
+ * Both ways tell of one and the same execution, and fail with the same error.
  */
 export interface ExecutionPromise<T> extends Promise<T> {
   /** Gives the whole execution. It rejects as the promise itself does. */
@@ -102,12 +102,19 @@ export interface ExecutionPromise<T> extends Promise<T> {
  * Makes an {@link ExecutionPromise} of the promise of a value. It stays the same promise: of another that follows it the engine
  * would not know, in every version, who awaits it.
  *
- * @param whole gives the execution that had this value
+ * @param whole gives the execution that had this value; it is called once
  */
 export function executionPromise<T>(value: Promise<T>, whole: (value: T) => Execution<T>): ExecutionPromise<T> {
   const promise = value as { -readonly [Key in keyof ExecutionPromise<T>]: ExecutionPromise<T>[Key] };
   let execution: Promise<Execution<T>> | undefined;
-  promise.execution = () => (execution ??= value.then(whole));
+  promise.execution = () => {
+    if (execution === undefined) {
+      execution = value.then(whole);
+      // Who takes the failure from the value need not take it from here as well, nor the other way round.
+      execution.catch(() => undefined);
+    }
+    return execution;
+  };
   return promise;
 }
 

@@ -1,6 +1,7 @@
 import { Encoding, type ConsoleEntry as WireConsoleEntry, type Execution as WireExecution } from "@livescope/proto";
 import {
   ConnectionLostError,
+  calledHere,
   DisposedError,
   ExecutionError,
   LivescopeError,
@@ -27,15 +28,19 @@ interface Taking {
   readonly sink?: StreamSink | undefined;
   readonly started?: ((command: StartedCommand) => void) | undefined;
   readonly wrap?: WrapHandle | undefined;
-  /** Whose stack tells who asked, where nobody awaits the promise of the execution itself. */
-  readonly caller?: (() => Error | undefined) | undefined;
+  /** Whose stack tells who asked; undefined where that was not noted. */
+  readonly caller?: Error | undefined;
 }
 
 /** What an execution told beside its value. Most ask for the value alone, so it is read for whoever asks. */
 class Answer {
   execution: WireExecution | undefined;
 
-  readonly whole = <T>(value: T): Execution<T> => ({ ...readDetails(this.execution as WireExecution), value });
+  readonly whole = <T>(value: T): Execution<T> => {
+    const details = readDetails(this.execution as WireExecution);
+    this.execution = undefined;
+    return { ...details, value };
+  };
 }
 
 /** Sends code to run, and makes a value or an error of what became of it. */
@@ -56,7 +61,10 @@ export class Executor {
   /** @param wrap makes what stands for handles in the value */
   execute<T>(code: string, given: ExecuteOptions, encoding = Encoding.FULL, wrap?: WrapHandle): ExecutionPromise<T> {
     const options = this.#requests.repeatable(given);
-    return this.#promise(options, () => this.#requests.execute(code, options, encoding, wrap), { wrap });
+    return this.#promise(options, () => this.#requests.execute(code, options, encoding, wrap), {
+      wrap,
+      caller: calledHere(),
+    });
   }
 
   call<T>(
@@ -67,7 +75,10 @@ export class Executor {
     wrap?: WrapHandle,
   ): ExecutionPromise<T> {
     const options = this.#requests.repeatable(given);
-    return this.#promise(options, () => this.#requests.call(target, args, options, encoding, wrap), { wrap });
+    return this.#promise(options, () => this.#requests.call(target, args, options, encoding, wrap), {
+      wrap,
+      caller: calledHere(),
+    });
   }
 
   /** Calls a guest's function. How its values are taken may be said as long as the running code does not wait. */
@@ -75,7 +86,7 @@ export class Executor {
     const reading = new Reading();
     const write = (): Written => this.#requests.callGuest(make(), options, reading, wrap);
     const started = (command: StartedCommand): void => reading.onStarted(command);
-    const execution = this.#promise<T>(options, write, { started, wrap, caller: () => reading.caller });
+    const execution = this.#promise<T>(options, write, { started, wrap, caller: calledHere() });
     return guestExecution(execution, reading, this.#reader(wrap));
   }
 
@@ -89,7 +100,9 @@ export class Executor {
 
   render(template: Template, context: RenderContext, given: RenderOptions): ExecutionPromise<string> {
     const options = this.#requests.repeatable(given);
-    return this.#promise(options, () => this.#requests.render(template, context, options, false), {});
+    return this.#promise(options, () => this.#requests.render(template, context, options, false), {
+      caller: calledHere(),
+    });
   }
 
   streamRender(template: Template, context: RenderContext, options: RenderOptions): ExecutionStream<string, undefined> {
@@ -102,8 +115,7 @@ export class Executor {
   }
 
   #stream<T, R>(options: CallOptions, write: () => Written, wrap?: WrapHandle): ExecutionStream<T, R> {
-    const calledHere = new Error("called here");
-    const caller = (): Error => calledHere;
+    const caller = new Error("called here");
     return new ExecutionStream<T, R>({
       ...this.#reader(wrap),
       run: (sink) => this.#promise<R>(options, write, { sink, started: sink.started, wrap, caller }).execution(),
@@ -148,8 +160,8 @@ export class Executor {
       }
     } catch (thrown) {
       const error = session?.presence.explain(thrown) ?? thrown;
-      // Of an error that is made here the engine knows who awaits this; one that is made with each call takes longer than the call.
-      if (error instanceof LivescopeError) traceToCaller(error, taking.caller?.() ?? new Error("awaited here"));
+      // Of an error that is made here the engine may know who awaits this.
+      if (error instanceof LivescopeError) traceToCaller(error, taking.caller ?? new Error("awaited here"));
       throw error;
     }
   }

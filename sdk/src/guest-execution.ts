@@ -12,8 +12,6 @@ type Wanted = "result" | "emitted" | "items";
  */
 export class Reading {
   wants: Wanted = "result";
-  /** Whose stack tells who takes the values. */
-  caller: Error | undefined;
   #sink: StreamSink | undefined;
   #command: StartedCommand | undefined;
   #isSettled = false;
@@ -32,7 +30,6 @@ export class Reading {
   take(wants: Wanted, sink: StreamSink): void {
     this.#isSettled = true;
     this.wants = wants;
-    this.caller = new Error("called here");
     this.#sink = sink;
     if (this.#command !== undefined) sink.started(this.#command);
   }

@@ -1,6 +1,6 @@
 import { Exception, ExceptionPhase, StopReason, type Value, Execution as WireExecution } from "@livescope/proto";
-import { describe, expect, it } from "vitest";
-import { GuestError, LivescopeError, StoppedError, traceToCaller } from "./errors.js";
+import { describe, expect, it, vi } from "vitest";
+import { calledHere, GuestError, LivescopeError, StoppedError, traceToCaller } from "./errors.js";
 import { Preview } from "./handle.js";
 import { readOutcome } from "./outcome.js";
 
@@ -102,6 +102,19 @@ describe("an outcome", () => {
 });
 
 describe("a stack", () => {
+  it("is made with some calls of a time, and not with all of many", () => {
+    vi.useFakeTimers();
+    try {
+      vi.advanceTimersByTime(100);
+      const made = (): number => Array.from({ length: 1000 }, calledHere).filter((each) => each !== undefined).length;
+      expect([made(), made()]).toEqual([50, 0]);
+      vi.advanceTimersByTime(100);
+      expect(made()).toBe(50);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
   it("shows the guest's frames and then the caller's", () => {
     const frames = [
       { functionName: "bad", filename: "main.js", line: 1, column: 20 },

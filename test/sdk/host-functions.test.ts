@@ -259,6 +259,32 @@ describe("an exposed function", () => {
     expect(await session.execute("1")).toBe(1);
   });
 
+  test("is told by its signal, too, when it asks for that afterwards", async () => {
+    const reasons: unknown[] = [];
+    let cancelled = (): void => undefined;
+    const isCancelled = new Promise<void>((resolve) => (cancelled = resolve));
+    const watched = vi.fn();
+    await session.expose({
+      late: async (context: HostCallContext) => {
+        await isCancelled;
+        const { signal } = context;
+        reasons.push(signal.aborted, (signal.reason as Error).name, context.signal === signal);
+      },
+      // It is called after the other, and so hears after it.
+      watch: async ({ signal }: HostCallContext) => {
+        signal.addEventListener("abort", cancelled);
+        watched();
+        await isCancelled;
+      },
+    });
+    const aborting = new AbortController();
+    const aborted = session.execute("await Promise.all([late(), watch()])", { signal: aborting.signal });
+    await expect.poll(() => watched.mock.calls.length).toBe(1);
+    aborting.abort();
+    await expect(aborted).rejects.toMatchObject({ name: "AbortError" });
+    await expect.poll(() => reasons).toEqual([true, "AbortError", true]);
+  });
+
   test("has a time limit of its own", async () => {
     let reason: unknown;
     await session.expose(

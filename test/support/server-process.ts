@@ -6,6 +6,8 @@ import { fileURLToPath } from "node:url";
 export interface ProcessOptions {
   /** URL of a module that the process loads first. */
   readonly preload?: string | undefined;
+  /** Flags of Node and of V8. */
+  readonly nodeFlags?: readonly string[];
   /** Of the process, beside that of this one. */
   readonly env?: NodeJS.ProcessEnv;
   /** Path of the program; the server as it was built, unless a test has another. */
@@ -44,10 +46,10 @@ export class ServerProcess implements AsyncDisposable {
    * @throws Error when it does not start, with what it wrote
    */
   static async start(flags: readonly string[] = [], options: ProcessOptions = {}): Promise<ServerProcess> {
-    const { preload, env = {}, main = MAIN, fileSize } = options;
+    const { preload, nodeFlags = [], env = {}, main = MAIN, fileSize } = options;
     const preloads = [WITNESS, ...(preload === undefined ? [] : [preload])].flatMap((url) => ["--import", url]);
     const own = ["--address", "127.0.0.1:0", "--log-level", "error", "--data", "none"];
-    const command = [process.execPath, ...preloads, main, ...own, ...flags];
+    const command = [process.execPath, ...nodeFlags, ...preloads, main, ...own, ...flags];
     const bounded = ["bash", "-c", `ulimit -S -f ${fileSize}; exec "$0" "$@"`, ...command];
     const [program = "", ...args] = fileSize === undefined ? command : bounded;
     const child = spawn(program, args, {

@@ -22,7 +22,8 @@ import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** Always the built file: Node runs no TypeScript in a worker. */
 const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
-const STACK_MEBIBYTES = 16;
+/** What recursion takes whose end the guest's own stack is, with a margin: up to 18 before V8 has optimized the engine, below 10 after. */
+const STACK_MEBIBYTES = 32;
 /** What a turn allocates is short-lived: with the three times of the default each thread holds some 15 MiB more. */
 const YOUNG_MEBIBYTES = 8;
 /** Below that a checkpoint is copied in a fraction of what a call takes otherwise. */
@@ -99,7 +100,6 @@ export class WorkerThread {
       argv: [],
       execArgv: [],
     });
-    this.#worker.unref();
     this.ready = this.#listen(events, engine);
     // Whoever does not wait for it learns of a death by `onDeath`.
     this.ready.catch(() => undefined);
@@ -128,6 +128,8 @@ export class WorkerThread {
             built = message.engine;
             break;
           default:
+            // Until then it keeps the process alive: who waits for it is to hear why it never comes.
+            this.#worker.unref();
             if (built !== undefined) resolve(built);
         }
       });

@@ -23,7 +23,7 @@ import { checkObjectClasses } from "./object-classes.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
-/** Every deep recursion becomes an error of the guest well before the 16 MiB stack of the thread is used up. */
+/** Every deep recursion becomes an error of the guest well before the 32 MiB stack of the thread is used up. */
 const GUEST_STACK_BYTES = 256 * 1024;
 const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;

@@ -17,7 +17,7 @@ const mailbox = new Mailbox(setup.mailbox);
 const { checkpoint } = setup;
 const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
 const runner = new TurnRunner(
-  setup.engine ?? firstEngine(),
+  setup.engine ?? (await firstEngine()),
   { control, checkpoint, heaps, trackAbove: setup.trackAbove },
   {
     console: (turn, entry) => post({ type: "console", turn, entry }),
@@ -39,8 +39,8 @@ port.on("message", (request: WorkerRequest) => {
 collectGarbage();
 post({ type: "ready" });
 
-function firstEngine(): SharedEngine {
-  const engine = loadEngine();
+async function firstEngine(): Promise<SharedEngine> {
+  const engine = await loadEngine();
   post({ type: "engine", engine });
   return engine;
 }

@@ -2,11 +2,20 @@ import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
 import { CALLED_FUNCTIONS } from "./raw-exports.js";
-import { CALLBACKS, deriveModule, INITIAL_PAGES, loadEngineModules, readExportNames } from "./wasm-module.js";
+import {
+  CALLBACKS,
+  deriveModule,
+  deriveModules,
+  INITIAL_PAGES,
+  readEnginePackage,
+  readExportNames,
+} from "./wasm-module.js";
 
 const LOADER = fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module"));
 const names = readExportNames(readFileSync(LOADER, "utf8"));
 const bytes = readFileSync(fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
+
+const derived = deriveModules(readEnginePackage(), (code) => code);
 
 /** What an instance needs that is not run. */
 function importsOver(memory: WebAssembly.Memory): ConstructorParameters<typeof WebAssembly.Instance>[1] {
@@ -18,7 +27,7 @@ function importsOver(memory: WebAssembly.Memory): ConstructorParameters<typeof W
 
 describe("the derived engine modules", () => {
   test("are valid, and export what is called by the names of the C sources, and the table", () => {
-    const { boot, resume } = loadEngineModules();
+    const { boot, resume } = derived;
     for (const module of [boot, resume]) {
       const exported = WebAssembly.Module.exports(module);
       expect(exported.map(({ name }) => name).sort()).toEqual([...CALLED_FUNCTIONS, "constructor_", "table"].sort());
@@ -41,7 +50,7 @@ describe("the derived engine modules", () => {
   });
 
   test("have places for callbacks at the end of the table", () => {
-    const { resume } = loadEngineModules();
+    const { resume } = derived;
     const memory = new WebAssembly.Memory({ initial: INITIAL_PAGES, maximum: 32768, shared: true });
     const table = new WebAssembly.Instance(resume, importsOver(memory)).exports.table as WebAssembly.Table;
     const free = Array.from({ length: CALLBACKS }, (_, i) => table.get(table.length - 1 - i));

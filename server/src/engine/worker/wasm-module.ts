@@ -8,7 +8,8 @@
  *
  * A third form of it, which says what it writes to, is derived in tracked-stores.ts.
  *
- * Both read and write bytecode (see bytecode-access.ts), and count the bytes of their heap (heap-bytes.ts). They export the functions
+ * Both read and write bytecode (see bytecode-access.ts), count the bytes of their heap (heap-bytes.ts), and have small functions in place of
+ * calls of them (inlined-calls.ts). They export the functions
  * that are called, by the names of the C sources, and the function table, which has room for callbacks that the package does not offer.
  */
 import { createHash } from "node:crypto";
@@ -32,15 +33,20 @@ export interface EngineModules {
   readonly boot: WebAssembly.Module;
   readonly resume: WebAssembly.Module;
   /** The code of `resume`. */
-  readonly resumeCode: Uint8Array;
-  /** SHA-256 of the wasm that sessions are run by, hexadecimal. */
-  readonly resumeDigest: string;
+  readonly resumeCode: Uint8Array<ArrayBuffer>;
+}
+
+/** The module of the package. */
+export interface EnginePackage {
+  readonly code: Uint8Array;
+  /** Of the functions that are called, by the names that they have in it. */
+  readonly names: ReadonlyMap<string, string>;
 }
 
 /** @throws Error when the installed engine is not the build this server was written for. */
-export function loadEngineModules(): EngineModules {
-  const bytes = readFileSync(fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
-  const found = sha256(bytes);
+export function readEnginePackage(): EnginePackage {
+  const code = readFileSync(fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/wasm")));
+  const found = createHash("sha256").update(code).digest("hex");
   if (found !== ENGINE_SHA256) {
     throw new Error(
       `engine: the installed quickjs wasm has SHA-256 ${found}, expected ${ENGINE_SHA256}; ` +
@@ -51,19 +57,21 @@ export function loadEngineModules(): EngineModules {
     fileURLToPath(import.meta.resolve("@jitl/quickjs-wasmfile-release-sync/emscripten-module")),
     "utf8",
   );
-  const opened = withHeapBytes(openBytecode(bytes));
-  const names = readExportNames(loader);
-  const resume = deriveModule(opened, "resume", names);
-  return {
-    boot: new WebAssembly.Module(deriveModule(opened, "boot", names)),
-    resume: new WebAssembly.Module(resume),
-    resumeCode: resume,
-    resumeDigest: sha256(resume),
-  };
+  return { code, names: readExportNames(loader) };
 }
 
-function sha256(bytes: Uint8Array): string {
-  return createHash("sha256").update(bytes).digest("hex");
+/** @param optimize gives code that does the same; the identity will do */
+export function deriveModules(
+  { code, names }: EnginePackage,
+  optimize: (code: Uint8Array) => Uint8Array,
+): EngineModules {
+  const opened = optimize(withHeapBytes(openBytecode(code)));
+  const resumeCode = deriveModule(opened, "resume", names);
+  return {
+    boot: new WebAssembly.Module(deriveModule(opened, "boot", names)),
+    resume: new WebAssembly.Module(resumeCode),
+    resumeCode,
+  };
 }
 
 /**

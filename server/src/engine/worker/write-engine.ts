@@ -1,4 +1,5 @@
 /** Run by the build of the server, when all else is built. */
-import { writeEngine } from "./built-engine.js";
+import { buildEngine } from "./build-engine.js";
+import { keepEngine } from "./built-engine.js";
 
-writeEngine();
+keepEngine(buildEngine());
