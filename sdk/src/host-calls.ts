@@ -27,7 +27,7 @@ class RunningCall {
     this.stream = stream;
   }
 
-  /** Made for who asks for it: most functions do not, and it takes as long as the rest of a call. */
+  /** Made for who asks for it: most functions do not. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -41,8 +41,8 @@ class RunningCall {
     this.#controller?.abort(reason);
   }
 
-  /** Calls back when so many milliseconds are over and nobody has cleared it. */
-  in(milliseconds: number, callback: () => void): NodeJS.Timeout {
+  /** Calls back when so many milliseconds are over, unless the timers were cleared. */
+  after(milliseconds: number, callback: () => void): NodeJS.Timeout {
     const timer = setTimeout(callback, Math.min(milliseconds, LONGEST_TIMER));
     this.#timers.push(timer);
     return timer;
@@ -119,16 +119,16 @@ export class HostCalls {
     };
     const { timeout } = provided;
     if (timeout !== undefined) {
-      running.in(timeout, () => {
+      running.after(timeout, () => {
         const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
         settle(thrownOutcome(error));
         running.abort(error);
       });
     }
     if (call.remainingTime !== undefined) {
-      // In whole seconds: timers of one length are kept together, and each length more takes longer than the timer.
+      // In whole seconds: Node keeps timers of one length together.
       const left = Math.ceil((readDuration(call.remainingTime) + GRACE) / 1_000) * 1_000;
-      running.in(left, () => this.cancel(hostCallId)).unref();
+      running.after(left, () => this.cancel(hostCallId)).unref();
     }
     this.#call(running, provided).then(
       (value) => settle(returnedOutcome(value, name)),
