@@ -193,7 +193,7 @@ export class Executor {
       return { command: decided.command, listener: listenerOf(decided.sink) };
     };
     const sending = typeof command === "function" ? () => decide(command) : { command, listener: listenerOf(sink) };
-    const hasFunctions = functions.byId !== undefined;
+    const hasFunctions = functions.byId.size > 0;
     const forget = hasFunctions ? this.#session?.pass(functions) : undefined;
     let over: (() => void) | undefined;
     try {

@@ -10,47 +10,14 @@ import { decodeValue } from "./values.js";
 
 /** Answers that are kept: should the stream break before the server has one, it asks again. */
 const KEPT = { answers: 1_000, bytes: 16 * 1024 * 1024 };
-/** The server tells when a call's time is over; this much later, or a second more, in milliseconds, it is taken for told. */
+/** The server tells when a call's time is over; this much later, in milliseconds, it is taken for told. */
 const GRACE = 1_000;
 
-/** A call whose function runs. */
-class RunningCall {
+interface RunningCall {
   readonly call: HostCall;
+  readonly controller: AbortController;
   /** Counts streams: that on which it was sent last. */
   stream: number;
-  readonly #timers: NodeJS.Timeout[] = [];
-  #controller: AbortController | undefined;
-  #abortedFor: unknown;
-
-  constructor(call: HostCall, stream: number) {
-    this.call = call;
-    this.stream = stream;
-  }
-
-  /** Made for who asks for it: most functions do not. */
-  get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#abortedFor !== undefined) this.#controller.abort(this.#abortedFor);
-    }
-    return this.#controller.signal;
-  }
-
-  abort(reason: DOMException): void {
-    this.#abortedFor = reason;
-    this.#controller?.abort(reason);
-  }
-
-  /** Calls back when so many milliseconds are over, unless the timers were cleared. */
-  after(milliseconds: number, callback: () => void): NodeJS.Timeout {
-    const timer = setTimeout(callback, Math.min(milliseconds, LONGEST_TIMER));
-    this.#timers.push(timer);
-    return timer;
-  }
-
-  clearTimers(): void {
-    for (const timer of this.#timers) clearTimeout(timer);
-  }
 }
 
 /** The calls of host functions that a client runs, each once however often it is sent, and their newest answers. */
@@ -89,8 +56,7 @@ export class HostCalls {
   cancel(hostCallId: string): void {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
-    running?.clearTimers();
-    running?.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
+    running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
     this.#connection.checkIdle();
   }
 
@@ -108,36 +74,42 @@ export class HostCalls {
   #begin(call: HostCall, provided: Provided): void {
     const { hostCallId } = call;
     const name = call.function?.name || "the function";
-    const running = new RunningCall(call, this.#stream);
+    const controller = new AbortController();
+    const running = { call, controller, stream: this.#stream };
     this.#running.set(hostCallId, running);
+    const timers: NodeJS.Timeout[] = [];
     const settle = (outcome: HostResult["outcome"]): void => {
+      for (const timer of timers) clearTimeout(timer);
       if (this.#running.get(hostCallId) !== running) return;
-      running.clearTimers();
       this.#running.delete(hostCallId);
       this.#answer({ hostCallId, outcome });
       this.#connection.checkIdle();
     };
     const { timeout } = provided;
     if (timeout !== undefined) {
-      running.after(timeout, () => {
+      const expire = (): void => {
         const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
         settle(thrownOutcome(error));
-        running.abort(error);
-      });
+        controller.abort(error);
+      };
+      timers.push(setTimeout(expire, Math.min(timeout, LONGEST_TIMER)));
     }
     if (call.remainingTime !== undefined) {
-      // In whole seconds: Node keeps timers of one length together.
-      const left = Math.ceil((readDuration(call.remainingTime) + GRACE) / 1_000) * 1_000;
-      running.after(left, () => this.cancel(hostCallId)).unref();
+      const left = readDuration(call.remainingTime) + GRACE;
+      timers.push(setTimeout(() => this.cancel(hostCallId), Math.min(left, LONGEST_TIMER)).unref());
     }
-    this.#call(running, provided).then(
+    controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
+    this.#call(call, provided, controller.signal).then(
       (value) => settle(returnedOutcome(value, name)),
       (error: unknown) => settle(thrownOutcome(error)),
     );
   }
 
-  async #call(running: RunningCall, { run, scope, wrap = (handle) => handle }: Provided): Promise<unknown> {
-    const { call } = running;
+  async #call(
+    call: HostCall,
+    { run, scope, wrap = (handle) => handle }: Provided,
+    signal: AbortSignal,
+  ): Promise<unknown> {
     const { session, sessionId } = scope;
     const handles = new Map<string, Handle>();
     const isOpen = (): boolean => this.#running.has(call.hostCallId);
@@ -151,9 +123,7 @@ export class HostCalls {
     const locals = Object.fromEntries([...call.locals].map(([key, value]) => [key, decodeValue(value, onHandle)]));
     const context: HostCallContext = {
       locals,
-      get signal() {
-        return running.signal;
-      },
+      signal,
       session,
       callId: call.hostCallId,
       keep: (handle) => session.handle("handle", { bindings: { handle } }),

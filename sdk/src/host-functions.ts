@@ -37,19 +37,16 @@ export interface Provided {
 
 /** Functions that one command carries as values: by their ids, the same one once. */
 export class PassedFunctions {
-  /** Undefined where it carries none, as most. */
-  byId: Map<string, HostFunction> | undefined;
+  readonly byId = new Map<string, HostFunction>();
   /** Makes what stands for handles among their arguments. */
   readonly wrap: WrapHandle | undefined;
-  #ids: Map<HostFunction, string> | undefined;
+  readonly #ids = new Map<HostFunction, string>();
 
   constructor(wrap?: WrapHandle) {
     this.wrap = wrap;
   }
 
   add(run: HostFunction): HostFunctionMessage {
-    this.#ids ??= new Map();
-    this.byId ??= new Map();
     const hostFunctionId = this.#ids.get(run) ?? randomUUID();
     this.#ids.set(run, hostFunctionId);
     this.byId.set(hostFunctionId, run);
@@ -146,7 +143,7 @@ export class HostFunctions implements HostSide {
   }
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
-  pass(scope: HostScope, { byId = new Map(), wrap }: PassedFunctions): () => void {
+  pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
     for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => {

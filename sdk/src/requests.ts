@@ -12,7 +12,7 @@ import type { WrapHandle } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
 import type { SessionPresence } from "./session-presence.js";
 import type { AnyCommand } from "./transport/commands.js";
-import { encodeArguments, encodeHandle, encodeValue, encodeValues, type PassFunction } from "./values.js";
+import { encodeHandle, encodeValue, encodeValues, type PassFunction } from "./values.js";
 
 /** What stacks call the scripts that do with a guest what a path cannot say. */
 export const GUEST_SCRIPT = "guest-call.js";
@@ -146,7 +146,8 @@ export class Requests {
       handleId: target.handle && encodeHandle(target.handle, "what is called").handleId,
       path: target.path,
       thisValue: undefined,
-      args: encodeArguments(args, pass),
+      // What a sparse array lacks is undefined, as for who calls a function with it.
+      args: Array.from(args, (arg, index) => encodeValue(arg, `args[${index}]`, pass)),
       construct: target.construct ?? false,
       locals: shared.locals,
       limits: shared.limits,

@@ -39,13 +39,6 @@ export function encodeValues(
   return new Map(Object.entries(values).map(([name, value]) => [name, encodeValue(value, `${path}.${name}`, pass)]));
 }
 
-/** Encodes the arguments of a call; see {@link encodeValue}. What a sparse array lacks is undefined, as for who calls a function with it. */
-export function encodeArguments(args: readonly unknown[], pass?: PassFunction): WireValue[] {
-  const values: WireValue[] = [];
-  for (let i = 0; i < args.length; i++) values.push(encodeValue(args[i], `args[${i}]`, pass));
-  return values;
-}
-
 /**
  * Gives the value that came. `onHandle` makes what stands for a handle.
  * @throws {LivescopeError} if it came in a form that this version does not read
@@ -87,7 +80,6 @@ export function encodeHandle(handle: Handle, path: string): WireHandle {
  * places.
  */
 function plainJson(value: unknown): string | undefined {
-  if (typeof value === "number") return Number.isFinite(value) && !Object.is(value, -0) ? String(value) : undefined;
   return isPlain(value, new Set(), 0) ? JSON.stringify(value) : undefined;
 }
 

@@ -28,7 +28,7 @@ interface Kept extends BuiltEngine {
   readonly key: string;
 }
 
-/** Reads the engine, or builds it where the file is of other code. @throws Error where what builds it is not installed */
+/** Reads the engine, or builds it where the file is damaged or of other code. @throws Error where what builds it is not installed */
 export async function loadEngine(): Promise<SharedEngine> {
   const { resumeCode, trackedCode, baseImage, digest, libraries } = readKept(keyOf(guestSources())) ?? (await build());
   return { resume: new WebAssembly.Module(resumeCode), trackedCode, baseImage, digest, libraries };
@@ -39,7 +39,7 @@ async function build(): Promise<BuiltEngine> {
   try {
     builder = await import("./build-engine.js");
   } catch (cause) {
-    const message = `engine: ${FILE.pathname} is not of this code; run \`npm ci\` and \`npm run build\``;
+    const message = `engine: ${FILE.pathname} is missing, damaged or of other code; run \`npm ci\` and \`npm run build\``;
     throw new Error(message, { cause });
   }
   return builder.buildEngine();

@@ -16,11 +16,8 @@ export function withInlinedCalls(code: Uint8Array): Uint8Array {
   try {
     const { MVP, BulkMemory, SignExt, MutableGlobals, NontrappingFPToInt } = binaryen.Features;
     module.setFeatures(MVP | BulkMemory | SignExt | MutableGlobals | NontrappingFPToInt);
-    // They hold for all modules, and nothing else makes any.
-    binaryen.setOptimizeLevel(3);
-    binaryen.setShrinkLevel(0);
+    // Both hold for all modules, and nothing else makes any. What is called once would else be put there whatever its size.
     binaryen.setAlwaysInlineMaxSize(LARGEST_INLINED);
-    binaryen.setFlexibleInlineMaxSize(LARGEST_INLINED);
     binaryen.setOneCallerInlineMaxSize(0);
     module.runPasses(["inlining"]);
     return module.emitBinary();

@@ -9,8 +9,8 @@
  * A third form of it, which says what it writes to, is derived in tracked-stores.ts.
  *
  * Both read and write bytecode (see bytecode-access.ts), count the bytes of their heap (heap-bytes.ts), and have small functions in place of
- * calls of them (inlined-calls.ts). They export the functions
- * that are called, by the names of the C sources, and the function table, which has room for callbacks that the package does not offer.
+ * calls of them (inlined-calls.ts). They export the functions that are called, by the names of the C sources, and the function table,
+ * which has room for callbacks that the package does not offer.
  */
 import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
