@@ -81,6 +81,25 @@ describe("a timer", () => {
 });
 
 describe("executions of one session", () => {
+  test("have their timers in order after one of them was stopped that had others between them", async () => {
+    const random = "let seed = 7; const random = (n) => (seed = (seed * 16807) % 2147483647) % n;";
+    const set = (act: string): string =>
+      `for (let i = 0; i < 150; i++) { const ms = 100 + random(100); setTimeout(() => ${act}, ms); }`;
+    const lives = session.execute(`globalThis.due = []; ${random} ${set("due.push([i, ms])")} await sleep(250); due`);
+    const cancelling = new AbortController();
+    const { signal } = cancelling;
+    const goes = session.execute(`${random} ${set("0")} ${set("0")} globalThis.areSet = true; await sleep(1e6)`, {
+      signal,
+    });
+    const isStopped = expect(goes).rejects.toThrow();
+    while ((await session.execute("globalThis.areSet")) !== true);
+    cancelling.abort();
+    await isStopped;
+    const due = (await lives) as [number, number][];
+    expect(due).toHaveLength(150);
+    expect(due.every(([i, ms], at) => due.slice(at).every(([j, other]) => j >= i || other > ms))).toBe(true);
+  });
+
   test("overlap at their awaits", async () => {
     const slow = session.execute("log.push('slow begins'); await sleep(30); log.push('slow ends'); log.join()");
     const quick = session.execute("log.push('quick'); 0");
@@ -106,6 +125,13 @@ describe("executions of one session", () => {
     expect((timed as GuestError).usage.turns).toBe(2);
   });
 
+  test("that can never settle once another is stopped say so at once", async () => {
+    const waits = session.execute("await new Promise((resolve) => { globalThis.settle = resolve })");
+    const settles = session.execute("await sleep(1e6); settle()", { timeout: 50 });
+    await expect(settles).rejects.toMatchObject({ reason: "TIMEOUT" });
+    await expect(waits).rejects.toMatchObject({ phase: "DEADLOCK" });
+  });
+
   test("that wait when their time is up end there, and nothing of them runs on", async () => {
     await session.execute("let n = 1");
     const waits = session.execute("n = 2; try { await sleep(100); n = 3 } finally { n = 4 }", { timeout: 30 });
@@ -113,6 +139,30 @@ describe("executions of one session", () => {
     expect(error).toBeInstanceOf(StoppedError);
     expect(error).toMatchObject({ reason: "TIMEOUT", undone: false });
     expect(await session.execute("await sleep(150); n")).toBe(2);
+  });
+
+  test("that are stopped leave nothing that the next one has to pay for, however many timers they had", async () => {
+    const limited = await served.client.createSession({ limits: { cpuTime: 100 } });
+    const kept = await limited.execute("globalThis.n = 0; setTimeout(() => n++, 1e6)");
+    const cancelling = new AbortController();
+    const many = limited.execute(
+      `for (let turn = 0; turn < 100; turn++) {
+        for (let i = 0; i < 300; i++) setTimeout(() => n++, 5e5 + i);
+        await new Promise((resolve) => setTimeout(resolve, 1));
+      }
+      globalThis.areSet = true;
+      await new Promise(() => {})`,
+      { signal: cancelling.signal },
+    );
+    const stopped = expect(many).rejects.toThrow();
+    while ((await limited.execute("globalThis.areSet")) !== true);
+    cancelling.abort();
+    await stopped;
+    expect(await limited.execute("40 + 2")).toBe(42);
+    // What another execution left is there still.
+    expect(
+      await limited.execute(`clearTimeout(${kept}); await new Promise(() => {})`).catch(({ phase }) => phase),
+    ).toBe("DEADLOCK");
   });
 
   test("that loop in a timer are undone to before that timer, and others go on", async () => {

@@ -40,6 +40,8 @@ export interface EventLoopHost {
   readonly hasOpenExecutions: boolean;
   /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
   timer(owner: number): Input;
+  /** The input that runs nothing: what was dropped goes, and what has become hopeless is told. */
+  look(): Input;
   /** The session is not as it was. */
   changed(): void;
   /** Something of it, or of what was told of it, is to be kept before it goes on. */
@@ -95,6 +97,8 @@ export class EventLoop {
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
+  /** True when the kernel has not been told of all of them. */
+  #isLookDue = false;
   /** Executions whose first turn was posted and that have not ended. */
   readonly #begun = new Set<number>();
   /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
@@ -124,6 +128,7 @@ export class EventLoop {
   restore({ nextTimer, dropped }: LoopRecord, begun: readonly number[]): void {
     this.#nextTimer = nextTimer;
     this.#dropped = [...dropped];
+    this.#isLookDue = dropped.length > 0;
     for (const number of begun) this.#begun.add(number);
     this.#tellDropped();
     this.#addTimerIfDue();
@@ -193,12 +198,13 @@ export class EventLoop {
   /** Nothing of this execution runs in turns that are posted from now on. */
   drop(execution: number): void {
     this.#dropped.push(execution);
+    this.#isLookDue = true;
     this.#tellDropped();
   }
 
   /** Without a turn nobody would see that what is still open can never settle. */
   #tellDropped(): void {
-    if (this.#dropped.length > 0 && this.isStill && this.#host.hasOpenExecutions) this.add(LOOK);
+    if (this.#isLookDue && this.isStill && this.#host.hasOpenExecutions) this.#schedule();
   }
 
   /** An execution has its outcome. */
@@ -231,6 +237,7 @@ export class EventLoop {
     this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];
+    this.#isLookDue = this.#dropped.length > 0;
     return [...this.#begun].filter((number) => number !== hold.owner);
   }
 
@@ -257,6 +264,8 @@ export class EventLoop {
       this.#waiting.shift();
       return this.#pauseFor(first.atRest);
     }
+    if (this.#isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
+      this.#waiting.unshift(this.#look());
     const inputs = this.#take();
     if (inputs.length === 0) return this.#host.onStill();
     // A copy: what is dropped while these turns run is for the next ones.
@@ -366,6 +375,13 @@ export class EventLoop {
     });
   }
 
+  /** A turn of its own: what they left may be much, and who comes next is not to pay for it. */
+  #look(): Input {
+    // Where it does not succeed it would not the next time; each turn after it takes away what it can.
+    this.#isLookDue = false;
+    return this.#host.look();
+  }
+
   #wake(): void {
     this.#addTimerIfDue();
     if (this.#waiting.length > 0) this.#schedule();
@@ -378,10 +394,3 @@ function isPause(entry: Input | Pause): entry is Pause {
 
 /** Milliseconds that a turn of the kernel's own may take. */
 export const KERNEL_TURN_BUDGET = 1_000;
-
-/** Runs no guest code, but what has become hopeless meanwhile is told. */
-const LOOK: Input = {
-  owner: 0,
-  begin: () => ({ input: { kind: "look" }, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
-  done: () => undefined,
-};

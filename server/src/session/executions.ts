@@ -8,7 +8,7 @@ import type { SessionMemory } from "../engine/session-memory.js";
 import { Asks } from "./asks.js";
 import type { Commits } from "./commits.js";
 import { invalid, SessionError } from "./errors.js";
-import { EventLoop, type EventLoopHost, type Input } from "./event-loop.js";
+import { EventLoop, type EventLoopHost, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import { executionLimits } from "./limits.js";
@@ -387,6 +387,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
 
   timer(owner: number): Input {
     return this.#turns.input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime });
+  }
+
+  look(): Input {
+    return this.#turns.input(0, { kind: "look" }, { cpuTime: KERNEL_TURN_BUDGET });
   }
 
   onStill(): void {

@@ -104,8 +104,16 @@ export function dropTimer(): void {
 
 /** Takes away what an execution left that is not to run any more. */
 export function dropTimersOf(execution: Execution): void {
+  const { size } = byId;
   byId.forEach((timer) => {
-    if (Context.executionOf(timer.context) === execution) remove(timer);
+    if (Context.executionOf(timer.context) === execution) byId.delete(timer.id);
+  });
+  if (byId.size === size) return;
+  // Of many timers most are its own; to take each out of the heap takes ten times as long as to make the heap anew.
+  heap.clear();
+  byId.forEach((timer) => {
+    place(timer, heap.size);
+    rise(timer);
   });
 }
 
