@@ -250,7 +250,7 @@ export class WorkerThread {
 
   /** The turn that should have ended `grace` milliseconds ago, or was asked to; it may end while one looks. */
   overdue(now: number, grace: number): PostedTurn | undefined {
-    if (this.isFree) return undefined;
+    if (this.isFree || this.#control.isCollecting) return undefined;
     const number = this.#control.turn;
     const turns = this.#turns;
     if (number === undefined) return now > this.#postedAt + PREPARATION ? turns[0] : undefined;

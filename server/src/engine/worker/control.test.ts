@@ -29,6 +29,21 @@ describe("the end of a turn", () => {
     expect(control.checkpoint).toBeUndefined();
   });
 
+  test("has none between the collection of garbage and its own, and the one before until then", () => {
+    const control = new Control();
+    control.begin(1);
+    control.checkpointed({ heapEnd: 10, memoryBytes: 20 }, 5);
+    control.beginCollection();
+    expect([control.isCollecting, control.checkpoint?.heapEnd]).toEqual([true, 10]);
+    control.collected();
+    expect([control.isCollecting, control.checkpoint?.heapEnd]).toEqual([true, undefined]);
+    control.endCollection({ heapEnd: 8, memoryBytes: 20 }, 7);
+    expect([control.isCollecting, control.checkpoint?.heapEnd, control.startedAt]).toEqual([false, 8, 7]);
+    control.beginCollection();
+    control.begin(2);
+    expect(control.isCollecting).toBe(false);
+  });
+
   test("is asked for by place in the group, so that a late request does not hit the next group", () => {
     const control = new Control();
     control.begin(1);

@@ -15,6 +15,7 @@ const Word = {
   MEMORY_BYTES: 4,
   GROUPS_BEGUN: 5,
   LATEST_TURN: 6,
+  COLLECTING: 7,
 } as const;
 const STARTED_AT = 4; // index of a 64-bit float: bytes 32..39
 const BYTES = 64;
@@ -42,6 +43,7 @@ export class Control {
     Atomics.store(this.#words, Word.LATEST_TURN, firstTurn - 1);
     Atomics.store(this.#words, Word.CHECKPOINTED, 0);
     Atomics.store(this.#words, Word.STOP, 0);
+    Atomics.store(this.#words, Word.COLLECTING, 0);
     Atomics.store(this.#words, Word.TURN, firstTurn);
   }
 
@@ -75,6 +77,27 @@ export class Control {
     if (Atomics.compareExchange(this.#words, Word.TURN, before, turn) !== before) return false;
     if (turn > Atomics.load(this.#words, Word.LATEST_TURN)) Atomics.store(this.#words, Word.LATEST_TURN, turn);
     return true;
+  }
+
+  /** Worker: the engine collects garbage, which ends by itself, before the guest code of the turn that has begun runs. */
+  beginCollection(): void {
+    Atomics.store(this.#words, Word.COLLECTING, 1);
+  }
+
+  /** Worker: the pages are as the turn finds them; until the new checkpoint is taken there is none, and none is needed. */
+  collected(): void {
+    Atomics.store(this.#words, Word.CHECKPOINTED, 0);
+  }
+
+  /** Worker: the time of the turn begins. */
+  endCollection(extent: CheckpointExtent, now: number): void {
+    this.checkpointed(extent, now);
+    Atomics.store(this.#words, Word.COLLECTING, 0);
+  }
+
+  /** True while garbage is collected before a turn: its time has not begun. */
+  get isCollecting(): boolean {
+    return Atomics.load(this.#words, Word.COLLECTING) === 1;
   }
 
   /**

@@ -27,6 +27,11 @@ export function collectIfGrown(words: Int32Array, layout: Layout, maximumBytes: 
   words[cell] = isDue ? top + growth : Math.min(known, top + growth);
 }
 
+/** True when the next allocation collects. */
+export function isCollectionDue(words: Int32Array, { gcThresholdWord }: Pick<Layout, "gcThresholdWord">): boolean {
+  return words[gcThresholdWord >> 2] === 0;
+}
+
 /** The heap is collected at the next allocation. */
 export function collect(words: Int32Array, { gcThresholdWord }: Pick<Layout, "gcThresholdWord">): void {
   words[gcThresholdWord >> 2] = 0;

@@ -11,6 +11,7 @@ export interface RawExports {
   readonly QTS_RuntimeEnableInterruptHandler: (runtime: number) => void;
   readonly QTS_RuntimeEnableModuleLoader: (runtime: number, useHostNames: number) => void;
   readonly QTS_NewFunction: (context: number, name: number, arity: number, isConstructor: number, id: number) => number;
+  readonly QTS_NewObject: (context: number) => number;
   readonly QTS_NewArrayBuffer: (context: number, buffer: number, length: number) => number;
   readonly QTS_GetArrayBuffer: (context: number, value: number) => number;
   readonly QTS_GetArrayBufferLength: (context: number, value: number) => number;
@@ -60,6 +61,7 @@ const CALLED: Readonly<Record<keyof RawExports, true>> = {
   QTS_RuntimeEnableInterruptHandler: true,
   QTS_RuntimeEnableModuleLoader: true,
   QTS_NewFunction: true,
+  QTS_NewObject: true,
   QTS_NewArrayBuffer: true,
   QTS_GetArrayBuffer: true,
   QTS_GetArrayBufferLength: true,

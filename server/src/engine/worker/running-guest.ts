@@ -86,11 +86,24 @@ export class RunningGuest implements InstanceHost {
   begin(request: TurnRequest, place: number, startedAt: number): void {
     this.#turn = request.turn;
     this.#place = place;
-    this.#deadline = startedAt + request.budget;
+    this.giveTime(request, startedAt);
     this.#stopped = undefined;
     this.#interruptsJob = false;
     this.#asks.begin(request);
     this.#rejections.clear();
+  }
+
+  /** The turn has all of its time from now on. */
+  giveTime({ budget }: TurnRequest, now: number): void {
+    this.#deadline = now + budget;
+  }
+
+  /** Has the engine collect garbage, which is due. Runs no guest code. Throws when there is no room even after that. */
+  collect(instance: Instance, maximumPages: number): void {
+    const { context } = this.#engine.baseImage.layout;
+    this.#bound(instance, maximumPages);
+    this.#free(instance, instance.exports.QTS_NewObject(context));
+    this.#throwIfStopped(instance);
   }
 
   /**
@@ -101,17 +114,22 @@ export class RunningGuest implements InstanceHost {
   enter(instance: Instance, input: EncodedInput, maximumPages: number): EncodedEffects {
     this.#instance = instance;
     try {
-      const { layout } = this.#engine.baseImage;
-      const maximumBytes = maximumPages * 65536;
-      instance.words[layout.heapLimitWord >> 2] = maximumBytes - HEAP_START;
+      const maximumBytes = this.#bound(instance, maximumPages);
       const effects = this.#run(instance, input);
-      collectIfGrown(instance.words, layout, maximumBytes);
+      collectIfGrown(instance.words, this.#engine.baseImage.layout, maximumBytes);
       return effects;
     } finally {
       // The session may be gone before another turn comes: nothing of it is to be kept from here.
       this.#instance = undefined;
       this.#asks.end();
     }
+  }
+
+  /** Tells the engine how far the memory may grow. @returns that, in bytes */
+  #bound(instance: Instance, maximumPages: number): number {
+    const maximumBytes = maximumPages * 65536;
+    instance.words[this.#engine.baseImage.layout.heapLimitWord >> 2] = maximumBytes - HEAP_START;
+    return maximumBytes;
   }
 
   #run(instance: Instance, input: EncodedInput): EncodedEffects {

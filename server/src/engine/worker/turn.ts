@@ -5,7 +5,7 @@
 import { loadTypeScript } from "../../compile/typescript.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { collect } from "./guest-garbage.js";
+import { collect, isCollectionDue } from "./guest-garbage.js";
 import { Instance } from "./instance.js";
 import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
 import type { BatchRequest, ConsoleText, GroupRequest, SharedEngine, TurnReply, TurnRequest } from "./messages.js";
@@ -185,7 +185,7 @@ export class TurnRunner {
    */
   #runSlice(turns: readonly TurnRequest[], word: number, answer: (replies: TurnReply[]) => void): number | undefined {
     const instance = this.#instance as Instance;
-    const extent = this.#kept?.extent ?? this.#takeCheckpoint();
+    let extent = this.#kept?.extent ?? this.#takeCheckpoint();
     this.#kept = undefined;
     this.#beginTracking(instance, extent);
     const sliceStart = clock();
@@ -193,6 +193,9 @@ export class TurnRunner {
     const held: TurnReply[] = [];
     let before = word;
     for (const request of turns) {
+      const isToCollect = isCollectionDue(instance.words, this.#engine.baseImage.layout);
+      // A slice of its own has its checkpoint after that.
+      if (isToCollect && held.length > 0) break;
       const startedAt = clock();
       if (!this.#control.start(request.turn, before, startedAt)) return undefined;
       before = request.turn;
@@ -203,6 +206,7 @@ export class TurnRunner {
         continue;
       }
       try {
+        if (isToCollect) extent = this.#collect(instance, request);
         held.push(this.#committed(instance, request, startedAt));
       } catch (error) {
         if (!this.#control.finish(request.turn)) return undefined;
@@ -218,6 +222,22 @@ export class TurnRunner {
     if (!this.#control.finish(before)) return undefined;
     answer(held);
     return held.length;
+  }
+
+  /**
+   * Collects garbage that former turns left, before the time of this one begins: on a large heap that may take longer than a turn has. What
+   * undoes the turn does not undo that, or the next one would meet the same.
+   */
+  #collect(instance: Instance, request: TurnRequest): CheckpointExtent {
+    this.#control.beginCollection();
+    this.#guest.collect(instance, this.#group.maximumPages);
+    this.#control.collected();
+    const extent = this.#takeCheckpoint();
+    this.#beginTracking(instance, extent);
+    const now = clock();
+    this.#guest.giveTime(request, now);
+    this.#control.endCollection(extent, now);
+    return extent;
   }
 
   #committed(instance: Instance, request: TurnRequest, startedAt: number): TurnReply {
