@@ -18,6 +18,7 @@ export default defineConfig({
   resolve: { conditions },
   ssr: { resolve: { conditions } },
   test: {
+    globalSetup: ["test/support/built-worker.ts"],
     // Processes, not threads: the tests of the engine start worker threads and end them in the middle of a turn.
     pool: "forks",
     // Files in turn share a process, which loads server and SDK once: they leave nothing behind that another file would notice.

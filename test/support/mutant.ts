@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 const SERVER = fileURLToPath(new URL("../../server", import.meta.url));
 
 export interface Mutation {
-  /** Of the built code, such as "session/commits.js". */
+  /** Of the built code, such as "session/commits.js"; what worker threads run is all in "engine/worker/bundle.js". */
   readonly file: string;
   /** Has to be there once. */
   readonly replace: string;

@@ -20,8 +20,8 @@ import type {
 } from "./worker/messages.js";
 import { MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
-/** Always the built file: Node runs no TypeScript in a worker. */
-const ENTRY = new URL("../../dist/engine/worker/main.js", import.meta.url);
+/** Always the built file, worker/main.ts as build-worker.mjs bundles it: Node runs no TypeScript in a worker. */
+const ENTRY = new URL("../../dist/engine/worker/bundle.js", import.meta.url);
 /** What recursion takes whose end the guest's own stack is, with a margin: up to 18 before V8 has optimized the engine, below 10 after. */
 const STACK_MEBIBYTES = 32;
 /** What a turn allocates is short-lived: with the three times of the default each thread holds some 15 MiB more. */
