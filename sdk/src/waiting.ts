@@ -1,6 +1,7 @@
 import type { Lifetime } from "./lifetime.js";
 import { LONGEST_TIMER } from "./longest-timer.js";
 import { type CommandOptions, checkTimeout, noAnswerWithin } from "./transport/commands.js";
+import { whenAborted } from "./when-aborted.js";
 import { withResolvers } from "./with-resolvers.js";
 
 /**
@@ -18,8 +19,7 @@ export async function waitFor(
 ): Promise<void> {
   checkTimeout(timeout);
   const { promise, resolve, reject } = withResolvers<void>();
-  const onAbort = (): void => reject(signal?.reason);
-  signal?.addEventListener("abort", onAbort);
+  const notAborted = whenAborted(signal, () => reject(signal?.reason));
   const expire = (): void => reject(noAnswerWithin(timeout));
   const timer = timeout === undefined ? undefined : setTimeout(expire, Math.min(timeout, LONGEST_TIMER));
   const letGo = lifetime.hold({ giveUp: reject });
@@ -27,7 +27,7 @@ export async function waitFor(
     onceOver(resolve);
     await promise;
   } finally {
-    signal?.removeEventListener("abort", onAbort);
+    notAborted();
     clearTimeout(timer);
     letGo();
   }

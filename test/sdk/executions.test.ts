@@ -208,6 +208,30 @@ describe("an execution is stopped", () => {
     await expect(session.execute("for (;;);", { limits })).rejects.toMatchObject({ reason: "CPU_TIME" });
   });
 
+  it("with others by the signal that they share, of which nobody is warned", async () => {
+    const warnings: Error[] = [];
+    const warn = (warning: Error): void => void warnings.push(warning);
+    process.on("warning", warn);
+    try {
+      const shared = new AbortController();
+      const { signal } = shared;
+      const done = await Promise.all(Array.from({ length: 20 }, (_, i) => session.execute(`${i}`, { signal })));
+      expect(done).toEqual(Array.from({ length: 20 }, (_, i) => i));
+      const all = Array.from({ length: 20 }, () =>
+        session.execute("await new Promise((r) => setTimeout(r, 1e6))", { signal }),
+      );
+      const ended = Promise.allSettled(all);
+      await session.execute("0");
+      shared.abort("no more");
+      expect((await ended).map((each) => each.status === "rejected" && each.reason)).toEqual(Array(20).fill("no more"));
+      // Warnings come a tick later.
+      await new Promise(setImmediate);
+      expect(warnings).toEqual([]);
+    } finally {
+      process.off("warning", warn);
+    }
+  });
+
   it("when its signal is aborted, wherever it is", async () => {
     const [abortRunning, abortWaiting] = [new AbortController(), new AbortController()];
     const loop = "globalThis.seen = true; for (;;);";

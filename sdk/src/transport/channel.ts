@@ -13,6 +13,7 @@ import type { Lifetime } from "../lifetime.js";
 import { LONGEST_TIMER } from "../longest-timer.js";
 import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
+import { whenAborted } from "../when-aborted.js";
 import { withResolvers } from "../with-resolvers.js";
 import { channelOptions, isLoopback } from "./channel-options.js";
 import { checkTimeout } from "./commands.js";
@@ -143,8 +144,7 @@ export class Channel {
     this.assertUsable();
     const call = new UnaryCall(timeout);
     const over = this.#lifetime.hold({ giveUp: (error) => call.interrupt(error) });
-    const onAbort = (): void => call.interrupt(signal?.reason);
-    signal?.addEventListener("abort", onAbort);
+    const notAborted = whenAborted(signal, () => call.interrupt(signal?.reason));
     try {
       return await send(call);
     } catch (error) {
@@ -153,7 +153,7 @@ export class Channel {
       throw error;
     } finally {
       over();
-      signal?.removeEventListener("abort", onAbort);
+      notAborted();
     }
   }
 
@@ -234,8 +234,7 @@ export class Channel {
       isAnswered = true;
     };
     const answered = promise.then(noteAnswer, noteAnswer);
-    const onAbort = (): void => call.cancel();
-    signal?.addEventListener("abort", onAbort);
+    const notAborted = whenAborted(signal, () => call.cancel());
     let disposed: DisposedError | undefined;
     const over = this.#lifetime.hold({
       giveUp: (error) => {
@@ -257,7 +256,7 @@ export class Channel {
       throw disposed ?? error;
     } finally {
       over();
-      signal?.removeEventListener("abort", onAbort);
+      notAborted();
     }
   }
 
@@ -273,8 +272,7 @@ export class Channel {
     const caller = new Error("called here");
     signal?.throwIfAborted();
     const stream = this.readable(method, request, timeout);
-    const onAbort = (): void => stream.cancel();
-    signal?.addEventListener("abort", onAbort);
+    const notAborted = whenAborted(signal, () => stream.cancel());
     const over = this.#lifetime.hold({ giveUp: (error) => void stream.destroy(error) });
     try {
       for await (const response of stream) yield response as Response;
@@ -283,7 +281,7 @@ export class Channel {
       throw this.#explained(errorFrom(error), caller);
     } finally {
       over();
-      signal?.removeEventListener("abort", onAbort);
+      notAborted();
       stream.on("error", () => undefined);
       stream.cancel();
     }

@@ -1,5 +1,6 @@
 import type { ClientFrame, Command, Event, Execution } from "@livescope/proto";
 import { LONGEST_TIMER } from "../longest-timer.js";
+import { whenAborted } from "../when-aborted.js";
 import { type CommandOptions, noAnswerWithin, type Sending, type StartedCommand } from "./commands.js";
 
 /** What a command asks of its connection. */
@@ -25,7 +26,7 @@ export class PendingCommand implements StartedCommand {
   /** Until it is asked for, what tells it. */
   #sending: Sending | (() => Sending);
   readonly #options: CommandOptions;
-  readonly #onAbort: (() => void) | undefined;
+  readonly #notAborted: () => void;
   readonly #timer: NodeJS.Timeout | undefined;
   #isOver = false;
   #resolve: (execution: Execution) => void = () => undefined;
@@ -40,10 +41,7 @@ export class PendingCommand implements StartedCommand {
       this.#reject = reject;
     });
     const { signal, timeout } = options;
-    if (signal !== undefined) {
-      this.#onAbort = () => this.#giveUp(signal.reason, true);
-      signal.addEventListener("abort", this.#onAbort);
-    }
+    this.#notAborted = whenAborted(signal, () => this.#giveUp(signal?.reason, true));
     if (timeout !== undefined) this.#timer = setTimeout(() => this.#expire(), Math.min(timeout, LONGEST_TIMER));
   }
 
@@ -125,7 +123,7 @@ export class PendingCommand implements StartedCommand {
 
   #end(): void {
     this.#isOver = true;
-    if (this.#onAbort !== undefined) this.#options.signal?.removeEventListener("abort", this.#onAbort);
+    this.#notAborted();
     clearTimeout(this.#timer);
   }
 }

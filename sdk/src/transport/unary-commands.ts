@@ -10,6 +10,7 @@ import {
   type Value,
 } from "@livescope/proto";
 import { LivescopeError } from "../errors.js";
+import { whenAborted } from "../when-aborted.js";
 import type { Channel } from "./channel.js";
 import {
   type AnyCommand,
@@ -72,10 +73,9 @@ export class UnaryCommands implements CommandTransport {
 
   #beginWhenReady(begin: () => StartedCommand, signal: AbortSignal | undefined): StartedCommand {
     const late = new LateCommand(begin);
-    const onAbort = (): void => late.giveUp(signal?.reason);
-    signal?.addEventListener("abort", onAbort);
+    const notAborted = whenAborted(signal, () => late.giveUp(signal?.reason));
     this.#channel.whenReady((unreachable) => {
-      signal?.removeEventListener("abort", onAbort);
+      notAborted();
       if (unreachable === undefined) late.begin();
       else late.giveUp(unreachable(this.#channel.reconnectTimeout));
     });
@@ -182,17 +182,16 @@ class Run implements StartedCommand {
   #listen(): Promise<Execution> {
     const { signal } = this.#options;
     const stream = this.#stream;
-    const onAbort = (): void => {
+    const notAborted = whenAborted(signal, () => {
       // Without a request id the server ends what nobody hears any more.
       if (this.#command.value.requestId !== "" && !this.#gaveUp.signal.aborted) this.cancel();
       stream.cancel();
-    };
-    signal?.addEventListener("abort", onAbort);
+    });
     return new Promise<Execution>((resolve, reject) => {
       stream.on("data", ({ event }: RunResponse) => this.#hear(event, resolve));
       stream.on("error", (error) => reject(signal?.aborted ? signal.reason : errorFrom(error)));
       stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
-    }).finally(() => signal?.removeEventListener("abort", onAbort));
+    }).finally(notAborted);
   }
 
   #hear(event: Event | undefined, resolve: (execution: Execution) => void): void {
