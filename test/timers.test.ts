@@ -165,6 +165,25 @@ describe("executions of one session", () => {
     ).toBe("DEADLOCK");
   });
 
+  test("that are stopped by the hundred leave nothing that the next one has to pay for", async () => {
+    const limited = await served.client.createSession({ limits: { cpuTime: 100 } });
+    await limited.expose({ hang: () => new Promise(() => {}) });
+    const cancelling = new AbortController();
+    const all = Array.from({ length: 400 }, () =>
+      limited.execute(
+        "for (let i = 0; i < 100; i++) setTimeout(() => 0, 1e6); await Promise.all(Array(20).fill(0).map(hang))",
+        {
+          signal: cancelling.signal,
+        },
+      ),
+    );
+    const stopped = Promise.allSettled(all);
+    while ((await limited.execute("0").execution()).usage.turns === 0);
+    cancelling.abort();
+    expect((await stopped).every(({ status }) => status === "rejected")).toBe(true);
+    expect(await limited.execute("40 + 2")).toBe(42);
+  });
+
   test("that loop in a timer are undone to before that timer, and others go on", async () => {
     await session.execute("let n = 1");
     const other = session.execute("await sleep(400); n");

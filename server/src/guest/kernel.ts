@@ -94,7 +94,7 @@ function enter(text: string): void {
   const subject = readNumber();
   const waiting = readNumber();
   isMoreToCome = (waiting & 1) === 1;
-  for (let count = waiting >> 1; count > 0; count--) drop(readNumber());
+  if (waiting > 1) drop(waiting >> 1);
   // The job that enters has entered no context yet, so it is the root's.
   cells[TURN_OWNER] = 0;
   try {
@@ -146,13 +146,14 @@ function rareInputs(): typeof import("./library/rare-inputs.js") {
   return library("rare-inputs") as unknown as typeof import("./library/rare-inputs.js");
 }
 
-/** The host has ended an execution: nothing of it runs any more. */
-function drop(number: number): void {
-  const execution = openExecution(number);
-  if (execution === undefined) return;
-  timers()?.dropTimersOf(execution);
-  loadedHostFunctions()?.dropCallsOf(execution);
-  abandon(execution);
+/** The host has ended executions: nothing of them runs any more. They may be many, so what they left is looked through once. */
+function drop(count: number): void {
+  for (let i = 0; i < count; i++) {
+    const execution = openExecution(readNumber());
+    if (execution !== undefined) abandon(execution);
+  }
+  timers()?.dropDeadTimers();
+  loadedHostFunctions()?.dropDeadCalls();
 }
 
 /**

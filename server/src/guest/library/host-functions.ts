@@ -7,7 +7,6 @@
  */
 import { findBinding } from "../bindings.js";
 import { Context, currentContext, enterContext, executionLocals } from "../contexts.js";
-import type { Execution } from "../executions.js";
 import { currentStack, isKernelFrame } from "../frames.js";
 import { releaseGroup } from "../handle-entries.js";
 import {
@@ -173,9 +172,9 @@ export function answerCall(id: string, settle: (call: PendingCall) => void): voi
 }
 
 /** Calls of an execution that is not to run any more: nobody waits for their replies. */
-export function dropCallsOf(execution: Execution): void {
+export function dropDeadCalls(): void {
   calls.forEach((pending, id) => {
-    if (Context.executionOf(pending.context) !== execution) return;
+    if (Context.executionOf(pending.context)?.isDead !== true) return;
     calls.delete(id);
     releaseGroup(id);
   });

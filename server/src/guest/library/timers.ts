@@ -7,7 +7,6 @@
  */
 import { runningExecution } from "../bindings.js";
 import { Context, currentContext, enterContext } from "../contexts.js";
-import type { Execution } from "../executions.js";
 import { cells, NEXT_TIMER_OWNER, TURN_OWNER } from "../host.js";
 import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
 import { KernelNumber } from "../natives.js";
@@ -102,11 +101,11 @@ export function dropTimer(): void {
   if (timer !== undefined) remove(timer);
 }
 
-/** Takes away what an execution left that is not to run any more. */
-export function dropTimersOf(execution: Execution): void {
+/** Takes away what executions left that the host has ended. */
+export function dropDeadTimers(): void {
   const { size } = byId;
   byId.forEach((timer) => {
-    if (Context.executionOf(timer.context) === execution) byId.delete(timer.id);
+    if (Context.executionOf(timer.context)?.isDead === true) byId.delete(timer.id);
   });
   if (byId.size === size) return;
   // Of many timers most are its own; to take each out of the heap takes ten times as long as to make the heap anew.
