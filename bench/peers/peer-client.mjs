@@ -23,8 +23,8 @@ export async function startPeer(role, source = SOURCE) {
     return { missing: message.missing };
   }
   const stop = () => child.disconnect();
-  const { pid } = child;
-  const connect = { capnweb, inspect }[role] ?? grpc;
+  const pid = message.pid ?? child.pid;
+  const connect = { capnweb, inspect, deno }[role] ?? grpc;
   return { pid, stop, ...(await connect(message.address, role, source)) };
 }
 
@@ -49,7 +49,8 @@ async function capnweb(address) {
   return { call: (argument) => session.inc(argument) };
 }
 
-async function inspect(address, _role, source) {
+/** Sends objects, each with an id by which its answer is found. */
+async function byWebSocket(address) {
   const { WebSocket } = await import("ws");
   const socket = new WebSocket(address);
   await once(socket, "open");
@@ -62,12 +63,26 @@ async function inspect(address, _role, source) {
     if (error === undefined) settle?.resolve(result);
     else settle?.reject(new Error(error.message));
   });
-  const send = (method, params) =>
+  return (message) =>
     new Promise((resolve, reject) => {
       const id = ++next;
       waiting.set(id, { resolve, reject });
-      socket.send(JSON.stringify({ id, method, params }));
+      socket.send(JSON.stringify({ id, ...message }));
     });
+}
+
+async function deno(address, _role, source) {
+  const send = await byWebSocket(address);
+  await send({ method: "define", argument: source });
+  return {
+    call: (argument) => send({ method: "call", argument }),
+    execute: (argument) => send({ method: "execute", argument }),
+  };
+}
+
+async function inspect(address, _role, source) {
+  const socket = await byWebSocket(address);
+  const send = (method, params) => socket({ method, params });
   const { result } = await send("Runtime.evaluate", { expression: source });
   const { objectId } = result;
   const run = async (method, params) => (await send(method, { ...params, returnByValue: true })).result.value;

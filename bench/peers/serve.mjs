@@ -5,11 +5,14 @@
  * - `process`: a grpc-js server that starts a process for each piece of code.
  * - `capnweb`: Cap'n Web over WebSocket; it isolates nothing, and calls a function of the server itself.
  * - `inspect`: `node --inspect`, by the protocol of its debugger.
+ * - `deno`: a worker of Deno without permissions, over WebSocket.
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
+import { fileURLToPath } from "node:url";
 import { createContext, Script } from "node:vm";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { PEER } from "./service.mjs";
@@ -23,13 +26,15 @@ const ROLES = {
   process: processEach,
   capnweb,
   inspect,
+  deno,
 };
 
 const role = ROLES[process.argv[2]];
 if (role === undefined || process.send === undefined) throw new Error("this process is started by peers.mjs");
 process.on("disconnect", () => process.exit(0));
 try {
-  process.send({ address: await role() });
+  const where = await role();
+  process.send(typeof where === "string" ? { address: where } : where);
 } catch (error) {
   process.send({ missing: error.message.split("\n")[0] });
 }
@@ -158,6 +163,31 @@ async function inspect() {
   process.on("exit", () => child.kill());
   const [text] = await once(child.stderr, "data");
   return /ws:\/\/\S+/.exec(String(text))[0];
+}
+
+async function deno() {
+  const program = createRequire(import.meta.url).resolve("deno/bin.cjs");
+  const [server, worker] = ["deno-server.mjs", "deno-worker.mjs"].map((name) =>
+    fileURLToPath(new URL(name, import.meta.url)),
+  );
+  const args = [
+    "run",
+    "--quiet",
+    "--no-prompt",
+    "--unstable-worker-options",
+    "--allow-net=127.0.0.1",
+    `--allow-read=${worker}`,
+    server,
+  ];
+  const child = spawn(process.execPath, [program, ...args], { stdio: ["ignore", "pipe", "ignore"] });
+  const [text] = await Promise.race([
+    once(child.stdout, "data"),
+    once(child, "exit").then(() => Promise.reject(new Error("deno does not start"))),
+  ]);
+  const [address, pid] = String(text).trim().split(" ");
+  // What was spawned may be a program that runs it.
+  process.on("exit", () => process.kill(Number(pid)));
+  return { address, pid: Number(pid) };
 }
 
 async function serve(methods) {
