@@ -132,6 +132,55 @@ describe("executions of one session", () => {
     await expect(waits).rejects.toMatchObject({ phase: "DEADLOCK" });
   });
 
+  test("that can never settle say so at once where the other never ran, or was undone", async () => {
+    const limited = await served.client.createSession({ limits: { cpuTime: 100, queuedExecutions: 50 } });
+    const never = () => limited.execute("await new Promise(() => {})");
+    // In one tick, so that they share a batch.
+    const [waits, loops] = [never(), limited.execute("for (;;);")];
+    await expect(loops).rejects.toMatchObject({ reason: "CPU_TIME" });
+    await expect(waits).rejects.toMatchObject({ phase: "DEADLOCK" });
+    const cancelling = new AbortController();
+    const busy = limited.execute("const end = Date.now() + 60; while (Date.now() < end); 1");
+    // More than one batch takes.
+    const many = Array.from({ length: 40 }, () => limited.execute("2", { signal: cancelling.signal }));
+    const ended = Promise.allSettled([busy, ...many]);
+    const last = expect(never()).rejects.toMatchObject({ phase: "DEADLOCK" });
+    setTimeout(() => cancelling.abort(), 20);
+    await ended;
+    await last;
+  });
+
+  test("that can never settle say so at once while an atomic one waits for them", async () => {
+    const [waits, atomic] = [session.execute("await new Promise(() => {})"), session.execute("1", { atomic: true })];
+    await expect(waits).rejects.toMatchObject({ phase: "DEADLOCK" });
+    expect(await atomic).toBe(1);
+    const waitsAgain = session.execute("await new Promise((resolve) => { globalThis.settle = resolve })");
+    const settles = session.execute("await sleep(1e6); settle()", { timeout: 100 });
+    await session.execute("0");
+    const atomicAgain = session.execute("2", { atomic: true });
+    await expect(settles).rejects.toMatchObject({ reason: "TIMEOUT" });
+    await expect(waitsAgain).rejects.toMatchObject({ phase: "DEADLOCK" });
+    expect(await atomicAgain).toBe(2);
+  });
+
+  test("that wait for an atomic one hear of it at once that it can never settle", async () => {
+    const holds = session.execute("await sleep(30); await new Promise(() => {})", { atomic: true });
+    const waits = session.execute("3");
+    await expect(holds).rejects.toMatchObject({ phase: "DEADLOCK" });
+    expect(await waits).toBe(3);
+  });
+
+  test("that are stopped leave the many timers of others where they are, and cost nobody their order", async () => {
+    const limited = await served.client.createSession({ limits: { cpuTime: 1_000 } });
+    // Of nobody, when these have ended; those that were set last are due first, which costs a heap most.
+    for (let made = 0; made < 120_000; made += 4_000) {
+      await limited.execute(`for (let i = ${made}; i < ${made + 4_000}; i++) setTimeout(() => 0, 1e9 - i * 10); 0`);
+    }
+    const stopped = limited.execute("setTimeout(() => 0, 1e6); await new Promise(() => {})", { timeout: 50 });
+    await expect(stopped).rejects.toMatchObject({ reason: "TIMEOUT" });
+    expect(await limited.execute("40 + 2")).toBe(42);
+  });
+
   test("that wait when their time is up end there, and nothing of them runs on", async () => {
     await session.execute("let n = 1");
     const waits = session.execute("n = 2; try { await sleep(100); n = 3 } finally { n = 4 }", { timeout: 30 });

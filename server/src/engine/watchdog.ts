@@ -7,6 +7,7 @@ import type { SessionMemory } from "./session-memory.js";
 import type { SharedMemories } from "./shared-memories.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
+import { collectLater } from "./worker/guest-garbage.js";
 import { type Layout, runningExecution } from "./worker/layout.js";
 import type { WorkerThread } from "./worker-thread.js";
 import type { Workers } from "./workers.js";
@@ -86,6 +87,7 @@ export class Watchdog {
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
     this.#restore(worker, culprit.memory);
+    collectLater(new Int32Array(culprit.memory.memory.buffer), this.#layout);
     this.#recover(worker, culprit, {
       ...undone(reason, "its worker was ended"),
       culprit: execution,

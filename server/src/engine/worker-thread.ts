@@ -28,6 +28,8 @@ const STACK_MEBIBYTES = 32;
 const YOUNG_MEBIBYTES = 8;
 /** Below that a checkpoint is copied in a fraction of what a call takes otherwise. */
 const TRACK_ABOVE = 2 << 20;
+/** How long garbage may be collected before a turn, in milliseconds: five to twenty times what it takes. */
+const COLLECTION = { least: 500, ofMebibyte: 20 };
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
 
@@ -250,7 +252,8 @@ export class WorkerThread {
 
   /** The turn that should have ended `grace` milliseconds ago, or was asked to; it may end while one looks. */
   overdue(now: number, grace: number): PostedTurn | undefined {
-    if (this.isFree || this.#control.isCollecting) return undefined;
+    if (this.isFree) return undefined;
+    if (this.#control.isCollecting) return this.#overlongCollection(now);
     const number = this.#control.turn;
     const turns = this.#turns;
     if (number === undefined) return now > this.#postedAt + PREPARATION ? turns[0] : undefined;
@@ -259,6 +262,16 @@ export class WorkerThread {
     const { startedAt } = this.#control;
     const asked = turn.stopRequestedAt === undefined ? Number.POSITIVE_INFINITY : turn.stopRequestedAt;
     return now > Math.min(startedAt + turn.budget, Math.max(startedAt, asked)) + grace ? turn : undefined;
+  }
+
+  /** The turn before which garbage is collected for longer than a heap of its size takes; what is freed may be made to take any time. */
+  #overlongCollection(now: number): PostedTurn | undefined {
+    // Undefined while the checkpoint is taken after it.
+    const { running } = this;
+    if (running === undefined) return undefined;
+    const heapBytes = this.#batch.find(({ turns }) => turns.includes(running))?.memory.heapBytes ?? 0;
+    const most = COLLECTION.least + (heapBytes / 2 ** 20) * COLLECTION.ofMebibyte;
+    return now > this.#control.startedAt + most ? running : undefined;
   }
 
   /** The turn that runs; undefined between turns and while the worker still prepares. */

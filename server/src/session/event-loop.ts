@@ -5,6 +5,7 @@
  * Guest code runs only while an execution is open: a timer that falls due in a still session waits for the next one.
  */
 import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import type { InputHeader } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 
@@ -99,6 +100,8 @@ export class EventLoop {
   #dropped: number[] = [];
   /** True when the kernel has not been told of all of them. */
   #isLookDue = false;
+  /** What the turn that was committed last was told: it did not look whether anything can never settle. */
+  #wasMoreToCome = false;
   /** Executions whose first turn was posted and that have not ended. */
   readonly #begun = new Set<number>();
   /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
@@ -177,8 +180,10 @@ export class EventLoop {
   /** Takes an input back that waits. False: it is on its way, or was never here. */
   remove(input: Input): boolean {
     const index = this.#waiting.indexOf(input);
-    if (index >= 0) this.#waiting.splice(index, 1);
-    return index >= 0;
+    if (index < 0) return false;
+    this.#waiting.splice(index, 1);
+    this.#schedule();
+    return true;
   }
 
   /** Takes all back that wait. */
@@ -267,7 +272,12 @@ export class EventLoop {
     if (this.#isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
       this.#waiting.unshift(this.#look());
     const inputs = this.#take();
-    if (inputs.length === 0) return this.#host.onStill();
+    const isMoreToCome = inputs.length > 0 && this.#isMoreToCome;
+    if (inputs.length === 0) {
+      if (!this.#wasMoreToCome || !this.#host.hasOpenExecutions) return this.#host.onStill();
+      // What was to come did not: it was stopped before it had its turn, or in it.
+      inputs.push(this.#look());
+    }
     // A copy: what is dropped while these turns run is for the next ones.
     const dropped = [...this.#dropped];
     const posted: Posted[] = inputs.map((input) => ({ input }));
@@ -276,8 +286,8 @@ export class EventLoop {
       this.#memory,
       posted.map((each, i) => {
         const { input, budget, consoleBytes, onConsole } = each.input.begin();
-        const header = { isMoreToCome: i < posted.length - 1 || this.#waiting.length > 0, dropped };
-        const done = (result: TurnResult): void => this.#finish(each, result, dropped.length);
+        const header = { isMoreToCome: i < posted.length - 1 || isMoreToCome, dropped };
+        const done = (result: TurnResult): void => this.#finish(each, result, header);
         return { input, header, budget, consoleBytes, onConsole, done };
       }),
     );
@@ -322,6 +332,20 @@ export class EventLoop {
     return taken;
   }
 
+  /** True where something waits that may run before those have ended whose turns run now, so that it may settle what they wait for. */
+  get #isMoreToCome(): boolean {
+    let mayStart = true;
+    for (const input of this.#waiting) {
+      if (isPause(input)) continue;
+      if (input.start === undefined) return true;
+      if (this.#hold !== undefined) {
+        if (input.start.root === this.#hold.owner) return true;
+      } else if (input.start.isAtomic) mayStart = false;
+      else if (mayStart) return true;
+    }
+    return false;
+  }
+
   #mayRun({ owner, start }: Input, mayStart: boolean, taken: number): boolean {
     if (start === undefined) return true;
     if (this.#hold !== undefined) {
@@ -335,12 +359,12 @@ export class EventLoop {
     return true;
   }
 
-  /** @param dropped how many executions the turn's header named */
-  #finish(posted: Posted, result: TurnResult, dropped: number): void {
+  #finish(posted: Posted, result: TurnResult, { isMoreToCome, dropped }: InputHeader): void {
     this.#posted.splice(this.#posted.indexOf(posted), 1);
     if (result.kind === "committed") {
+      this.#wasMoreToCome = isMoreToCome;
       // The turns of a group name the same ones.
-      if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped);
+      if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped.length);
       if (posted.input.isReading !== true) this.#host.changed();
       this.#takeTimer(result);
     }
@@ -377,8 +401,9 @@ export class EventLoop {
 
   /** A turn of its own: what they left may be much, and who comes next is not to pay for it. */
   #look(): Input {
-    // Where it does not succeed it would not the next time; each turn after it takes away what it can.
+    // Where it does not succeed it would not the next time.
     this.#isLookDue = false;
+    this.#wasMoreToCome = false;
     return this.#host.look();
   }
 
@@ -394,3 +419,5 @@ function isPause(entry: Input | Pause): entry is Pause {
 
 /** Milliseconds that a turn of the kernel's own may take. */
 export const KERNEL_TURN_BUDGET = 1_000;
+/** The same of one that runs nothing: were it undone, each turn after it would meet what it was to take away. */
+export const LOOK_BUDGET = 10_000;

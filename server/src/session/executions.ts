@@ -8,7 +8,7 @@ import type { SessionMemory } from "../engine/session-memory.js";
 import { Asks } from "./asks.js";
 import type { Commits } from "./commits.js";
 import { invalid, SessionError } from "./errors.js";
-import { EventLoop, type EventLoopHost, type Input, KERNEL_TURN_BUDGET } from "./event-loop.js";
+import { EventLoop, type EventLoopHost, type Input, LOOK_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import { executionLimits } from "./limits.js";
@@ -390,7 +390,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   look(): Input {
-    return this.#turns.input(0, { kind: "look" }, { cpuTime: KERNEL_TURN_BUDGET });
+    return this.#turns.input(0, { kind: "look" }, { cpuTime: LOOK_BUDGET });
   }
 
   onStill(): void {

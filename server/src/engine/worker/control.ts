@@ -79,9 +79,14 @@ export class Control {
     return true;
   }
 
-  /** Worker: the engine collects garbage, which ends by itself, before the guest code of the turn that has begun runs. */
+  /** Worker: the engine collects garbage, before the guest code of the turn that has begun runs. */
   beginCollection(): void {
     Atomics.store(this.#words, Word.COLLECTING, 1);
+  }
+
+  /** Worker: it failed. */
+  leaveCollection(): void {
+    Atomics.store(this.#words, Word.COLLECTING, 0);
   }
 
   /** Worker: the pages are as the turn finds them; until the new checkpoint is taken there is none, and none is needed. */

@@ -27,7 +27,7 @@ const Func = {
 } as const;
 
 /** Words of a `JSMallocState`, as offsets in bytes. It lies in the runtime, behind pointers to four functions. */
-const COUNT = 0;
+export const COUNT = 0;
 export const HEAP_SUM = 4;
 const ENGINE_LIMIT = 8;
 /** An opaque pointer, for which these functions have no other use; 0 for none. */

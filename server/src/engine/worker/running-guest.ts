@@ -102,8 +102,13 @@ export class RunningGuest implements InstanceHost {
   collect(instance: Instance, maximumPages: number): void {
     const { context } = this.#engine.baseImage.layout;
     this.#bound(instance, maximumPages);
-    this.#free(instance, instance.exports.QTS_NewObject(context));
-    this.#throwIfStopped(instance);
+    try {
+      this.#free(instance, instance.exports.QTS_NewObject(context));
+      this.#throwIfStopped(instance);
+    } catch (error) {
+      this.#asks.end();
+      throw error;
+    }
   }
 
   /**

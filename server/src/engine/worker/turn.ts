@@ -5,7 +5,7 @@
 import { loadTypeScript } from "../../compile/typescript.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
-import { collect, isCollectionDue } from "./guest-garbage.js";
+import { collect, collectBefore, isToBeCollectedBefore } from "./guest-garbage.js";
 import { Instance } from "./instance.js";
 import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
 import type { BatchRequest, ConsoleText, GroupRequest, SharedEngine, TurnReply, TurnRequest } from "./messages.js";
@@ -193,7 +193,7 @@ export class TurnRunner {
     const held: TurnReply[] = [];
     let before = word;
     for (const request of turns) {
-      const isToCollect = isCollectionDue(instance.words, this.#engine.baseImage.layout);
+      const isToCollect = isToBeCollectedBefore(instance.words, this.#engine.baseImage.layout, request.budget);
       // A slice of its own has its checkpoint after that.
       if (isToCollect && held.length > 0) break;
       const startedAt = clock();
@@ -210,6 +210,7 @@ export class TurnRunner {
         held.push(this.#committed(instance, request, startedAt));
       } catch (error) {
         if (!this.#control.finish(request.turn)) return undefined;
+        this.#control.leaveCollection();
         const undone = this.#undo(request, instance, extent, startedAt, error);
         answer([undone]);
         // Nothing of the turns before it has left, so they are simply run again.
@@ -225,8 +226,8 @@ export class TurnRunner {
   }
 
   /**
-   * Collects garbage that former turns left, before the time of this one begins: on a large heap that may take longer than a turn has. What
-   * undoes the turn does not undo that, or the next one would meet the same.
+   * Collects garbage that former turns left, before the time of this one begins. What undoes the turn does not undo that, or the next one
+   * would meet the same.
    */
   #collect(instance: Instance, request: TurnRequest): CheckpointExtent {
     this.#control.beginCollection();
@@ -282,6 +283,7 @@ export class TurnRunner {
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // What there was no room for may have been garbage, and as it was put back the next turn would meet the same.
     if (reason === "memory" || instance.outOfMemory !== undefined) collect(new Int32Array(memory.buffer), layout);
+    else if (reason === "budget") collectBefore(new Int32Array(memory.buffer), layout);
     // After a trap the stack pointer is off, so the instance goes whatever the cause was.
     this.#resume(memoryKey, memory, instance.isTracked);
     return {
