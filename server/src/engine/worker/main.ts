@@ -14,35 +14,42 @@ if (port === null) throw new Error("engine: this file is the entry of a worker t
 const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
 const mailbox = new Mailbox(setup.mailbox);
-const { checkpoint } = setup;
-const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
-const runner = new TurnRunner(
-  setup.engine ?? (await firstEngine()),
-  { control, checkpoint, heaps, trackAbove: setup.trackAbove },
-  {
-    console: (turn, entry) => post({ type: "console", turn, entry }),
-    restarted: (turn) => post({ type: "restarted", turn }),
-  },
-);
 
-port.on("message", (request: WorkerRequest) => {
-  if (typeof request === "string" || "groups" in request) {
-    mailbox.beginBatch();
-    const batch = typeof request === "string" ? mailbox.readRequest(request) : request;
-    if (!runner.runBatch(batch, say)) control.park();
-  } else {
-    runner.drop(request.drop);
-    collectGarbage();
-  }
-});
-// What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
-collectGarbage();
-post({ type: "ready" });
+// Not awaited at the top of the module: should the thread be ended while a module is evaluated that awaits there, V8 (11.3) ends the process.
+if (setup.engine === undefined) void loadFirstEngine();
+else begin(setup.engine);
 
-async function firstEngine(): Promise<SharedEngine> {
+/** What it throws ends the thread, and is told by that. */
+async function loadFirstEngine(): Promise<void> {
   const engine = await loadEngine();
   post({ type: "engine", engine });
-  return engine;
+  begin(engine);
+}
+
+function begin(engine: SharedEngine): void {
+  const { checkpoint, trackAbove } = setup;
+  const heaps = { sum: new HeapSum(setup.heaps.sum), slot: setup.heaps.slot };
+  const runner = new TurnRunner(
+    engine,
+    { control, checkpoint, heaps, trackAbove },
+    {
+      console: (turn, entry) => post({ type: "console", turn, entry }),
+      restarted: (turn) => post({ type: "restarted", turn }),
+    },
+  );
+  port?.on("message", (request: WorkerRequest) => {
+    if (typeof request === "string" || "groups" in request) {
+      mailbox.beginBatch();
+      const batch = typeof request === "string" ? mailbox.readRequest(request) : request;
+      if (!runner.runBatch(batch, say)) control.park();
+    } else {
+      runner.drop(request.drop);
+      collectGarbage();
+    }
+  });
+  // What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
+  collectGarbage();
+  post({ type: "ready" });
 }
 
 function say(replies: TurnReply[]): void {
