@@ -231,7 +231,7 @@ describe("executions of one session", () => {
     const { signal } = cancelling;
     const code =
       "for (let i = 0; i < 100; i++) setTimeout(() => 0, 1e6); await Promise.all(Array(20).fill(0).map(hang))";
-    const all = Array.from({ length: 400 }, () => session.execute(code, { signal }));
+    const all = Array.from({ length: 250 }, () => session.execute(code, { signal }));
     const stopped = Promise.allSettled(all);
     // It comes after the first turns of all of them.
     await session.execute("0");

@@ -1,18 +1,23 @@
+interface Listener {
+  readonly call: () => void;
+}
+
 /** What is to be called when a signal is aborted. Many calls may share a signal, and Node warns of one that has more than ten listeners. */
-const listenersOf = new WeakMap<AbortSignal, Set<() => void>>();
+const listenersOf = new WeakMap<AbortSignal, Set<Listener>>();
 
 /**
  * Calls back when the signal is aborted.
  *
- * @param listener added once at a time; must not throw
+ * @param call must not throw
  * @returns takes it back
  */
-export function whenAborted(signal: AbortSignal | undefined, listener: () => void): () => void {
+export function whenAborted(signal: AbortSignal | undefined, call: () => void): () => void {
   if (signal === undefined) return nothing;
   const listeners = listenersOf.get(signal) ?? listenTo(signal);
+  const listener = { call };
   listeners.add(listener);
   return () => {
-    listeners.delete(listener);
+    if (!listeners.delete(listener)) return;
     // A signal made of others is kept by Node as long as somebody listens to it.
     if (listeners.size === 0) stopListeningTo(signal);
   };
@@ -21,11 +26,11 @@ export function whenAborted(signal: AbortSignal | undefined, listener: () => voi
 const nothing = (): void => undefined;
 
 const callAll = ({ target }: Event): void => {
-  for (const listener of listenersOf.get(target as AbortSignal) ?? []) listener();
+  for (const listener of listenersOf.get(target as AbortSignal) ?? []) listener.call();
 };
 
-function listenTo(signal: AbortSignal): Set<() => void> {
-  const listeners = new Set<() => void>();
+function listenTo(signal: AbortSignal): Set<Listener> {
+  const listeners = new Set<Listener>();
   listenersOf.set(signal, listeners);
   signal.addEventListener("abort", callAll);
   return listeners;

@@ -218,10 +218,20 @@ describe("the engine", () => {
       engine.collectGarbageOf(guest.memory);
       await guest.run("[]");
       await guest.run("var room = new Uint8Array(8e6); kept = undefined; 0");
-      expect(await guest.run("1", 50)).toBe("undone: budget");
+      // Nothing of it has run, so it is run without that.
+      expect(await guest.run("1", 50)).toBe("1");
       expect(await guest.run("[1, 2, 3].length", 5_000)).toBe("3");
     },
   );
+
+  test("collects what was due also after a worker was ended for something else", async () => {
+    const guest = new Guest(engine, 32 * MEBIBYTE);
+    // What a session has grown by is known from its second turn on.
+    await guest.run("0");
+    await guest.run("(() => { const held = { bytes: new Uint8Array(12e6) }; held.held = held })(); 0");
+    expect(await guest.run("new Array(1e9) + ''", 100)).toBe("undone: budget");
+    expect(await guest.run("new Uint8Array(25e6).length")).toBe("25000000");
+  });
 
   test("stops a turn that is past its budget, and undoes it", async () => {
     const guest = new Guest(engine);

@@ -7,7 +7,7 @@ import type { SessionMemory } from "./session-memory.js";
 import type { SharedMemories } from "./shared-memories.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
-import { collectLater } from "./worker/guest-garbage.js";
+import { collectBefore, collectLater } from "./worker/guest-garbage.js";
 import { type Layout, runningExecution } from "./worker/layout.js";
 import type { WorkerThread } from "./worker-thread.js";
 import type { Workers } from "./workers.js";
@@ -80,14 +80,20 @@ export class Watchdog {
 
   async #kill(worker: WorkerThread, culprit: PendingTurn): Promise<void> {
     if (!worker.condemn(culprit)) return;
-    const { startedAt } = worker;
+    const { startedAt, isCollecting } = worker;
     const reason = culprit.stopRequestedAt === undefined ? "budget" : "stopped";
     this.#workers.replace(worker, () => this.#host.distribute());
     await worker.terminate();
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
     this.#restore(worker, culprit.memory);
-    collectLater(new Int32Array(culprit.memory.memory.buffer), this.#layout);
+    const words = new Int32Array(culprit.memory.memory.buffer);
+    if (isCollecting) {
+      // Nothing of the turn has run: it does without.
+      collectLater(words, this.#layout);
+      return this.#recover(worker, undefined, undone(reason, ""));
+    }
+    collectBefore(words, this.#layout);
     this.#recover(worker, culprit, {
       ...undone(reason, "its worker was ended"),
       culprit: execution,

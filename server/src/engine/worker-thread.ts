@@ -28,7 +28,10 @@ const STACK_MEBIBYTES = 32;
 const YOUNG_MEBIBYTES = 8;
 /** Below that a checkpoint is copied in a fraction of what a call takes otherwise. */
 const TRACK_ABOVE = 2 << 20;
-/** How long garbage may be collected before a turn, in milliseconds: five to twenty times what it takes. */
+/**
+ * How long garbage may be collected before a turn, in milliseconds: five to twenty times what it takes; and once that was asked to stop. What
+ * is freed may be made to take any time.
+ */
 const COLLECTION = { least: 500, ofMebibyte: 20 };
 /** How long a worker may take over its preparations before it counts as stuck, in milliseconds. */
 const PREPARATION = 10_000;
@@ -264,14 +267,20 @@ export class WorkerThread {
     return now > Math.min(startedAt + turn.budget, Math.max(startedAt, asked)) + grace ? turn : undefined;
   }
 
-  /** The turn before which garbage is collected for longer than a heap of its size takes; what is freed may be made to take any time. */
+  /** The turn before which garbage is collected for longer than a heap of its size takes. */
   #overlongCollection(now: number): PostedTurn | undefined {
     // Undefined while the checkpoint is taken after it.
     const { running } = this;
     if (running === undefined) return undefined;
     const heapBytes = this.#batch.find(({ turns }) => turns.includes(running))?.memory.heapBytes ?? 0;
-    const most = COLLECTION.least + (heapBytes / 2 ** 20) * COLLECTION.ofMebibyte;
-    return now > this.#control.startedAt + most ? running : undefined;
+    const most = this.#control.startedAt + COLLECTION.least + (heapBytes / 2 ** 20) * COLLECTION.ofMebibyte;
+    const asked = (running.stopRequestedAt ?? Number.POSITIVE_INFINITY) + COLLECTION.least;
+    return now > Math.min(most, asked) ? running : undefined;
+  }
+
+  /** True while garbage is collected before a turn: nothing of that has run. */
+  get isCollecting(): boolean {
+    return this.#control.isCollecting;
   }
 
   /** The turn that runs; undefined between turns and while the worker still prepares. */

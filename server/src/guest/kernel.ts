@@ -148,10 +148,15 @@ function rareInputs(): typeof import("./library/rare-inputs.js") {
 
 /** The host has ended executions: nothing of them runs any more. They may be many, so what they left is looked through once. */
 function drop(count: number): void {
+  let areAny = false;
   for (let i = 0; i < count; i++) {
     const execution = openExecution(readNumber());
-    if (execution !== undefined) abandon(execution);
+    if (execution === undefined) continue;
+    abandon(execution);
+    areAny = true;
   }
+  // The turns that go to the engine together name the same ones.
+  if (!areAny) return;
   timers()?.dropDeadTimers();
   loadedHostFunctions()?.dropDeadCalls();
 }

@@ -39,6 +39,8 @@ export interface Pause {
 export interface EventLoopHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
+  /** True where executions are open and no host function has been called for them that may still answer. */
+  readonly mayNeverSettle: boolean;
   /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
   timer(owner: number): Input;
   /** The input that runs nothing: what was dropped goes, and what has become hopeless is told. */
@@ -272,21 +274,21 @@ export class EventLoop {
     if (this.#isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
       this.#waiting.unshift(this.#look());
     const inputs = this.#take();
-    const isMoreToCome = inputs.length > 0 && this.#isMoreToCome;
+    // Any of several may be undone and be given again, when the others have had their turns.
+    const isMoreToCome = inputs.length > 1 || this.#isMoreToCome;
     if (inputs.length === 0) {
-      if (!this.#wasMoreToCome || !this.#host.hasOpenExecutions) return this.#host.onStill();
+      if (!this.#wasMoreToCome || isMoreToCome || !this.#mayNeverSettle) return this.#host.onStill();
       // What was to come did not: it was stopped before it had its turn, or in it.
       inputs.push(this.#look());
     }
     // A copy: what is dropped while these turns run is for the next ones.
-    const dropped = [...this.#dropped];
+    const header = { isMoreToCome, dropped: [...this.#dropped] };
     const posted: Posted[] = inputs.map((input) => ({ input }));
     this.#posted = [...posted];
     const turns = this.#engine.run(
       this.#memory,
-      posted.map((each, i) => {
+      posted.map((each) => {
         const { input, budget, consoleBytes, onConsole } = each.input.begin();
-        const header = { isMoreToCome: i < posted.length - 1 || isMoreToCome, dropped };
         const done = (result: TurnResult): void => this.#finish(each, result, header);
         return { input, header, budget, consoleBytes, onConsole, done };
       }),
@@ -332,18 +334,20 @@ export class EventLoop {
     return taken;
   }
 
-  /** True where something waits that may run before those have ended whose turns run now, so that it may settle what they wait for. */
+  /** True where the kernel would find that what is open can never settle. */
+  get #mayNeverSettle(): boolean {
+    return this.#nextTimer.at === Number.POSITIVE_INFINITY && this.#host.mayNeverSettle;
+  }
+
+  /** True where something waits that may settle what is open: all but what waits for that to end. */
   get #isMoreToCome(): boolean {
-    let mayStart = true;
-    for (const input of this.#waiting) {
-      if (isPause(input)) continue;
-      if (input.start === undefined) return true;
-      if (this.#hold !== undefined) {
-        if (input.start.root === this.#hold.owner) return true;
-      } else if (input.start.isAtomic) mayStart = false;
-      else if (mayStart) return true;
-    }
-    return false;
+    return this.#waiting.some((input) => {
+      if (isPause(input)) return false;
+      const { start } = input;
+      if (start === undefined) return true;
+      // Who waits behind an atomic one may come before it, should that leave the queue.
+      return this.#hold === undefined ? !start.isAtomic : start.root === this.#hold.owner;
+    });
   }
 
   #mayRun({ owner, start }: Input, mayStart: boolean, taken: number): boolean {
@@ -354,7 +358,7 @@ export class EventLoop {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = this.#engine.saveImage(this.#memory);
       this.#hold = { owner, image, nextTimer: this.#nextTimer, dropped: this.#dropped };
-    } else if (!mayStart) return false;
+    } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);
     return true;
   }

@@ -373,6 +373,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#open.size > 0;
   }
 
+  get mayNeverSettle(): boolean {
+    return this.#open.size > 0 && !this.hostFunctions.areCallsOpen;
+  }
+
   changed(): void {
     this.#commits.change();
   }

@@ -144,6 +144,11 @@ export class HostFunctions {
     return this.#connections.size > 0;
   }
 
+  /** True while a call has not been answered. */
+  get areCallsOpen(): boolean {
+    return this.#pending.size > 0;
+  }
+
   /** All names that some client provides. */
   get names(): string[] {
     return [...this.#byName.keys()];

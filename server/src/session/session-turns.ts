@@ -189,7 +189,8 @@ export class SessionTurns {
       else this.#open.get(entry.execution)?.forgetLive();
     }
     this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
-    if (answers.hasCommitted) this.#loop.drop(answers.number);
+    // One that did not begin in this turn began in one before it, which may be run again and be told of after this.
+    if (answers.hasCommitted || answers !== own) this.#loop.drop(answers.number);
     return isForeign && !isRetry;
   }
 }

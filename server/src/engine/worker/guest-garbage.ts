@@ -54,10 +54,12 @@ export function collectBefore(words: Int32Array, { gcThresholdWord }: Layout): v
   if (words[gcThresholdWord >> 2] === DUE) words[gcThresholdWord >> 2] = DUE_BEFORE;
 }
 
-/** A worker was ended that may have collected what was due: that waits until there is more. */
-export function collectLater(words: Int32Array, { gcThresholdWord, heapSumWord }: Layout): void {
+/** A worker was ended that collected what was due: that waits until the heap has grown by half. */
+export function collectLater(words: Int32Array, { cells, gcThresholdWord, heapSumWord, heapTopWord }: Layout): void {
   const threshold = words[gcThresholdWord >> 2];
   if (threshold !== DUE && threshold !== DUE_BEFORE) return;
   const sum = (words[heapSumWord >> 2] ?? 0) >>> 0;
+  const top = (words[heapTopWord >> 2] ?? 0) >>> 0;
   words[gcThresholdWord >> 2] = sum + (sum >>> 1);
+  words[(cells >> 2) + Cell.COLLECT_ABOVE] = top + ((top - HEAP_START) >>> 1);
 }

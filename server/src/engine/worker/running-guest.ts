@@ -6,7 +6,7 @@ import { collectIfGrown } from "./guest-garbage.js";
 import type { HeapSum } from "./heap-sum.js";
 import { type Instance, type InstanceHost, OutOfGuestMemory } from "./instance.js";
 import { KernelAsks } from "./kernel-asks.js";
-import { Cell, HEAP_START } from "./layout.js";
+import { Cell, HEAP_START, runningExecution } from "./layout.js";
 import type { ConsoleText, EncodedEffects, EncodedInput, SharedEngine, TurnRequest, UndoReason } from "./messages.js";
 import { ModuleLoader, type ModuleTable } from "./module-loader.js";
 import { rejectionCallback } from "./rejection-callback.js";
@@ -23,6 +23,11 @@ class TurnStopped extends Error {
     super(message);
   }
 }
+
+/** First number of an input that runs nothing (guest/protocol.ts). */
+const LOOK = 9;
+/** What jobs may take that follow from one, in milliseconds. */
+const LOOK_JOBS = 1_000;
 
 /** Where a worker counts what it makes memories grow. */
 export interface HeapCount {
@@ -47,6 +52,8 @@ export class RunningGuest implements InstanceHost {
   #place = 0;
   #deadline = 0;
   #stopped: UndoReason | undefined;
+  /** Number of the execution that ran when the turn was found to have to end: the jobs behind it still run some way. */
+  #culprit: number | undefined;
   #interruptsJob = false;
 
   /** @param onConsole is told what guest code writes to its console, and in which turn */
@@ -60,9 +67,7 @@ export class RunningGuest implements InstanceHost {
     this.#control = control;
     this.#heaps = heaps;
     this.#asks = new KernelAsks(engine, {
-      stop: (reason) => {
-        this.#stopped ??= reason;
-      },
+      stop: (reason) => this.#stop(reason),
       interruptJob: () => {
         this.#interruptsJob = true;
       },
@@ -88,6 +93,7 @@ export class RunningGuest implements InstanceHost {
     this.#place = place;
     this.giveTime(request, startedAt);
     this.#stopped = undefined;
+    this.#culprit = undefined;
     this.#interruptsJob = false;
     this.#asks.begin(request);
     this.#rejections.clear();
@@ -143,6 +149,8 @@ export class RunningGuest implements InstanceHost {
     const job = (cells >> 2) + Cell.JOB;
     instance.words[job] = ((instance.words[job] ?? 0) + 1) | 0;
     this.#free(instance, this.#callKernel(instance, enter, writeNumbers(instance, cells, input)));
+    // What a look takes away may have callbacks of the guest's called, which are not to have the time of that.
+    if (input.numbers[0] === LOOK) this.#deadline = Math.min(this.#deadline, clock() + LOOK_JOBS);
     this.#drainJobs(instance);
     this.#rejections.report(instance, (...warning) => this.#warnOfRejection(instance, ...warning));
     const flushed = this.#checked(instance, engine.QTS_Call(context, flush, engine.QTS_GetUndefined(), 0, 0));
@@ -221,16 +229,36 @@ export class RunningGuest implements InstanceHost {
       return true;
     }
     if (this.#stopped !== undefined) return true;
-    if (this.#control.stopRequested(this.#place)) this.#stopped = "stopped";
-    else if (clock() > this.#deadline) this.#stopped = "budget";
+    if (this.#control.stopRequested(this.#place)) this.#stop("stopped");
+    else if (clock() > this.#deadline) this.#stop("budget");
     return this.#stopped !== undefined;
   }
 
+  #stop(reason: UndoReason): void {
+    this.#noteCulprit();
+    this.#stopped ??= reason;
+  }
+
+  /** Should the turn have to end now, it is for who runs. */
+  #noteCulprit(): void {
+    const instance = this.#instance;
+    if (instance === undefined || instance.outOfMemory !== undefined || this.#stopped !== undefined) return;
+    this.#culprit = runningExecution(instance.memory, this.#engine.baseImage.layout);
+  }
+
+  /** Number of the execution that the turn had to end for; 0 for none, undefined where it was not found here that it had to. */
+  get culprit(): number | undefined {
+    return this.#culprit;
+  }
+
   mayGrow(pages: number): boolean {
-    return this.#heaps.sum.grow(this.#heaps.slot, pages);
+    const may = this.#heaps.sum.grow(this.#heaps.slot, pages);
+    if (!may) this.#noteCulprit();
+    return may;
   }
 
   didNotGrow(pages: number): void {
+    this.#noteCulprit();
     this.#heaps.sum.shrink(this.#heaps.slot, pages);
   }
 

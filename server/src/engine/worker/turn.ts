@@ -278,7 +278,9 @@ export class TurnRunner {
     const reason = this.#guest.reasonOf(instance, error);
     const { memoryKey, maximumPages } = this.#group;
     const { layout } = this.#engine.baseImage;
-    const culprit = runningExecution(instance.memory, layout);
+    // What was noted on the way to a trap was something else that went well.
+    const noted = reason === "trap" ? undefined : this.#guest.culprit;
+    const culprit = noted ?? runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // What there was no room for may have been garbage, and as it was put back the next turn would meet the same.
