@@ -15,7 +15,7 @@ const setup = workerData as WorkerSetup;
 const control = new Control(setup.control);
 const mailbox = new Mailbox(setup.mailbox);
 
-// Not awaited at the top of the module: should the thread be ended while a module is evaluated that awaits there, V8 (11.3) ends the process.
+// Not awaited at the top of the module: V8 (11.3) has ended the process once, in ExecuteAsyncModule, when threads were ended as they started.
 if (setup.engine === undefined) void loadFirstEngine();
 else begin(setup.engine);
 

@@ -171,7 +171,7 @@ export function answerCall(id: string, settle: (call: PendingCall) => void): voi
   settle(pending);
 }
 
-/** Calls of an execution that is not to run any more: nobody waits for their replies. */
+/** Takes away the calls of executions that the host has ended: nobody waits for their replies. */
 export function dropDeadCalls(): void {
   calls.forEach((pending, id) => {
     if (Context.executionOf(pending.context)?.isDead !== true) return;
