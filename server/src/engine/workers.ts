@@ -4,14 +4,17 @@
  */
 import type { WorkerThread } from "./worker-thread.js";
 
-/** When another spare is warmed up, in milliseconds: a thread takes some hundred of them on a core. */
-const SPARE_AFTER = 30;
+/**
+ * When a spare is warmed up, in milliseconds, after the start and after the one before took a place: a thread takes some hundred of them
+ * on a core, which whoever waits for the server or in place of the thread that was ended is to have.
+ */
+const SPARE_AFTER = { start: 1000, use: 30 };
 
 export class Workers {
   readonly #start: () => WorkerThread;
   readonly #workers: WorkerThread[] = [];
   readonly #idle = new Set<WorkerThread>();
-  /** Undefined for a moment after it took a place. */
+  /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
 
@@ -24,7 +27,7 @@ export class Workers {
     this.#start = start;
     this.#add(first);
     while (this.#workers.length < count) this.#add(this.#start());
-    this.#spare = this.#start();
+    this.#startSpareAfter(SPARE_AFTER.start);
   }
 
   /** Those that have a place, in order. */
@@ -57,7 +60,7 @@ export class Workers {
   spareEnded(worker: WorkerThread): boolean {
     if (worker !== this.#spare) return false;
     this.#spare = undefined;
-    this.#startSpareSoon();
+    this.#startSpareAfter(SPARE_AFTER.use);
     return true;
   }
 
@@ -73,7 +76,7 @@ export class Workers {
     const spare = this.#spare ?? this.#start();
     this.#workers[index] = spare;
     this.#spare = undefined;
-    this.#startSpareSoon();
+    this.#startSpareAfter(SPARE_AFTER.use);
     // One that still warms up makes nobody wait while another is free.
     const join = (): void => {
       if (!this.#workers.includes(spare)) return;
@@ -89,12 +92,11 @@ export class Workers {
     await Promise.all(this.threads.map((worker) => worker.terminate()));
   }
 
-  /** Warms up another spare. Not at once: who waits for a thread that was ended is to be answered first. */
-  #startSpareSoon(): void {
-    this.#spareTimer ??= setTimeout(() => {
-      this.#spareTimer = undefined;
+  #startSpareAfter(milliseconds: number): void {
+    clearTimeout(this.#spareTimer);
+    this.#spareTimer = setTimeout(() => {
       this.#spare ??= this.#start();
-    }, SPARE_AFTER);
+    }, milliseconds);
   }
 
   #add(worker: WorkerThread): void {

@@ -23,6 +23,8 @@ else begin(setup.engine);
 async function loadFirstEngine(): Promise<void> {
   const engine = await loadEngine();
   post({ type: "engine", engine });
+  // What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
+  collectGarbage();
   begin(engine);
 }
 
@@ -47,8 +49,6 @@ function begin(engine: SharedEngine): void {
       collectGarbage();
     }
   });
-  // What was built on the way here, memories among it, would stay until much else has come and gone: some 100 MiB.
-  collectGarbage();
   post({ type: "ready" });
 }
 
