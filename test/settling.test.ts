@@ -1,9 +1,11 @@
 /** Who hears what where executions of one session wait for each other and some of them are stopped: nobody answers for another. */
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Session } from "@livescope/sdk";
 import { beforeEach, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 
-const served = withServer();
+/** What runs or waits keeps a session in memory, and nothing else for longer than this, in seconds. */
+const served = withServer({ hibernateAfter: 0.2 });
 /** Long enough for all but what loops. */
 const LIMITS = { cpuTime: 250, queuedExecutions: 100 };
 const TIMEOUT = { timeout: 5_000 };
@@ -71,6 +73,20 @@ describe("where an atomic execution waits", () => {
     setTimeout(() => cancelling.abort("gone"), 60);
     expect(await Promise.all([waits, atomic, lets])).toEqual(["waits", "gone", "lets"]);
   });
+});
+
+test("what can never settle ends in a copy, too, where something stood behind it when the copy was made", async () => {
+  const origin = await served.client.createSession({ limits: { timeout: 60_000 } });
+  const busy = origin.execute("const end = Date.now() + 600; while (Date.now() < end);");
+  await sleep(100);
+  const waits = heard(origin.execute("await new Promise(() => 0)"));
+  await sleep(100);
+  const copying = origin.fork();
+  await sleep(100);
+  expect(await Promise.all([busy, waits, origin.execute("'behind'")])).toEqual([undefined, "DEADLOCK", "behind"]);
+  const copy = await copying;
+  // It does not before all that it runs has ended.
+  await expect.poll(async () => (await copy.info()).state, { timeout: 20_000 }).toBe("HIBERNATED");
 });
 
 test("what guest code has called for garbage is not given the time in which a stopped execution is taken away", async () => {

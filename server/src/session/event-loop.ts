@@ -134,10 +134,12 @@ export class EventLoop {
     this.#nextTimer = nextTimer;
     this.#dropped = [...dropped];
     this.#isLookDue = dropped.length > 0;
+    // What was to come where the record was taken does not come here.
+    this.#wasMoreToCome = begun.length > 0;
     for (const number of begun) this.#begun.add(number);
     this.#tellDropped();
     this.#addTimerIfDue();
-    if (this.#waiting.length > 0) this.#schedule();
+    if (this.#waiting.length > 0 || this.#wasMoreToCome) this.#schedule();
   }
 
   /** Gives an input its turn when those before it had theirs. */
