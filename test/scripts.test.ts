@@ -3,7 +3,7 @@ import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@livescope/server";
 import { describe, expect, test } from "vitest";
-import { JQ_FOLDER, PATH_WITH_JQ } from "./support/jq.js";
+import { JQ_FOLDER, SCRIPT_PATH } from "./support/script-path.js";
 import { type Finished, run } from "./support/run.js";
 import { withServer } from "./support/server.js";
 
@@ -18,7 +18,7 @@ const hasGrpcurl = (await run(GRPCURL, ["--version"])).exitCode === 0;
 
 function script(name: string, env: NodeJS.ProcessEnv = {}): Promise<Finished> {
   const path = fileURLToPath(new URL(`../examples/scripts/${name}`, import.meta.url));
-  return run(path, [], { PATH: PATH_WITH_JQ, ADDRESS: served.server.address, ...env });
+  return run(path, [], { PATH: SCRIPT_PATH, ADDRESS: served.server.address, ...env });
 }
 
 /** What each script prints, and says about failures; errors.sh ends by one that it does not take care of. */
@@ -87,7 +87,7 @@ describe("by buf curl", () => {
   test.each(NAMES)("%s does what it says", { timeout: SCRIPT_TIMEOUT }, (name) => expectToDoWhatItSays(name, {}));
 
   test("watch.sh does so with the jq that stands in where none is installed", { timeout: SCRIPT_TIMEOUT }, () =>
-    expectToDoWhatItSays("watch.sh", { PATH: [JQ_FOLDER, process.env.PATH].join(delimiter) }),
+    expectToDoWhatItSays("watch.sh", { PATH: [JQ_FOLDER, SCRIPT_PATH].join(delimiter) }),
   );
 });
 

@@ -4,8 +4,8 @@ import { HealthService, SandboxServiceService, SessionServiceService, SnapshotSe
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { run } from "./support/run.js";
+import { BUF, SCRIPT_PATH } from "./support/script-path.js";
 
-const BUF = fileURLToPath(new URL("../node_modules/.bin/buf", import.meta.url));
 const PLAINTEXT = ["--protocol", "grpc", "--http2-prior-knowledge"];
 const MAIN_JOB = fileURLToPath(new URL("./scripts/main-job.sh", import.meta.url));
 const SCENARIOS = ["S1", "S2", "S3", "S4", "S5", "S6", "S7", "S8", "S11", "S15"];
@@ -30,7 +30,7 @@ beforeAll(async () => {
 afterAll(() => server.close());
 
 test("a shell script does the main job", { timeout: SCRIPT_TIMEOUT }, async () => {
-  const { exitCode, stdout, stderr } = await run(MAIN_JOB, [server.address]);
+  const { exitCode, stdout, stderr } = await run(MAIN_JOB, [server.address], { PATH: SCRIPT_PATH });
   expect(exitCode, `${stdout}\n${stderr}`).toBe(0);
   const done = new Set(stdout.split("\n").map((line) => /^ok {4}(S\d+) /.exec(line)?.[1]));
   expect(SCENARIOS.filter((scenario) => !done.has(scenario))).toEqual([]);
@@ -39,7 +39,7 @@ test("a shell script does the main job", { timeout: SCRIPT_TIMEOUT }, async () =
 test("the script fails where nobody answers", async () => {
   const gone = await startServer({ workers: 1 });
   await gone.close();
-  expect((await run(MAIN_JOB, [gone.address])).exitCode).not.toBe(0);
+  expect((await run(MAIN_JOB, [gone.address], { PATH: SCRIPT_PATH })).exitCode).not.toBe(0);
 });
 
 describe("buf curl", () => {

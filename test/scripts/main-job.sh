@@ -8,7 +8,8 @@
 set -euo pipefail
 
 address=${1:?usage: main-job.sh HOST:PORT}
-PATH=$(cd "$(dirname "$0")/../.." && pwd)/node_modules/.bin:$PATH
+# npm brings a buf; one that is installed otherwise goes before it.
+PATH=$PATH:$(cd "$(dirname "$0")/../.." && pwd)/node_modules/.bin
 failures=0
 
 # rpc SERVICE/METHOD JSON: prints the response as JSON. The server describes itself by reflection.

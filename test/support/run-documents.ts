@@ -6,7 +6,7 @@ import { format, promisify } from "node:util";
 import type { Livescope } from "@livescope/sdk";
 import { vi } from "vitest";
 import { type CodeBlock, ROOT } from "./documents.js";
-import { PATH_WITH_JQ } from "./jq.js";
+import { SCRIPT_PATH } from "./script-path.js";
 import { run } from "./run.js";
 
 /** Where the pages say that the server listens. */
@@ -21,7 +21,7 @@ export interface Printed {
 /** Runs shell commands, and gives the lines that they print; those expected are the comments `#> text`. Rejects when one fails. */
 export async function runShell({ text }: CodeBlock, address: string): Promise<Printed> {
   const script = ["-O", "expand_aliases", "-o", "pipefail", "-ec", text.replaceAll(ADDRESS, address)];
-  const env = { ...process.env, PATH: PATH_WITH_JQ, ADDRESS: address };
+  const env = { ...process.env, PATH: SCRIPT_PATH, ADDRESS: address };
   const { stdout } = await promisify(execFile)("bash", script, { cwd: ROOT, env });
   const expected = [...text.matchAll(/^#> ?(.*)$/gm)].map(([, line = ""]) => line);
   return { printed: stdout.split("\n").slice(0, -1), expected };
