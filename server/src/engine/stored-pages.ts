@@ -67,9 +67,8 @@ export class StoredPages {
       if (at > 0) await nextTick();
       changed.push(...this.#compare(heap.subarray(at, at + SLICE_BYTES), STATIC_END + at));
     }
-    const delta = Buffer.from(new ArrayBuffer(HEADER_BYTES + changed.length * ENTRY_BYTES));
-    const header = [extent.heapEnd / PAGE_BYTES, extent.memoryBytes / WASM_PAGE_BYTES, heapBytes, handles];
-    for (const [i, number] of header.entries()) delta.writeUInt32LE(number, i * NUMBER_BYTES);
+    this.#take(extent.heapEnd, extent.memoryBytes, heapBytes, handles);
+    const delta = this.#deltaFor(changed.length);
     for (const [i, offset] of changed.entries()) {
       const at = HEADER_BYTES + i * ENTRY_BYTES;
       delta.writeUInt32LE(numberOf(offset), at);
@@ -78,7 +77,20 @@ export class StoredPages {
       xor(delta.subarray(at + NUMBER_BYTES, at + ENTRY_BYTES), page, stored);
       stored.set(page.subarray(0, PAGE_BYTES));
     }
-    this.#take(extent.heapEnd, extent.memoryBytes, heapBytes, handles);
+    return delta;
+  }
+
+  /** That nothing has changed. */
+  get emptyDelta(): Uint8Array {
+    return this.#deltaFor(0);
+  }
+
+  /** To where it is now, with room for so many pages. */
+  #deltaFor(pages: number): Buffer {
+    const delta = Buffer.from(new ArrayBuffer(HEADER_BYTES + pages * ENTRY_BYTES));
+    const heapPages = this.#heapEnd / PAGE_BYTES;
+    const header = [heapPages, this.#memoryBytes / WASM_PAGE_BYTES, this.#heapBytes, this.#handles];
+    for (const [i, number] of header.entries()) delta.writeUInt32LE(number, i * NUMBER_BYTES);
     return delta;
   }
 

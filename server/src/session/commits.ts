@@ -30,6 +30,13 @@ export interface CommitWriter {
    * @throws SessionError (rejects) when it is not known to be kept: the session has to be loaded again
    */
   write(state: CommittedState, memory: SessionMemory): Promise<void>;
+  /**
+   * That the session was used, and has not changed since its last commit, or is not to be kept as it is now.
+   *
+   * @param lastUsedAt milliseconds since the epoch
+   * @throws StoreError (rejects): all else is as it was
+   */
+  touch(lastUsedAt: number): Promise<void>;
   /** Resolves when the session is not being written as a whole. Once another hand has written to it, that would be refused. */
   compacted(): Promise<void>;
 }
@@ -90,6 +97,11 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   stored(): Promise<void> {
     if (this.#writer === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => this.pass(resolve, reject));
+  }
+
+  /** Has the store know when it was used last, and nothing else. @throws StoreError (rejects) */
+  async touch(lastUsedAt: number): Promise<void> {
+    if (this.#ended === undefined) await this.#writer?.touch(lastUsedAt);
   }
 
   /** Resolves when nothing of the session is on its way to the store but its commits. */

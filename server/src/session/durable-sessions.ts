@@ -6,7 +6,7 @@ import { createHmac, randomInt } from "node:crypto";
 import { type Engine, PageDeltaError, PageImageError, type SessionImage, StoredPages } from "../engine/engine.js";
 import type { Ownership, Store } from "../store/store.js";
 import type { Answer, CommitWriter } from "./commits.js";
-import { type CreatedBy, rowOf, storedRow } from "./durable-row.js";
+import { type CreatedBy, type DurableRow, rowOf, storedRow } from "./durable-row.js";
 import { DurableWriter, type SinceWhole } from "./durable-writer.js";
 import { SessionError } from "./errors.js";
 import { idOf } from "./ids.js";
@@ -58,7 +58,7 @@ export class DurableSessions {
       const ids = { session_id: info.sessionId };
       throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; choose another", { ids });
     }
-    return this.#writer(new StoredPages(image), { owner, version: 0 }, createdBy);
+    return this.#writer(new StoredPages(image), { info, record, createdBy }, { owner, version: 0 });
   }
 
   /** The request that made a session; undefined where none of this id is here, or its request had no id. @throws StoreError */
@@ -103,7 +103,8 @@ export class DurableSessions {
       const { owner, version } = stored;
       const deltaBytes = stored.deltas.reduce((sum, { length }) => sum + length, 0);
       const since = { commits: stored.deltas.length, bytes: deltaBytes };
-      return await use({ info, saved, writer: this.#writer(pages, { owner: owner + 1, version }, createdBy, since) });
+      const writer = this.#writer(pages, { info, record, createdBy }, { owner: owner + 1, version }, since);
+      return await use({ info, saved, writer });
     } catch (error) {
       const isBroken =
         error instanceof PageImageError ||
@@ -119,11 +120,11 @@ export class DurableSessions {
 
   #writer(
     pages: StoredPages,
+    row: DurableRow,
     ownership: Ownership,
-    createdBy: CreatedBy | undefined,
     since: SinceWhole = { commits: 0, bytes: 0 },
   ): CommitWriter {
-    return new DurableWriter(this.#engine, this.#store, this, pages, ownership, createdBy, since);
+    return new DurableWriter(this.#engine, this.#store, this, pages, row, ownership, since);
   }
 
   /** False: there was none. @throws StoreError */

@@ -1,9 +1,9 @@
 /** Writes the commits of one durable session, and now and then the session as a whole, in place of its many small changes. */
 import type { Engine, SessionImage, StoredPages } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import type { Ownership, Store, StoredOutcome } from "../store/store.js";
+import type { CommitAnswer, Ownership, Store, StoredCommit, StoredOutcome } from "../store/store.js";
 import type { Answer, CommittedState, CommitWriter } from "./commits.js";
-import { type CreatedBy, storedRow } from "./durable-row.js";
+import { type DurableRow, storedRow } from "./durable-row.js";
 import { SessionError, StoreError } from "./errors.js";
 import type { SessionInfo } from "./session-info.js";
 import { type SessionRecord, writeText } from "./session-record.js";
@@ -20,7 +20,7 @@ interface Sealer {
   seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array>;
 }
 
-/** What the store has of a session beside its image. */
+/** What is to be read beside its image when it is loaded. */
 export interface SinceWhole {
   readonly commits: number;
   /** Of their deltas. */
@@ -34,8 +34,11 @@ export class DurableWriter implements CommitWriter {
   /** What the store has. */
   readonly #pages: StoredPages;
   readonly #owner: number;
-  readonly #createdBy: CreatedBy | undefined;
+  /** What the store has beside them. */
+  #row: DurableRow;
   #version: number;
+  /** Settles when what was asked for last is done: each commit follows the one before. */
+  #last: Promise<unknown> = Promise.resolve();
   /** Since it was last written as a whole, or that was last tried. */
   #commits: number;
   #bytes: number;
@@ -43,55 +46,84 @@ export class DurableWriter implements CommitWriter {
 
   /**
    * @param pages what the store has of it, at the version of `ownership`
-   * @param createdBy the request that made the session
-   * @param since what is to be read beside its image when it is loaded
+   * @param row what it has beside them
+   * @param since what has been kept since its image
    */
   constructor(
     engine: Engine,
     store: Store,
     sealer: Sealer,
     pages: StoredPages,
+    row: DurableRow,
     { owner, version }: Ownership,
-    createdBy: CreatedBy | undefined,
     since: SinceWhole,
   ) {
     this.#engine = engine;
     this.#store = store;
     this.#sealer = sealer;
     this.#pages = pages;
+    this.#row = row;
     this.#owner = owner;
     this.#version = version;
-    this.#createdBy = createdBy;
     this.#commits = since.commits;
     this.#bytes = since.bytes;
   }
 
   async write({ info, record, ...state }: CommittedState, memory: SessionMemory): Promise<void> {
-    const delta = await this.#engine.deltaOf(memory, this.#pages);
     const { sessionId } = info;
-    this.#version++;
-    this.#commits++;
-    this.#bytes += delta.length;
-    const answer = await this.#store
-      .commit({
-        session: storedRow({ info, record, createdBy: this.#createdBy }, this.#pages.size),
-        owner: this.#owner,
-        version: this.#version,
-        isBusy: record.executions.length > 0,
-        delta,
-        outcomes: state.answers.map(outcomeOf),
-        expired: state.expired.map(outcomeOf),
-        forgotten: state.forgotten,
-      })
-      .catch((error: unknown) => {
-        throw failure(sessionId, error);
-      });
+    const answers = {
+      outcomes: state.answers.map(outcomeOf),
+      expired: state.expired.map(outcomeOf),
+      forgotten: state.forgotten,
+    };
+    const answer = await this.#afterLast(async () => {
+      const delta = await this.#engine.deltaOf(memory, this.#pages);
+      this.#row = { ...this.#row, info, record };
+      return this.#commit({ delta, ...answers });
+    }).catch((error: unknown) => {
+      throw failure(sessionId, error);
+    });
     if (answer === "refused") throw outdated(sessionId);
     const { commits, bytes } = COMPACT_AFTER;
     const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
     if (this.#commits < commits && this.#bytes < most) return;
     this.#compacting ??= this.#compact(info, record).finally(() => {
       this.#compacting = undefined;
+    });
+  }
+
+  async touch(lastUsedAt: number): Promise<void> {
+    await this.#afterLast(async () => {
+      const row = this.#row;
+      this.#row = { ...row, info: { ...row.info, lastUsedAt } };
+      try {
+        // In another hand, it is that one's to tell; the next commit finds out.
+        await this.#commit({ delta: this.#pages.emptyDelta, outcomes: [], expired: [], forgotten: [] });
+      } catch (error) {
+        this.#row = row;
+        // Else it may be there: should it not, the next commit is refused.
+        if (error instanceof StoreError && error.kind === "full") this.#version--;
+        throw error;
+      }
+    });
+  }
+
+  #afterLast<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#last.then(work, work);
+    this.#last = done.catch(() => undefined);
+    return done;
+  }
+
+  #commit(changes: Pick<StoredCommit, "delta" | "outcomes" | "expired" | "forgotten">): Promise<CommitAnswer> {
+    this.#version++;
+    this.#commits++;
+    this.#bytes += changes.delta.length;
+    return this.#store.commit({
+      session: storedRow(this.#row, this.#pages.size),
+      owner: this.#owner,
+      version: this.#version,
+      isBusy: this.#row.record.executions.length > 0,
+      ...changes,
     });
   }
 

@@ -17,6 +17,8 @@ const QUOTA_RETRY = 1_000;
 const ROOM_EVERY = 10;
 /** A session that could not be put to rest is not tried again for so many milliseconds. */
 const REST_RETRY = 30_000;
+/** Of its idle_ttl: what the store knows of when a session was used last is no older than that. */
+const USE_SHARE = 0.25;
 /** Sessions that are put to rest at once, and that may fail before the store is to blame, not they. */
 const RESTED_AT_ONCE = 8;
 
@@ -53,6 +55,8 @@ export class Room {
   /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
   #reserved = 0;
   #sweeps = 0;
+  /** When the store may be told again which sessions are in use, in milliseconds since the epoch: the last time failed. */
+  #keepUsesAt = 0;
   #isResting = false;
 
   constructor(engine: Engine, live: LiveSessions, atRest: SessionsAtRest, options: RoomOptions) {
@@ -143,6 +147,7 @@ export class Room {
 
   #sweep(): void {
     this.#live.expire();
+    this.#keepUses();
     if (++this.#sweeps % STORE_SWEEP === 0) void this.#atRest.expire().catch(() => undefined);
     if (this.#isResting) return;
     this.#isResting = true;
@@ -152,6 +157,16 @@ export class Room {
     void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
       this.#isResting = false;
     });
+  }
+
+  #keepUses(): void {
+    const now = Date.now();
+    if (now < this.#keepUsesAt) return;
+    const failed = (): void => {
+      this.#keepUsesAt = now + REST_RETRY;
+    };
+    for (const session of this.#live.all())
+      if (session.idleAction === "delete") session.keepUse(session.idleTtl * USE_SHARE).catch(failed);
   }
 
   /**

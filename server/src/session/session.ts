@@ -2,7 +2,6 @@
  * One live session as the others know it: what is told of it, what it is asked for, and how long it lives. What runs in it is in
  * executions.ts; how it is copied and put back, in session-copies.ts.
  */
-import { setImmediate as nextTick } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
@@ -23,6 +22,8 @@ import { SessionLife } from "./session-life.js";
 import type { CopyIds, SavedSession, SessionRecord } from "./session-record.js";
 import { type Watcher, Watchers } from "./watchers.js";
 
+/** Milliseconds: so much of when it was used last is forgotten when a session leaves memory. */
+export const USE_KEPT_WITHIN = 1_000;
 const NO_USAGE: SessionUsage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
 
 export interface SessionInit {
@@ -74,6 +75,7 @@ export class Session {
   #isGoingToRest = false;
   /** When the store thinks that it was used last. */
   #storedUseAt = 0;
+  #keepingUse: Promise<void> | undefined;
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
@@ -113,6 +115,7 @@ export class Session {
   }
 
   #beginCommits(writer: CommitWriter): void {
+    this.#storedUseAt = this.lastUsedAt;
     this.commits.begin(writer);
     this.#requestIds.keepIn(this.commits);
   }
@@ -332,11 +335,7 @@ export class Session {
     const uses = this.#life.uses + (isDurable ? 0 : 1);
     try {
       // Of a durable one the store has all but, maybe, when it was used last.
-      if (isDurable && lastUsedAt > this.#storedUseAt) {
-        await this.commits.stored();
-        // It is told within the pause of the commit, in which nothing counts as still; that one is over then.
-        await nextTick();
-      }
+      await this.keepUse(USE_KEPT_WITHIN);
       await this.commits.compacted();
       if (!isDurable) {
         const { image, record } = await this.save(() => Promise.resolve());
@@ -446,8 +445,31 @@ export class Session {
     await this.#asks.ask({ kind: "addModules", modules });
   }
 
+  /**
+   * Has the store know that it was used, where that is so much longer ago there: what was in use when its server ended is not to have
+   * expired meanwhile.
+   *
+   * @param milliseconds of difference that may stay
+   * @throws StoreError (rejects): the session goes on as it is
+   */
+  async keepUse(milliseconds: number): Promise<void> {
+    const usedAt = this.isIdle ? this.lastUsedAt : Date.now();
+    if (!this.isDurable || this.#life.ended !== undefined || usedAt - this.#storedUseAt <= milliseconds) return;
+    this.#keepingUse ??= this.#touch(usedAt).finally(() => {
+      this.#keepingUse = undefined;
+    });
+    await this.#keepingUse;
+  }
+
+  async #touch(usedAt: number): Promise<void> {
+    await this.commits.touch(usedAt);
+    this.#storedUseAt = Math.max(this.#storedUseAt, usedAt);
+  }
+
   /** Puts what has changed into the store, where it is durable. Never rejects: where that fails it leaves memory. */
   async commit(): Promise<void> {
+    // What is committed ran until now.
+    this.#life.lastUsedAt = Date.now();
     const { info } = this;
     try {
       await this.commits.write(info, this.#executions.record, this.#memory);

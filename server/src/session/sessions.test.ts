@@ -1,71 +1,18 @@
 /** Sessions at rest, where the store is slow or fails, and what else happens comes in between. */
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
+import {
+  create,
+  reasonOf,
+  run,
+  type StartOptions,
+  signingKey,
+  startSessions,
+  TestStore,
+} from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
-import { MemoryStore } from "../store/memory.js";
-import { type Page, type PageOptions, type StoredSession, StoreError } from "../store/store.js";
-import { DurableSessions } from "./durable-sessions.js";
-import type { CommandOptions } from "./execution.js";
-import { Hibernation } from "./hibernation.js";
-import type { SessionInfo } from "./session-info.js";
 import type { CreateOptions } from "./session-setup.js";
-import { Sessions } from "./sessions.js";
+import type { Sessions } from "./sessions.js";
 import { Snapshots } from "./snapshots.js";
-
-type Call = "put" | "find" | "image" | "delete" | "list";
-
-/** A store whose calls fail or wait where a test says so. Calls take effect when they are let go. */
-class TestStore extends MemoryStore {
-  readonly failing = new Set<Call>();
-  refuses: (session: StoredSession) => boolean = () => false;
-  readonly #gates = new Map<Call, Promise<void>>();
-  readonly #met = new Map<Call, () => void>();
-
-  /** Holds calls back until what this gives is called. `met` resolves when one has come. */
-  hold(call: Call): { met: Promise<void>; open: () => void } {
-    let open = (): void => undefined;
-    this.#gates.set(call, new Promise((resolve) => (open = resolve)));
-    const met = new Promise<void>((resolve) => this.#met.set(call, resolve));
-    return {
-      met,
-      open: () => {
-        this.#gates.delete(call);
-        open();
-      },
-    };
-  }
-
-  async #pass(call: Call): Promise<void> {
-    this.#met.get(call)?.();
-    await this.#gates.get(call);
-    if (this.failing.has(call)) throw new StoreError("full", `no room to ${call}`);
-  }
-
-  override async putSession(session: StoredSession, image: Uint8Array): Promise<void> {
-    await this.#pass("put");
-    if (this.refuses(session)) throw new StoreError("full", "it is too large");
-    return super.putSession(session, image);
-  }
-
-  override async session(sessionId: string): Promise<StoredSession | undefined> {
-    await this.#pass("find");
-    return super.session(sessionId);
-  }
-
-  override async sessionImage(sessionId: string): Promise<Uint8Array | undefined> {
-    await this.#pass("image");
-    return super.sessionImage(sessionId);
-  }
-
-  override async deleteSession(sessionId: string): Promise<boolean> {
-    await this.#pass("delete");
-    return super.deleteSession(sessionId);
-  }
-
-  override async sessions(options: PageOptions): Promise<Page<StoredSession>> {
-    await this.#pass("list");
-    return super.sessions(options);
-  }
-}
 
 let engine: Engine;
 beforeAll(async () => {
@@ -78,69 +25,8 @@ beforeEach(() => {
   store = new TestStore();
 });
 
-const signingKey = async () => Buffer.alloc(32, "key");
-
-function start({ maximum = 1, maximumHibernated = 100 } = {}) {
-  const hibernation = new Hibernation(engine, store, signingKey);
-  const snapshots = new Snapshots(engine, store, signingKey);
-  const failures: unknown[] = [];
-  const durable = new DurableSessions(engine, store, signingKey);
-  const kept = { hibernation, durable };
-  const sessions = new Sessions(engine, snapshots, kept, {
-    maximumDurable: 0,
-    maximum,
-    maximumHibernated,
-    hibernateAfter: Number.POSITIVE_INFINITY,
-    onRestFailed: (error) => failures.push(error),
-  });
-  return { sessions, hibernation, failures };
-}
-
-function create(sessions: Sessions, sessionId = "", options: Partial<CreateOptions> = {}): Promise<SessionInfo> {
-  return sessions.create({
-    sessionId,
-    snapshotId: "",
-    labels: new Map(),
-    limits: {},
-    idleTtl: 0,
-    idleAction: "delete",
-    isDurable: false,
-    globals: new Map(),
-    modules: new Map(),
-    setup: "",
-    requestId: "",
-    digest: "",
-    deadline: Number.POSITIVE_INFINITY,
-    ...options,
-  });
-}
-
-const OPTIONS: CommandOptions = {
-  encoding: 0,
-  handleGroup: "",
-  atomic: false,
-  parentExecutionId: "",
-  requestId: "",
-  digest: "",
-  deadline: Number.POSITIVE_INFINITY,
-};
-
-async function run(sessions: Sessions, sessionId: string, code: string): Promise<unknown> {
-  const { outcome } = sessions.submit(
-    sessionId,
-    { kind: "execute", code, filename: "a.js", bindings: new Map() },
-    OPTIONS,
-  );
-  const { result } = await outcome;
-  return result.kind === "value" && result.value.kind === "json" ? JSON.parse(result.value.text) : result.kind;
-}
-
+const start = (options?: StartOptions) => startSessions(engine, store, options);
 const settle = () => new Promise((resolve) => setTimeout(resolve, 30));
-const reasonOf = (promise: Promise<unknown>) =>
-  promise.then(
-    () => "none",
-    (error: { reason?: string; kind?: string }) => error.reason ?? error.kind,
-  );
 
 /** Sessions of which there is room for one in memory: `a` rests, `b` does not. */
 async function aRests(options: Partial<CreateOptions> = {}): Promise<Sessions> {

@@ -11,7 +11,7 @@ import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, Room, type RoomOptions } from "./room.js";
-import { Session } from "./session.js";
+import { Session, USE_KEPT_WITHIN } from "./session.js";
 import type { IdleAction, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
 import { type CreateOptions, prepare } from "./session-setup.js";
@@ -369,6 +369,8 @@ export class Sessions {
     // What is to run in them was taken before.
     await this.#atRest.allAwake();
     await Promise.all([...this.#all()].map((session) => session.settled()));
+    // What is not kept of this costs a session at most the time for which it would still have stayed.
+    await Promise.allSettled(this.#live.all().map((session) => session.keepUse(USE_KEPT_WITHIN)));
   }
 
   /** @throws SessionError DRAINING when the server is about to stop */
