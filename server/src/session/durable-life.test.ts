@@ -10,7 +10,7 @@ import {
   TestStore,
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
-import type { Sessions } from "./sessions.js";
+import type { ForkOptions, Sessions } from "./sessions.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -103,5 +103,32 @@ describe("the store knows of what is in use that it is", () => {
     expect((await sessions.info("a")).isHibernated).toBe(false);
     expect(await run(sessions, "a", "n += 1")).toBe(2);
     expect(told).toEqual([]);
+  });
+});
+
+describe("copies", () => {
+  const fork = (sessions: Sessions, options: Partial<ForkOptions>) =>
+    sessions.fork("a", { count: 2, labels: new Map(), requestId: "", digest: "", ...options });
+
+  test("are seen by nobody before all of them are there", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var n = 0" });
+    const added: string[] = [];
+    const seen: unknown[] = [];
+    const addDurable = store.addDurable.bind(store);
+    store.addDurable = async (session, ...rest) => {
+      for (const id of added) {
+        seen.push(await reasonOf(run(sessions, id, "n = 1")), await reasonOf(sessions.info(id)));
+        seen.push(await reasonOf(sessions.delete(id)), await reasonOf(sessions.cancel(id, "any")));
+      }
+      const { sessions: listed } = await sessions.list(10, "", new Map());
+      seen.push(listed.map(({ sessionId }) => sessionId));
+      added.push(session.sessionId);
+      return addDurable(session, ...rest);
+    };
+    const copies = await fork(sessions, {});
+    expect(seen).toEqual([["a"], ...Array.from({ length: 4 }, () => "SESSION_NOT_FOUND"), ["a"]]);
+    expect(copies.map(({ sessionId }) => sessionId)).toEqual(added);
+    for (const { sessionId } of copies) expect(await run(sessions, sessionId, "n += 1")).toBe(1);
   });
 });

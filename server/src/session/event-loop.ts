@@ -63,11 +63,10 @@ export interface LoopRecord {
   readonly dropped: readonly number[];
 }
 
-interface Hold {
+/** With the record of before. */
+interface Hold extends LoopRecord {
   readonly owner: number;
   readonly image: SessionImage;
-  readonly nextTimer: NextTimer;
-  readonly dropped: readonly number[];
 }
 
 interface NextTimer {
@@ -126,7 +125,8 @@ export class EventLoop {
   }
 
   get record(): LoopRecord {
-    return { nextTimer: this.#nextTimer, dropped: this.#dropped };
+    // A copy: a record tells what was, however late it is read.
+    return { nextTimer: this.#nextTimer, dropped: [...this.#dropped] };
   }
 
   /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
@@ -359,7 +359,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, nextTimer: this.#nextTimer, dropped: this.#dropped };
+      this.#hold = { owner, image, ...this.record };
     } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);
     return true;

@@ -34,6 +34,8 @@ export class Hibernation {
   readonly #process = randomUUID();
   /** Rows that could not be deleted: what they hold is no session any more. */
   readonly #stale = new Set<string>();
+  /** Rows that are on their way out: whether they become stale is not known yet. */
+  readonly #dropping = new Map<string, Promise<void>>();
   #count = 0;
   #isPurged = false;
 
@@ -65,6 +67,7 @@ export class Hibernation {
     const bytes = await sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
     const row: Row = { process: this.#process, info: { ...info, isHibernated: true } };
     const expiresAt = info.expiresAt === undefined ? undefined : Math.ceil(info.expiresAt);
+    await this.#dropping.get(sessionId);
     // Before it is put: from then on nothing of this id is to be cleared away.
     const wasStale = this.#stale.delete(sessionId);
     try {
@@ -119,12 +122,16 @@ export class Hibernation {
 
   /** What is here of a session is it no more. Never rejects: what cannot be deleted is passed over, and tried again. */
   async drop(sessionId: string): Promise<void> {
-    try {
-      await this.delete(sessionId);
-    } catch {
-      this.#left(sessionId);
-      this.#stale.add(sessionId);
-    }
+    const dropping = this.delete(sessionId).then(
+      () => undefined,
+      () => {
+        this.#left(sessionId);
+        this.#stale.add(sessionId);
+      },
+    );
+    this.#dropping.set(sessionId, dropping);
+    await dropping;
+    if (this.#dropping.get(sessionId) === dropping) this.#dropping.delete(sessionId);
   }
 
   async #dropAgain(sessionId: string): Promise<void> {
@@ -137,9 +144,15 @@ export class Hibernation {
     if (isGone) this.#stale.delete(sessionId);
   }
 
-  /** What another process left behind makes way for a session of this one. Never rejects: else that one replaces it. */
+  /** What another process left behind, or has expired, makes way for a new session. Never rejects: else that one replaces it. */
   async clear(sessionId: string): Promise<void> {
-    await this.#store.deleteSession(sessionId).catch(() => undefined);
+    const info = await this.#store.session(sessionId).then(
+      (stored) => stored && this.#read(stored),
+      () => undefined,
+    );
+    const isDeleted = await this.#store.deleteSession(sessionId).catch(() => false);
+    // Only one of this process is counted.
+    if (isDeleted && info?.isDurable === false) this.#left(sessionId);
   }
 
   #left(sessionId: string): void {
@@ -150,11 +163,13 @@ export class Hibernation {
    * The first sessions of a list, by createdAt, then id.
    *
    * @param after of the page before; undefined for the first
+   * @param isLeftOut tells of an id whether it is to be passed over
    */
   async list(
     size: number,
     after: Pick<SessionInfo, "createdAt" | "sessionId"> | undefined,
     labels: ReadonlyMap<string, string>,
+    isLeftOut: (sessionId: string) => boolean = () => false,
   ): Promise<SessionInfo[]> {
     const token = after === undefined ? "" : pageToken({ createdAt: after.createdAt, id: after.sessionId });
     const found: SessionInfo[] = [];
@@ -162,7 +177,8 @@ export class Hibernation {
       const page = await this.#store.sessions({ size, after: next, labels, now: Date.now() });
       for (const stored of page.items) {
         const info = this.#read(stored);
-        if (info !== undefined && !this.#stale.has(info.sessionId)) found.push(info);
+        if (info === undefined || this.#stale.has(info.sessionId) || isLeftOut(info.sessionId)) continue;
+        found.push(info);
       }
       next = page.next;
       if (next === "") break;

@@ -55,7 +55,8 @@ export class LiveSessions {
 
   add(session: Session): void {
     session.onLost = (lenders) => {
-      this.#sessions.delete(session.sessionId);
+      // Another may have been loaded in its place.
+      if (this.#sessions.get(session.sessionId) === session) this.#sessions.delete(session.sessionId);
       this.#durable.lost(session.sessionId, lenders);
     };
     this.#sessions.set(session.sessionId, session);

@@ -32,6 +32,10 @@ export class SessionsAtRest {
   readonly #waking = new Map<string, Promise<Session>>();
   /** Of sessions at rest. */
   readonly #watchers = new Map<string, Watchers>();
+  /** By their ids: those that are on their way to the store, whether or not they are still wanted there. */
+  readonly #leaving = new Map<string, Promise<boolean>>();
+  /** Durable ones that the store has already, and that nobody is to see yet. */
+  readonly #hidden = new Set<string>();
   /** Sessions that are on their way to the store and that it has room for. */
   #stored = 0;
   #isEnding = false;
@@ -62,13 +66,22 @@ export class SessionsAtRest {
   async info(sessionId: string): Promise<SessionInfo> {
     this.#tombstones.check(sessionId);
     const info = await this.#hibernation.find(sessionId).catch(whenExpired);
+    if (this.#hidden.has(sessionId)) throw notFound(sessionId);
     if (info !== undefined && !(info instanceof SessionError)) return info;
     // It may have been woken, or may have ended, while the store was asked.
     const session = this.#live.find(sessionId);
     if (session !== undefined) return session.info;
     this.#tombstones.check(sessionId);
     if (info !== undefined) throw info;
-    throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids: { session_id: sessionId } });
+    throw notFound(sessionId);
+  }
+
+  /** Nobody sees these, or loads them, until what this gives is called. */
+  hide(sessionIds: readonly string[]): () => void {
+    for (const sessionId of sessionIds) this.#hidden.add(sessionId);
+    return () => {
+      for (const sessionId of sessionIds) this.#hidden.delete(sessionId);
+    };
   }
 
   /** Whether one rests under this id. One that has expired, or is of a process that has ended, makes way. */
@@ -93,8 +106,8 @@ export class SessionsAtRest {
     after: Pick<SessionInfo, "createdAt" | "sessionId"> | undefined,
     labels: ReadonlyMap<string, string>,
   ): Promise<SessionInfo[]> {
-    const atRest = await this.#hibernation.list(size, after, labels);
-    return atRest.filter(({ sessionId }) => !this.#tombstones.has(sessionId));
+    const isLeftOut = (sessionId: string): boolean => this.#tombstones.has(sessionId) || this.#hidden.has(sessionId);
+    return this.#hibernation.list(size, after, labels, isLeftOut);
   }
 
   /** Tells what happens to one, and in it once it is awake. @returns ends it */
@@ -125,7 +138,21 @@ export class SessionsAtRest {
    * @returns false when it was used meanwhile, or there is no room for it
    * @throws StoreError; SessionError when it ends on its way
    */
-  async put(session: Session): Promise<boolean> {
+  put(session: Session): Promise<boolean> {
+    const { sessionId } = session;
+    const leaving = this.#put(session).finally(() => {
+      if (this.#leaving.get(sessionId) === leaving) this.#leaving.delete(sessionId);
+    });
+    this.#leaving.set(sessionId, leaving);
+    return leaving;
+  }
+
+  /** Resolves when nothing of a session of this id is on its way to the store: of one that has ended it is deleted there. */
+  async hasLeft(sessionId: string): Promise<void> {
+    await this.#leaving.get(sessionId)?.catch(() => undefined);
+  }
+
+  async #put(session: Session): Promise<boolean> {
     // First: its image is as large as it is.
     const leave = await this.#hibernation.enter();
     try {
@@ -269,6 +296,10 @@ export class SessionsAtRest {
     this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
     this.#watchers.delete(sessionId);
   }
+}
+
+function notFound(sessionId: string): SessionError {
+  return new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids: { session_id: sessionId } });
 }
 
 /** It expired; whether it was in use meanwhile the caller knows. @throws what is another failure */

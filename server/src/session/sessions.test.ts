@@ -7,6 +7,7 @@ import {
   type StartOptions,
   signingKey,
   startSessions,
+  submit,
   TestStore,
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
@@ -78,6 +79,56 @@ describe("a session that goes to rest", () => {
     const made = await Promise.all(Array.from({ length: 10 }, () => reasonOf(create(sessions))));
     expect(made.filter((reason) => reason === "none")).toHaveLength(3);
     expect(hibernation.count).toBe(3);
+  });
+
+  test("and is deleted on its way leaves nothing to take a new one of its id along with", async () => {
+    const { sessions } = start({ maximum: 2 });
+    await create(sessions, "a", { setup: "var x = 'old'" });
+    await create(sessions, "b");
+    const put = store.hold("put");
+    const made = reasonOf(create(sessions, "c"));
+    await put.met;
+    // Those that come after it go by.
+    store.hold("put").open();
+    await sessions.delete("a");
+    const again = create(sessions, "a", { setup: "var x = 'new'" });
+    await settle();
+    for (const id of ["d", "e"]) await create(sessions, id);
+    put.open();
+    await Promise.all([made, again]);
+    await settle();
+    for (const id of ["f", "g"]) await create(sessions, id);
+    expect((await sessions.info("a")).isHibernated).toBe(true);
+    expect(await run(sessions, "a", "x")).toBe("new");
+  });
+
+  test("while what it left in the store before cannot be deleted is there all the same", async () => {
+    const { sessions } = start();
+    await create(sessions, "a", { setup: "var x = 1" });
+    await create(sessions, "b");
+    const deletion = store.hold("delete");
+    store.failing.add("delete");
+    await run(sessions, "a", "x = 2");
+    const made = create(sessions, "c");
+    await settle();
+    deletion.open();
+    await made;
+    await settle();
+    store.failing.delete("delete");
+    expect((await sessions.info("a")).isHibernated).toBe(true);
+    expect(await run(sessions, "a", "x")).toBe(2);
+  });
+
+  test("and expires there gives its place back when another takes its id", async () => {
+    const { sessions, hibernation } = start();
+    for (let round = 0; round < 3; round++) {
+      await create(sessions, "a", { idleTtl: 60 });
+      await create(sessions, "b");
+      await sessions.delete("b");
+      await new Promise((resolve) => setTimeout(resolve, 120));
+    }
+    await hibernation.expire(() => undefined);
+    expect(hibernation.count).toBe(0);
   });
 
   test("makes no image before one of the others is gone", async () => {
@@ -166,6 +217,15 @@ describe("a session that is woken", () => {
     await busy;
   });
 
+  test("finds room also where the server is about to stop", async () => {
+    const { sessions } = start({ maximum: 2 });
+    const ids = Array.from({ length: 8 }, (_, i) => `s${i}`);
+    for (const id of ids) await create(sessions, id, { setup: "var x = 1" });
+    const ran = ids.map((id) => run(sessions, id, "x += 1").catch((error) => error.reason));
+    await sessions.drain();
+    expect(await Promise.all(ran)).toEqual(ids.map(() => 2));
+  });
+
   test("has its executions ended before the server is", async () => {
     const sessions = await aRests();
     const image = store.hold("image");
@@ -236,6 +296,40 @@ test("pieces of a snapshot that hold nothing are counted, too", async () => {
     for (let i = 0; i < 2_000_000; i++) yield nothing;
   }
   expect(await reasonOf(snapshots.import(endless()))).toBe("QUOTA_EXCEEDED");
+});
+
+describe("what is cancelled while a copy is made of it goes on in the copy", () => {
+  const code = "await new Promise((resolve) => setTimeout(resolve, 300)); globalThis.isDone = true";
+
+  test.each([
+    ["a fork", "createMemoryFrom"],
+    ["a snapshot", "copyImage"],
+  ] as const)("%s", async (kind, copying) => {
+    const { sessions } = start({ maximum: 10 });
+    await create(sessions, "a");
+    const execution = submit(sessions, "a", code);
+    const cancelled = reasonOf(execution.outcome);
+    await settle();
+    const copy = engine[copying].bind(engine) as (...args: unknown[]) => Promise<never>;
+    // Of a large heap it takes some ticks.
+    const spy = vi.spyOn(engine, copying).mockImplementation(async (...args: unknown[]) => {
+      const made = await copy(...args);
+      execution.cancel();
+      return made;
+    });
+    const named = { labels: new Map<string, string>(), requestId: "", digest: "" };
+    const made = async (): Promise<string> => {
+      if (kind === "a fork") return (await sessions.fork("a", { ...named, count: 1 }))[0]?.sessionId ?? "";
+      const snapshots = new Snapshots(engine, store, signingKey);
+      const { snapshotId } = await sessions.use("a", (session) => snapshots.take(session, { ...named, ttl: 0 }));
+      return (await create(sessions, "copy", { snapshotId })).sessionId;
+    };
+    const sessionId = await made();
+    spy.mockRestore();
+    await cancelled;
+    const isDone = "await new Promise((resolve) => setTimeout(resolve, 10)); globalThis.isDone === true";
+    await expect.poll(() => run(sessions, sessionId, isDone), { timeout: 10_000 }).toBe(true);
+  });
 });
 
 test("copies that there can never be room for make nobody leave memory", async () => {

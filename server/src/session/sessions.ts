@@ -278,7 +278,7 @@ export class Sessions {
       const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
-        if (origin.isDurable) await this.#makeDurable(copies, by);
+        if (origin.isDurable) return this.#makeDurable(copies, by);
         for (const copy of copies) this.#live.add(copy);
         return copies;
       });
@@ -365,9 +365,9 @@ export class Sessions {
   /** From now on nothing new is taken. Resolves when what runs has ended. */
   async drain(): Promise<void> {
     this.#draining = true;
-    this.#room.close();
-    // What is to run in them was taken before.
+    // What is to run in them was taken before. They may need room that others make.
     await this.#atRest.allAwake();
+    this.#room.close();
     await Promise.all([...this.#all()].map((session) => session.settled()));
     // What is not kept of this costs a session at most the time for which it would still have stayed.
     await Promise.allSettled(this.#live.all().map((session) => session.keepUse(USE_KEPT_WITHIN)));
@@ -411,11 +411,11 @@ export class Sessions {
         try {
           await prepare(session, options);
           if (options.isDurable) await this.#makeDurable([session], options);
+          else this.#live.add(session);
         } catch (error) {
           await session.end(() => new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
           throw error;
         }
-        this.#live.add(session);
         return session;
       });
     } finally {
@@ -427,6 +427,7 @@ export class Sessions {
   async #arrived(sessionId: string): Promise<void> {
     // What takes it out of the store is not to meet another of its id there.
     await this.#live.hasLeft(sessionId);
+    if (this.#live.find(sessionId) === undefined) await this.#atRest.hasLeft(sessionId);
     // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
     if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
   }
@@ -450,21 +451,27 @@ export class Sessions {
     throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: DURABLE_RETRY });
   }
 
-  /** @throws SessionError, StoreError; then none of them is durable, and all have ended */
-  async #makeDurable(sessions: readonly Session[], { requestId, digest }: CreatedBy): Promise<void> {
+  /** All of them are there at once. @throws SessionError, StoreError; then none of them is durable, and all have ended */
+  async #makeDurable<T extends readonly Session[]>(sessions: T, { requestId, digest }: CreatedBy): Promise<T> {
     const createdBy = requestId === "" ? undefined : { requestId, digest };
     const made: Session[] = [];
+    // Whoever found one of them in the store would load it a second time.
+    const show = this.#atRest.hide(sessions.map(({ sessionId }) => sessionId));
     try {
       for (const session of sessions) {
         await session.makeDurable((info, saved) => this.#durable.add(info, saved, createdBy));
         made.push(session);
       }
+      for (const session of sessions) this.#live.add(session);
+      return sessions;
     } catch (error) {
       const ended = (): SessionError =>
         new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
       for (const session of sessions) await session.end(ended);
       for (const { sessionId } of made) await this.#durable.delete(sessionId).catch(() => undefined);
       throw error;
+    } finally {
+      show();
     }
   }
 
