@@ -37,6 +37,8 @@ export interface CommitWriter {
    * @throws StoreError (rejects): all else is as it was
    */
   touch(lastUsedAt: number): Promise<void>;
+  /** Takes the session out of the store, after what is on its way there. @throws StoreError (rejects): all is as it was */
+  delete(): Promise<void>;
   /** Resolves when the session is not being written as a whole. Once another hand has written to it, that would be refused. */
   compacted(): Promise<void>;
 }
@@ -104,6 +106,11 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
     if (this.#ended === undefined) await this.#writer?.touch(lastUsedAt);
   }
 
+  /** Takes the session out of the store. @throws StoreError (rejects): all is as it was */
+  async delete(): Promise<void> {
+    await this.#writer?.delete();
+  }
+
   /** Resolves when nothing of the session is on its way to the store but its commits. */
   async compacted(): Promise<void> {
     await this.#writer?.compacted();
@@ -138,7 +145,9 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
     try {
       await this.#writer?.write({ info, record, answers, expired, forgotten }, memory);
     } catch (error) {
-      for (const { fail } of held) fail(error as Error);
+      // It may have been deleted meanwhile.
+      const why = this.#ended?.() ?? (error as Error);
+      for (const { fail } of held) fail(why);
       this.end(() => error as Error);
       throw error;
     }

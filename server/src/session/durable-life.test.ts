@@ -131,4 +131,120 @@ describe("copies", () => {
     expect(copies.map(({ sessionId }) => sessionId)).toEqual(added);
     for (const { sessionId } of copies) expect(await run(sessions, sessionId, "n += 1")).toBe(1);
   });
+
+  test("are made again for who repeats the request, those that are missing and no others", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var n = 0" });
+    const request = { requestId: "r", digest: "two" };
+    // The copies are there, but not that the request was answered.
+    const add = vi.spyOn(store, "addDurable").mockImplementation((...row) => {
+      store.failing.add("commit");
+      return TestStore.prototype.addDurable.apply(store, row);
+    });
+    expect(await reasonOf(fork(sessions, request))).toBe("STORE_FULL");
+    add.mockRestore();
+    store.failing.clear();
+    const copies = (await sessions.list(10, "", new Map())).sessions.filter(({ sessionId }) => sessionId !== "a");
+    const [one = "", other = ""] = copies.map(({ sessionId }) => sessionId);
+    expect(await run(sessions, one, "n = 42")).toBe(42);
+    await sessions.delete(other);
+    expect(await reasonOf(fork(sessions, { ...request, count: 1, digest: "one" }))).toBe("REQUEST_ID_REUSED");
+    const again = await fork(sessions, request);
+    expect(new Set(again.map(({ sessionId }) => sessionId))).toEqual(new Set([one, other]));
+    expect([await run(sessions, one, "n"), await run(sessions, other, "n")]).toEqual([42, 0]);
+  });
+});
+
+describe("where the store is full", () => {
+  test("who waits for what goes on from before is not told that it is undone", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var log = []" });
+    const code = "log.push('begun'); await new Promise((resolve) => setTimeout(resolve, 500)); log.push('ended'); log";
+    const request = { requestId: "r", digest: "d" };
+    const waits = reasonOf(submit(sessions, "a", code, request).outcome);
+    await settle();
+    store.failing.add("commit");
+    expect(await reasonOf(run(sessions, "a", "log.push('another')"))).toBe("STORE_FULL");
+    expect(await waits).toBe("STORE_FAILED");
+    store.failing.clear();
+    expect(await run(sessions, "a", code, request)).toEqual(["begun", "ended"]);
+  });
+
+  test("a deletion that fails has changed nothing", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var n = 1" });
+    const asked: string[] = [];
+    const ignore = (): void => undefined;
+    const call = ({ name }: { readonly name: string }): void => void asked.push(name);
+    const link = {
+      isOpen: true,
+      attached: ignore,
+      ended: () => asked.push("ended"),
+      call,
+      cancelled: ignore,
+      released: ignore,
+    };
+    const exposed = { connectionId: "c", names: ["ask"], takeOver: false, reconnectWindow: 30_000 };
+    await sessions.use("a", (session) => session.expose(exposed, link as never));
+    const runs = run(sessions, "a", "await new Promise((resolve) => setTimeout(resolve, 200)); n += 1");
+    await settle();
+    store.failing.add("delete");
+    expect(await reasonOf(sessions.delete("a"))).toBe("full");
+    expect(await runs).toBe(2);
+    const asks = submit(sessions, "a", "await ask()");
+    const ended = reasonOf(asks.outcome);
+    await vi.waitFor(() => expect(asked).toEqual(["ask"]));
+    store.failing.clear();
+    await sessions.delete("a");
+    expect(await ended).toBe("SESSION_DELETED_MEANWHILE");
+    expect(await reasonOf(sessions.info("a"))).toBe("SESSION_DELETED");
+  });
+
+  test("nobody who watches is told of a change that is not kept", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const told: unknown[] = [];
+    const ignore = (): void => undefined;
+    const changed = ({ labels }: { readonly labels: ReadonlyMap<string, string> }): void => void told.push([...labels]);
+    await sessions.watch("a", { console: ignore, finished: ignore, changed, ended: ignore });
+    store.failing.add("commit");
+    expect(await reasonOf(sessions.update("a", { labels: new Map([["x", "1"]]) }))).toBe("STORE_FULL");
+    expect(told.flat()).toEqual([]);
+  });
+});
+
+describe("after another server has ended", () => {
+  const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+
+  /** Once these are in the middle of something, nothing that is committed of them gets anywhere. */
+  async function end(...sessionIds: readonly string[]): Promise<void> {
+    await vi.waitFor(async () => expect(await store.busySessions()).toEqual(sessionIds), { timeout: 5_000 });
+    const stored = await Promise.all(sessionIds.map((id) => store.durable(id)));
+    const owners = new Set(stored.map((session) => session?.owner));
+    const commit = store.commit.bind(store);
+    store.commit = (one) => (owners.has(one.owner) ? new Promise(() => undefined) : commit(one));
+  }
+
+  test("an execution can be cancelled before anybody has come to its session", async () => {
+    const before = start();
+    await create(before, "a", DURABLE);
+    const request = { requestId: "r", digest: "d" };
+    submit(before, "a", WAITS, request).outcome.catch(() => undefined);
+    await end("a");
+    const sessions = start();
+    await sessions.cancel("a", "r");
+    expect(await run(sessions, "a", WAITS, request)).toBe("stopped");
+  });
+
+  test("those that were busy go on when there is room, also if that takes long", async () => {
+    const before = start();
+    for (const id of ["a", "b"]) {
+      await create(before, id, DURABLE);
+      submit(before, id, WAITS, { requestId: "r", digest: "d" }).outcome.catch(() => undefined);
+    }
+    await end("a", "b");
+    const sessions = start({ maximum: 1 });
+    void sessions.resume();
+    await expect.poll(() => store.busySessions(), { timeout: 25_000 }).toEqual([]);
+  });
 });

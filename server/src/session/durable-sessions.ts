@@ -61,24 +61,18 @@ export class DurableSessions {
     return this.#writer(new StoredPages(image), { info, record, createdBy }, { owner, version: 0 });
   }
 
-  /** The request that made a session; undefined where none of this id is here, or its request had no id. @throws StoreError */
-  async createdBy(sessionId: string): Promise<CreatedBy | undefined> {
-    const stored = await this.#store.session(sessionId);
-    return stored === undefined ? undefined : rowOf(stored).createdBy;
-  }
-
   /**
-   * Whether all these are here that a request was to make. If only some are, whoever made them has ended before he was done: they are
-   * deleted.
+   * Whether a session is here, and this request has made it.
    *
-   * @throws StoreError
+   * @throws StoreError; SessionError REQUEST_ID_REUSED where another request with the same id has
    */
-  async haveAll(sessionIds: readonly string[], { requestId, digest }: CreatedBy): Promise<boolean> {
-    const makers = await Promise.all(sessionIds.map((sessionId) => this.createdBy(sessionId)));
-    const found = sessionIds.filter((_, i) => makers[i]?.requestId === requestId && makers[i]?.digest === digest);
-    if (found.length === sessionIds.length) return true;
-    await Promise.all(found.map((sessionId) => this.delete(sessionId)));
-    return false;
+  async wasMadeBy(sessionId: string, { requestId, digest }: CreatedBy): Promise<boolean> {
+    const stored = await this.#store.session(sessionId);
+    const by = stored === undefined ? undefined : rowOf(stored).createdBy;
+    if (by?.requestId !== requestId) return false;
+    if (by.digest === digest) return true;
+    const message = "request_id: was used for another request; draw a new one for each request";
+    throw new SessionError("REQUEST_ID_REUSED", message, { ids: { request_id: requestId }, field: "request_id" });
   }
 
   /**
@@ -154,6 +148,12 @@ export class DurableSessions {
   /** Ids of those whose time is over, unless somebody has used them since their last commit. @throws StoreError */
   expired(): Promise<readonly string[]> {
     return this.#store.expiredDurable(Date.now());
+  }
+
+  /** Whether one was in the middle of something at its last commit. @throws StoreError */
+  async isBusy(sessionId: string): Promise<boolean> {
+    const stored = await this.#store.session(sessionId);
+    return stored !== undefined && rowOf(stored).record.executions.length > 0;
   }
 
   /** Ids of those that were in the middle of something at their last commit. @throws StoreError */

@@ -108,6 +108,11 @@ export class DurableWriter implements CommitWriter {
     });
   }
 
+  async delete(): Promise<void> {
+    const { sessionId } = this.#row.info;
+    await this.#afterLast(() => this.#store.deleteSession(sessionId));
+  }
+
   #afterLast<T>(work: () => Promise<T>): Promise<T> {
     const done = this.#last.then(work, work);
     this.#last = done.catch(() => undefined);

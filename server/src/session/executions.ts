@@ -33,6 +33,8 @@ const DEEPEST_CALLS = 16;
 
 /** What executions ask of their session. */
 export interface ExecutionsSession extends TurnsSession {
+  /** What who waits for an execution is told where the session ends with this error. */
+  lossOf(executionId: string, error: Error): Error;
   /** Of all that have ended. */
   readonly usage: SessionUsage;
   readonly commits: Commits;
@@ -104,11 +106,6 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** Resolves when nothing runs or waits any more. */
   settled(): Promise<void> {
     return this.isIdle ? Promise.resolve() : new Promise((resolve) => this.#whenIdle.push(resolve));
-  }
-
-  /** Ends one by its id; one that has ended or is not known is no error. */
-  cancel(executionId: string): void {
-    this.#open.byId(executionId)?.cancel();
   }
 
   /** What of the session lies outside its memory. */
@@ -186,15 +183,19 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.hostFunctions.end();
   }
 
-  /** The session ends: whoever waits for anything of it is told. What runs is asked to end. */
-  end(why: () => SessionError): void {
+  /**
+   * The session ends: whoever waits for anything of it is told. What runs is asked to end.
+   *
+   * @param whyOf what who waits for an execution is told
+   */
+  end(why: () => SessionError, whyOf: (execution: RunningExecution) => Error = why): void {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
     this.#commits.end(why);
     this.#replies.clear();
     this.hostFunctions.end();
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
-    for (const execution of this.#open.all()) this.#reject(execution, why());
+    for (const execution of this.#open.all()) this.#reject(execution, whyOf(execution));
     this.asks.end(why);
   }
 
@@ -302,7 +303,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       execution.settle(outcome);
       this.#watchers.finished(outcome, execution.encoding);
     };
-    this.#commits.pass(tell, (error) => execution.reject(error));
+    this.#commits.pass(tell, (error) => execution.reject(this.#session.lossOf(execution.executionId, error)));
   }
 
   #reject(execution: RunningExecution, error: Error): void {

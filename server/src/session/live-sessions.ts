@@ -5,25 +5,20 @@ import { checkId } from "./ids.js";
 import type { Session } from "./session.js";
 import type { Ending, Tombstones } from "./tombstones.js";
 
-/** What becomes of durable ones in the store. */
-export interface DurableOwner {
-  /** Takes one out of it. @throws StoreError */
-  forget(sessionId: string): Promise<unknown>;
-  /** One has left memory because it could not be kept. */
-  lost(sessionId: string, lenders: Lenders): void;
-}
-
 export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
-  /** Durable ones that have ended, on their way out of the store. */
-  readonly #leaving = new Map<string, Promise<unknown>>();
+  /** Durable ones that are to end, on their way out of the store. */
+  readonly #leaving = new Map<string, Promise<void>>();
   readonly #tombstones: Tombstones;
-  readonly #durable: DurableOwner;
+  readonly #lost: (sessionId: string, lenders: Lenders) => void;
 
-  /** @param tombstones are told of those that end */
-  constructor(tombstones: Tombstones, durable: DurableOwner) {
+  /**
+   * @param tombstones are told of those that end
+   * @param lost is told of durable ones that have left memory because they could not be kept
+   */
+  constructor(tombstones: Tombstones, lost: (sessionId: string, lenders: Lenders) => void) {
     this.#tombstones = tombstones;
-    this.#durable = durable;
+    this.#lost = lost;
   }
 
   /** How many there are. */
@@ -57,7 +52,7 @@ export class LiveSessions {
     session.onLost = (lenders) => {
       // Another may have been loaded in its place.
       if (this.#sessions.get(session.sessionId) === session) this.#sessions.delete(session.sessionId);
-      this.#durable.lost(session.sessionId, lenders);
+      this.#lost(session.sessionId, lenders);
     };
     this.#sessions.set(session.sessionId, session);
     this.#tombstones.delete(session.sessionId);
@@ -68,23 +63,29 @@ export class LiveSessions {
     this.#sessions.delete(sessionId);
   }
 
-  /** Ends a session; what runs in it is answered ABORTED. @throws StoreError when a durable one could not be taken out of the store */
-  async end(session: Session, ending: Ending): Promise<void> {
+  /**
+   * Ends a session; what runs in it is answered ABORTED.
+   *
+   * @throws StoreError when a durable one could not be taken out of the store: it goes on then
+   */
+  end(session: Session, ending: Ending): Promise<void> {
     const { sessionId, isDurable } = session;
-    this.#sessions.delete(sessionId);
+    if (!isDurable) return this.#bury(session, ending);
+    const known = this.#leaving.get(sessionId);
+    if (known !== undefined) return known;
+    const leaving = session.commits
+      .delete()
+      .then(() => this.#bury(session, ending))
+      .finally(() => this.#leaving.delete(sessionId));
+    this.#leaving.set(sessionId, leaving);
+    return leaving;
+  }
+
+  async #bury(session: Session, ending: Ending): Promise<void> {
+    const { sessionId } = session;
+    if (this.#sessions.get(sessionId) === session) this.#sessions.delete(sessionId);
     this.#tombstones.add(sessionId, ending);
-    const ended = session.end(() => deletedMeanwhile(sessionId));
-    if (!isDurable) return ended;
-    const forgotten = ended.then(() => this.#durable.forget(sessionId));
-    this.#leaving.set(sessionId, forgotten);
-    try {
-      await forgotten;
-    } catch (error) {
-      this.#tombstones.delete(sessionId);
-      throw error;
-    } finally {
-      if (this.#leaving.get(sessionId) === forgotten) this.#leaving.delete(sessionId);
-    }
+    await session.end(() => deletedMeanwhile(sessionId));
   }
 
   /** Resolves when a durable one of this id that has ended is out of the store, or stays there: till then its id is not free. */
@@ -100,6 +101,7 @@ export class LiveSessions {
   /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
   #isExpired(session: Session): boolean {
     if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
+    if (this.#leaving.has(session.sessionId)) return true;
     // One that the store still has is found there to have expired.
     this.end(session, "SESSION_EXPIRED").catch(() => undefined);
     return true;

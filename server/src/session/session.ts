@@ -76,6 +76,8 @@ export class Session {
   /** When the store thinks that it was used last. */
   #storedUseAt = 0;
   #keepingUse: Promise<void> | undefined;
+  /** Executions that the store has in flight: where something cannot be kept they go on from there. */
+  #storedExecutions: ReadonlySet<string> = new Set();
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
@@ -108,14 +110,16 @@ export class Session {
     this.#executions = new Executions(this, engine, this.#memory, this.#life, this.#watchers);
     this.#asks = this.#executions.asks;
     this.#copies = new SessionCopies(engine, this.#memory, this.#executions, this.#life);
-    if (awakened?.writer !== undefined) this.#beginCommits(awakened.writer);
     if (copied === undefined) return;
+    if (awakened?.writer !== undefined) this.#beginCommits(awakened.writer, copied.record);
     this.#executions.resume(copied.record, awakened !== undefined);
     if (awakened !== undefined) this.#resumeRequests(copied.record);
   }
 
-  #beginCommits(writer: CommitWriter): void {
+  /** @param stored what the store has of it */
+  #beginCommits(writer: CommitWriter, stored: SessionRecord): void {
     this.#storedUseAt = this.lastUsedAt;
+    this.#storedExecutions = idsOf(stored);
     this.commits.begin(writer);
     this.#requestIds.keepIn(this.commits);
   }
@@ -166,7 +170,7 @@ export class Session {
   async makeDurable(add: (info: SessionInfo, saved: SavedSession) => Promise<CommitWriter>): Promise<void> {
     await this.#asks.pause(async () => {
       const saved = await this.#copies.saveAtRest();
-      this.#beginCommits(await add({ ...this.info, isDurable: true }, saved));
+      this.#beginCommits(await add({ ...this.info, isDurable: true }, saved), saved.record);
     });
   }
 
@@ -274,7 +278,7 @@ export class Session {
       return started.outcome;
     });
     if (started !== undefined) return started;
-    return { executionId: requestId, outcome, cancel: () => this.cancel(requestId), allow: () => undefined };
+    return { executionId: requestId, outcome, cancel: () => void this.cancel(requestId), allow: () => undefined };
   }
 
   /**
@@ -407,8 +411,8 @@ export class Session {
     this.#idleTtl = idleTtl ?? this.#idleTtl;
     this.#idleAction = idleAction ?? this.#idleAction;
     this.#life.change();
-    this.#watchers.changed(this.info);
     await this.commits.stored();
+    this.#watchers.changed(this.info);
   }
 
   /**
@@ -420,9 +424,15 @@ export class Session {
     return this.#watchers.add(watcher);
   }
 
-  /** Ends an execution by its id; one that has ended or is not known is no error. */
-  cancel(executionId: string): void {
-    this.#executions.cancel(executionId);
+  /**
+   * Ends an execution by its id; one that has ended or is not known is no error.
+   *
+   * @returns of a durable session, when it is kept that it has ended
+   */
+  async cancel(executionId: string): Promise<void> {
+    const execution = this.#executions.byId(executionId);
+    execution?.cancel();
+    if (this.isDurable) await execution?.outcome.catch(() => undefined);
   }
 
   /** @throws SessionError HANDLE_NOT_FOUND, INVALID_REQUEST */
@@ -471,9 +481,11 @@ export class Session {
     // What is committed ran until now.
     this.#life.lastUsedAt = Date.now();
     const { info } = this;
+    const { record } = this.#executions;
     try {
-      await this.commits.write(info, this.#executions.record, this.#memory);
+      await this.commits.write(info, record, this.#memory);
       this.#storedUseAt = info.lastUsedAt;
+      this.#storedExecutions = idsOf(record);
     } catch (error) {
       this.#lose(error);
     }
@@ -487,9 +499,22 @@ export class Session {
     const error = isKnown ? cause : new SessionError("STORE_FAILED", `the session could not be kept: ${cause}`);
     this.#life.end(() => error);
     const lenders = this.hostFunctions.handOver();
-    this.#executions.end(() => error);
+    this.#executions.end(
+      () => error,
+      ({ executionId }) => this.lossOf(executionId, error),
+    );
     this.#engine.releaseMemory(this.#memory);
     this.onLost(lenders);
+  }
+
+  /** What who waits for an execution is told where the session ends with this error: it is not undone that goes on. */
+  lossOf(executionId: string, error: Error): Error {
+    const isUndone = error instanceof SessionError && error.reason === "STORE_FULL";
+    if (!isUndone || !this.#storedExecutions.has(executionId)) return error;
+    const message =
+      "the server could not keep what this did last, and goes on with it from before: repeat it with the same request_id to hear how it ends, or look at the session";
+    const ids = { session_id: this.sessionId, execution_id: executionId };
+    return new SessionError("STORE_FAILED", message, { ids });
   }
 
   /** A request with an id was answered, as the store is to know. */
@@ -533,4 +558,8 @@ export class Session {
     }
     return all;
   }
+}
+
+function idsOf({ executions }: SessionRecord): ReadonlySet<string> {
+  return new Set(executions.map(({ executionId }) => executionId));
 }

@@ -81,10 +81,7 @@ export class Sessions {
     this.#durable = kept.durable;
     this.#options = options;
     const tombstones = new Tombstones();
-    this.#live = new LiveSessions(tombstones, {
-      forget: (sessionId) => this.#durable.delete(sessionId),
-      lost: (sessionId, lenders) => void this.#reload(sessionId, lenders),
-    });
+    this.#live = new LiveSessions(tombstones, (sessionId, lenders) => void this.#reload(sessionId, lenders));
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
   }
@@ -93,25 +90,31 @@ export class Sessions {
   async resume(): Promise<void> {
     // A store that cannot be used says so to whoever uses it.
     const busy = await this.#durable.busy().catch(() => []);
-    for (const sessionId of busy) {
-      if (this.#draining) return;
-      if (this.#live.find(sessionId) === undefined) await this.#wake(sessionId).catch(() => undefined);
-    }
+    for (const sessionId of busy) if (this.#live.find(sessionId) === undefined) await this.#bringBack(sessionId);
   }
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
   async #reload(sessionId: string, lenders: Lenders): Promise<void> {
-    for (const end = Date.now() + RELOAD_PATIENCE; ; ) {
+    const session = await this.#bringBack(sessionId);
+    session?.hostFunctions.adopt(lenders);
+  }
+
+  /** Loads a session unasked. Never rejects: undefined where that cannot be, and who uses it is told why. */
+  async #bringBack(sessionId: string): Promise<Session | undefined> {
+    for (
+      const end = Date.now() + RELOAD_PATIENCE;
+      !this.#draining;
+      await sleep(RELOAD_AGAIN, undefined, { ref: false })
+    ) {
       try {
-        const session = await this.#wake(sessionId);
-        return session.hostFunctions.adopt(lenders);
+        return await this.#wake(sessionId);
       } catch (error) {
-        // A store that cannot be used says so to whoever uses it. Room may come.
+        // Room may come.
         const isPassing = error instanceof SessionError && error.reason === "QUOTA_EXCEEDED";
-        if (!isPassing || this.#draining || Date.now() > end) return;
-        await sleep(RELOAD_AGAIN, undefined, { ref: false });
+        if (!isPassing || Date.now() > end) break;
       }
     }
+    return undefined;
   }
 
   /** Sessions that take room in memory, or are about to. */
@@ -139,11 +142,7 @@ export class Sessions {
   /** The durable session that a server before this one made for the same request. @throws SessionError REQUEST_ID_REUSED */
   async #madeBefore(options: CreateOptions): Promise<string | undefined> {
     const sessionId = await this.#idFor(options);
-    const by = await this.#durable.createdBy(sessionId);
-    if (by?.requestId !== options.requestId) return undefined;
-    if (by.digest === options.digest) return sessionId;
-    const message = "request_id: was used for another request; draw a new one for each request";
-    throw new SessionError("REQUEST_ID_REUSED", message, { ids: { request_id: by.requestId }, field: "request_id" });
+    return (await this.#durable.wasMadeBy(sessionId, options)) ? sessionId : undefined;
   }
 
   /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
@@ -200,10 +199,15 @@ export class Sessions {
 
   /** Ends an execution by its id; one that has ended or is not known is no error. @throws SessionError as `use` */
   async cancel(sessionId: string, executionId: string): Promise<void> {
-    const session = this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId));
-    if (session !== undefined) session.cancel(executionId);
-    // In a session at rest nothing is in flight.
-    else await this.#atRest.info(sessionId);
+    const session =
+      this.#live.find(sessionId) ?? (await this.#atRest.awake(sessionId)) ?? (await this.#goingOn(sessionId));
+    await session?.cancel(executionId);
+  }
+
+  /** One at rest in which something is in flight, since the server that had it has ended; undefined for another. @throws as `use` */
+  async #goingOn(sessionId: string): Promise<Session | undefined> {
+    const { isDurable } = await this.#atRest.info(sessionId);
+    return isDurable && (await this.#durable.isBusy(sessionId)) ? this.#wake(sessionId) : undefined;
   }
 
   /**
@@ -248,38 +252,43 @@ export class Sessions {
       const message = `count: is ${count}, and at most ${maximum} sessions may be in memory; ask for fewer`;
       throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: FORK_RETRY });
     }
+    const by = { requestId, digest };
     return this.use(sessionId, async (origin) => {
-      let copies: Session[] | undefined;
+      const copies = new Map<string, Session>();
       const ids = await origin.onceKept(requestId, digest, async () => {
-        const by = { requestId, digest };
         const isNamed = origin.isDurable && requestId !== "";
-        const copyIds = isNamed ? await this.#durable.idsFor(origin, requestId, count) : [];
-        if (isNamed && (await this.#durable.haveAll(copyIds, by))) return copyIds;
-        copies = await this.#fork(origin, count, labels, copyIds, by);
-        return copies.map((copy) => copy.sessionId);
+        const copyIds = isNamed
+          ? await this.#durable.idsFor(origin, requestId, count)
+          : Array.from({ length: count }, drawId);
+        // Some are there where whoever made them ended before it was done. They may have been used since.
+        const isMade = await Promise.all(copyIds.map((id) => isNamed && this.#durable.wasMadeBy(id, by)));
+        const missing = copyIds.filter((_, i) => isMade[i] !== true);
+        if (missing.length === 0) return copyIds;
+        for (const copy of await this.#fork(origin, missing, labels, by)) copies.set(copy.sessionId, copy);
+        return copyIds;
       });
-      return copies?.map(({ info }) => info) ?? Promise.all(ids.map((id) => this.info(id)));
+      return Promise.all(ids.map((id) => copies.get(id)?.info ?? this.info(id)));
     });
   }
 
-  /** @param ids of the copies; those that are missing are drawn */
+  /** @param ids of the copies */
   async #fork(
     origin: Session,
-    count: number,
-    labels: ReadonlyMap<string, string>,
     ids: readonly string[],
+    labels: ReadonlyMap<string, string>,
     by: CreatedBy,
   ): Promise<Session[]> {
     this.checkNotDraining();
+    const count = ids.length;
     if (origin.isDurable) await this.#checkMayAdd(count);
-    const inits = Array.from({ length: count }, (_, i) => ({ sessionId: ids[i] ?? drawId(), labels }));
+    const inits = ids.map((sessionId) => ({ sessionId, labels }));
     for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
     try {
       const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#room.bringIn(wanted, 0, async () => {
         const copies = await origin.fork(inits);
-        if (origin.isDurable) return this.#makeDurable(copies, by);
-        for (const copy of copies) this.#live.add(copy);
+        if (origin.isDurable) await this.#makeDurable(copies, by);
+        else for (const copy of copies) this.#live.add(copy);
         return copies;
       });
     } finally {
@@ -354,7 +363,7 @@ export class Sessions {
 
   /** Ends an execution that runs without a session, by the request id it was given. */
   cancelAlone(executionId: string): void {
-    for (const session of this.#alone) session.cancel(executionId);
+    for (const session of this.#alone) void session.cancel(executionId);
   }
 
   /** What `submit` gives to sessions goes to the engine together, and at once. */
@@ -452,7 +461,7 @@ export class Sessions {
   }
 
   /** All of them are there at once. @throws SessionError, StoreError; then none of them is durable, and all have ended */
-  async #makeDurable<T extends readonly Session[]>(sessions: T, { requestId, digest }: CreatedBy): Promise<T> {
+  async #makeDurable(sessions: readonly Session[], { requestId, digest }: CreatedBy): Promise<void> {
     const createdBy = requestId === "" ? undefined : { requestId, digest };
     const made: Session[] = [];
     // Whoever found one of them in the store would load it a second time.
@@ -463,7 +472,6 @@ export class Sessions {
         made.push(session);
       }
       for (const session of sessions) this.#live.add(session);
-      return sessions;
     } catch (error) {
       const ended = (): SessionError =>
         new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
