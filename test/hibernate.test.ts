@@ -226,6 +226,14 @@ describe("where memory is full", () => {
     expect(isAwake.filter(Boolean).length).toBeLessThan(6);
   });
 
+  test("nobody leaves it for copies that would take more than there is", async () => {
+    const client = await start({ maximumMemory: 64 << 20 });
+    const session = await client.createSession({ setup: "var held = new Uint8Array(12 << 20)" });
+    const others = await Promise.all([1, 2, 3].map(() => client.createSession()));
+    expect(await failure(session.fork(10))).toMatchObject({ reason: "QUOTA_EXCEEDED" });
+    for (const other of others) expect((await other.info()).state).toBe("ACTIVE");
+  });
+
   test("and the store as well, the next is refused", async () => {
     const client = await start({ maximumSessions: 2, maximumHibernated: 1 });
     for (let i = 0; i < 3; i++) await client.createSession();

@@ -236,11 +236,11 @@ describe("a turn that is ended by", () => {
 describe("an execution that waits when it is ended", () => {
   /** What it waits for, of the things that code can wait for. */
   const WAITS: Readonly<Record<string, string>> = {
-    "a timer": "await sleep(100)",
+    "a timer": "await sleep(300)",
     "a timer far away": "await sleep(1e6)",
     "a host function": "await gate()",
-    "whoever is first": "await Promise.race([gate(), sleep(100)])",
-    "an interval": "await new Promise(() => setInterval(() => { total = 3000 }, 100))",
+    "whoever is first": "await Promise.race([gate(), sleep(300)])",
+    "an interval": "await new Promise(() => setInterval(() => { total = 3000 }, 300))",
     "its client": "for (;;) await emit(0)",
   };
   const late = "total = 4000; tell('late')";
@@ -253,7 +253,7 @@ describe("an execution that waits when it is ended", () => {
     const other = session.execute("await gate(); await sleep(1); inc(10)");
     const code = `
       inc(1);
-      setTimeout(() => { ${late} }, 150);
+      setTimeout(() => { ${late} }, 350);
       queueMicrotask(() => inc(1));
       try { ${wait}; ${late} } catch { ${late} } finally { ${late} }`;
     const requestId = crypto.randomUUID();
@@ -270,7 +270,7 @@ describe("an execution that waits when it is ended", () => {
     // Its first turn stands, the other goes on, and what it waited for comes for nobody.
     open();
     expect(await other).toBe(19);
-    await session.execute("await sleep(200)");
+    await session.execute("await sleep(400)");
     expect(await session.execute("total")).toBe(19);
     expect(told).toEqual([]);
   });

@@ -79,7 +79,7 @@ export class TestStore extends MemoryStore {
   }
 }
 
-export const signingKey = async (): Promise<Uint8Array> => Buffer.alloc(32, "key");
+const signingKey = async (): Promise<Uint8Array> => Buffer.alloc(32, "key");
 
 export interface StartOptions {
   readonly maximum?: number;
@@ -97,7 +97,7 @@ export function startSessions(
     maximumDurable = 0,
     hibernateAfter = Number.POSITIVE_INFINITY,
   }: StartOptions = {},
-): { sessions: Sessions; hibernation: Hibernation; failures: unknown[] } {
+): { sessions: Sessions; snapshots: Snapshots; hibernation: Hibernation; failures: unknown[] } {
   const hibernation = new Hibernation(engine, store, signingKey);
   const snapshots = new Snapshots(engine, store, signingKey);
   const durable = new DurableSessions(engine, store, signingKey);
@@ -105,7 +105,7 @@ export function startSessions(
   const onRestFailed = (error: unknown): void => void failures.push(error);
   const options = { maximumDurable, maximum, maximumHibernated, hibernateAfter, onRestFailed };
   const sessions = new Sessions(engine, snapshots, { hibernation, durable }, options);
-  return { sessions, hibernation, failures };
+  return { sessions, snapshots, hibernation, failures };
 }
 
 export function create(sessions: Sessions, sessionId = "", options: Partial<CreateOptions> = {}): Promise<SessionInfo> {
@@ -145,6 +145,10 @@ export function submit(
 ): Execution {
   const command = { kind: "execute", code, filename: "a.js", bindings: new Map() } as const;
   return sessions.submit(sessionId, command, { ...OPTIONS, ...options });
+}
+
+export function executeAlone(sessions: Sessions, code: string): Execution {
+  return sessions.executeAlone({ kind: "execute", code, filename: "a.js", bindings: new Map() }, OPTIONS);
 }
 
 /** @returns the value, or what kind of outcome there is in place of one */

@@ -122,6 +122,11 @@ export class Engine {
     return this.#shared.baseImage.size;
   }
 
+  /** True when there would be room for so many sessions with heaps of so many bytes if there were no others. */
+  couldHold(sessions: number, heapBytes: number): boolean {
+    return this.#memories.couldHold(sessions, heapBytes);
+  }
+
   /** True when all sessions together leave room for so many more with heaps of so many bytes; 0 for fresh ones. */
   hasRoomFor(sessions: number, heapBytes = 0): boolean {
     return this.#memories.hasRoomFor(sessions, heapBytes);

@@ -72,6 +72,11 @@ function pagesFor(heapBytes: number): number {
   return Math.min(MAXIMUM_PAGES, Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)));
 }
 
+/** What counts of a session with a heap of so many bytes. */
+function countedPages(heapBytes: number): number {
+  return Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)) - PAGES_WITHOUT_HEAP;
+}
+
 /** All that it had: the allocator knows of free room above the top of the heap, and takes it without asking. */
 function wasmPagesOf({ extent }: Pick<SessionPages, "extent">): number {
   return extent.memoryBytes / 65536;
@@ -116,8 +121,12 @@ export class SessionMemories {
 
   /** True when there is room for so many more sessions with heaps of so many bytes beside all others. */
   hasRoomFor(sessions: number, heapBytes: number): boolean {
-    const pages = Math.max(INITIAL_PAGES, Math.ceil((HEAP_START + heapBytes) / 65536)) - PAGES_WITHOUT_HEAP;
-    return this.#heaps.hasRoom(sessions * pages);
+    return this.#heaps.hasRoom(sessions * countedPages(heapBytes));
+  }
+
+  /** The same, were there no others. */
+  couldHold(sessions: number, heapBytes: number): boolean {
+    return sessions * countedPages(heapBytes) <= this.#heaps.limit;
   }
 
   /** Takes note of how large a session is now. No turn of it may run. */

@@ -100,7 +100,8 @@ export class LiveSessions {
 
   /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
   #isExpired(session: Session): boolean {
-    if (session.idleAction !== "delete" || !session.isIdle || session.expiresAt > Date.now()) return false;
+    const mayExpire = session.idleAction === "delete" && session.isIdle && !session.isHeld;
+    if (!mayExpire || session.expiresAt > Date.now()) return false;
     if (this.#leaving.has(session.sessionId)) return true;
     // One that the store still has is found there to have expired.
     this.end(session, "SESSION_EXPIRED").catch(() => undefined);

@@ -13,6 +13,8 @@ const SWEEP_EVERY = 1_000;
 /** Sweeps between two looks for what has expired in the store. */
 const STORE_SWEEP = 30;
 const QUOTA_RETRY = 1_000;
+/** Milliseconds: whoever insists on what there can never be is not to ask often. */
+export const NEVER_RETRY = 60_000;
 /** How often it is looked whether there is room, in milliseconds. */
 const ROOM_EVERY = 10;
 /** A session that could not be put to rest is not tried again for so many milliseconds. */
@@ -94,6 +96,8 @@ export class Room {
    * @throws SessionError QUOTA_EXCEEDED
    */
   async bringIn<T>(wanted: Newcomers, patience: number, work: () => Promise<T>): Promise<T> {
+    // Nobody is to leave memory for what there can never be.
+    if (!this.#engine.couldHold(wanted.heaps, wanted.heapBytes)) throw tooLarge();
     const until = Date.now() + patience;
     while (!this.#hasRoomFor(wanted)) {
       this.#live.expire();
@@ -119,13 +123,9 @@ export class Room {
     return false;
   }
 
-  /** That there is room for a fresh one, for who cannot wait. @throws SessionError QUOTA_EXCEEDED */
-  checkAtOnce(): void {
-    if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    this.#live.expire();
-    if (this.#hasRoomFor(A_FRESH_ONE)) return;
-    void this.#restFirst(1, () => true);
-    throw this.#noRoomFor(A_FRESH_ONE);
+  /** Takes room for a fresh one until what this gives is called; undefined where others have to make it first. */
+  takeAtOnce(): (() => void) | undefined {
+    return this.#hasRoomFor(A_FRESH_ONE) ? this.take(A_FRESH_ONE.sessions) : undefined;
   }
 
   #hasRoomFor({ sessions, heaps, heapBytes }: Newcomers): boolean {
@@ -213,4 +213,10 @@ export class Room {
     this.#resting.set(session, resting);
     return resting;
   }
+}
+
+function tooLarge(): SessionError {
+  const message =
+    "this takes more memory than all sessions may hold together; ask for less, or start the server with a larger --max-memory";
+  return new SessionError("QUOTA_EXCEEDED", message, { retryAfter: NEVER_RETRY });
 }

@@ -236,6 +236,11 @@ export class Session {
     return this.#requestIds.isSettled && !this.hostFunctions.hasClients && !this.commits.isDue;
   }
 
+  /** True while somebody has it in hand. */
+  get isHeld(): boolean {
+    return this.#life.isHeld;
+  }
+
   /** Keeps it in memory until what this gives is called. */
   hold(): () => void {
     return this.#life.hold();

@@ -2,10 +2,10 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import {
   create,
+  executeAlone,
   reasonOf,
   run,
   type StartOptions,
-  signingKey,
   startSessions,
   submit,
   TestStore,
@@ -13,7 +13,6 @@ import {
 import { Engine } from "../engine/engine.js";
 import type { CreateOptions } from "./session-setup.js";
 import type { Sessions } from "./sessions.js";
-import { Snapshots } from "./snapshots.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -290,7 +289,7 @@ test("a session whose row is damaged can be deleted", async () => {
 });
 
 test("pieces of a snapshot that hold nothing are counted, too", async () => {
-  const snapshots = new Snapshots(engine, store, signingKey);
+  const { snapshots } = start();
   const nothing = new Uint8Array();
   async function* endless(): AsyncGenerator<Uint8Array> {
     for (let i = 0; i < 2_000_000; i++) yield nothing;
@@ -305,7 +304,7 @@ describe("what is cancelled while a copy is made of it goes on in the copy", () 
     ["a fork", "createMemoryFrom"],
     ["a snapshot", "copyImage"],
   ] as const)("%s", async (kind, copying) => {
-    const { sessions } = start({ maximum: 10 });
+    const { sessions, snapshots } = start({ maximum: 10 });
     await create(sessions, "a");
     const execution = submit(sessions, "a", code);
     const cancelled = reasonOf(execution.outcome);
@@ -320,7 +319,6 @@ describe("what is cancelled while a copy is made of it goes on in the copy", () 
     const named = { labels: new Map<string, string>(), requestId: "", digest: "" };
     const made = async (): Promise<string> => {
       if (kind === "a fork") return (await sessions.fork("a", { ...named, count: 1 }))[0]?.sessionId ?? "";
-      const snapshots = new Snapshots(engine, store, signingKey);
       const { snapshotId } = await sessions.use("a", (session) => snapshots.take(session, { ...named, ttl: 0 }));
       return (await create(sessions, "copy", { snapshotId })).sessionId;
     };
@@ -339,4 +337,58 @@ test("copies that there can never be room for make nobody leave memory", async (
   const options = { count: 3, labels: new Map<string, string>(), requestId: "", digest: "" };
   await expect(sessions.fork(sessionId, options)).rejects.toMatchObject({ reason: "QUOTA_EXCEEDED" });
   expect((await sessions.info(idle.sessionId)).isHibernated).toBe(false);
+});
+
+test("an execution without a session runs when one that nobody uses has made room for it", async () => {
+  const { sessions } = start();
+  await create(sessions, "a", { setup: "var x = 1" });
+  const { result } = await executeAlone(sessions, "2").outcome;
+  expect(result).toMatchObject({ kind: "value", value: { text: "2" } });
+  expect(await run(sessions, "a", "x")).toBe(1);
+});
+
+test("a session that somebody has in hand does not expire", async () => {
+  const { sessions } = start({ maximum: 2 });
+  await create(sessions, "a", { idleTtl: 50 });
+  await sessions.use("a", async (session) => {
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    expect((await sessions.info("a")).sessionId).toBe("a");
+    await session.inspect({ handleId: undefined, path: "Math", maximumProperties: 1 });
+  });
+});
+
+describe("a snapshot", () => {
+  const OPTIONS = { labels: new Map<string, string>(), ttl: 0, requestId: "", digest: "" };
+
+  test("of a session that had the same id is another's", async () => {
+    const { sessions, snapshots } = start({ maximum: 10 });
+    await create(sessions, "a", { setup: "var x = 'old'" });
+    const { snapshotId } = await sessions.use("a", (session) => snapshots.take(session, OPTIONS));
+    await run(sessions, "a", "x = 'newer'");
+    await sessions.rollBack("a", snapshotId, "", "");
+    expect(await run(sessions, "a", "x")).toBe("old");
+    await sessions.delete("a");
+    await create(sessions, "a", { setup: "var x = 'another'" });
+    expect(await reasonOf(sessions.rollBack("a", snapshotId, "", ""))).toBe("INVALID_REQUEST");
+    expect(await run(sessions, "a", "x")).toBe("another");
+  });
+
+  test("of a small session does not wait for those of large ones", async () => {
+    const { sessions, snapshots } = start({ maximum: 10 });
+    const large = ["a", "b", "c"];
+    for (const id of large) await create(sessions, id, { setup: "var x = new Uint8Array(6 << 20)" });
+    await create(sessions, "small");
+    let open = (): void => undefined;
+    const gate = new Promise<void>((resolve) => (open = resolve));
+    const encode = engine.encodeImage.bind(engine);
+    const spy = vi.spyOn(engine, "encodeImage").mockImplementation((image) => gate.then(() => encode(image)));
+    const take = (id: string) => sessions.use(id, (session) => snapshots.take(session, OPTIONS));
+    const taken = large.map(take);
+    await settle();
+    taken.push(take("small"));
+    expect(await run(sessions, "small", "1")).toBe(1);
+    open();
+    await Promise.all(taken);
+    spy.mockRestore();
+  });
 });

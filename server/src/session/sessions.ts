@@ -10,7 +10,7 @@ import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
 import { RequestIds } from "./request-ids.js";
-import { A_FRESH_ONE, Room, type RoomOptions } from "./room.js";
+import { A_FRESH_ONE, NEVER_RETRY, Room, type RoomOptions } from "./room.js";
 import { Session, USE_KEPT_WITHIN } from "./session.js";
 import type { IdleAction, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
@@ -26,8 +26,6 @@ const DEFAULT_IDLE_TTL = 30 * 60_000;
 const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 /** Milliseconds that a session may wait to be woken. */
 const WAKE_PATIENCE = 5_000;
-/** Milliseconds: whoever insists on more copies than there can be is not to ask often. */
-const FORK_RETRY = 60_000;
 /** Milliseconds in which a session that could not be kept is brought back by itself. */
 const RELOAD_PATIENCE = 60_000;
 /** Milliseconds between two tries: where all memory is taken a try is refused at once. */
@@ -250,7 +248,7 @@ export class Sessions {
     // Before anything of it is done: others would leave memory for copies that there can never be.
     if (count > maximum) {
       const message = `count: is ${count}, and at most ${maximum} sessions may be in memory; ask for fewer`;
-      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: FORK_RETRY });
+      throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: NEVER_RETRY });
     }
     const by = { requestId, digest };
     return this.use(sessionId, async (origin) => {
@@ -305,7 +303,7 @@ export class Sessions {
     return this.use(sessionId, async (session) => {
       await session.onceKept(requestId, digest, async (tell) => {
         this.checkNotDraining();
-        const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, sessionId));
+        const snapshot = await this.#snapshots.load(snapshotId, (found) => ofSession(found, session));
         const heapBytes = session.growthTo(snapshot);
         const wanted = { sessions: 0, heaps: heapBytes > 0 ? 1 : 0, heapBytes };
         // Were it done again, that would undo what came after it.
@@ -333,7 +331,14 @@ export class Sessions {
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.checkNotDraining();
-    this.#room.checkAtOnce();
+    const room = this.#room.takeAtOnce();
+    if (room !== undefined) return this.#beginAlone(command, options, room);
+    const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
+    return new WakingExecution(options.requestId, made, (leave) => this.#beginAlone(command, options, leave));
+  }
+
+  /** @param leave gives its room back */
+  #beginAlone(command: Command, options: CommandOptions, leave: () => void): Execution {
     const session = new Session(this.#engine, {
       sessionId: "",
       labels: new Map(),
@@ -342,7 +347,6 @@ export class Sessions {
       idleAction: "delete",
       parent: "",
     });
-    const leave = this.#room.take(1);
     this.#alone.add(session);
     const gone = (): void => {
       this.#alone.delete(session);
@@ -510,7 +514,7 @@ function limitsBeside(requested: Partial<Limits>, saved: Limits): Limits {
 }
 
 /** @throws SessionError INVALID_REQUEST when it is one of another session */
-function ofSession(snapshot: LoadedSnapshot, sessionId: string): LoadedSnapshot {
-  if (snapshot.sessionId === sessionId) return snapshot;
+function ofSession(snapshot: LoadedSnapshot, { sessionId, createdAt }: Session): LoadedSnapshot {
+  if (snapshot.sessionId === sessionId && (snapshot.sessionCreatedAt ?? createdAt) === createdAt) return snapshot;
   throw invalid("snapshot_id", "is a snapshot of another session; make a new session from it with CreateSession");
 }

@@ -16,6 +16,8 @@ export interface SnapshotHeader {
   readonly snapshotId: string;
   /** The session it was taken of. */
   readonly sessionId: string;
+  /** When that was made, in milliseconds since the epoch: another may have its id later. */
+  readonly sessionCreatedAt?: number | undefined;
   /** Milliseconds since the epoch. */
   readonly createdAt: number;
   /** Milliseconds that it is kept from when it is stored; 0 for ever. */

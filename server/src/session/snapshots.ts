@@ -11,8 +11,10 @@ import { openSnapshot, type Seal, type SnapshotFile, sealSnapshot } from "./snap
 
 export type { StoredSnapshot } from "../store/store.js";
 
-/** Images in the hands of this process at once: each may be as large as a session. */
-const IMAGES_AT_ONCE = 2;
+/** Images in the hands of this process at once: each may be as large as a session. Small ones do not wait for large ones. */
+const IMAGES_AT_ONCE = { large: 2, small: 16 };
+/** Bytes of memory that it takes to hold a small one, at most. */
+const SMALL_IMAGE = 4 << 20;
 /** Bytes of all snapshots that are on their way in or out. */
 const BYTES_ON_THEIR_WAY = 1 << 30;
 /** What keeping a piece takes beside its bytes, which may be few; more than it is. */
@@ -35,13 +37,16 @@ export interface LoadedSnapshot extends SavedSession {
   readonly snapshotId: string;
   /** The session it was taken of. */
   readonly sessionId: string;
+  /** When that was made; absent of one that a version before this took. */
+  readonly sessionCreatedAt?: number | undefined;
 }
 
 export class Snapshots {
   readonly #engine: Engine;
   readonly #store: Store;
   readonly #signingKey: () => Promise<Uint8Array>;
-  readonly #places = new Places(IMAGES_AT_ONCE);
+  readonly #places = new Places(IMAGES_AT_ONCE.large);
+  readonly #smallPlaces = new Places(IMAGES_AT_ONCE.small);
   #onTheirWay = 0;
 
   /**
@@ -63,18 +68,19 @@ export class Snapshots {
     let isOver = false;
     try {
       const { image, record } = await session.save(async () => {
-        const entered = await this.#places.enter();
+        const isSmall = session.grownBytes <= SMALL_IMAGE;
+        const entered = await (isSmall ? this.#smallPlaces : this.#places).enter();
         // The session may have ended meanwhile, and nobody waits for the snapshot any more.
         if (isOver) entered();
         else leave = entered;
       });
       const encoded = await this.#engine.encodeImage(image);
       const engineDigest = this.#engine.digest;
-      const { sessionId } = session;
+      const { sessionId, createdAt: sessionCreatedAt } = session;
       // The server may end before it has kept the answer: a repeat then finds the snapshot.
       const isNamed = session.isDurable && requestId !== "";
       const snapshotId = isNamed ? await this.#idFor(session, requestId, digest) : drawId();
-      const header = { snapshotId, sessionId, createdAt: record.takenAt, ttl, labels, engineDigest };
+      const header = { snapshotId, sessionId, sessionCreatedAt, createdAt: record.takenAt, ttl, labels, engineDigest };
       return await this.#keep(header, await sealSnapshot({ ...header, ...encoded, record }, await this.#seal()));
     } finally {
       isOver = true;
@@ -128,7 +134,8 @@ export class Snapshots {
     try {
       const file = await this.#open(await this.#bytesOf(snapshotId));
       const image = await this.#engine.decodeImage(file.pages, file.extent);
-      return await use({ snapshotId, sessionId: file.sessionId, image, record: file.record });
+      const { sessionId, sessionCreatedAt, record } = file;
+      return await use({ snapshotId, sessionId, sessionCreatedAt, image, record });
     } catch (error) {
       if (error instanceof PageImageError) throw new SessionError("SNAPSHOT_INVALID", `the snapshot: ${error.message}`);
       throw error;

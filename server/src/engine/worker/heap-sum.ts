@@ -27,9 +27,13 @@ export class HeapSum {
     Atomics.store(this.#words, Word.LIMIT, pages);
   }
 
+  get limit(): number {
+    return Atomics.load(this.#words, Word.LIMIT);
+  }
+
   /** True when so many pages more would fit. */
   hasRoom(pages: number): boolean {
-    return this.#sum() + pages <= Atomics.load(this.#words, Word.LIMIT);
+    return this.#sum() + pages <= this.limit;
   }
 
   /** Main thread: a memory holds so many pages more than it took note of before, or fewer. */
