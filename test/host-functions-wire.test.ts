@@ -405,4 +405,35 @@ describe("a hostile guest", () => {
     connection.send(run(2, code));
     expect(await connection.answer(2)).toBe("value 12");
   });
+
+  test("cannot make the server keep more locals of calls than sixteen mebibytes", async () => {
+    await expose();
+    const code = `let refused = 0;
+      locals.with({ big: 'x'.repeat(900_000) }, () => { for (let i = 0; i < 30; i++) f().catch(() => refused++) });
+      while (refused < 12) await sleep(1);
+      await sleep(20); refused`;
+    connection.send(run(2, code));
+    expect(await connection.answer(2)).toBe("value 12");
+  });
+
+  test("cannot make the server keep more answers than sixty-four mebibytes, by not taking them", async () => {
+    await expose();
+    const calls = 24;
+    const call = `for (let i = 0; i < ${calls}; i++) f().then(() => taken++, (error) => refused.push(error.message)); 0`;
+    connection.send(run(2, `var taken = 0, refused = []; ${call}`));
+    expect(await connection.answer(2)).toBe("value 0");
+    // No execution is in flight while these come.
+    const big = returned("x".repeat(3_000_000));
+    for (let i = 0; i < calls; i++) {
+      connection.send(replying(3 + i, (await connection.hostCall(i + 1)).hostCallId, big));
+    }
+    // It is of the same stream, so it comes after them; and there is room again once it has let them be taken.
+    connection.send(run(100, `[taken, refused.length, ...new Set(refused)]`));
+    const told =
+      "the answers of host functions that wait to be taken are too large together; await calls before making more";
+    expect(await connection.answer(100)).toBe(`value [22,2,${JSON.stringify(told)}]`);
+    connection.send(run(101, "(await f()).length"));
+    connection.send(replying(102, (await connection.hostCall(calls + 1)).hostCallId, big));
+    expect(await connection.answer(101)).toBe("value 3000000");
+  });
 });

@@ -3,9 +3,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, expect, test, vi } from "vitest";
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
+import { rowOf } from "./durable-row.js";
 import { DurableSessions } from "./durable-sessions.js";
 import { sessionLimits } from "./limits.js";
 import { Session } from "./session.js";
+import { openSnapshot } from "./snapshot-file.js";
 import { Watchers } from "./watchers.js";
 
 let engine: Engine;
@@ -40,4 +42,21 @@ test("one that leaves memory after every commit is written as a whole all the sa
   expect(lengths).not.toContain(-1);
   expect(Math.max(...lengths)).toBeGreaterThan(200);
   expect(lengths.at(-1)).toBeLessThan(200);
+});
+
+test("what a session has in flight stands beside its image, which can be read however much that is", async () => {
+  const store = new MemoryStore();
+  const key = Buffer.alloc(32);
+  const durable = new DurableSessions(engine, store, async () => key);
+  const info = { sessionId: "a", labels: new Map(), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+  const made = new Session(engine, { ...info, limits: sessionLimits({}) });
+  const result = { kind: "exception", exception: { name: "Error", message: "not taken" } } as const;
+  await made.makeDurable((facts, { image, record }) =>
+    durable.add(facts, { image, record: { ...record, replies: [{ callId: "c", execution: 0, result }] } }),
+  );
+  const stored = await store.durable("a");
+  if (stored === undefined) throw new Error("it is not there");
+  expect(rowOf(stored.session).record.replies).toHaveLength(1);
+  const { record } = await openSnapshot(stored.image, { key, tenant: "" }, engine.digest);
+  expect(record.replies).toEqual([]);
 });

@@ -12,7 +12,7 @@ import { SessionError } from "./errors.js";
 import { idOf } from "./ids.js";
 import { Places } from "./places.js";
 import type { SessionInfo } from "./session-info.js";
-import { readText, type SavedSession, type SessionRecord } from "./session-record.js";
+import { NO_RECORD, readText, type SavedSession } from "./session-record.js";
 import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 
 /** Images that are read, or made, at once: each may be as large as a session. */
@@ -50,7 +50,7 @@ export class DurableSessions {
    * @throws StoreError; SessionError SESSION_ALREADY_EXISTS
    */
   async add(info: SessionInfo, { image, record }: SavedSession, createdBy?: CreatedBy): Promise<CommitWriter> {
-    const bytes = await this.seal(info, image, record);
+    const bytes = await this.seal(info, image);
     const row = storedRow({ info, record, createdBy }, bytes.length);
     // Whatever is still on its way of a session that had this id, and was deleted, is of another owner.
     const owner = randomInt(FIRST_OWNERS);
@@ -166,12 +166,12 @@ export class DurableSessions {
     return this.#store.durableCount();
   }
 
-  /** An image as the store keeps it. */
-  async seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array> {
+  /** An image as the store keeps it: the record changes with every commit, and stands beside it. */
+  async seal(info: SessionInfo, image: SessionImage): Promise<Uint8Array> {
     const { sessionId, createdAt, labels } = info;
     const encoded = await this.#engine.encodeImage(image);
     const header = { snapshotId: "", sessionId, createdAt, ttl: 0, labels, engineDigest: this.#engine.digest };
-    return sealSnapshot({ ...header, ...encoded, record }, await this.#seal());
+    return sealSnapshot({ ...header, ...encoded, record: NO_RECORD }, await this.#seal());
   }
 
   /** There is one tenant yet. */

@@ -6,7 +6,7 @@ import type { Answer, CommittedState, CommitWriter } from "./commits.js";
 import { type DurableRow, storedRow } from "./durable-row.js";
 import { SessionError, StoreError } from "./errors.js";
 import type { SessionInfo } from "./session-info.js";
-import { type SessionRecord, writeText } from "./session-record.js";
+import { writeText } from "./session-record.js";
 
 /** Commits after which the session is written as a whole: what is read when it is loaded stays bounded. */
 const COMPACT_AFTER = { commits: 256, bytes: 16 << 20 };
@@ -17,7 +17,7 @@ const FULL_RETRY = 10_000;
 
 /** Makes of an image what the store keeps. */
 interface Sealer {
-  seal(info: SessionInfo, image: SessionImage, record: SessionRecord): Promise<Uint8Array>;
+  seal(info: SessionInfo, image: SessionImage): Promise<Uint8Array>;
 }
 
 /** What is to be read beside its image when it is loaded. */
@@ -87,7 +87,7 @@ export class DurableWriter implements CommitWriter {
     const { commits, bytes } = COMPACT_AFTER;
     const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
     if (this.#commits < commits && this.#bytes < most) return;
-    this.#compacting ??= this.#compact(info, record).finally(() => {
+    this.#compacting ??= this.#compact(info).finally(() => {
       this.#compacting = undefined;
     });
   }
@@ -137,12 +137,12 @@ export class DurableWriter implements CommitWriter {
   }
 
   /** Never rejects: the changes stay as they are, and it is tried again after as many. */
-  async #compact(info: SessionInfo, record: SessionRecord): Promise<void> {
+  async #compact(info: SessionInfo): Promise<void> {
     this.#commits = 0;
     this.#bytes = 0;
     const version = this.#version;
     try {
-      const image = await this.#sealer.seal(info, this.#pages.image, record);
+      const image = await this.#sealer.seal(info, this.#pages.image);
       await this.#store.rebase({ sessionId: info.sessionId, owner: this.#owner, version, image });
     } catch {
       // The store is full, or there is no memory for a second image: what is kept stays right.

@@ -347,6 +347,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
 
   // What the host functions ask.
 
+  hasRoomFor(result: HostResult): boolean {
+    return this.#replies.hasRoomFor(result);
+  }
+
   reply(callId: string, execution: number, result: HostResult): void {
     if (this.#life.ended !== undefined) return;
     this.#life.change();

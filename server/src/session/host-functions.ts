@@ -66,6 +66,8 @@ export interface PassedFunctions {
 /** What the functions ask of their session. */
 export interface HostFunctionsHost {
   readonly sessionId: string;
+  /** False for a reply with which too much would wait for the guest to take it. */
+  hasRoomFor(result: HostResult): boolean;
   /** Gives the guest the reply of a call. */
   reply(callId: string, execution: number, result: HostResult): void;
   /** Sends a call when the store has what it follows from, where the session is a durable one. */
@@ -96,7 +98,7 @@ const MOST = {
   functions: 10_000,
   /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
   calls: 10_000,
-  /** UTF-16 units, or bytes, of the arguments of open calls: they are kept, to be sent again. */
+  /** UTF-16 units, or bytes, of the arguments and locals of open calls: they are kept, to be sent again. */
   argumentSize: 16 * 1024 * 1024,
 };
 
@@ -307,10 +309,14 @@ export class HostFunctions {
     });
   }
 
-  /** The client answered; an answer for a call that is not open, or not its, is ignored. */
+  /**
+   * The client answered; an answer for a call that is not open, or not its, is ignored. One with which too much would wait rejects
+   * the guest's call: it is the guest that does not take them.
+   */
   result(link: HostLink, callId: string, result: HostResult): void {
     const call = this.#pending.get(callId);
-    if (call?.connection?.link === link) this.#settle(callId, call, result);
+    if (call?.connection?.link !== link) return;
+    this.#settle(callId, call, this.#host.hasRoomFor(result) ? result : failure(TOO_MUCH_TO_TAKE));
   }
 
   /** The guest does not hold a function any more, or never got it. */
@@ -454,10 +460,16 @@ export class HostFunctions {
   }
 }
 
-/** Of the arguments, in UTF-16 units or bytes. */
-function sizeOf({ args }: HostCallText): number {
-  return args.reduce((sum, arg) => sum + (arg.arm === "bytes" ? arg.bytes.length : arg.text.length), 0);
+/** Of the arguments and locals, in UTF-16 units or bytes. */
+function sizeOf({ args, locals }: HostCallText): number {
+  return [...args, ...locals.values()].reduce(
+    (sum, value) => sum + (value.arm === "bytes" ? value.bytes.length : value.text.length),
+    0,
+  );
 }
+
+const TOO_MUCH_TO_TAKE =
+  "the answers of host functions that wait to be taken are too large together; await calls before making more";
 
 function failure(message: string): HostResult {
   return { kind: "exception", exception: { name: "Error", message } };

@@ -1,8 +1,14 @@
 /** Replies of host functions that the guest of a session has not taken: each waits for its turn, or for an execution to come. */
-import type { HostResult } from "../engine/kernel-protocol.js";
+import type { HostException, HostResult, InputValue } from "../engine/kernel-protocol.js";
 import type { EventLoop, Input } from "./event-loop.js";
 import type { OpenExecutions } from "./open-executions.js";
 import type { ReplyRecord } from "./session-record.js";
+
+/**
+ * UTF-16 units, or bytes, of all of them together: what a heap may hold by default. Less would refuse replies that come at once and
+ * only wait for their turns.
+ */
+const MOST_SIZE = 64 * 1024 * 1024;
 
 interface Reply {
   readonly input: Input;
@@ -16,6 +22,7 @@ export class Replies {
   readonly #open: OpenExecutions;
   /** By the id of their call. */
   readonly #replies = new Map<string, Reply>();
+  #size = 0;
   /** Of them, those that wait for an execution: without one no guest code runs. */
   #lateReplies: Input[] = [];
 
@@ -24,17 +31,28 @@ export class Replies {
     this.#open = open;
   }
 
+  /** False for a reply with which too much would wait. */
+  hasRoomFor(result: HostResult): boolean {
+    return this.#size + sizeOf(result) <= MOST_SIZE;
+  }
+
   /** @param isOpen the execution that the call was made for is open */
   add(callId: string, reply: Reply, isOpen: boolean): void {
-    const { input } = reply;
+    const { input, result } = reply;
+    // Of a guest that broke its engine several calls could have one id.
+    this.delete(callId);
     this.#replies.set(callId, reply);
+    this.#size += sizeOf(result);
     if (isOpen || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
   }
 
   /** The guest took it, or never will. */
   delete(callId: string): void {
+    const reply = this.#replies.get(callId);
+    if (reply === undefined) return;
     this.#replies.delete(callId);
+    this.#size -= sizeOf(reply.result);
   }
 
   /** Those that wait for an execution get their turns if there is one. */
@@ -52,10 +70,25 @@ export class Replies {
   clear(): void {
     for (const { input } of this.#replies.values()) this.#loop.remove(input);
     this.#replies.clear();
+    this.#size = 0;
     this.#lateReplies = [];
   }
 
   get record(): ReplyRecord[] {
     return [...this.#replies].map(([callId, { execution, result }]) => ({ callId, execution, result }));
   }
+}
+
+/** In UTF-16 units or bytes. */
+function sizeOf(result: HostResult): number {
+  return result.kind === "value" ? sizeOfValue(result.value) : sizeOfException(result.exception);
+}
+
+function sizeOfException({ name, message, thrown, cause }: HostException): number {
+  const texts = name.length + message.length + (thrown === undefined ? 0 : sizeOfValue(thrown));
+  return texts + (cause === undefined ? 0 : sizeOfException(cause));
+}
+
+function sizeOfValue(value: InputValue): number {
+  return "text" in value ? value.text.length : "bytes" in value ? value.bytes.length : 0;
 }

@@ -5,7 +5,7 @@
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { LoopRecord } from "./event-loop.js";
-import type { Limits } from "./limits.js";
+import { DEFAULT_LIMITS, type Limits } from "./limits.js";
 import type { Outcome, Warning } from "./outcome.js";
 import type { KeptAnswer } from "./request-ids.js";
 
@@ -74,6 +74,17 @@ export interface SessionRecord {
   /** What was answered by request id: of a session that comes back as itself, not of one that others are made from. */
   readonly answers?: readonly KeptAnswer<Outcome | CopyIds>[];
 }
+
+/** Of an image whose record stands elsewhere. */
+export const NO_RECORD: SessionRecord = {
+  takenAt: 0,
+  limits: DEFAULT_LIMITS,
+  nextExecution: 1,
+  loop: { nextTimer: { at: Number.POSITIVE_INFINITY, owner: 0 }, dropped: [] },
+  executions: [],
+  hostFunctions: { names: [], passed: [], calls: [] },
+  replies: [],
+};
 
 /** A session as it was between two turns. */
 export interface SavedSession {

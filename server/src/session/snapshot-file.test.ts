@@ -70,6 +70,16 @@ describe("the file of a snapshot", () => {
     expect(await openSnapshot(bytes, SEAL, "this build")).toEqual(FILE);
   });
 
+  test("is not written where it could not be read", async () => {
+    const message = "x".repeat(256 << 20);
+    const result = { kind: "exception", exception: { name: "Error", message } } as const;
+    const record = { ...RECORD, replies: [{ callId: "d", execution: 0, result }] };
+    await expect(sealSnapshot({ ...FILE, record }, SEAL)).rejects.toMatchObject({
+      reason: "QUOTA_EXCEEDED",
+      message: expect.stringContaining("in flight"),
+    });
+  });
+
   test("can be read wherever it lies in a buffer", async () => {
     const bytes = await sealSnapshot(FILE, SEAL);
     const within = new Uint8Array(bytes.length + 7);

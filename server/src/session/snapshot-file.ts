@@ -60,9 +60,13 @@ const RECORD_BYTES = 256 << 20;
 const deflated = promisify(deflate);
 const inflated = promisify(inflate);
 
+/** @throws SessionError QUOTA_EXCEEDED (rejects) for a record that `openSnapshot` would not read */
 export async function sealSnapshot(file: SnapshotFile, seal: Seal): Promise<Uint8Array> {
   const { record, pages, labels, ...rest } = file;
-  const recordPart = await deflated(writeText(record));
+  const text = writeText(record);
+  const size = Buffer.byteLength(text);
+  if (size > RECORD_BYTES) throw tooLarge(size, file.sessionId);
+  const recordPart = await deflated(text);
   const written: WrittenHeader = {
     ...rest,
     labels: [...labels],
@@ -116,6 +120,11 @@ export async function openSnapshot(bytes: Uint8Array, seal: Seal, engineDigest: 
   const record = await inflated(file.subarray(recordAt, pagesAt), { maxOutputLength: RECORD_BYTES });
   const pages = file.subarray(pagesAt, pagesAt + pageBytes);
   return { ...header, labels: new Map(labels), record: readText(record.toString()) as SessionRecord, pages };
+}
+
+function tooLarge(size: number, sessionId: string): SessionError {
+  const message = `what the session has in flight takes ${size} bytes, and a snapshot may have ${RECORD_BYTES} of it; let it take the answers of its host functions first, or end some executions`;
+  return new SessionError("QUOTA_EXCEEDED", message, { ids: { session_id: sessionId } });
 }
 
 async function macOf(bytes: Uint8Array, { key, tenant }: Seal): Promise<Buffer> {
