@@ -107,6 +107,24 @@ describe("a durable session, after its server was killed", () => {
     expect(await found(session).execute("log")).toEqual(["a", "b"]);
   });
 
+  test("has in the outcome of one that went on what it wrote to its console before", async () => {
+    const session = await client.createSession({
+      durability: "durable",
+      limits: { timeout: 60_000 },
+      setup: "let go, isWaiting = false",
+    });
+    const requestId = randomUUID();
+    const code = `console.log('before'); isWaiting = true;
+      await new Promise((resolve) => { go = resolve; setTimeout(resolve, 3_600_000) }); console.log('after')`;
+    const lost = session.execute(code, { requestId });
+    lost.catch(() => undefined);
+    await expect.poll(() => session.execute("isWaiting")).toBe(true);
+    await crash();
+    await found(session).execute("go()");
+    const { console, consoleTruncated } = await found(session).execute(code, { requestId }).execution();
+    expect([console.map(({ text }) => text), consoleTruncated]).toEqual([["before", "after"], false]);
+  });
+
   test("knows what it answered: also what it threw, and whose request it was", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 0" });
     const [ids, code] = [[randomUUID(), randomUUID()] as const, "n++; throw new TypeError('no ' + n)"];

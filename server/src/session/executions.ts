@@ -31,6 +31,9 @@ const NO_END_OF_CREDIT = 2 ** 30;
 /** Executions that run on behalf of each other: guest code calls a host function, which calls guest code. */
 const DEEPEST_CALLS = 16;
 
+/** Bytes of console entries of all that are in flight that are in a record: it is written with every commit. */
+const RECORDED_CONSOLE_BYTES = 64 * 1024;
+
 /** What executions ask of their session. */
 export interface ExecutionsSession extends TurnsSession {
   /** What who waits for an execution is told where the session ends with this error. */
@@ -111,12 +114,18 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** What of the session lies outside its memory. */
   get record(): SessionRecord {
     const begun = this.#open.all().filter(({ hasCommitted }) => hasCommitted);
+    let consoleRoom = RECORDED_CONSOLE_BYTES;
+    const executions = begun.map((execution) => {
+      const record = execution.record(consoleRoom);
+      consoleRoom -= record.console?.bytes ?? 0;
+      return record;
+    });
     return {
       takenAt: Date.now(),
       limits: this.#session.limits,
       nextExecution: this.#nextExecution,
       loop: this.#loop.record,
-      executions: begun.map(({ record }) => record),
+      executions,
       hostFunctions: this.hostFunctions.record,
       replies: this.#replies.record,
     };
@@ -130,8 +139,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord, isItself: boolean): void {
     this.#nextExecution = nextExecution;
     for (const each of executions) {
-      // In a copy the request may come again, to be run.
-      const record = isItself ? each : { ...each, digest: "" };
+      // In a copy the request may come again, to be run; and what was written before is the origin's.
+      const record = isItself ? each : { ...each, digest: "", console: undefined };
       const execution = RunningExecution.resume(record, this.#open.get(record.parent));
       this.#admit(execution);
       // Nobody takes what it emits, so nothing of it is to wait.

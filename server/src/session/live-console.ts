@@ -1,6 +1,7 @@
 /** The console of one execution: its entries, at most so many bytes of them, told as they come and kept for the outcome. */
 import type { ConsoleText } from "../engine/engine.js";
 import { type ConsoleEntry, consoleEntryOf } from "./outcome.js";
+import type { ConsoleRecord } from "./session-record.js";
 
 /** What an entry counts for beside its text and the names in its frame: also empty ones take room here and in an answer. */
 const ENTRY_BYTES = 32;
@@ -11,7 +12,9 @@ export class LiveConsole {
   readonly #entries: ConsoleEntry[] = [];
   /** Told while their turn runs; whether that stands is not known yet. */
   readonly #ofRunningTurn: ConsoleEntry[] = [];
+  /** Below zero once it is full. */
   #bytesLeft: number;
+  /** Something was left out. */
   #isTruncated = false;
 
   /**
@@ -32,6 +35,27 @@ export class LiveConsole {
 
   get isTruncated(): boolean {
     return this.#isTruncated;
+  }
+
+  /** What goes on elsewhere. @param room bytes: entries from the first that does not fit are left out, and that is marked */
+  record(room: number): ConsoleRecord {
+    const entries: ConsoleEntry[] = [];
+    let bytes = 0;
+    for (const entry of this.#entries) {
+      const size = sizeOf(entry);
+      if (bytes + size > room) break;
+      bytes += size;
+      entries.push(entry);
+    }
+    const isTruncated = this.#isTruncated || entries.length < this.#entries.length;
+    return { entries, bytes, bytesLeft: this.#bytesLeft, isTruncated };
+  }
+
+  /** Goes on with a console of which this is the record. */
+  restore({ entries, bytesLeft, isTruncated }: ConsoleRecord): void {
+    this.#entries.push(...entries);
+    this.#bytesLeft = bytesLeft;
+    this.#isTruncated = isTruncated;
   }
 
   /** Takes an entry of a turn that runs. */
@@ -61,14 +85,20 @@ export class LiveConsole {
   }
 
   #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
-    if (this.#isTruncated) return undefined;
+    if (this.#bytesLeft < 0) return undefined;
     const entry = consoleEntryOf(text, undone);
-    const { text: line, frame } = entry;
-    this.#bytesLeft -= ENTRY_BYTES + Buffer.byteLength(`${frame?.functionName ?? ""}${frame?.filename ?? ""}${line}`);
-    this.#isTruncated = last || this.#bytesLeft < 0;
-    const shown = this.#isTruncated ? `${withoutBytes(line, Math.max(0, -this.#bytesLeft))}…` : line;
-    return { ...entry, text: shown };
+    this.#bytesLeft -= sizeOf(entry);
+    const excess = Math.max(0, -this.#bytesLeft);
+    if (last) this.#bytesLeft = -1;
+    if (this.#bytesLeft >= 0) return entry;
+    this.#isTruncated = true;
+    return { ...entry, text: `${withoutBytes(entry.text, excess)}…` };
   }
+}
+
+/** What an entry counts for, in bytes. */
+function sizeOf({ text, frame }: ConsoleEntry): number {
+  return ENTRY_BYTES + Buffer.byteLength(`${frame?.functionName ?? ""}${frame?.filename ?? ""}${text}`);
 }
 
 /** Cuts so many bytes off the end of a text, and what is left of a character that they were a part of. */

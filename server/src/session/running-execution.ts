@@ -94,14 +94,15 @@ export class RunningExecution implements Execution {
     execution.#hostCalls = record.hostCalls;
     execution.#hostTime = record.hostTime;
     execution.#warnings.push(...record.warnings);
+    if (record.console !== undefined) execution.#console.restore(record.console);
     execution.goesOn();
     // Nobody waits for the outcome, so nobody takes it that the session ends before.
     execution.outcome.catch(() => undefined);
     return execution;
   }
 
-  /** What a copy of the session has to know of it. */
-  get record(): ExecutionRecord {
+  /** What a copy of the session has to know of it. @param consoleRoom bytes that entries of its console may take */
+  record(consoleRoom: number): ExecutionRecord {
     const time = clock();
     return {
       number: this.number,
@@ -118,6 +119,7 @@ export class RunningExecution implements Execution {
       hostCalls: this.#hostCalls - this.#openHostCalls,
       hostTime: this.#hostTime + this.#openHostTime(time),
       warnings: [...this.#warnings],
+      console: this.#console.record(consoleRoom),
     };
   }
 

@@ -6,7 +6,7 @@ import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { LoopRecord } from "./event-loop.js";
 import { DEFAULT_LIMITS, type Limits } from "./limits.js";
-import type { Outcome, Warning } from "./outcome.js";
+import type { ConsoleEntry, Outcome, Warning } from "./outcome.js";
 import type { KeptAnswer } from "./request-ids.js";
 
 /** What is kept of a request that made copies or a snapshot: their ids. */
@@ -34,6 +34,20 @@ export interface ExecutionRecord {
   readonly hostCalls: number;
   readonly hostTime: number;
   readonly warnings: readonly Warning[];
+  /** Absent where it goes on in a copy: what it wrote before is its origin's. */
+  readonly console?: ConsoleRecord | undefined;
+}
+
+/** What an execution has written to its console. */
+export interface ConsoleRecord {
+  /** For the outcome; the first ones where they are not all here. */
+  readonly entries: readonly ConsoleEntry[];
+  /** Of these entries, as console_bytes counts. */
+  readonly bytes: number;
+  /** Of console_bytes; below zero where it is full. */
+  readonly bytesLeft: number;
+  /** Some are not here, or never were. */
+  readonly isTruncated: boolean;
 }
 
 /** A call of a host function that was not answered. */

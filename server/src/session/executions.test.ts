@@ -1,0 +1,110 @@
+/** Executions in flight, where their session goes on: itself, when it comes back, or a copy of it. */
+import { afterAll, afterEach, beforeAll, expect, test } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { SessionError } from "./errors.js";
+import type { Execution } from "./execution.js";
+import { sessionLimits } from "./limits.js";
+import type { Outcome } from "./outcome.js";
+import { Session } from "./session.js";
+import type { SavedSession } from "./session-record.js";
+import { Watchers } from "./watchers.js";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+const INIT = {
+  labels: new Map(),
+  limits: sessionLimits({}),
+  idleTtl: 60_000,
+  idleAction: "delete",
+  parent: "",
+} as const;
+
+const sessions: Session[] = [];
+afterEach(async () => {
+  for (const session of sessions.splice(0)) await session.end(() => new SessionError("SESSION_DELETED", "over"));
+});
+
+function kept(session: Session): Session {
+  sessions.push(session);
+  return session;
+}
+
+function run(session: Session, code: string, requestId = ""): Execution {
+  return session.submit(
+    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
+    {
+      encoding: 2,
+      handleGroup: "",
+      requestId,
+      digest: requestId === "" ? "" : "digest",
+      atomic: false,
+      parentExecutionId: "",
+      deadline: Number.POSITIVE_INFINITY,
+    },
+  );
+}
+
+/** A session in which an execution waits that `go()` lets go on. */
+async function waiting(code: string): Promise<{ session: Session; saved: SavedSession }> {
+  const session = kept(new Session(engine, { ...INIT, sessionId: "a" }));
+  run(session, code, "waits").outcome.catch(() => undefined);
+  return { session, saved: await session.save(() => Promise.resolve()) };
+}
+
+const WAIT = "await new Promise((resolve) => { globalThis.go = resolve; setTimeout(resolve, 3_600_000); });";
+
+/** The outcome of the one that waits, once something has been run in a session. */
+async function finished(watch: (told: (outcome: Outcome) => void) => void): Promise<Outcome> {
+  return new Promise((resolve) => {
+    watch((outcome) => {
+      if (outcome.executionId === "waits") resolve(outcome);
+    });
+  });
+}
+
+const watcher = (told: (outcome: Outcome) => void) => ({
+  console: () => undefined,
+  changed: () => undefined,
+  ended: () => undefined,
+  finished: told,
+});
+
+async function inItself({ info }: Session, saved: SavedSession): Promise<Outcome> {
+  const watchers = new Watchers();
+  const outcome = finished((told) => watchers.add(watcher(told)));
+  const session = kept(await Session.wake(engine, info, saved, watchers));
+  run(session, "go()").outcome.catch(() => undefined);
+  return outcome;
+}
+
+async function inCopy(saved: SavedSession): Promise<Outcome> {
+  const session = kept(await Session.restore(engine, { ...INIT, sessionId: "b" }, saved));
+  const outcome = finished((told) => session.watch(watcher(told)));
+  run(session, "go()").outcome.catch(() => undefined);
+  return outcome;
+}
+
+const textsOf = ({ console }: Outcome): string[] => console.map(({ text }) => text);
+
+test("what one wrote to its console before is in its outcome, but not in a copy's", async () => {
+  const { session, saved } = await waiting(`console.log('before'); ${WAIT} console.log('after')`);
+  const itself = await inItself(session, saved);
+  expect([textsOf(itself), itself.consoleTruncated]).toEqual([["before", "after"], false]);
+  const copy = await inCopy(saved);
+  expect([textsOf(copy), copy.consoleTruncated]).toEqual([["after"], false]);
+});
+
+test("of much that was written to consoles a record has a part, and the outcome says so", async () => {
+  const code = `for (let i = 0; i < 100; i++) console.log(i + 'x'.repeat(2_000)); ${WAIT} console.log('after')`;
+  const { session, saved } = await waiting(code);
+  const recorded = saved.record.executions.map(({ console }) => console?.entries.length);
+  expect(recorded).toEqual([Math.floor(65_536 / 2_034)]);
+  const outcome = await inItself(session, saved);
+  expect(outcome.consoleTruncated).toBe(true);
+  expect(textsOf(outcome).map((text) => Number.parseInt(text, 10))).toEqual([...Array(recorded[0]).keys(), Number.NaN]);
+  expect(textsOf(outcome).at(-1)).toBe("after");
+});
