@@ -16,7 +16,7 @@ async function makeLogbooks(address: string, count: number): Promise<Logbook[]> 
   await using client = await connect(address);
   const made: Logbook[] = [];
   for (let i = 0; i < count; i++) {
-    const session = await client.createSession({ durability: "durable", setup: LOGBOOK });
+    const session = await client.createSession({ durability: "durable", limits: { timeout: 60_000 }, setup: LOGBOOK });
     made.push(new Logbook(session.id));
   }
   return made;

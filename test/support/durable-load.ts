@@ -87,7 +87,7 @@ export class Logbook {
 
   async #do(session: Session, step: Step, until: AbortSignal): Promise<void> {
     const { kind, id, requestId } = step;
-    const place = await repeat(until, () => session.call<number>(kind, [id], { requestId, timeout: 10_000 }));
+    const place = await repeat(until, () => session.call<number>(kind, [id], { requestId, timeout: 60_000 }));
     if (place !== undefined) step.place = place;
   }
 

@@ -108,3 +108,37 @@ test("of much that was written to consoles a record has a part, and the outcome 
   expect(textsOf(outcome).map((text) => Number.parseInt(text, 10))).toEqual([...Array(recorded[0]).keys(), Number.NaN]);
   expect(textsOf(outcome).at(-1)).toBe("after");
 });
+
+/** As if its record had been taken so many milliseconds earlier. */
+function aged({ image, record }: SavedSession, milliseconds: number, elapsed?: number): SavedSession {
+  const executions = record.executions.map((each) => ({ ...each, elapsed: elapsed ?? each.elapsed }));
+  return { image, record: { ...record, executions, takenAt: record.takenAt - milliseconds } };
+}
+
+const { timeout } = INIT.limits;
+
+test("the time of one goes on while its session is nowhere, and is over at once where it is over", async () => {
+  const { session, saved } = await waiting(WAIT);
+  expect((await inItself(session, aged(saved, timeout))).result).toMatchObject({ kind: "stopped", reason: "TIMEOUT" });
+  expect((await inItself(session, saved)).result.kind).toBe("value");
+});
+
+test("one whose time is over runs no timer that fell due meanwhile", async () => {
+  const { session, saved } = await waiting("await new Promise((resolve) => setTimeout(resolve, 2_000)); 'on time'");
+  // By now it has fallen due.
+  await session.settled();
+  expect((await inItself(session, aged(saved, timeout))).result).toMatchObject({ kind: "stopped", reason: "TIMEOUT" });
+  expect((await inItself(session, saved)).result).toMatchObject({ kind: "value", value: { text: '"on time"' } });
+});
+
+test("one has no more time than was left where the clock was set back", async () => {
+  const { session, saved } = await waiting(WAIT);
+  expect((await inItself(session, aged(saved, -3_600_000))).result.kind).toBe("value");
+  const late = await inItself(session, aged(saved, -3_600_000, timeout));
+  expect(late.result).toMatchObject({ kind: "stopped", reason: "TIMEOUT" });
+});
+
+test("in a copy one has the time that was left, however long the record was kept", async () => {
+  const { saved } = await waiting(WAIT);
+  expect((await inCopy(aged(saved, 3_600_000))).result.kind).toBe("value");
+});

@@ -136,11 +136,16 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
    *
    * @param isItself it is that session, which has come back
    */
-  resume({ nextExecution, executions, loop, hostFunctions, replies }: SessionRecord, isItself: boolean): void {
+  resume(saved: SessionRecord, isItself: boolean): void {
+    const { takenAt, nextExecution, executions, loop, hostFunctions, replies } = saved;
     this.#nextExecution = nextExecution;
+    // Before any timer that fell due meanwhile; and not now, since the session is not whole yet.
+    if (isItself) this.#engine.atEndOfTick(() => this.#stopOverdue());
+    // The clock may have been set back since: nobody gets more time by that than was left.
+    const away = Math.max(0, Date.now() - takenAt);
     for (const each of executions) {
-      // In a copy the request may come again, to be run; and what was written before is the origin's.
-      const record = isItself ? each : { ...each, digest: "", console: undefined };
+      // In a copy the request may come again, to be run; what was written before is the origin's, and time was not running.
+      const record = isItself ? { ...each, elapsed: each.elapsed + away } : { ...each, digest: "", console: undefined };
       const execution = RunningExecution.resume(record, this.#open.get(record.parent));
       this.#admit(execution);
       // Nobody takes what it emits, so nothing of it is to wait.
@@ -152,6 +157,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       loop,
       executions.map(({ number }) => number),
     );
+  }
+
+  #stopOverdue(): void {
+    for (const execution of this.#open.all()) if (execution.timeLeft() === 0) execution.stop("TIMEOUT");
   }
 
   /** One that is open, by its id. */

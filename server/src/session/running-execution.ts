@@ -80,8 +80,8 @@ export class RunningExecution implements Execution {
   }
 
   /**
-   * One that was in flight in the session that this one is a copy of. It has the time that it had left, and its caller hears
-   * nothing of it.
+   * One that was in flight in the session that this one is a copy of, or in this one before it came back. Its caller hears nothing
+   * of it.
    */
   static resume(record: ExecutionRecord, parent: RunningExecution | undefined): RunningExecution {
     const { executionId: requestId, digest, encoding, number, limits } = record;
