@@ -10,11 +10,28 @@ import { Session } from "./session.js";
 import { openSnapshot } from "./snapshot-file.js";
 import { Watchers } from "./watchers.js";
 
+const INFO = { labels: new Map(), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+
 let engine: Engine;
 beforeAll(async () => {
   engine = await Engine.start({ workers: 1 });
 });
 afterAll(() => engine.close());
+
+test("the image of another is not run", async () => {
+  const store = new MemoryStore();
+  const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
+  for (const sessionId of ["a", "b"]) {
+    const made = new Session(engine, { ...INFO, sessionId, limits: sessionLimits({}) });
+    await made.makeDurable((facts, saved) => durable.add(facts, saved));
+  }
+  const [a, b] = await Promise.all([store.durable("a"), store.durable("b")]);
+  if (a === undefined || b === undefined) throw new Error("they are not in the store");
+  await store.rebase({ sessionId: "a", owner: a.owner, version: 0, image: b.image });
+  const nothing = async (): Promise<void> => undefined;
+  await expect(durable.load("a", nothing)).rejects.toMatchObject({ reason: "SESSION_LOST" });
+  await durable.load("b", nothing);
+});
 
 test("one that leaves memory after every commit is written as a whole all the same", async () => {
   const store = new MemoryStore();
@@ -25,8 +42,7 @@ test("one that leaves memory after every commit is written as a whole all the sa
     return rebase(base);
   };
   const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
-  const info = { sessionId: "a", labels: new Map(), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
-  const made = new Session(engine, { ...info, limits: sessionLimits({}) });
+  const made = new Session(engine, { ...INFO, sessionId: "a", limits: sessionLimits({}) });
   await made.makeDurable((facts, saved) => durable.add(facts, saved));
   let session: Session | undefined = made;
   const lengths: number[] = [];

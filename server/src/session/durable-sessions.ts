@@ -89,6 +89,7 @@ export class DurableSessions {
         throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids });
       const { info, record, createdBy } = rowOf(stored.session);
       const file = await openSnapshot(stored.image, await this.#seal(), this.#engine.digest);
+      if (file.sessionId !== sessionId) throw new SessionError("SNAPSHOT_INVALID", "its image is another session's");
       const pages = new StoredPages(await this.#engine.decodeImage(file.pages, file.extent));
       for (const delta of stored.deltas) pages.apply(delta);
       const answers = stored.outcomes.map(({ outcome }) => readText(outcome) as Answer);

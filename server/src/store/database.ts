@@ -6,6 +6,7 @@ import type Library from "libsql";
 import type { Answer, Call, Calls, Kind, StoredItem } from "./calls.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
+import { migrate, VERSION } from "./migrate.js";
 import { type PageOptions, type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
 
 type Connection = Library.Database;
@@ -13,9 +14,6 @@ type Statement = Library.Statement;
 
 /** "lvsc": tells our files from those of other programs. */
 const APPLICATION = 0x6c767363;
-const VERSION = 2;
-/** The version before durable sessions. */
-const VERSION_WITHOUT_DURABLE = 1;
 const EXPIRED_AT_ONCE = 500;
 /** Items of one label that are counted to find the rarest of several. */
 const COUNTED = 5_000;
@@ -98,11 +96,7 @@ export class Database {
     const application = this.#number("application_id");
     const version = this.#number("user_version");
     if (application === APPLICATION && version === VERSION) return;
-    if (application === APPLICATION && version === VERSION_WITHOUT_DURABLE) {
-      return this.#transaction(() => {
-        this.#connection.exec(`${DURABLE_SCHEMA}; PRAGMA user_version = ${VERSION}`);
-      });
-    }
+    if (application === APPLICATION && this.#transaction(() => migrate(this.#connection, version))) return;
     if (application === APPLICATION && version > VERSION) {
       const what = `was written by a later version of livescope (its format is ${version}, this one knows ${VERSION})`;
       throw new StoreError(

@@ -1,7 +1,8 @@
 /** The tables of durable sessions: how their images have changed since they were whole, and what they have answered. */
-import { crc32, deflateRawSync, inflateRawSync } from "node:zlib";
+import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type Library from "libsql";
 import type { StoredItem } from "./calls.js";
+import { checksumOf } from "./checksums.js";
 import {
   type CommitAnswer,
   type Ownership,
@@ -19,9 +20,13 @@ const EXPIRED_AT_ONCE = 500;
 /** Most of a delta are zeroes: more effort takes three times as long, and saves a tenth. */
 const DEFLATION = { level: 1 };
 
-/** What is told of the sessions, and what they were when they were whole, stands in the tables of all sessions. */
+/**
+ * What is told of the sessions, and what they were when they were whole, stands in the tables of all sessions. `base` is the version of
+ * that image, and `outcomes` how many there are: where rows were lost, that is how it is noticed.
+ */
 export const DURABLE_SCHEMA = `
-  CREATE TABLE durable (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, version INTEGER NOT NULL, busy INTEGER NOT NULL) STRICT;
+  CREATE TABLE durable (id TEXT PRIMARY KEY, owner INTEGER NOT NULL, version INTEGER NOT NULL, busy INTEGER NOT NULL,
+    base INTEGER NOT NULL, outcomes INTEGER NOT NULL, checksum INTEGER NOT NULL) STRICT;
   CREATE INDEX durable_busy ON durable (id) WHERE busy = 1;
   CREATE TABLE durable_deltas (id TEXT NOT NULL, version INTEGER NOT NULL, delta BLOB NOT NULL, checksum INTEGER NOT NULL,
     PRIMARY KEY (id, version)) STRICT;
@@ -38,13 +43,22 @@ export interface SessionShelf {
   updateImage(id: string, image: Uint8Array): void;
 }
 
+export interface DurableRow extends Ownership {
+  readonly id: string;
+  readonly busy: number;
+  readonly base: number;
+  readonly outcomes: number;
+}
+
 interface DeltaRow {
   readonly version: number;
   readonly delta: ArrayBuffer;
   readonly checksum: number;
 }
 
-interface OutcomeRow extends StoredOutcome {
+interface OutcomeRow {
+  readonly requestId: ArrayBuffer;
+  readonly outcome: ArrayBuffer;
   readonly checksum: number;
 }
 
@@ -52,8 +66,8 @@ export class DurableTables {
   readonly #sessions: SessionShelf;
   readonly #file: string;
   readonly #add: Statement;
-  readonly #take: Statement;
-  readonly #ownership: Statement;
+  readonly #update: Statement;
+  readonly #row: Statement;
   readonly #insertDelta: Statement;
   readonly #hasOutcome: Statement;
   readonly #insertOutcome: Statement;
@@ -72,9 +86,12 @@ export class DurableTables {
     const prepare = (sql: string): Statement => connection.prepare(sql);
     this.#sessions = sessions;
     this.#file = file;
-    this.#add = prepare("INSERT INTO durable VALUES (?, ?, 0, 0)");
-    this.#take = prepare("UPDATE durable SET owner = ?, version = ?, busy = ? WHERE id = ?");
-    this.#ownership = prepare("SELECT owner, version FROM durable WHERE id = ?");
+    this.#add = prepare("INSERT INTO durable VALUES (?, ?, ?, ?, ?, ?, ?)");
+    this.#update = prepare(
+      "UPDATE durable SET owner = ?, version = ?, busy = ?, base = ?, outcomes = ?, checksum = ? WHERE id = ?",
+    );
+    const numbers = ["owner", "version", "busy", "base", "outcomes", "checksum"];
+    this.#row = prepare(`SELECT ${numbers.map((name) => as("INTEGER", name))} FROM durable WHERE id = ?`);
     this.#insertDelta = prepare("INSERT INTO durable_deltas VALUES (?, ?, ?, ?)");
     this.#hasOutcome = prepare("SELECT 1 FROM durable_outcomes WHERE id = ? AND request_id = ?");
     this.#insertOutcome = prepare(
@@ -84,10 +101,10 @@ export class DurableTables {
       "UPDATE durable_outcomes SET outcome = ?, checksum = ? WHERE id = ? AND request_id = ?",
     );
     this.#forgetOutcome = prepare("DELETE FROM durable_outcomes WHERE id = ? AND request_id = ?");
-    this.#deltas = prepare("SELECT version, delta, checksum FROM durable_deltas WHERE id = ? ORDER BY version");
-    this.#outcomes = prepare(
-      "SELECT request_id AS requestId, outcome, checksum FROM durable_outcomes WHERE id = ? ORDER BY number",
-    );
+    const delta = [as("INTEGER", "version"), as("BLOB", "delta"), as("INTEGER", "checksum")];
+    this.#deltas = prepare(`SELECT ${delta} FROM durable_deltas WHERE id = ? ORDER BY durable_deltas.version`);
+    const outcome = [as("BLOB", "request_id", "requestId"), as("BLOB", "outcome"), as("INTEGER", "checksum")];
+    this.#outcomes = prepare(`SELECT ${outcome} FROM durable_outcomes WHERE id = ? ORDER BY number`);
     this.#dropDeltas = prepare("DELETE FROM durable_deltas WHERE id = ? AND version <= ?");
     this.#deletions = ["durable", "durable_deltas", "durable_outcomes"].map((table) =>
       prepare(`DELETE FROM ${table} WHERE id = ?`),
@@ -102,7 +119,8 @@ export class DurableTables {
   add(item: StoredSession, image: Uint8Array, owner: number): boolean {
     const id = item.sessionId;
     if (!this.#sessions.put({ kind: "sessions", id, item, image, replace: false })) return false;
-    this.#add.run(id, owner);
+    const row = { id, owner, version: 0, busy: 0, base: 0, outcomes: 0 };
+    this.#add.run(id, ...columnsOf(row));
     return true;
   }
 
@@ -110,59 +128,78 @@ export class DurableTables {
   commit(commit: StoredCommit): CommitAnswer {
     const { session, owner, version, isBusy, delta, outcomes, expired, forgotten } = commit;
     const id = session.sessionId;
-    const now = this.#ownershipOf(id);
+    const now = this.#rowOf(id);
     if (now === undefined || now.owner > owner || now.version !== version - 1) return "refused";
     const isForgotten = new Set(forgotten);
     const isKnown = ({ requestId }: StoredOutcome): boolean =>
       !isForgotten.has(requestId) && this.#hasOutcome.all(id, requestId).length > 0;
     if (outcomes.some(isKnown)) return "refused";
-    this.#take.run(owner, version, isBusy ? 1 : 0, id);
-    for (const requestId of forgotten) this.#forgetOutcome.run(id, requestId);
-    for (const { requestId, outcome } of expired) this.#expireOutcome.run(outcome, crc32(outcome), id, requestId);
-    for (const { requestId, outcome } of outcomes) this.#insertOutcome.run(id, requestId, outcome, crc32(outcome));
+    let count = now.outcomes + outcomes.length;
+    for (const requestId of forgotten) count -= this.#forgetOutcome.run(id, requestId).changes;
+    for (const { requestId, outcome } of expired) {
+      this.#expireOutcome.run(outcome, checksumOf(outcome, id, requestId), id, requestId);
+    }
+    for (const { requestId, outcome } of outcomes) {
+      this.#insertOutcome.run(id, requestId, outcome, checksumOf(outcome, id, requestId));
+    }
+    this.#write({ ...now, owner, version, busy: isBusy ? 1 : 0, outcomes: count });
     this.#sessions.update(id, session);
     const compressed = deflateRawSync(delta, DEFLATION);
-    this.#insertDelta.run(id, version, compressed, crc32(compressed));
+    this.#insertDelta.run(id, version, compressed, checksumOf(compressed, id, version));
     return "kept";
   }
 
   rebase({ sessionId, owner, version, image }: StoredBase): CommitAnswer {
-    const now = this.#ownershipOf(sessionId);
+    const now = this.#rowOf(sessionId);
     if (now === undefined || now.owner !== owner || now.version < version) return "refused";
+    this.#write({ ...now, base: version });
     this.#sessions.updateImage(sessionId, image);
     this.#dropDeltas.run(sessionId, version);
     return "kept";
   }
 
   load(id: string): StoredDurable | undefined {
-    const now = this.#ownershipOf(id);
+    const now = this.#rowOf(id);
     if (now === undefined) return undefined;
+    const { owner, version, base } = now;
     const session = this.#sessions.item(id) as StoredSession | undefined;
     const image = this.#sessions.image(id);
     const rows = this.#deltas.all(id) as DeltaRow[];
     // One that is missing would be passed over, and what follows it would be put onto another page.
-    const first = now.version - rows.length + 1;
-    const isWhole = rows.every(({ version }, i) => version === first + i);
-    if (session === undefined || image === undefined || !isWhole) throw this.#damaged(id);
-    return { ...now, session, image, deltas: rows.map((row) => this.#delta(id, row)), outcomes: this.#outcomesOf(id) };
+    const isWhole = rows.length === version - base && rows.every((row, i) => row.version === base + 1 + i);
+    if (session?.sessionId !== id || image === undefined || !isWhole) throw this.#damaged(id);
+    const deltas = rows.map((row) => this.#delta(id, row));
+    return { owner, version, session, image, deltas, outcomes: this.#outcomesOf(now) };
   }
 
-  #delta(id: string, { delta, checksum }: DeltaRow): Uint8Array {
+  #delta(id: string, { version, delta, checksum }: DeltaRow): Uint8Array {
     const compressed = new Uint8Array(delta);
-    if (crc32(compressed) !== checksum) throw this.#damaged(id);
+    if (checksumOf(compressed, id, version) !== checksum) throw this.#damaged(id);
     return inflateRawSync(compressed);
   }
 
-  #outcomesOf(id: string): StoredOutcome[] {
+  #outcomesOf({ id, outcomes }: DurableRow): StoredOutcome[] {
     const rows = this.#outcomes.all(id) as OutcomeRow[];
-    for (const { outcome, checksum } of rows) {
-      if (crc32(outcome) !== checksum) throw this.#damaged(id);
-    }
-    return rows.map(({ requestId, outcome }) => ({ requestId, outcome }));
+    if (rows.length !== outcomes) throw this.#damaged(id);
+    return rows.map(({ checksum, ...row }) => {
+      const requestId = Buffer.from(row.requestId).toString();
+      const outcome = Buffer.from(row.outcome);
+      if (checksumOf(outcome, id, requestId) !== checksum) throw this.#damaged(id);
+      return { requestId, outcome: outcome.toString() };
+    });
   }
 
-  #ownershipOf(id: string): Ownership | undefined {
-    return this.#ownership.all(id)[0] as Ownership | undefined;
+  #rowOf(id: string): DurableRow | undefined {
+    const [found] = this.#row.all(id) as (Omit<DurableRow, "id"> & { checksum: number })[];
+    if (found === undefined) return undefined;
+    const { checksum, ...columns } = found;
+    const row = { id, ...columns };
+    if (checksumOfRow(row) !== checksum) throw this.#damaged(id);
+    return row;
+  }
+
+  #write(row: DurableRow): void {
+    this.#update.run(...columnsOf(row), row.id);
   }
 
   delete(id: string): void {
@@ -185,4 +222,18 @@ export class DurableTables {
     const advice = "delete that one; if there are more, put a backup in the file's place";
     return new StoreError("broken", `what ${this.#file} holds of the durable session ${id} is damaged; ${advice}`);
   }
+}
+
+/** Reads a column as what it is, whatever damage made of it: the library ends the process where a text is no UTF-8. */
+function as(type: "INTEGER" | "BLOB", column: string, name = column): string {
+  return `CAST(${column} AS ${type}) AS ${name}`;
+}
+
+export function checksumOfRow({ id, owner, version, busy, base, outcomes }: DurableRow): number {
+  return checksumOf("", id, owner, version, busy, base, outcomes);
+}
+
+/** All but the id, in the order of the table. */
+function columnsOf(row: DurableRow): readonly number[] {
+  return [row.owner, row.version, row.busy, row.base, row.outcomes, checksumOfRow(row)];
 }
