@@ -1,8 +1,13 @@
 /** Durable sessions in a store, as one hand after the other has them. */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { afterAll, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
+import { SqliteStore } from "../store/sqlite.js";
+import type { Store } from "../store/store.js";
 import { rowOf } from "./durable-row.js";
 import { DurableSessions } from "./durable-sessions.js";
 import { sessionLimits } from "./limits.js";
@@ -31,6 +36,55 @@ test("the image of another is not run", async () => {
   const nothing = async (): Promise<void> => undefined;
   await expect(durable.load("a", nothing)).rejects.toMatchObject({ reason: "SESSION_LOST" });
   await durable.load("b", nothing);
+});
+
+describe("a sweep", () => {
+  function put(store: Store, sessionId: string, expiresAt: number): Promise<boolean> {
+    const row = { sessionId, createdAt: 1, expiresAt, labels: new Map(), record: "{}", sizeBytes: 1 };
+    return store.addDurable(row, Uint8Array.of(1), 1);
+  }
+
+  async function sweep(store: Store, isUsed: (sessionId: string) => boolean): Promise<string[]> {
+    const deleted: string[] = [];
+    const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
+    await durable.expire(isUsed, (sessionId) => deleted.push(sessionId));
+    return deleted;
+  }
+
+  test("deletes all that have expired, however many of them are in use before the others", async () => {
+    const directory = await mkdtemp(join(tmpdir(), "livescope-sweep-"));
+    const store = new SqliteStore(directory);
+    const idsOf = (what: string, count: number) => Array.from({ length: count }, (_, i) => `${what}${i}`);
+    const idle = idsOf("idle", 600);
+    await Promise.all([
+      ...idsOf("used", 600).map((id) => put(store, id, 1_000)),
+      ...idle.map((id) => put(store, id, 2_000)),
+      put(store, "later", Date.now() + 60_000),
+    ]);
+    const deleted = await sweep(store, (id) => id.startsWith("used"));
+    expect(deleted.sort()).toEqual(idle.sort());
+    expect(await store.durableCount()).toBe(601);
+    await store.close();
+    await rm(directory, { recursive: true });
+  });
+
+  test("leaves one that was used after it was found to have expired", async () => {
+    const store = new MemoryStore();
+    await put(store, "idle", 1_000);
+    await put(store, "used", 1_000);
+    const expiredDurable = store.expiredDurable.bind(store);
+    store.expiredDurable = async (now, after) => {
+      const found = await expiredDurable(now, after);
+      const used = await store.session("used");
+      if (used === undefined) throw new Error("it is not in the store");
+      const parts = { owner: 1, version: 1, isBusy: false, delta: new Uint8Array() };
+      const session = { ...used, expiresAt: now + 60_000 };
+      await store.commit({ ...parts, session, outcomes: [], expired: [], forgotten: [] });
+      return found;
+    };
+    expect(await sweep(store, () => false)).toEqual(["idle"]);
+    expect(await store.durable("used")).toMatchObject({ version: 1 });
+  });
 });
 
 test("one that leaves memory after every commit is written as a whole all the same", async () => {

@@ -146,9 +146,23 @@ export class DurableSessions {
     });
   }
 
-  /** Ids of those whose time is over, unless somebody has used them since their last commit. @throws StoreError */
-  expired(): Promise<readonly string[]> {
-    return this.#store.expiredDurable(Date.now());
+  /**
+   * Deletes those whose time is over.
+   *
+   * @param isUsed whether somebody may have used one since its last commit, or is about to
+   * @param deleted is told the id of each
+   * @throws StoreError
+   */
+  async expire(isUsed: (sessionId: string) => boolean, deleted: (sessionId: string) => void): Promise<void> {
+    const now = Date.now();
+    for (let page = await this.#store.expiredDurable(now); page.length > 0; ) {
+      // At once, so that they share a sync; one that was used meanwhile the store knows.
+      const deletions = page.map(async ({ sessionId }) => {
+        if (!isUsed(sessionId) && (await this.#store.deleteExpired(sessionId, now))) deleted(sessionId);
+      });
+      await Promise.all(deletions);
+      page = await this.#store.expiredDurable(now, page.at(-1));
+    }
   }
 
   /** Whether one was in the middle of something at its last commit. @throws StoreError */

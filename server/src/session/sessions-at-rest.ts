@@ -270,9 +270,7 @@ export class SessionsAtRest {
     for (const sessionId of await this.#hibernation.expire(this.#lose)) this.#bury(sessionId, "SESSION_EXPIRED");
     // One in memory knows better when it was used last.
     const isUsed = (sessionId: string): boolean => this.#live.has(sessionId) || this.#waking.has(sessionId);
-    for (const sessionId of await this.#durable.expired()) {
-      if (!isUsed(sessionId) && (await this.#durable.delete(sessionId))) this.#bury(sessionId, "SESSION_EXPIRED");
-    }
+    await this.#durable.expire(isUsed, (sessionId) => this.#bury(sessionId, "SESSION_EXPIRED"));
   }
 
   /** From now on none is put to rest. */

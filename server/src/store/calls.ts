@@ -1,6 +1,7 @@
 /** What the main thread and the thread of the database say to each other. */
 import type {
   CommitAnswer,
+  ExpiredSession,
   Page,
   PageOptions,
   StoredBase,
@@ -33,7 +34,11 @@ export interface Calls {
   readonly commit: { readonly asks: { commit: StoredCommit }; readonly answers: CommitAnswer };
   readonly rebase: { readonly asks: { base: StoredBase }; readonly answers: CommitAnswer };
   readonly durable: { readonly asks: { id: string }; readonly answers: StoredDurable | undefined };
-  readonly expiredDurable: { readonly asks: { now: number }; readonly answers: readonly string[] };
+  readonly expiredDurable: {
+    readonly asks: { now: number; after: ExpiredSession | undefined };
+    readonly answers: readonly ExpiredSession[];
+  };
+  readonly deleteExpired: { readonly asks: { id: string; now: number }; readonly answers: boolean };
   readonly busySessions: { readonly asks: object; readonly answers: readonly string[] };
   readonly durableCount: { readonly asks: object; readonly answers: number };
   readonly item: { readonly asks: { kind: Kind; id: string }; readonly answers: StoredItem | undefined };

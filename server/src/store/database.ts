@@ -22,7 +22,15 @@ const PAGES_GIVEN_BACK = 256;
 const UNUSED_SHARE = 0.25;
 
 /** Calls that need a transaction. */
-const WRITING: ReadonlySet<Call["name"]> = new Set(["put", "delete", "expire", "addDurable", "commit", "rebase"]);
+const WRITING: ReadonlySet<Call["name"]> = new Set([
+  "put",
+  "delete",
+  "deleteExpired",
+  "expire",
+  "addDurable",
+  "commit",
+  "rebase",
+]);
 /** Of the deletions of an item, that of its labels. */
 const LABELS = 2;
 
@@ -151,8 +159,7 @@ export class Database {
       case "page":
         return this.#shelves[call.kind].page(call.options);
       case "delete":
-        if (call.kind === "sessions") this.#durable.delete(call.id);
-        return this.#shelves[call.kind].delete(call.id);
+        return call.kind === "sessions" ? this.#deleteSession(call.id) : this.#shelves.snapshots.delete(call.id);
       case "addDurable":
         return this.#durable.add(call.item, call.image, call.owner);
       case "commit":
@@ -162,7 +169,9 @@ export class Database {
       case "durable":
         return this.#durable.load(call.id);
       case "expiredDurable":
-        return this.#durable.expired(call.now);
+        return this.#durable.expired(call.now, call.after);
+      case "deleteExpired":
+        return this.#shelves.sessions.hasExpired(call.id, call.now) && this.#deleteSession(call.id);
       case "busySessions":
         return this.#durable.busy();
       case "durableCount":
@@ -170,6 +179,11 @@ export class Database {
       case "expire":
         return this.#expire(call.now);
     }
+  }
+
+  #deleteSession(id: string): boolean {
+    this.#durable.delete(id);
+    return this.#shelves.sessions.delete(id);
   }
 
   #expire(now: number): Calls["expire"]["answers"] {
@@ -234,6 +248,7 @@ export class Shelf {
   readonly #kind: Kind;
   readonly #file: string;
   readonly #has: Statement;
+  readonly #hasExpired: Statement;
   readonly #insert: Statement;
   readonly #insertImage: Statement;
   readonly #insertLabel: Statement;
@@ -253,6 +268,7 @@ export class Shelf {
     this.#kind = kind;
     this.#file = file;
     this.#has = connection.prepare(`SELECT 1 FROM ${kind} WHERE id = ?`);
+    this.#hasExpired = connection.prepare(`SELECT 1 FROM ${kind} WHERE id = ? AND expires_at <= ?`);
     this.#insert = connection.prepare(`INSERT INTO ${kind} VALUES (?, ?, ?, ?, ?)`);
     this.#insertImage = connection.prepare(`INSERT INTO ${kind}_images VALUES (?, ?, ?)`);
     this.#insertLabel = connection.prepare(`INSERT INTO ${kind}_labels VALUES (?, ?, ?, ?)`);
@@ -367,6 +383,10 @@ export class Shelf {
   delete(id: string): boolean {
     const [first] = this.#deletions.map((deletion) => deletion.run(id).changes);
     return first === 1;
+  }
+
+  hasExpired(id: string, now: number): boolean {
+    return this.#hasExpired.all(id, now).length > 0;
   }
 
   /** Ids of what was deleted. */

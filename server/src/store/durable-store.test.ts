@@ -187,14 +187,46 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
     await store.addDurable(session("c"), bytes("image"), 1);
     await store.putSession(session("rests", { expiresAt: 2_000 }), bytes("rest"));
     expect(await store.expire(2_500)).toEqual(["rests"]);
-    expect(await store.expiredDurable(2_500)).toEqual(["a"]);
+    expect(await store.expiredDurable(2_500)).toEqual([{ sessionId: "a", expiresAt: 2_000 }]);
     await store.commit(commit(1, { session: session("a", { expiresAt: 4_000 }) }));
     expect(await store.expiredDurable(2_500)).toEqual([]);
-    expect(await store.expiredDurable(5_000)).toEqual(expect.arrayContaining(["a", "b"]));
+    expect((await store.expiredDurable(5_000)).map(({ sessionId }) => sessionId)).toEqual(["b", "a"]);
     expect(await store.deleteSession("a")).toBe(true);
     expect(await store.durable("a")).toBeUndefined();
     expect(await store.commit(commit(2))).toBe("refused");
     expect(await store.durableCount()).toBe(2);
+  });
+
+  test("are deleted as expired only while they are so", async () => {
+    await store.addDurable(session("a", { expiresAt: 2_000 }), bytes("image"), 1);
+    await store.addDurable(session("never"), bytes("image"), 1);
+    expect(await store.deleteExpired("a", 1_999)).toBe(false);
+    const told = [
+      store.commit(commit(1, { session: session("a", { expiresAt: 4_000 }) })),
+      store.deleteExpired("a", 2_500),
+      store.deleteExpired("never", 2_500),
+      store.deleteExpired("none", 2_500),
+    ];
+    expect(await Promise.all(told)).toEqual(["kept", false, false, false]);
+    expect(await kept()).toMatchObject({ version: 1 });
+    expect(await store.deleteExpired("a", 4_000)).toBe(true);
+    expect([await store.session("a"), await store.durable("a")]).toEqual([undefined, undefined]);
+    expect(await store.deleteExpired("a", 4_000)).toBe(false);
+  });
+
+  test("that have expired are all found, a part at a time, by when they did and then by id", async () => {
+    const ids = Array.from({ length: 1_300 }, (_, i) => `s${String(i).padStart(4, "0")}`);
+    // Many at the same moment: the place between two of them is told by the id.
+    const expiresAt = (i: number): number => 1_000 + Math.floor(i / 900);
+    await Promise.all(ids.map((id, i) => store.addDurable(session(id, { expiresAt: expiresAt(i) }), bytes("i"), 1)));
+    await store.addDurable(session("later", { expiresAt: 3_000 }), bytes("i"), 1);
+    await store.putSession(session("rests", { expiresAt: 1_000 }), bytes("i"));
+    const found: string[] = [];
+    for (let page = await store.expiredDurable(2_000); page.length > 0; ) {
+      found.push(...page.map(({ sessionId }) => sessionId));
+      page = await store.expiredDurable(2_000, page.at(-1));
+    }
+    expect(found).toEqual(ids);
   });
 
   test("leave nothing behind when they are deleted: another of the same id begins anew", async () => {

@@ -5,6 +5,7 @@ import type { StoredItem } from "./calls.js";
 import { checksumOf } from "./checksums.js";
 import {
   type CommitAnswer,
+  type ExpiredSession,
   type Ownership,
   type StoredBase,
   type StoredCommit,
@@ -17,6 +18,7 @@ import {
 type Statement = Library.Statement;
 
 const EXPIRED_AT_ONCE = 500;
+const BEFORE_ALL: ExpiredSession = { sessionId: "", expiresAt: Number.MIN_SAFE_INTEGER };
 /** Most of a delta are zeroes: more effort takes three times as long, and saves a tenth. */
 const DEFLATION = { level: 1 };
 
@@ -109,9 +111,11 @@ export class DurableTables {
     this.#deletions = ["durable", "durable_deltas", "durable_outcomes"].map((table) =>
       prepare(`DELETE FROM ${table} WHERE id = ?`),
     );
-    this.#expired = prepare(
-      `SELECT id FROM sessions WHERE expires_at <= ? AND id IN (SELECT id FROM durable) LIMIT ${EXPIRED_AT_ONCE}`,
-    );
+    // Not by IN: all durable sessions would be looked at.
+    this.#expired = prepare(`
+      SELECT id AS sessionId, expires_at AS expiresAt FROM sessions
+      WHERE expires_at <= ? AND (expires_at, id) > (?, ?) AND EXISTS (SELECT 1 FROM durable WHERE id = sessions.id)
+      ORDER BY expires_at, id LIMIT ${EXPIRED_AT_ONCE}`);
     this.#busy = prepare("SELECT id FROM durable WHERE busy = 1");
     this.#count = prepare("SELECT count(*) AS count FROM durable");
   }
@@ -206,8 +210,8 @@ export class DurableTables {
     for (const deletion of this.#deletions) deletion.run(id);
   }
 
-  expired(now: number): string[] {
-    return (this.#expired.all(now) as { id: string }[]).map(({ id }) => id);
+  expired(now: number, { expiresAt, sessionId }: ExpiredSession = BEFORE_ALL): ExpiredSession[] {
+    return this.#expired.all(now, expiresAt, sessionId) as ExpiredSession[];
   }
 
   busy(): string[] {

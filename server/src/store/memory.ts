@@ -1,6 +1,7 @@
 /** A store that ends with the process: for tests, and for a server without a data directory. */
 import {
   type CommitAnswer,
+  type ExpiredSession,
   ownBytes,
   type Page,
   type PageOptions,
@@ -218,9 +219,21 @@ export class MemoryStore implements Store {
     return { owner, version, session: kept.item, image, deltas: deltas.map(({ delta }) => delta.slice()), outcomes };
   }
 
-  async expiredDurable(now: number): Promise<readonly string[]> {
+  async expiredDurable(now: number, after?: ExpiredSession): Promise<readonly ExpiredSession[]> {
     this.#check();
-    return this.#sessions.expired(now).filter((id) => this.#durable.has(id));
+    const found: ExpiredSession[] = [];
+    for (const sessionId of this.#sessions.expired(now)) {
+      const expiresAt = this.#sessions.get(sessionId)?.item.expiresAt ?? 0;
+      const expired = { sessionId, expiresAt };
+      if (this.#durable.has(sessionId) && (after === undefined || byExpiry(expired, after) > 0)) found.push(expired);
+    }
+    return found.sort(byExpiry);
+  }
+
+  async deleteExpired(sessionId: string, now: number): Promise<boolean> {
+    this.#check();
+    const kept = this.#sessions.get(sessionId);
+    return kept !== undefined && isExpired(kept.item, now) && this.deleteSession(sessionId);
   }
 
   async busySessions(): Promise<readonly string[]> {
@@ -250,6 +263,11 @@ export class MemoryStore implements Store {
 
 function isAfter(one: PagePlace, other: PagePlace): boolean {
   return one.createdAt > other.createdAt || (one.createdAt === other.createdAt && one.id > other.id);
+}
+
+function byExpiry(one: ExpiredSession, other: ExpiredSession): number {
+  if (one.expiresAt !== other.expiresAt) return one.expiresAt - other.expiresAt;
+  return one.sessionId < other.sessionId ? -1 : one.sessionId > other.sessionId ? 1 : 0;
 }
 
 function isExpired({ expiresAt }: Item, now: number): boolean {

@@ -3,6 +3,7 @@ import type { CallName, Calls, Kind, Kinds } from "./calls.js";
 import { checkDirectory } from "./directory.js";
 import {
   type CommitAnswer,
+  type ExpiredSession,
   ownBytes,
   type Page,
   type PageOptions,
@@ -107,8 +108,12 @@ export class SqliteStore implements Store {
     return this.#ask("durable", { id: sessionId }, undefined);
   }
 
-  expiredDurable(now: number): Promise<readonly string[]> {
-    return this.#ask("expiredDurable", { now }, []);
+  expiredDurable(now: number, after?: ExpiredSession): Promise<readonly ExpiredSession[]> {
+    return this.#ask("expiredDurable", { now, after }, []);
+  }
+
+  deleteExpired(sessionId: string, now: number): Promise<boolean> {
+    return this.#ask("deleteExpired", { id: sessionId, now }, false);
   }
 
   busySessions(): Promise<readonly string[]> {

@@ -65,6 +65,12 @@ export interface StoredBase extends Ownership {
   readonly image: Uint8Array;
 }
 
+/** A durable session that has expired. */
+export interface ExpiredSession {
+  readonly sessionId: string;
+  readonly expiresAt: number;
+}
+
 /** What a durable session was at its last commit. */
 export interface StoredDurable extends Ownership {
   readonly session: StoredSession;
@@ -133,8 +139,15 @@ export interface Store {
   rebase(base: StoredBase): Promise<CommitAnswer>;
   /** Undefined where there is none, or one that is not durable. */
   durable(sessionId: string): Promise<StoredDurable | undefined>;
-  /** Durable sessions that have expired by `now`: whoever knows that nobody uses one deletes it. At most some hundred. */
-  expiredDurable(now: number): Promise<readonly string[]>;
+  /**
+   * Durable sessions that have expired by `now`, by expiresAt, then id: whoever knows that nobody uses one deletes it.
+   *
+   * @param after the last that was given before; absent: from the first on
+   * @returns at most some hundred; none where there are no more
+   */
+  expiredDurable(now: number, after?: ExpiredSession): Promise<readonly ExpiredSession[]>;
+  /** Deletes a session that has expired by `now`. False: there is none, or it was used since it was found to have expired. */
+  deleteExpired(sessionId: string, now: number): Promise<boolean>;
   /** Durable sessions that are in the middle of something. */
   busySessions(): Promise<readonly string[]>;
   /** How many sessions are durable. */
