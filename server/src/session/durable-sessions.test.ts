@@ -7,7 +7,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
 import { SqliteStore } from "../store/sqlite.js";
-import type { Store } from "../store/store.js";
+import type { AddAnswer, Store } from "../store/store.js";
 import { rowOf } from "./durable-row.js";
 import { DurableSessions } from "./durable-sessions.js";
 import { sessionLimits } from "./limits.js";
@@ -28,7 +28,7 @@ test("the image of another is not run", async () => {
   const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
   for (const sessionId of ["a", "b"]) {
     const made = new Session(engine, { ...INFO, sessionId, limits: sessionLimits({}) });
-    await made.makeDurable((facts, saved) => durable.add(facts, saved));
+    await made.makeDurable((facts, saved) => durable.add(facts, saved, 10));
   }
   const [a, b] = await Promise.all([store.durable("a"), store.durable("b")]);
   if (a === undefined || b === undefined) throw new Error("they are not in the store");
@@ -39,7 +39,7 @@ test("the image of another is not run", async () => {
 });
 
 describe("a sweep", () => {
-  function put(store: Store, sessionId: string, expiresAt: number): Promise<boolean> {
+  function put(store: Store, sessionId: string, expiresAt: number): Promise<AddAnswer> {
     const row = { sessionId, createdAt: 1, expiresAt, labels: new Map(), record: "{}", sizeBytes: 1 };
     return store.addDurable(row, Uint8Array.of(1), 1);
   }
@@ -97,7 +97,7 @@ test("one that leaves memory after every commit is written as a whole all the sa
   };
   const durable = new DurableSessions(engine, store, async () => Buffer.alloc(32));
   const made = new Session(engine, { ...INFO, sessionId: "a", limits: sessionLimits({}) });
-  await made.makeDurable((facts, saved) => durable.add(facts, saved));
+  await made.makeDurable((facts, saved) => durable.add(facts, saved, 10));
   let session: Session | undefined = made;
   const lengths: number[] = [];
   for (let i = 0; i < 300; i++) {

@@ -18,6 +18,9 @@ import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
 /** Images that are read, or made, at once: each may be as large as a session. */
 const IMAGES_AT_ONCE = 4;
 
+/** Milliseconds: somebody may have deleted one by then. */
+const TOO_MANY_RETRY = 1_000;
+
 /** First owners are drawn below this; those that follow count on from there. */
 const FIRST_OWNERS = 2 ** 47;
 
@@ -46,15 +49,23 @@ export class DurableSessions {
   /**
    * Puts a session into the store.
    *
+   * @param most that may be durable, this one included
    * @returns what its commits go by
-   * @throws StoreError; SessionError SESSION_ALREADY_EXISTS
+   * @throws StoreError; SessionError SESSION_ALREADY_EXISTS, QUOTA_EXCEEDED
    */
-  async add(info: SessionInfo, { image, record }: SavedSession, createdBy?: CreatedBy): Promise<CommitWriter> {
+  async add(
+    info: SessionInfo,
+    { image, record }: SavedSession,
+    most: number,
+    createdBy?: CreatedBy,
+  ): Promise<CommitWriter> {
     const bytes = await this.seal(info, image);
     const row = storedRow({ info, record, createdBy }, bytes.length);
     // Whatever is still on its way of a session that had this id, and was deleted, is of another owner.
     const owner = randomInt(FIRST_OWNERS);
-    if (!(await this.#store.addDurable(row, bytes, owner))) {
+    const answer = await this.#store.addDurable(row, bytes, owner, most);
+    if (answer === "tooMany") throw tooMany(most);
+    if (answer === "exists") {
       const ids = { session_id: info.sessionId };
       throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; choose another", { ids });
     }
@@ -176,9 +187,13 @@ export class DurableSessions {
     return this.#store.busySessions();
   }
 
-  /** How many there are. @throws StoreError */
-  count(): Promise<number> {
-    return this.#store.durableCount();
+  /**
+   * Tells ahead of `add`, which looks again, so that nothing is made in vain.
+   *
+   * @throws StoreError; SessionError QUOTA_EXCEEDED when that would be more than `most`
+   */
+  async checkMayAdd(sessions: number, most: number): Promise<void> {
+    if ((await this.#store.durableCount()) + sessions > most) throw tooMany(most);
   }
 
   /** An image as the store keeps it: the record changes with every commit, and stands beside it. */
@@ -193,4 +208,9 @@ export class DurableSessions {
   async #seal(): Promise<Seal> {
     return { key: await this.#signingKey(), tenant: "" };
   }
+}
+
+function tooMany(most: number): SessionError {
+  const message = `the server keeps at most ${most} durable sessions; delete some, or start it with a larger --max-durable`;
+  return new SessionError("QUOTA_EXCEEDED", message, { retryAfter: TOO_MANY_RETRY });
 }

@@ -392,3 +392,24 @@ describe("a snapshot", () => {
     spy.mockRestore();
   });
 });
+
+describe("durable sessions", () => {
+  test("are no more than may be, also when many are made at once", async () => {
+    const { sessions } = start({ maximum: 10, maximumDurable: 2 });
+    const isDurable = true;
+    const made = await Promise.all(Array.from({ length: 6 }, () => reasonOf(create(sessions, "", { isDurable }))));
+    expect(made.filter((reason) => reason === "none").length).toBe(2);
+    expect(new Set(made)).toEqual(new Set(["none", "QUOTA_EXCEEDED"]));
+    expect([await store.durableCount(), sessions.count]).toEqual([2, 2]);
+  });
+
+  test("are all there that a fork is to make, or none", async () => {
+    const { sessions } = start({ maximum: 20, maximumDurable: 5 });
+    const { sessionId } = await create(sessions, "a", { isDurable: true });
+    const options = { count: 3, labels: new Map(), requestId: "", digest: "" };
+    const made = await Promise.all([1, 2].map(() => reasonOf(sessions.fork(sessionId, options))));
+    expect(made).toContain("QUOTA_EXCEEDED");
+    const forks = made.filter((reason) => reason === "none").length;
+    expect([await store.durableCount(), sessions.count]).toEqual([1 + 3 * forks, 1 + 3 * forks]);
+  });
+});

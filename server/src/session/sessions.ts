@@ -30,8 +30,6 @@ const WAKE_PATIENCE = 5_000;
 const RELOAD_PATIENCE = 60_000;
 /** Milliseconds between two tries: where all memory is taken a try is refused at once. */
 const RELOAD_AGAIN = 1_000;
-/** Milliseconds: somebody may have deleted one by then. */
-const DURABLE_RETRY = 1_000;
 
 export interface SessionsOptions extends RoomOptions {
   /** The most sessions that may rest in the store, those left out that are durable. */
@@ -459,9 +457,7 @@ export class Sessions {
         "durability: this server keeps no durable sessions; have it started with --data DIR, or leave it out";
       throw new SessionError("NO_STORE", message, { field: "durability" });
     }
-    if ((await this.#durable.count()) + sessions <= most) return;
-    const message = `the server keeps at most ${most} durable sessions; delete some, or start it with a larger --max-durable`;
-    throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: DURABLE_RETRY });
+    await this.#durable.checkMayAdd(sessions, most);
   }
 
   /** All of them are there at once. @throws SessionError, StoreError; then none of them is durable, and all have ended */
@@ -472,7 +468,9 @@ export class Sessions {
     const show = this.#atRest.hide(sessions.map(({ sessionId }) => sessionId));
     try {
       for (const session of sessions) {
-        await session.makeDurable((info, saved) => this.#durable.add(info, saved, createdBy));
+        await session.makeDurable((info, saved) =>
+          this.#durable.add(info, saved, this.#options.maximumDurable, createdBy),
+        );
         made.push(session);
       }
       for (const session of sessions) this.#live.add(session);

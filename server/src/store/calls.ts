@@ -1,5 +1,6 @@
 /** What the main thread and the thread of the database say to each other. */
 import type {
+  AddAnswer,
   CommitAnswer,
   ExpiredSession,
   Page,
@@ -26,10 +27,9 @@ export interface Calls {
     /** False: one with this id is here and was not to be replaced. */
     readonly answers: boolean;
   };
-  /** False: one with this id is here. */
   readonly addDurable: {
-    readonly asks: { item: StoredSession; image: Uint8Array; owner: number };
-    readonly answers: boolean;
+    readonly asks: { item: StoredSession; image: Uint8Array; owner: number; most: number };
+    readonly answers: AddAnswer;
   };
   readonly commit: { readonly asks: { commit: StoredCommit }; readonly answers: CommitAnswer };
   readonly rebase: { readonly asks: { base: StoredBase }; readonly answers: CommitAnswer };

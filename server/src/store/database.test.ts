@@ -65,6 +65,20 @@ describe("calls that are run together", () => {
 });
 
 describe("a commit that fails", () => {
+  test("does not count what it was to add or to delete", () => {
+    const item = { createdAt: 1, expiresAt: undefined, labels: new Map(), record: "", sizeBytes: 1 };
+    const add = (sessionId: string): Call => {
+      return { name: "addDurable", item: { ...item, sessionId }, image: Uint8Array.of(1), owner: 1, most: 2 };
+    };
+    expect(database.run([add("a")])).toEqual([{ value: "added" }]);
+    for (const call of [add("b"), { name: "delete", kind: "sessions", id: "a" } as const]) {
+      failure = "SQLITE_FULL";
+      expect(database.run([call])).toEqual([{ failed: "full", message: expect.anything() }]);
+    }
+    expect(database.run([{ name: "durableCount" }])).toEqual([{ value: 1 }]);
+    expect(database.run([add("b"), add("c")])).toEqual([{ value: "added" }, { value: "tooMany" }]);
+  });
+
   test.each(["SQLITE_FULL", "SQLITE_IOERR_WRITE"])(
     "for want of room (%s) changes nothing and hinders nothing",
     (code) => {

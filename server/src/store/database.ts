@@ -104,7 +104,7 @@ export class Database {
     const application = this.#number("application_id");
     const version = this.#number("user_version");
     if (application === APPLICATION && version === VERSION) return;
-    if (application === APPLICATION && this.#transaction(() => migrate(this.#connection, version))) return;
+    if (application === APPLICATION && transaction(this.#connection, () => migrate(this.#connection, version))) return;
     if (application === APPLICATION && version > VERSION) {
       const what = `was written by a later version of livescope (its format is ${version}, this one knows ${VERSION})`;
       throw new StoreError(
@@ -118,7 +118,7 @@ export class Database {
         `${this.#file} is a database of another program; name another directory with --data`,
       );
     }
-    this.#transaction(() => {
+    transaction(this.#connection, () => {
       this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")} ${DURABLE_SCHEMA}`);
       this.#connection.exec(`PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${VERSION}`);
     });
@@ -161,7 +161,7 @@ export class Database {
       case "delete":
         return call.kind === "sessions" ? this.#deleteSession(call.id) : this.#shelves.snapshots.delete(call.id);
       case "addDurable":
-        return this.#durable.add(call.item, call.image, call.owner);
+        return this.#durable.add(call.item, call.image, call.owner, call.most);
       case "commit":
         return this.#durable.commit(call.commit);
       case "rebase":
@@ -197,13 +197,11 @@ export class Database {
   }
 
   #transaction<T>(work: () => T): T {
-    this.#connection.exec("BEGIN IMMEDIATE");
+    const { size } = this.#durable;
     try {
-      const result = work();
-      this.#connection.exec("COMMIT");
-      return result;
+      return transaction(this.#connection, work);
     } catch (error) {
-      if (this.#connection.inTransaction) this.#connection.exec("ROLLBACK");
+      this.#durable.size = size;
       throw error;
     }
   }
@@ -292,13 +290,17 @@ export class Shelf {
 
   put({ id, item, image, replace }: Calls["put"]["asks"]): boolean {
     if (replace) this.delete(id);
-    else if (this.#has.all(id).length > 0) return false;
+    else if (this.has(id)) return false;
     const { createdAt, expiresAt = null, labels } = item;
     const facts = factsOf(item);
     this.#insert.run(id, createdAt, expiresAt, facts, crc32(facts));
     this.#insertImage.run(id, image, crc32(image));
     for (const [name, value] of labels) this.#insertLabel.run(name, value, createdAt, id);
     return true;
+  }
+
+  has(id: string): boolean {
+    return this.#has.all(id).length > 0;
   }
 
   /** What is told of one that is here, without its image. */
@@ -405,6 +407,18 @@ export class Shelf {
   #damaged(id: string): StoreError {
     const advice = "delete that one; if there are more, put a backup in the file's place";
     return new StoreError("broken", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
+  }
+}
+
+function transaction<T>(connection: Connection, work: () => T): T {
+  connection.exec("BEGIN IMMEDIATE");
+  try {
+    const result = work();
+    connection.exec("COMMIT");
+    return result;
+  } catch (error) {
+    if (connection.inTransaction) connection.exec("ROLLBACK");
+    throw error;
   }
 }
 

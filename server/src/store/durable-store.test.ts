@@ -65,7 +65,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   test("are kept with all their commits, in order", async () => {
-    expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe(true);
+    expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe("added");
     expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "image", deltas: [], outcomes: [] });
     expect(await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }))).toBe("kept");
     expect(await store.commit(commit(2, { outcomes: [outcome("z")] }))).toBe("kept");
@@ -83,12 +83,34 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
 
   test("are not added twice, nor in the place of one at rest", async () => {
     await store.putSession(session("rests"), bytes("rest"));
-    expect(await store.addDurable(session("rests"), bytes("image"), 1)).toBe(false);
+    expect(await store.addDurable(session("rests"), bytes("image"), 1)).toBe("exists");
     expect(text(await store.sessionImage("rests"))).toBe("rest");
     expect(await store.durable("rests")).toBeUndefined();
     await store.addDurable(session("a"), bytes("image"), 1);
-    expect(await store.addDurable(session("a", { record: "other" }), bytes("other"), 1)).toBe(false);
+    expect(await store.addDurable(session("a", { record: "other" }), bytes("other"), 1)).toBe("exists");
     expect(await kept()).toMatchObject({ record: "{}", image: "image" });
+  });
+
+  test("are no more than may be, also when many are added at once, and more when one is gone", async () => {
+    const add = (id: string, most?: number) => store.addDurable(session(id), bytes("image"), 1, most);
+    await store.putSession(session("rests"), bytes("rest"));
+    expect(await Promise.all(["a", "b", "c", "a", "rests"].map((id) => add(id, 2)))).toEqual([
+      "added",
+      "added",
+      "tooMany",
+      "exists",
+      "exists",
+    ]);
+    expect(await store.durable("c")).toBeUndefined();
+    await store.deleteSession("rests");
+    expect(await add("c", 2)).toBe("tooMany");
+    await store.deleteSession("a");
+    expect(await add("c", 2)).toBe("added");
+    // What takes the place of a durable one is none.
+    await store.putSession(session("b"), bytes("rest"));
+    expect(await store.durableCount()).toBe(1);
+    expect([await add("d", 2), await add("e", 2), await add("e")]).toEqual(["added", "tooMany", "added"]);
+    expect(await store.durableCount()).toBe(3);
   });
 
   test.each([

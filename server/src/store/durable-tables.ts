@@ -4,6 +4,7 @@ import type Library from "libsql";
 import type { StoredItem } from "./calls.js";
 import { checksumOf } from "./checksums.js";
 import {
+  type AddAnswer,
   type CommitAnswer,
   type ExpiredSession,
   type Ownership,
@@ -38,6 +39,7 @@ export const DURABLE_SCHEMA = `
 
 /** What these tables need of those of the sessions. */
 export interface SessionShelf {
+  has(id: string): boolean;
   put(call: { kind: "sessions"; id: string; item: StoredItem; image: Uint8Array; replace: boolean }): boolean;
   item(id: string): StoredItem | undefined;
   image(id: string): Uint8Array | undefined;
@@ -82,6 +84,8 @@ export class DurableTables {
   readonly #expired: Statement;
   readonly #busy: Statement;
   readonly #count: Statement;
+  /** How many there are; undefined until that is asked. Whoever undoes a transaction puts it back to what it was before. */
+  size: number | undefined;
 
   /** @param file for messages */
   constructor(connection: Library.Database, sessions: SessionShelf, file: string) {
@@ -120,12 +124,15 @@ export class DurableTables {
     this.#count = prepare("SELECT count(*) AS count FROM durable");
   }
 
-  add(item: StoredSession, image: Uint8Array, owner: number): boolean {
+  add(item: StoredSession, image: Uint8Array, owner: number, most: number): AddAnswer {
     const id = item.sessionId;
-    if (!this.#sessions.put({ kind: "sessions", id, item, image, replace: false })) return false;
+    const count = this.count();
+    if (count >= most) return this.#sessions.has(id) ? "exists" : "tooMany";
+    if (!this.#sessions.put({ kind: "sessions", id, item, image, replace: false })) return "exists";
     const row = { id, owner, version: 0, busy: 0, base: 0, outcomes: 0 };
     this.#add.run(id, ...columnsOf(row));
-    return true;
+    this.size = count + 1;
+    return "added";
   }
 
   /** Nothing is written before it is known that all of it may be: a refusal undoes nothing of others in the transaction. */
@@ -207,7 +214,8 @@ export class DurableTables {
   }
 
   delete(id: string): void {
-    for (const deletion of this.#deletions) deletion.run(id);
+    const [count = 0] = this.#deletions.map((deletion) => deletion.run(id).changes);
+    if (this.size !== undefined) this.size -= count;
   }
 
   expired(now: number, { expiresAt, sessionId }: ExpiredSession = BEFORE_ALL): ExpiredSession[] {
@@ -219,7 +227,8 @@ export class DurableTables {
   }
 
   count(): number {
-    return (this.#count.all()[0] as { count: number }).count;
+    this.size ??= (this.#count.all()[0] as { count: number }).count;
+    return this.size;
   }
 
   #damaged(id: string): StoreError {

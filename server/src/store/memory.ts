@@ -1,5 +1,6 @@
 /** A store that ends with the process: for tests, and for a server without a data directory. */
 import {
+  type AddAnswer,
   type CommitAnswer,
   type ExpiredSession,
   ownBytes,
@@ -166,13 +167,19 @@ export class MemoryStore implements Store {
     return this.#sessions.delete(sessionId);
   }
 
-  async addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean> {
+  async addDurable(
+    session: StoredSession,
+    image: Uint8Array,
+    owner: number,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<AddAnswer> {
     this.#check();
     const { sessionId } = session;
-    if (this.#sessions.get(sessionId) !== undefined) return false;
+    if (this.#sessions.get(sessionId) !== undefined) return "exists";
+    if (this.#durable.size >= most) return "tooMany";
     this.#sessions.put(sessionId, session, image);
     this.#durable.set(sessionId, { owner, version: 0, isBusy: false, deltas: [], outcomes: new Map() });
-    return true;
+    return "added";
   }
 
   async commit(commit: StoredCommit): Promise<CommitAnswer> {

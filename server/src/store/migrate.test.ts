@@ -107,6 +107,6 @@ test("more than are read at once are all brought along", async () => {
 test("a database of version 1 has its sessions, and takes durable ones", async () => {
   await leave(1, ["rests"], "");
   expect(await store.sessionImage("rests")).toEqual(bytes("image of rests"));
-  expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe(true);
+  expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe("added");
   expect(await store.durable("a")).toMatchObject({ owner: 1, version: 0 });
 });

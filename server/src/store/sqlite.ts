@@ -2,6 +2,7 @@
 import type { CallName, Calls, Kind, Kinds } from "./calls.js";
 import { checkDirectory } from "./directory.js";
 import {
+  type AddAnswer,
   type CommitAnswer,
   type ExpiredSession,
   ownBytes,
@@ -83,11 +84,16 @@ export class SqliteStore implements Store {
     return this.#ask("delete", { kind: "sessions", id: sessionId }, false);
   }
 
-  async addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean> {
+  async addDurable(
+    session: StoredSession,
+    image: Uint8Array,
+    owner: number,
+    most = Number.POSITIVE_INFINITY,
+  ): Promise<AddAnswer> {
     this.#checkSize(image);
     const thread = this.#open();
     const bytes = ownBytes(image);
-    return (await thread).call("addDurable", { item: session, image: bytes, owner }, bytes);
+    return (await thread).call("addDurable", { item: session, image: bytes, owner, most }, bytes);
   }
 
   async commit(commit: StoredCommit): Promise<CommitAnswer> {

@@ -84,6 +84,9 @@ export interface StoredDurable extends Ownership {
 /** kept; or refused: another owner has the session, it is gone, or one of the outcomes is known already. Nothing is changed then. */
 export type CommitAnswer = "kept" | "refused";
 
+/** added; exists: one of its id is here already, and stays; tooMany: so many are durable that no other may be. */
+export type AddAnswer = "added" | "exists" | "tooMany";
+
 export interface Page<T> {
   readonly items: readonly T[];
   /** What gives the next page; empty on the last one. */
@@ -130,11 +133,12 @@ export interface Store {
   /** False: there was none. */
   deleteSession(sessionId: string): Promise<boolean>;
   /**
-   * A session that is durable from now on, as of version 0. False: one of this id is here already, and stays.
+   * A session that is durable from now on, as of version 0.
    *
    * @param owner its first; one that no session of this id before had, so that what is still told of that one is refused
+   * @param most that may be durable, this one included; absent: any number
    */
-  addDurable(session: StoredSession, image: Uint8Array, owner: number): Promise<boolean>;
+  addDurable(session: StoredSession, image: Uint8Array, owner: number, most?: number): Promise<AddAnswer>;
   commit(commit: StoredCommit): Promise<CommitAnswer>;
   rebase(base: StoredBase): Promise<CommitAnswer>;
   /** Undefined where there is none, or one that is not durable. */
