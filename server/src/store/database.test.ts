@@ -12,8 +12,15 @@ let commits: number;
 /** The code with which the next commit fails. */
 let failure: string | undefined;
 let database: Database;
+/** The one that the database has. */
+let connection: Library.Database | undefined;
 
 class FailingLibrary extends Library {
+  constructor(file: string) {
+    super(file);
+    connection = this;
+  }
+
   override exec(sql: string): this {
     if (sql === "COMMIT") {
       commits++;
@@ -55,6 +62,15 @@ describe("calls that are run together", () => {
   test("need none to read", () => {
     expect(database.run([imageOf("a"), imageOf("b")])).toEqual([NOTHING, NOTHING]);
     expect(commits).toBe(0);
+  });
+
+  test("share it beside a read of what is damaged, which fails alone", () => {
+    database.run([put("bad")]);
+    connection?.exec("UPDATE sessions_images SET image = x'00' WHERE id = 'bad'");
+    commits = 0;
+    const damaged = { failed: "broken", message: expect.stringContaining("of bad of sessions is damaged") };
+    expect(database.run([put("a"), imageOf("bad"), put("b"), imageOf("b")])).toEqual([KEPT, damaged, KEPT, IMAGE]);
+    expect(commits).toBe(1);
   });
 
   test("have one each when the common one failed, and fail alone", () => {

@@ -3,7 +3,7 @@ import { chmodSync, closeSync, openSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type Library from "libsql";
-import type { Answer, Call, Calls, Kind, StoredItem } from "./calls.js";
+import type { Answer, Call, Calls, Failure, Kind, StoredItem } from "./calls.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
 import { migrate, VERSION } from "./migrate.js";
@@ -128,7 +128,7 @@ export class Database {
   run(calls: readonly Call[]): readonly Answer[] {
     if (this.#broken === undefined && calls.length > 1 && calls.some(isWriting)) {
       try {
-        return this.#transaction(() => calls.map((call) => ({ value: this.#do(call) })));
+        return this.#transaction(() => calls.map((call) => this.#amongOthers(call)));
       } catch (error) {
         this.#failureOf(error);
         // Which of them failed shows when each has a transaction of its own.
@@ -137,14 +137,29 @@ export class Database {
     return calls.map((call) => this.#alone(call));
   }
 
+  /** @throws what undoes the transaction: what a read meets, does not, so that others go on sharing a sync beside what is damaged */
+  #amongOthers(call: Call): Answer {
+    try {
+      return { value: this.#do(call) };
+    } catch (error) {
+      const failed = this.#failed(error);
+      if (isWriting(call) || this.#broken !== undefined || !this.#connection.inTransaction) throw error;
+      return failed;
+    }
+  }
+
   #alone(call: Call): Answer {
     if (this.#broken !== undefined) return { failed: this.#broken.kind, message: this.#broken.message };
     try {
       return { value: isWriting(call) ? this.#transaction(() => this.#do(call)) : this.#do(call) };
     } catch (error) {
-      const { kind, message } = this.#failureOf(error);
-      return { failed: kind, message };
+      return this.#failed(error);
     }
+  }
+
+  #failed(error: unknown): Failure {
+    const { kind, message } = this.#failureOf(error);
+    return { failed: kind, message };
   }
 
   #do(call: Call): Calls[keyof Calls]["answers"] {
