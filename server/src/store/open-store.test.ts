@@ -1,10 +1,10 @@
-import { chmod, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "./memory.js";
 import { type OpenedStore, openStore, type StoreOptions } from "./open-store.js";
-import { StoreError } from "./store.js";
+import { type Store, StoreError } from "./store.js";
 
 const NONE: ReadonlyMap<string, string> = new Map();
 const SESSION = { sessionId: "a", createdAt: 1, expiresAt: undefined, labels: NONE, record: "", sizeBytes: 1 };
@@ -200,6 +200,63 @@ describe("the signing key", () => {
     if (bytes !== undefined) await writeFile(keyFile, bytes, { mode });
     const refusal = { name: "StoreError", kind: "broken", message: expect.stringContaining(advice) };
     await expect(openStore({ keyFile })).rejects.toMatchObject(refusal);
+  });
+
+  const SNAPSHOT = { ...SESSION, snapshotId: "s", engineDigest: "" };
+  test.each<[what: string, put: (store: Store) => Promise<unknown>]>([
+    ["a durable session", (store) => store.addDurable(SESSION, Uint8Array.of(1), 1)],
+    ["a snapshot", (store) => store.addSnapshot(SNAPSHOT, Uint8Array.of(1))],
+  ])("is not made anew where %s was signed with one that is gone", async (_what, put) => {
+    const first = await open({ directory });
+    const key = await first.signingKey();
+    await put(first.store);
+    await first.store.close();
+    const file = join(directory, "key");
+    await rename(file, join(root, "backup"));
+    const refusal = { kind: "broken", message: expect.stringMatching(/^the key file .*\/key is not there, .*backup/) };
+    await expect(openStore({ directory })).rejects.toMatchObject(refusal);
+    expect(await readdir(directory)).not.toContain("key");
+    // Nothing stays locked.
+    const named = await open({ directory, keyFile: join(root, "backup") });
+    expect(await named.signingKey()).toEqual(key);
+    await named.store.close();
+    await rename(join(root, "backup"), file);
+    expect(await (await open({ directory })).signingKey()).toEqual(key);
+  });
+
+  test("is not made anew in a directory that came after the start, either", async () => {
+    const late = await open({ directory });
+    const other = await open({ directory });
+    await other.store.addDurable(SESSION, Uint8Array.of(1), 1);
+    await other.store.close();
+    await expect(late.signingKey()).rejects.toMatchObject({ kind: "broken" });
+    expect(await readdir(directory)).not.toContain("key");
+  });
+
+  test("is made where nothing outlives the process that was signed with one", async () => {
+    const first = await open({ directory });
+    await first.store.putSession(SESSION, Uint8Array.of(1));
+    await first.store.addSnapshot({ ...SNAPSHOT, expiresAt: 1 }, Uint8Array.of(1));
+    await first.store.close();
+    expect((await (await open({ directory })).signingKey()).length).toBe(32);
+  });
+
+  test("is there when its process ended before it put anything into the store", async () => {
+    const first = await open({ directory });
+    const key = await first.signingKey();
+    await first.store.close();
+    expect(await (await open({ directory })).signingKey()).toEqual(key);
+  });
+
+  test("is one and the same for all who ask at once, also when the first has used it meanwhile", async () => {
+    const { store, signingKey } = await open({ directory });
+    const use = async (sessionId: string): Promise<Uint8Array> => {
+      const key = await signingKey();
+      await store.addDurable({ ...SESSION, sessionId }, Uint8Array.of(1), 1);
+      return key;
+    };
+    const keys = await Promise.all(["a", "b", "c"].map(use));
+    expect(keys).toEqual([keys[0], keys[0], keys[0]]);
   });
 
   test("is refused at the start when the one of the directory is no key, and nothing stays locked", async () => {

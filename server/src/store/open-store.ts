@@ -43,16 +43,40 @@ export async function openStore({ directory, keyFile }: StoreOptions): Promise<O
   if (checkDirectory(directory)) {
     key ??= readKey(ownKeyFile);
     await store.open();
+    try {
+      if (key === undefined && (await hasSealed(store))) key = readNeededKey(ownKeyFile);
+    } catch (error) {
+      await store.close();
+      throw error;
+    }
   }
   const signingKey = async (): Promise<Uint8Array> => {
     if (key === undefined) {
       // Opened first, so that no directory has a key and no lock.
       await store.open();
-      key = readOrMakeKey(ownKeyFile);
+      const isNeeded = await hasSealed(store);
+      // Read after it is known what is there: somebody who asked at the same moment may have made it, and used it.
+      key = isNeeded ? readNeededKey(ownKeyFile) : readOrMakeKey(ownKeyFile);
     }
     return key;
   };
   return { store, signingKey };
+}
+
+/** Whether anything is here that outlives a process, and was signed with a key: that was on the disk before. */
+async function hasSealed(store: Store): Promise<boolean> {
+  if ((await store.durableCount()) > 0) return true;
+  const { items } = await store.snapshots({ size: 1, after: "", labels: new Map(), now: Date.now() });
+  return items.length > 0;
+}
+
+/** The key of what is in the store. Another one in its place would make all of it unreadable, and nobody would know why. */
+function readNeededKey(file: string): Uint8Array {
+  const key = readKey(file);
+  if (key !== undefined) return key;
+  const what = "is not there, and the snapshots and durable sessions of its directory were signed with it";
+  const advice = "put it back from a backup, name it with --key-file, or move the directory away to begin with nothing";
+  throw new StoreError("broken", `the key file ${file} ${what}; ${advice}`);
 }
 
 function readNamedKey(file: string): Uint8Array {
