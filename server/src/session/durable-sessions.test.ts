@@ -122,7 +122,7 @@ test("what a session has in flight stands beside its image, which can be read ho
   const made = new Session(engine, { ...info, limits: sessionLimits({}) });
   const result = { kind: "exception", exception: { name: "Error", message: "not taken" } } as const;
   await made.makeDurable((facts, { image, record }) =>
-    durable.add(facts, { image, record: { ...record, replies: [{ callId: "c", execution: 0, result }] } }),
+    durable.add(facts, { image, record: { ...record, replies: [{ callId: "c", execution: 0, result }] } }, 10),
   );
   const stored = await store.durable("a");
   if (stored === undefined) throw new Error("it is not there");
