@@ -4,10 +4,11 @@ import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type Library from "libsql";
 import type { Answer, Call, Calls, Failure, Kind, StoredItem } from "./calls.js";
+import { bytes, number, textOf } from "./columns.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
 import { migrate, VERSION } from "./migrate.js";
-import { type PageOptions, type PagePlace, pageToken, placeOf, StoreError } from "./store.js";
+import { type PageOptions, pageToken, placeOf, StoreError } from "./store.js";
 
 type Connection = Library.Database;
 type Statement = Library.Statement;
@@ -59,8 +60,13 @@ const schemaOf = (kind: Kind): string => `
 `;
 
 interface ItemRow {
-  readonly facts: string;
+  readonly facts: ArrayBuffer;
   readonly checksum: number;
+}
+
+interface PageRow extends ItemRow {
+  readonly id: ArrayBuffer;
+  readonly createdAt: number;
 }
 
 export class Database {
@@ -285,19 +291,21 @@ export class Shelf {
     this.#insert = connection.prepare(`INSERT INTO ${kind} VALUES (?, ?, ?, ?, ?)`);
     this.#insertImage = connection.prepare(`INSERT INTO ${kind}_images VALUES (?, ?, ?)`);
     this.#insertLabel = connection.prepare(`INSERT INTO ${kind}_labels VALUES (?, ?, ?, ?)`);
-    this.#item = connection.prepare(`SELECT facts, checksum FROM ${kind} WHERE id = ?`);
-    this.#image = connection.prepare(`SELECT image, checksum FROM ${kind}_images WHERE id = ?`);
+    const checksum = number("checksum");
+    this.#item = connection.prepare(`SELECT ${bytes("facts")}, ${checksum} FROM ${kind} WHERE id = ?`);
+    this.#image = connection.prepare(`SELECT ${bytes("image")}, ${checksum} FROM ${kind}_images WHERE id = ?`);
     // Whether somebody uses a durable session is not known here.
     const isMeant = kind === "sessions" ? "AND id NOT IN (SELECT id FROM durable)" : "";
     this.#expired = connection.prepare(
-      `SELECT id FROM ${kind} WHERE expires_at <= ? ${isMeant} LIMIT ${EXPIRED_AT_ONCE}`,
+      `SELECT ${bytes("id")} FROM ${kind} WHERE expires_at <= ? ${isMeant} LIMIT ${EXPIRED_AT_ONCE}`,
     );
     this.#count = connection.prepare(
       `SELECT count(*) AS count FROM (SELECT 1 FROM ${kind}_labels WHERE name = ? AND value = ? LIMIT ${COUNTED})`,
     );
     this.#update = connection.prepare(`UPDATE ${kind} SET expires_at = ?, facts = ?, checksum = ? WHERE id = ?`);
     this.#updateImage = connection.prepare(`UPDATE ${kind}_images SET image = ?, checksum = ? WHERE id = ?`);
-    this.#labels = connection.prepare(`SELECT name, value FROM ${kind}_labels WHERE id = ? ORDER BY name, value`);
+    const label = [bytes("name"), bytes("value")];
+    this.#labels = connection.prepare(`SELECT ${label} FROM ${kind}_labels WHERE id = ?`);
     this.#deletions = [kind, `${kind}_images`, `${kind}_labels`].map((table) =>
       connection.prepare(`DELETE FROM ${table} WHERE id = ?`),
     );
@@ -322,9 +330,10 @@ export class Shelf {
   update(id: string, item: StoredItem): void {
     const facts = factsOf(item);
     this.#update.run(item.expiresAt ?? null, facts, crc32(facts), id);
-    const known = this.#labels.all(id) as { name: string; value: string }[];
-    const hasSame =
-      known.length === item.labels.size && known.every(({ name, value }) => item.labels.get(name) === value);
+    const known = this.#labels.all(id) as { name: ArrayBuffer; value: ArrayBuffer }[];
+    const isSame = (label: { name: ArrayBuffer; value: ArrayBuffer }): boolean =>
+      item.labels.get(textOf(label.name)) === textOf(label.value);
+    const hasSame = known.length === item.labels.size && known.every(isSame);
     if (hasSame) return;
     this.#deletions[LABELS]?.run(id);
     for (const [name, value] of item.labels) this.#insertLabel.run(name, value, item.createdAt, id);
@@ -352,11 +361,10 @@ export class Shelf {
     const { createdAt, id } = placeOf(after);
     const statement = this.#pageStatement(labels.size, isEphemeral);
     // One more than asked for tells whether this is the last page.
-    const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as (ItemRow &
-      PagePlace)[];
+    const rows = statement.all(...this.#rarestFirst(labels).flat(), createdAt, id, now, size + 1) as PageRow[];
     const last = rows.length > size ? rows[size - 1] : undefined;
-    const items = rows.slice(0, size).map((row) => this.#parse(row.id, row));
-    return { items, next: last === undefined ? "" : pageToken(last) };
+    const items = rows.slice(0, size).map((row) => this.#parse(textOf(row.id), row));
+    return { items, next: last === undefined ? "" : pageToken({ createdAt: last.createdAt, id: textOf(last.id) }) };
   }
 
   /** The first of them is the one whose items are walked. */
@@ -387,7 +395,7 @@ export class Shelf {
     if (isEphemeral) conditions.push("item.id NOT IN (SELECT id FROM durable)");
     const leading = labels > 0 ? "l0" : "item";
     const sql = `
-      SELECT item.id AS id, item.created_at AS createdAt, facts, checksum
+      SELECT ${[bytes("item.id", "id"), number("item.created_at", "createdAt"), bytes("facts"), number("checksum")]}
       FROM ${[...tables, `${kind} AS item`].join(" CROSS JOIN ")}
       WHERE ${[...conditions, `(${leading}.created_at, ${leading}.id) > (?, ?)`].join(" AND ")}
         AND (expires_at IS NULL OR expires_at > ?)
@@ -408,14 +416,15 @@ export class Shelf {
 
   /** Ids of what was deleted. */
   expire(now: number): string[] {
-    const ids = (this.#expired.all(now) as { id: string }[]).map(({ id }) => id);
+    const ids = (this.#expired.all(now) as { id: ArrayBuffer }[]).map(({ id }) => textOf(id));
     for (const id of ids) this.delete(id);
     return ids;
   }
 
   #parse(id: string, { facts, checksum }: ItemRow): StoredItem {
-    if (crc32(facts) !== checksum) throw this.#damaged(id);
-    const item = JSON.parse(facts) as StoredItem & { labels: [string, string][] };
+    const text = textOf(facts);
+    if (crc32(text) !== checksum) throw this.#damaged(id);
+    const item = JSON.parse(text) as StoredItem & { labels: [string, string][] };
     return { ...item, expiresAt: item.expiresAt, labels: new Map(item.labels) };
   }
 

@@ -3,6 +3,7 @@ import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type Library from "libsql";
 import type { StoredItem } from "./calls.js";
 import { checksumOf } from "./checksums.js";
+import { bytes, number, textOf } from "./columns.js";
 import {
   type AddAnswer,
   type CommitAnswer,
@@ -97,7 +98,7 @@ export class DurableTables {
       "UPDATE durable SET owner = ?, version = ?, busy = ?, base = ?, outcomes = ?, checksum = ? WHERE id = ?",
     );
     const numbers = ["owner", "version", "busy", "base", "outcomes", "checksum"];
-    this.#row = prepare(`SELECT ${numbers.map((name) => as("INTEGER", name))} FROM durable WHERE id = ?`);
+    this.#row = prepare(`SELECT ${numbers.map((column) => number(column))} FROM durable WHERE id = ?`);
     this.#insertDelta = prepare("INSERT INTO durable_deltas VALUES (?, ?, ?, ?)");
     this.#hasOutcome = prepare("SELECT 1 FROM durable_outcomes WHERE id = ? AND request_id = ?");
     this.#insertOutcome = prepare(
@@ -107,9 +108,9 @@ export class DurableTables {
       "UPDATE durable_outcomes SET outcome = ?, checksum = ? WHERE id = ? AND request_id = ?",
     );
     this.#forgetOutcome = prepare("DELETE FROM durable_outcomes WHERE id = ? AND request_id = ?");
-    const delta = [as("INTEGER", "version"), as("BLOB", "delta"), as("INTEGER", "checksum")];
+    const delta = [number("version"), bytes("delta"), number("checksum")];
     this.#deltas = prepare(`SELECT ${delta} FROM durable_deltas WHERE id = ? ORDER BY durable_deltas.version`);
-    const outcome = [as("BLOB", "request_id", "requestId"), as("BLOB", "outcome"), as("INTEGER", "checksum")];
+    const outcome = [bytes("request_id", "requestId"), bytes("outcome"), number("checksum")];
     this.#outcomes = prepare(`SELECT ${outcome} FROM durable_outcomes WHERE id = ? ORDER BY number`);
     this.#dropDeltas = prepare("DELETE FROM durable_deltas WHERE id = ? AND version <= ?");
     this.#deletions = ["durable", "durable_deltas", "durable_outcomes"].map((table) =>
@@ -117,10 +118,10 @@ export class DurableTables {
     );
     // Not by IN: all durable sessions would be looked at.
     this.#expired = prepare(`
-      SELECT id AS sessionId, expires_at AS expiresAt FROM sessions
+      SELECT ${bytes("id")}, ${number("expires_at", "expiresAt")} FROM sessions
       WHERE expires_at <= ? AND (expires_at, id) > (?, ?) AND EXISTS (SELECT 1 FROM durable WHERE id = sessions.id)
-      ORDER BY expires_at, id LIMIT ${EXPIRED_AT_ONCE}`);
-    this.#busy = prepare("SELECT id FROM durable WHERE busy = 1");
+      ORDER BY sessions.expires_at, sessions.id LIMIT ${EXPIRED_AT_ONCE}`);
+    this.#busy = prepare(`SELECT ${bytes("id")} FROM durable WHERE busy = 1`);
     this.#count = prepare("SELECT count(*) AS count FROM durable");
   }
 
@@ -193,10 +194,9 @@ export class DurableTables {
     const rows = this.#outcomes.all(id) as OutcomeRow[];
     if (rows.length !== outcomes) throw this.#damaged(id);
     return rows.map(({ checksum, ...row }) => {
-      const requestId = Buffer.from(row.requestId).toString();
-      const outcome = Buffer.from(row.outcome);
+      const [requestId, outcome] = [textOf(row.requestId), textOf(row.outcome)];
       if (checksumOf(outcome, id, requestId) !== checksum) throw this.#damaged(id);
-      return { requestId, outcome: outcome.toString() };
+      return { requestId, outcome };
     });
   }
 
@@ -219,11 +219,12 @@ export class DurableTables {
   }
 
   expired(now: number, { expiresAt, sessionId }: ExpiredSession = BEFORE_ALL): ExpiredSession[] {
-    return this.#expired.all(now, expiresAt, sessionId) as ExpiredSession[];
+    const rows = this.#expired.all(now, expiresAt, sessionId) as { id: ArrayBuffer; expiresAt: number }[];
+    return rows.map((row) => ({ sessionId: textOf(row.id), expiresAt: row.expiresAt }));
   }
 
   busy(): string[] {
-    return (this.#busy.all() as { id: string }[]).map(({ id }) => id);
+    return (this.#busy.all() as { id: ArrayBuffer }[]).map(({ id }) => textOf(id));
   }
 
   count(): number {
@@ -235,11 +236,6 @@ export class DurableTables {
     const advice = "delete that one; if there are more, put a backup in the file's place";
     return new StoreError("broken", `what ${this.#file} holds of the durable session ${id} is damaged; ${advice}`);
   }
-}
-
-/** Reads a column as what it is, whatever damage made of it: the library ends the process where a text is no UTF-8. */
-function as(type: "INTEGER" | "BLOB", column: string, name = column): string {
-  return `CAST(${column} AS ${type}) AS ${name}`;
 }
 
 export function checksumOfRow({ id, owner, version, busy, base, outcomes }: DurableRow): number {
