@@ -5,7 +5,7 @@ import { startServer } from "@livescope/server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { calling, cancelling, crediting, executing, RawConnection } from "./support/connection.js";
 import { withServer } from "./support/server.js";
-import { type Clients, connectClients } from "./support/unary-client.js";
+import { type Clients, connectClients, send } from "./support/unary-client.js";
 
 const CANCELLED = "stopped 7";
 const served = withServer();
@@ -192,6 +192,18 @@ describe("a Connect stream", () => {
     connection.stream.resume();
     expect(await connection.toldOf(1)).toHaveLength(101);
     expect(await connection.answer(2)).toBe("value 1");
+  });
+
+  test("and its connection end with the server, which keeps nobody's process", async () => {
+    const server = await startServer({ workers: 1 });
+    const others = connectClients(server.address);
+    const other = new RawConnection(others.sandbox);
+    const sandbox = others.sandbox;
+    await send(sandbox, sandbox.getServerInfo, {});
+    await server.close();
+    await expect(other.ended).resolves.toBeDefined();
+    await expect(send(sandbox, sandbox.getServerInfo, {})).rejects.toMatchObject({ code: Code.UNAVAILABLE });
+    others.close();
   });
 
   test("tells that the server stops: commands are refused, those in flight are answered, then it ends", async () => {

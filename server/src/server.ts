@@ -69,6 +69,9 @@ const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
 } as const;
 
+/** Milliseconds. */
+const LAST_ANSWERS = 20;
+
 const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", "sandbox.v1.SnapshotService"];
 
 /**
@@ -122,20 +125,23 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   }
+  const address = addressOf(host, bound);
   void sessions.resume();
   const close = async (): Promise<void> => {
     for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
     await sessions.drain();
     openStreams.endAll();
-    // Answers of the last executions leave in the ticks after their outcomes.
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    // Answers of the last executions leave in the ticks after their outcomes. Then its connections go, which `forceShutdown` forgets of a
+    // server without channelz.
+    server.drain(address, LAST_ANSWERS);
+    await new Promise((resolve) => setTimeout(resolve, LAST_ANSWERS));
     server.forceShutdown();
     await engine.close();
     await store.close();
   };
   let closing: Promise<void> | undefined;
   return {
-    address: `${host.includes(":") ? `[${host}]` : host}:${bound}`,
+    address,
     baseImageBytes: engine.baseImageBytes,
     close: () => {
       closing ??= close();
@@ -145,13 +151,16 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
 }
 
 function bind(server: Server, host: string, port: number): Promise<number> {
-  const address = `${host.includes(":") ? `[${host}]` : host}:${port}`;
   return new Promise((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+    server.bindAsync(addressOf(host, port), ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
       else reject(error);
     });
   });
+}
+
+function addressOf(host: string, port: number): string {
+  return `${host.includes(":") ? `[${host}]` : host}:${port}`;
 }
 
 function version(): string {

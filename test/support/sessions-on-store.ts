@@ -147,8 +147,9 @@ export function submit(
   return sessions.submit(sessionId, command, { ...OPTIONS, ...options });
 }
 
-export function executeAlone(sessions: Sessions, code: string): Execution {
-  return sessions.executeAlone({ kind: "execute", code, filename: "a.js", bindings: new Map() }, OPTIONS);
+export function executeAlone(sessions: Sessions, code: string, options: Partial<CommandOptions> = {}): Execution {
+  const command = { kind: "execute", code, filename: "a.js", bindings: new Map() } as const;
+  return sessions.executeAlone(command, { ...OPTIONS, ...options });
 }
 
 /** @returns the value, or what kind of outcome there is in place of one */

@@ -31,7 +31,6 @@ export function submit(
   listener?: ExecutionListener,
   link?: HostLink,
 ): Submitted {
-  sessions.checkNotDraining();
   // Nobody waits for the answer, so nothing is to happen.
   if (context.deadline <= Date.now()) {
     throw new SessionError("DEADLINE_PASSED", "the deadline had passed when the request arrived; nothing ran");

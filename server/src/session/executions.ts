@@ -13,7 +13,7 @@ import type { Command, CommandOptions, Execution } from "./execution.js";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import { executionLimits } from "./limits.js";
 import { OpenExecutions } from "./open-executions.js";
-import type { Outcome } from "./outcome.js";
+import type { Outcome, StopReason } from "./outcome.js";
 import { Replies } from "./replies.js";
 import { RunningExecution } from "./running-execution.js";
 import type { SessionUsage } from "./session-info.js";
@@ -253,6 +253,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#admit(execution, first);
     this.#replies.addLate();
     this.#loop.add(first);
+    // What it was to run on behalf of was stopped, or undone: alone it would stand.
+    if (parent === undefined && this.#open.isOver(options.parentExecutionId)) execution.cancel();
     return execution;
   }
 
@@ -314,6 +316,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#session.usage.turns += turns;
     this.#session.usage.hostCalls += hostCalls;
     this.#close(execution);
+    if (outcome.result.kind === "stopped") this.#stopChildren(execution, outcome.result.reason);
+    if (outcome.undone || outcome.result.kind === "stopped") this.#open.noteOver(execution);
     const { requestId, digest } = execution;
     // One that goes on where it was copied to, or without a request id, has an id all the same.
     if (digest !== "") this.#session.answered(requestId, digest, outcome);
@@ -322,6 +326,12 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       this.#watchers.finished(outcome, execution.encoding);
     };
     this.#commits.pass(tell, (error) => execution.reject(this.#session.lossOf(execution.executionId, error)));
+  }
+
+  /** What runs on behalf of one that is stopped is stopped with it. */
+  #stopChildren(parent: RunningExecution, reason: StopReason): void {
+    const isOver = reason === "TIMEOUT" || reason === "ROLLED_BACK" ? reason : "CANCELLED";
+    for (const child of this.#open.all()) if (child.isChildOf(parent)) child.stop(isOver);
   }
 
   #reject(execution: RunningExecution, error: Error): void {

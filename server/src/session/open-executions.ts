@@ -8,11 +8,15 @@ import type { Watchers } from "./watchers.js";
 
 /** Executions that can still be named when a promise of theirs is rejected after they ended. */
 const NAMES_KEPT = 100;
+/** Executions that were stopped or undone, and that a client may still name as those on whose behalf it runs something. */
+const OVER_KEPT = 1_000;
 
 export class OpenExecutions {
   readonly #watchers: Watchers;
   readonly #byNumber = new Map<number, RunningExecution>();
   readonly #byId = new Map<string, RunningExecution>();
+  /** Ids of the newest that were stopped or undone. */
+  readonly #over = new Set<string>();
   /** Ids of the newest executions by their number: the kernel knows numbers only. */
   readonly #names = new Map<number, string>();
 
@@ -45,6 +49,7 @@ export class OpenExecutions {
     const { number, executionId } = execution;
     this.#byNumber.set(number, execution);
     this.#byId.set(executionId, execution);
+    this.#over.delete(executionId);
     this.#names.set(number, executionId);
     this.#names.delete(number - NAMES_KEPT);
   }
@@ -54,6 +59,17 @@ export class OpenExecutions {
     this.#byNumber.delete(number);
     // In a copy a request may come again under the id of one that was in flight.
     if (this.#byId.get(executionId) === execution) this.#byId.delete(executionId);
+  }
+
+  /** One has ended that was stopped or undone. */
+  noteOver({ executionId }: RunningExecution): void {
+    this.#over.add(executionId);
+    const [oldest] = this.#over;
+    if (oldest !== undefined && this.#over.size > OVER_KEPT) this.#over.delete(oldest);
+  }
+
+  isOver(executionId: string): boolean {
+    return this.#over.has(executionId);
   }
 
   /** Takes a console entry of a turn that runs. */

@@ -186,6 +186,11 @@ export class RunningExecution implements Execution {
     this.onStop(this.#stopCause);
   }
 
+  /** Whether it runs on behalf of that one, and of none between them. */
+  isChildOf(execution: RunningExecution): boolean {
+    return this.#parent === execution;
+  }
+
   /** Milliseconds since the epoch by which it has to be answered. */
   get answerBy(): number {
     const { deadline } = this.#options;

@@ -286,6 +286,11 @@ export class Session {
     return { executionId: requestId, outcome, cancel: () => void this.cancel(requestId), allow: () => undefined };
   }
 
+  /** Whether an execution of this id has no outcome yet. */
+  isInFlight(executionId: string): boolean {
+    return this.#executions.byId(executionId) !== undefined;
+  }
+
   /**
    * Gives what the first request with this id gave, or is going to, running it if there was none; without an id it is run.
    *
@@ -553,7 +558,11 @@ export class Session {
     const { connectionId, names } = options;
     const known = new Set(this.hostFunctions.names);
     const all = this.hostFunctions.expose(options, link);
-    if (names.length === 0) return all;
+    if (names.length === 0) {
+      // Calls that are sent again wait for what they follow from, and come before the answer.
+      await this.commits.stored();
+      return all;
+    }
     try {
       await this.#asks.ask({ kind: "expose", names });
     } catch (error) {

@@ -11,6 +11,7 @@ import {
   TestStore,
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
+import type { Execution } from "./execution.js";
 import type { CreateOptions } from "./session-setup.js";
 import type { Sessions } from "./sessions.js";
 
@@ -412,4 +413,64 @@ describe("durable sessions", () => {
     const forks = made.filter((reason) => reason === "none").length;
     expect([await store.durableCount(), sessions.count]).toEqual([1 + 3 * forks, 1 + 3 * forks]);
   });
+});
+
+describe("what runs on behalf of an execution", () => {
+  const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+  const started = async (sessions: Sessions, options: object, setup = "var n = 0"): Promise<Execution> => {
+    await create(sessions, "a", { setup });
+    const parent = submit(sessions, "a", `n = 1; ${WAITS}`, { requestId: "parent", digest: "d", ...options });
+    parent.outcome.catch(() => undefined);
+    return parent;
+  };
+  const OF_IT = { parentExecutionId: "parent" };
+  const reasonsOf = async (executions: readonly Execution[]): Promise<unknown[]> =>
+    (await Promise.all(executions.map(({ outcome }) => outcome))).map(({ result }) =>
+      result.kind === "stopped" ? result.reason : result.kind,
+    );
+
+  test("is stopped with it, and what runs on behalf of that", async () => {
+    const { sessions } = start();
+    const parent = await started(sessions, {});
+    const child = submit(sessions, "a", WAITS, { ...OF_IT, requestId: "child", digest: "d" });
+    const grandchild = submit(sessions, "a", WAITS, { parentExecutionId: "child" });
+    const other = submit(sessions, "a", "await new Promise((resolve) => setTimeout(resolve, 200)); n += 1");
+    await settle();
+    parent.cancel();
+    const stopped = ["CANCELLED", "CANCELLED", "CANCELLED"];
+    expect(await reasonsOf([parent, child, grandchild, other])).toEqual([...stopped, "value"]);
+  });
+
+  test.each([true, false])("does not run when that was stopped: atomic %s", async (atomic) => {
+    const { sessions } = start();
+    const parent = await started(sessions, { atomic });
+    await settle();
+    parent.cancel();
+    await parent.outcome;
+    expect(await reasonsOf([submit(sessions, "a", "n = 100", OF_IT)])).toEqual(["CANCELLED"]);
+    expect(await run(sessions, "a", "n")).toBe(atomic ? 0 : 1);
+  });
+
+  test("is let in while the server waits for it to end", async () => {
+    const { sessions } = start();
+    await create(sessions, "a");
+    const code = "setTimeout(() => 0, 3_600_000); await new Promise((resolve) => { globalThis.go = resolve })";
+    const parent = submit(sessions, "a", code, { requestId: "parent", digest: "d" });
+    await settle();
+    const drained = sessions.drain();
+    expect(() => submit(sessions, "a", "1")).toThrow("stopping");
+    expect(await reasonsOf([submit(sessions, "a", "globalThis.go()", OF_IT), parent])).toEqual(["value", "value"]);
+    await drained;
+  });
+});
+
+test("an execution without a session that waits for room can be cancelled by its id", async () => {
+  const { sessions } = start();
+  await create(sessions, "a");
+  const put = store.hold("put");
+  const waits = executeAlone(sessions, "1", { requestId: "r" });
+  await put.met;
+  sessions.cancelAlone("r");
+  put.open();
+  expect((await waits.outcome).result).toMatchObject({ kind: "stopped", reason: "CANCELLED" });
 });

@@ -68,6 +68,8 @@ export class Sessions {
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
   readonly #alone = new Set<Session>();
+  /** Those without a session that wait for room. */
+  readonly #coming = new Set<Execution>();
   readonly #options: SessionsOptions;
   #draining = false;
 
@@ -151,10 +153,12 @@ export class Sessions {
   /**
    * Runs a command in a session when its turn has come.
    *
-   * @throws SessionError; what only the woken session can tell rejects the outcome
+   * @throws SessionError, DRAINING; what only the woken session can tell rejects the outcome
    */
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live.find(sessionId);
+    // What runs is to end well, so what runs on its behalf is let in.
+    if (session?.isInFlight(options.parentExecutionId) !== true) this.checkNotDraining();
     if (session !== undefined) return session.submit(command, options);
     const begin = (awake: Session): Execution => awake.submit(command, options);
     return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
@@ -332,7 +336,13 @@ export class Sessions {
     const room = this.#room.takeAtOnce();
     if (room !== undefined) return this.#beginAlone(command, options, room);
     const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
-    return new WakingExecution(options.requestId, made, (leave) => this.#beginAlone(command, options, leave));
+    const execution = new WakingExecution(options.requestId, made, (leave) =>
+      this.#beginAlone(command, options, leave),
+    );
+    this.#coming.add(execution);
+    const came = (): unknown => this.#coming.delete(execution);
+    made.then(came, came);
+    return execution;
   }
 
   /** @param leave gives its room back */
@@ -366,6 +376,7 @@ export class Sessions {
   /** Ends an execution that runs without a session, by the request id it was given. */
   cancelAlone(executionId: string): void {
     for (const session of this.#alone) void session.cancel(executionId);
+    for (const execution of this.#coming) if (execution.executionId === executionId) execution.cancel();
   }
 
   /** What `submit` gives to sessions goes to the engine together, and at once. */
