@@ -11,6 +11,7 @@ import {
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import type { ForkOptions, Sessions } from "./sessions.js";
+import type { Watcher } from "./watchers.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -155,7 +156,67 @@ describe("copies", () => {
   });
 });
 
+/** What hears of a session, as words. */
+function hearing(told: unknown[]): Watcher {
+  return {
+    console: (_executionId, { text }) => told.push(text),
+    finished: () => undefined,
+    changed: ({ isHibernated }) => told.push(isHibernated ? "rests" : "is awake"),
+    ended: () => told.push("ended"),
+  };
+}
+
 describe("where the store is full", () => {
+  test("a cancellation that is not kept is not acknowledged", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const code = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+    const waits = reasonOf(submit(sessions, "a", code, { requestId: "r", digest: "d" }).outcome);
+    await settle();
+    store.failing.add("commit");
+    expect(await reasonOf(sessions.cancel("a", "r"))).toMatch(/^STORE_/);
+    expect(await waits).toBe("STORE_FAILED");
+    store.failing.clear();
+    await sessions.cancel("a", "r");
+  });
+
+  test("copies that cannot be kept leave nothing in memory", async () => {
+    const own = await Engine.start({ workers: 1, memoryBytes: 32 << 20 });
+    const { sessions } = startSessions(own, store, { maximum: 100, maximumDurable: 100 });
+    await create(sessions, "a", { ...DURABLE, setup: "var held = new Uint8Array(4 << 20)" });
+    store.failing.add("commit");
+    const options = { count: 1, labels: new Map<string, string>(), requestId: "", digest: "" };
+    for (let round = 0; round < 8; round++) {
+      expect(await reasonOf(sessions.fork("a", options))).toBe("STORE_FULL");
+      await vi.waitFor(async () => expect((await sessions.info("a")).isHibernated).toBe(false), { timeout: 5_000 });
+    }
+    store.failing.clear();
+    expect(await sessions.fork("a", options)).toHaveLength(1);
+    await own.close();
+  });
+
+  test("a copy that is lost before the others are there is loaded when it is used", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var n = 0; setInterval(() => n++, 1)" });
+    submit(sessions, "a", "await new Promise((resolve) => setTimeout(resolve, 8000))").outcome.catch(() => undefined);
+    await settle();
+    const addDurable = store.addDurable.bind(store);
+    let added = 0;
+    store.addDurable = async (...row) => {
+      if (++added === 2) {
+        // The first copy has begun to run, and cannot keep what it does.
+        store.failing.add("commit");
+        await settle();
+        store.failing.clear();
+      }
+      return addDurable(...row);
+    };
+    const options = { count: 2, labels: new Map<string, string>(), requestId: "", digest: "" };
+    for (const { sessionId } of await sessions.fork("a", options)) {
+      expect(await reasonOf(run(sessions, sessionId, "n"))).toBe("none");
+    }
+  });
+
   test("who waits for what goes on from before is not told that it is undone", async () => {
     const sessions = start();
     await create(sessions, "a", { ...DURABLE, setup: "var log = []" });
@@ -247,4 +308,63 @@ describe("after another server has ended", () => {
     void sessions.resume();
     await expect.poll(() => store.busySessions(), { timeout: 25_000 }).toEqual([]);
   });
+});
+
+describe("who watches one", () => {
+  test("hears that it was deleted, also when it went to rest on its way out of the store", async () => {
+    const sessions = start({ maximum: 1 });
+    await create(sessions, "a", DURABLE);
+    const told: unknown[] = [];
+    await sessions.watch("a", hearing(told));
+    const deletion = store.hold("delete");
+    const deleted = sessions.delete("a");
+    await deletion.met;
+    const made = create(sessions, "b");
+    await settle();
+    deletion.open();
+    await Promise.all([deleted, made]);
+    expect(told.at(-1)).toBe("ended");
+  });
+
+  test.each([true, false])("hears nothing of another that has its id later: durable %s", async (isDurable) => {
+    const sessions = start({ maximum: 1 });
+    await create(sessions, "a", { isDurable, idleTtl: 300 });
+    const told: unknown[] = [];
+    await sessions.watch("a", hearing(told));
+    await create(sessions, "b");
+    expect(told).toEqual(["rests"]);
+    await new Promise((resolve) => setTimeout(resolve, 400));
+    await create(sessions, "a", { isDurable, setup: "console.log('secret')" });
+    await run(sessions, "a", "console.log('secret')");
+    expect(told).toEqual(["rests", "ended"]);
+  });
+});
+
+test("one that is only read is written as a whole now and then, too", async () => {
+  const sessions = start();
+  await create(sessions, "a", { ...DURABLE, idleTtl: 60_000 });
+  const rebase = vi.spyOn(store, "rebase");
+  await sessions.use("a", async (session) => {
+    for (let i = 0; i < 260; i++) await session.commits.touch(Date.now());
+  });
+  await vi.waitFor(() => expect(rebase).toHaveBeenCalled());
+});
+
+test("one that there is never room for makes none of the others wait that go on after a restart", async () => {
+  const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+  const before = start();
+  await create(before, "a", {
+    ...DURABLE,
+    limits: { memoryBytes: 128 << 20 },
+    setup: "var x = new Uint8Array(48 << 20)",
+  });
+  await create(before, "b", DURABLE);
+  for (const id of ["a", "b"]) submit(before, id, WAITS).outcome.catch(() => undefined);
+  await vi.waitFor(async () => expect(await store.busySessions()).toHaveLength(2), { timeout: 5_000 });
+  const own = await Engine.start({ workers: 1, memoryBytes: 16 << 20 });
+  const { sessions } = startSessions(own, store, { maximum: 10, maximumDurable: 10 });
+  const info = vi.spyOn(store, "durable");
+  void sessions.resume();
+  await vi.waitFor(() => expect(info.mock.calls.flat()).toContain("b"), { timeout: 12_000 });
+  await own.close();
 });

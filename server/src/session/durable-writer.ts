@@ -84,12 +84,7 @@ export class DurableWriter implements CommitWriter {
       throw failure(sessionId, error);
     });
     if (answer === "refused") throw outdated(sessionId);
-    const { commits, bytes } = COMPACT_AFTER;
-    const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
-    if (this.#commits < commits && this.#bytes < most) return;
-    this.#compacting ??= this.#compact(info).finally(() => {
-      this.#compacting = undefined;
-    });
+    this.#compactIfDue();
   }
 
   async touch(lastUsedAt: number): Promise<void> {
@@ -106,6 +101,7 @@ export class DurableWriter implements CommitWriter {
         throw error;
       }
     });
+    this.#compactIfDue();
   }
 
   async delete(): Promise<void> {
@@ -129,6 +125,15 @@ export class DurableWriter implements CommitWriter {
       version: this.#version,
       isBusy: this.#row.record.executions.length > 0,
       ...changes,
+    });
+  }
+
+  #compactIfDue(): void {
+    const { commits, bytes } = COMPACT_AFTER;
+    const most = Math.max(bytes, this.#pages.size * COMPACT_AFTER_SIZES);
+    if (this.#commits < commits && this.#bytes < most) return;
+    this.#compacting ??= this.#compact(this.#row.info).finally(() => {
+      this.#compacting = undefined;
     });
   }
 

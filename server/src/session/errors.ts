@@ -55,6 +55,11 @@ export class SessionError extends Error {
   }
 }
 
+/** The session was deleted meanwhile. */
+export function isDeletion(error: unknown): boolean {
+  return error instanceof SessionError && error.reason === "SESSION_DELETED_MEANWHILE";
+}
+
 export function invalid(field: string, message: string): SessionError {
   return new SessionError("INVALID_REQUEST", `${field}: ${message}`, { field });
 }

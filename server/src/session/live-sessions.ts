@@ -5,20 +5,24 @@ import { checkId } from "./ids.js";
 import type { Session } from "./session.js";
 import type { Ending, Tombstones } from "./tombstones.js";
 
+export interface LiveSessionsOwner {
+  /** A durable one has left memory because it could not be kept. */
+  lost(sessionId: string, lenders: Lenders): void;
+  /** One has ended. It may have gone to rest on its way. */
+  ended(sessionId: string): void;
+}
+
 export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
   /** Durable ones that are to end, on their way out of the store. */
   readonly #leaving = new Map<string, Promise<void>>();
   readonly #tombstones: Tombstones;
-  readonly #lost: (sessionId: string, lenders: Lenders) => void;
+  readonly #owner: LiveSessionsOwner;
 
-  /**
-   * @param tombstones are told of those that end
-   * @param lost is told of durable ones that have left memory because they could not be kept
-   */
-  constructor(tombstones: Tombstones, lost: (sessionId: string, lenders: Lenders) => void) {
+  /** @param tombstones are told of those that end */
+  constructor(tombstones: Tombstones, owner: LiveSessionsOwner) {
     this.#tombstones = tombstones;
-    this.#lost = lost;
+    this.#owner = owner;
   }
 
   /** How many there are. */
@@ -48,11 +52,13 @@ export class LiveSessions {
     return [...this.#sessions.values()];
   }
 
+  /** One that has ended meanwhile is loaded when it is used. */
   add(session: Session): void {
+    if (session.hasEnded) return;
     session.onLost = (lenders) => {
       // Another may have been loaded in its place.
       if (this.#sessions.get(session.sessionId) === session) this.#sessions.delete(session.sessionId);
-      this.#lost(session.sessionId, lenders);
+      this.#owner.lost(session.sessionId, lenders);
     };
     this.#sessions.set(session.sessionId, session);
     this.#tombstones.delete(session.sessionId);
@@ -85,6 +91,7 @@ export class LiveSessions {
     const { sessionId } = session;
     if (this.#sessions.get(sessionId) === session) this.#sessions.delete(sessionId);
     this.#tombstones.add(sessionId, ending);
+    this.#owner.ended(sessionId);
     await session.end(() => deletedMeanwhile(sessionId));
   }
 

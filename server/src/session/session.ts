@@ -8,7 +8,7 @@ import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
 import { Commits, type CommitWriter } from "./commits.js";
 import { creationTime } from "./creation-time.js";
-import { SessionError } from "./errors.js";
+import { isDeletion, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { Executions } from "./executions.js";
 import type { ExposeOptions, HostFunctions, HostLink, Lenders } from "./host-functions.js";
@@ -236,6 +236,11 @@ export class Session {
     return this.#requestIds.isSettled && !this.hostFunctions.hasClients && !this.commits.isDue;
   }
 
+  /** Nothing can be done with it any more. */
+  get hasEnded(): boolean {
+    return this.#life.ended !== undefined;
+  }
+
   /** True while somebody has it in hand. */
   get isHeld(): boolean {
     return this.#life.isHeld;
@@ -283,7 +288,12 @@ export class Session {
       return started.outcome;
     });
     if (started !== undefined) return started;
-    return { executionId: requestId, outcome, cancel: () => void this.cancel(requestId), allow: () => undefined };
+    return {
+      executionId: requestId,
+      outcome,
+      cancel: () => this.#executions.byId(requestId)?.cancel(),
+      allow: () => undefined,
+    };
   }
 
   /** Whether an execution of this id has no outcome yet. */
@@ -311,11 +321,12 @@ export class Session {
     digest: string,
     run: (tell: (answer: T) => void) => Promise<T>,
   ): Promise<T> {
+    if (requestId === "") return run(() => undefined);
     return this.once(requestId, digest, async () => {
       let isTold = false;
       const tell = (answer: T): void => {
         isTold = true;
-        if (requestId !== "") this.answered(requestId, digest, answer);
+        this.answered(requestId, digest, answer);
       };
       const answer = await run(tell);
       if (isTold) return answer;
@@ -374,14 +385,22 @@ export class Session {
    * @throws SessionError when the session ends before; there are no copies then
    */
   fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
-    return this.#asks.pause(async () => {
+    let copies: Session[] = [];
+    const made = this.#asks.pause(async () => {
       const { record } = this.#executions;
       const { limits, idleTtl, idleAction, sessionId: parent } = this;
       const memories = await this.#copies.memories(inits.length, limits.memoryBytes);
-      return inits.map((init, i) => {
+      copies = inits.map((init, i) => {
         const memory = memories[i] as SessionMemory;
         return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
       });
+      return copies;
+    });
+    return made.catch(async (error: unknown) => {
+      // What they are copies of could not be kept.
+      const why = (): SessionError => new SessionError("SESSION_DELETED_MEANWHILE", "the copy could not be made");
+      await Promise.all(copies.map((copy) => copy.end(why)));
+      throw error;
     });
   }
 
@@ -437,12 +456,15 @@ export class Session {
   /**
    * Ends an execution by its id; one that has ended or is not known is no error.
    *
-   * @returns of a durable session, when it is kept that it has ended
+   * @returns of a durable session, when it is kept that it has ended; rejects where that is not so
    */
   async cancel(executionId: string): Promise<void> {
     const execution = this.#executions.byId(executionId);
     execution?.cancel();
-    if (this.isDurable) await execution?.outcome.catch(() => undefined);
+    if (!this.isDurable) return;
+    await execution?.outcome.catch((error: unknown) => {
+      if (!isDeletion(error)) throw error;
+    });
   }
 
   /** @throws SessionError HANDLE_NOT_FOUND, INVALID_REQUEST */
@@ -473,6 +495,7 @@ export class Session {
    * @throws StoreError (rejects): the session goes on as it is
    */
   async keepUse(milliseconds: number): Promise<void> {
+    await this.#keepingUse;
     const usedAt = this.isIdle ? this.lastUsedAt : Date.now();
     if (!this.isDurable || this.#life.ended !== undefined || usedAt - this.#storedUseAt <= milliseconds) return;
     this.#keepingUse ??= this.#touch(usedAt).finally(() => {

@@ -92,6 +92,7 @@ export class SessionsAtRest {
     } catch (error) {
       if (!(error instanceof SessionError)) throw error;
       await this.#hibernation.clear(sessionId);
+      this.endWatching(sessionId);
       return false;
     }
   }
@@ -232,7 +233,7 @@ export class SessionsAtRest {
       return session;
     } catch (error) {
       // It may have been deleted, or have expired, while it was on its way.
-      if (this.#tombstones.has(sessionId)) this.#endWatching(sessionId);
+      if (this.#tombstones.has(sessionId)) this.endWatching(sessionId);
       this.#tombstones.check(sessionId);
       throw error;
     } finally {
@@ -287,10 +288,11 @@ export class SessionsAtRest {
     if (this.#live.has(sessionId)) return;
     this.#tombstones.add(sessionId, ending);
     // Who wakes it just now finds out whether it was too late.
-    if (!this.#waking.has(sessionId)) this.#endWatching(sessionId);
+    if (!this.#waking.has(sessionId)) this.endWatching(sessionId);
   }
 
-  #endWatching(sessionId: string): void {
+  /** Those who watched it while it was not in memory are told that it has ended. */
+  endWatching(sessionId: string): void {
     this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
     this.#watchers.delete(sessionId);
   }

@@ -464,6 +464,14 @@ describe("what runs on behalf of an execution", () => {
   });
 });
 
+test("an execution without a session that is refused takes no room", async () => {
+  const { sessions } = start();
+  for (let i = 0; i < 3; i++) {
+    expect(() => executeAlone(sessions, "1", { limits: { memoryBytes: 2 ** 50 } })).toThrow("memory_bytes");
+  }
+  expect((await executeAlone(sessions, "1").outcome).result).toMatchObject({ kind: "value" });
+});
+
 test("an execution without a session that waits for room can be cancelled by its id", async () => {
   const { sessions } = start();
   await create(sessions, "a");

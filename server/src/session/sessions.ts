@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
-import { invalid, SessionError } from "./errors.js";
+import { invalid, isDeletion, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Lenders } from "./host-functions.js";
 import { checkId, drawId } from "./ids.js";
@@ -79,7 +79,10 @@ export class Sessions {
     this.#durable = kept.durable;
     this.#options = options;
     const tombstones = new Tombstones();
-    this.#live = new LiveSessions(tombstones, (sessionId, lenders) => void this.#reload(sessionId, lenders));
+    this.#live = new LiveSessions(tombstones, {
+      lost: (sessionId, lenders) => void this.#reload(sessionId, lenders),
+      ended: (sessionId) => this.#atRest.endWatching(sessionId),
+    });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
   }
@@ -88,7 +91,14 @@ export class Sessions {
   async resume(): Promise<void> {
     // A store that cannot be used says so to whoever uses it.
     const busy = await this.#durable.busy().catch(() => []);
-    for (const sessionId of busy) if (this.#live.find(sessionId) === undefined) await this.#bringBack(sessionId);
+    for (const sessionId of busy) {
+      if (this.#draining) return;
+      // One for which there is no room yet makes nobody else wait.
+      if (this.#live.find(sessionId) === undefined)
+        await this.#wake(sessionId).catch((error: unknown) => {
+          if (isPassing(error)) void this.#bringBack(sessionId);
+        });
+    }
   }
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
@@ -107,9 +117,7 @@ export class Sessions {
       try {
         return await this.#wake(sessionId);
       } catch (error) {
-        // Room may come.
-        const isPassing = error instanceof SessionError && error.reason === "QUOTA_EXCEEDED";
-        if (!isPassing || Date.now() > end) break;
+        if (!isPassing(error) || Date.now() > end) break;
       }
     }
     return undefined;
@@ -255,7 +263,7 @@ export class Sessions {
     const by = { requestId, digest };
     return this.use(sessionId, async (origin) => {
       const copies = new Map<string, Session>();
-      const ids = await origin.onceKept(requestId, digest, async () => {
+      const kept = origin.onceKept(requestId, digest, async () => {
         const isNamed = origin.isDurable && requestId !== "";
         const copyIds = isNamed
           ? await this.#durable.idsFor(origin, requestId, count)
@@ -266,6 +274,12 @@ export class Sessions {
         if (missing.length === 0) return copyIds;
         for (const copy of await this.#fork(origin, missing, labels, by)) copies.set(copy.sessionId, copy);
         return copyIds;
+      });
+      const ids = await kept.catch(async (error: unknown) => {
+        // No repeat will find them.
+        if (isDeletion(error))
+          for (const copy of copies.values()) await this.#live.end(copy, "SESSION_DELETED").catch(() => undefined);
+        throw error;
       });
       return Promise.all(ids.map((id) => copies.get(id)?.info ?? this.info(id)));
     });
@@ -333,12 +347,12 @@ export class Sessions {
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.checkNotDraining();
+    const limits = sessionLimits(options.limits);
     const room = this.#room.takeAtOnce();
-    if (room !== undefined) return this.#beginAlone(command, options, room);
+    if (room !== undefined) return this.#beginAlone(command, options, limits, room);
     const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
-    const execution = new WakingExecution(options.requestId, made, (leave) =>
-      this.#beginAlone(command, options, leave),
-    );
+    const begin = (leave: () => void): Execution => this.#beginAlone(command, options, limits, leave);
+    const execution = new WakingExecution(options.requestId, made, begin);
     this.#coming.add(execution);
     const came = (): unknown => this.#coming.delete(execution);
     made.then(came, came);
@@ -346,22 +360,18 @@ export class Sessions {
   }
 
   /** @param leave gives its room back */
-  #beginAlone(command: Command, options: CommandOptions, leave: () => void): Execution {
-    const session = new Session(this.#engine, {
-      sessionId: "",
-      labels: new Map(),
-      limits: sessionLimits(options.limits),
-      idleTtl: MAXIMUM_IDLE_TTL,
-      idleAction: "delete",
-      parent: "",
-    });
-    this.#alone.add(session);
+  #beginAlone(command: Command, options: CommandOptions, limits: Limits, leave: () => void): Execution {
+    let session: Session | undefined;
     const gone = (): void => {
-      this.#alone.delete(session);
       leave();
+      if (session === undefined) return;
+      this.#alone.delete(session);
       void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
     };
     try {
+      const init = { sessionId: "", labels: new Map(), parent: "" };
+      session = new Session(this.#engine, { ...init, limits, idleTtl: MAXIMUM_IDLE_TTL, idleAction: "delete" });
+      this.#alone.add(session);
       const execution = session.submit(command, { ...options, limits: undefined });
       // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
       const goneSoon = (): unknown => setImmediate(gone);
@@ -389,6 +399,7 @@ export class Sessions {
     this.#draining = true;
     // What is to run in them was taken before. They may need room that others make.
     await this.#atRest.allAwake();
+    await Promise.allSettled([...this.#coming].map(({ outcome }) => outcome));
     this.#room.close();
     await Promise.all([...this.#all()].map((session) => session.settled()));
     // What is not kept of this costs a session at most the time for which it would still have stayed.
@@ -447,6 +458,8 @@ export class Sessions {
 
   /** Resolves when a session of this id that is on its way into memory, or out of the store, is there. */
   async #arrived(sessionId: string): Promise<void> {
+    // One that has expired leaves when somebody looks.
+    this.#live.find(sessionId);
     // What takes it out of the store is not to meet another of its id there.
     await this.#live.hasLeft(sessionId);
     if (this.#live.find(sessionId) === undefined) await this.#atRest.hasLeft(sessionId);
@@ -456,8 +469,7 @@ export class Sessions {
 
   /** Whether a session of this id is in memory, or is about to be. */
   #isInMemory(sessionId: string): boolean {
-    const isComing = this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId);
-    return isComing || this.#live.find(sessionId) !== undefined;
+    return this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId) || this.#live.has(sessionId);
   }
 
   /** @throws SessionError NO_STORE where none may be, QUOTA_EXCEEDED when that would be more than may */
@@ -500,6 +512,12 @@ export class Sessions {
   #wake(sessionId: string): Promise<Session> {
     return this.#atRest.wake(sessionId, (wanted, work) => this.#room.bringIn(wanted, WAKE_PATIENCE, work));
   }
+}
+
+/** Room may come. */
+function isPassing(error: unknown): boolean {
+  if (!(error instanceof SessionError) || error.reason !== "QUOTA_EXCEEDED") return false;
+  return error.details.retryAfter !== NEVER_RETRY;
 }
 
 function alreadyExists(sessionId: string): SessionError {

@@ -65,17 +65,19 @@ const OF_2 = [
   ...["x", "y"].map((requestId) => outcomeIn2("changed", requestId)),
   ...[1, 3].map((version) => deltaIn2("gap", version)),
   outcomeIn2("bad", "z", 1),
+  "INSERT INTO durable VALUES ('no text', 1, 0, 0);",
+  `INSERT INTO durable_outcomes (id, request_id, outcome, checksum) VALUES ('no text', CAST(x'ff' AS TEXT), 'o', ${crc32("o")});`,
 ].join("\n");
 
 test("a database of version 2 has its durable sessions, and what was damaged is so still", async () => {
-  await leave(2, ["rests", "new", "changed", "gap", "bad"], OF_2);
+  await leave(2, ["rests", "new", "changed", "gap", "bad", "no text"], OF_2);
   expect(await store.durable("new")).toMatchObject({ owner: 7, version: 0, deltas: [], outcomes: [] });
   const changed = await store.durable("changed");
   expect(changed).toMatchObject({ owner: 3, version: 5, image: bytes("image of changed") });
   expect(changed?.deltas).toEqual([3, 4, 5].map((version) => bytes(`delta ${version} of changed`)));
   expect(changed?.outcomes).toEqual(["x", "y"].map((requestId) => ({ requestId, outcome: `of ${requestId}` })));
   expect(await store.busySessions()).toEqual(["changed"]);
-  for (const id of ["gap", "bad"]) await expect(store.durable(id)).rejects.toMatchObject({ kind: "broken" });
+  for (const id of ["gap", "bad", "no text"]) await expect(store.durable(id)).rejects.toMatchObject({ kind: "broken" });
   expect(await store.durable("rests")).toBeUndefined();
   expect(await store.sessionImage("rests")).toEqual(bytes("image of rests"));
 });

@@ -1,6 +1,8 @@
 /** Brings databases of earlier versions to the form of this one. Nothing is lost, and what was damaged is so afterwards. */
+import { isUtf8 } from "node:buffer";
 import type Library from "libsql";
 import { withKeys } from "./checksums.js";
+import { bytes, number, textOf } from "./columns.js";
 import { checksumOfRow, DURABLE_SCHEMA, type DurableRow } from "./durable-tables.js";
 
 export const VERSION = 3;
@@ -29,26 +31,30 @@ function addCounts(connection: Library.Database): void {
     ALTER TABLE durable ADD COLUMN checksum INTEGER NOT NULL DEFAULT 0;
     UPDATE durable SET base = version - ${countOf("durable_deltas")}, outcomes = ${countOf("durable_outcomes")};
   `);
-  update<DurableRow>(connection, "durable", "id, owner, version, busy, base, outcomes", checksumOfRow);
-  update<{ id: string; version: number; checksum: number }>(
+  type OfRow = Omit<DurableRow, "id"> & { id: ArrayBuffer };
+  const numbers = ["owner", "version", "busy", "base", "outcomes"].map((name) => number(name));
+  update<OfRow>(connection, "durable", [bytes("id"), ...numbers], ({ id, ...row }) =>
+    checksumOfRow({ id: textOf(id), ...row }),
+  );
+  update<{ id: ArrayBuffer; version: number; checksum: number }>(
     connection,
     "durable_deltas",
-    "id, version, checksum",
-    ({ id, version, checksum }) => withKeys(checksum, id, version),
+    [bytes("id"), number("version"), number("checksum")],
+    ({ id, version, checksum }) => withKeys(checksum, textOf(id), version),
   );
-  update<{ id: string; requestId: string; checksum: number }>(
+  update<{ id: ArrayBuffer; requestId: ArrayBuffer; checksum: number }>(
     connection,
     "durable_outcomes",
-    "id, request_id AS requestId, checksum",
-    ({ id, requestId, checksum }) => withKeys(checksum, id, requestId),
+    [bytes("id"), bytes("request_id", "requestId"), number("checksum")],
+    ({ id, requestId, checksum }) => withKeys(checksum, textOf(id), textOf(requestId)),
   );
 }
 
-/** Gives each row of a table its new checksum. */
-function update<Row>(
+/** Gives each row of a table its new checksum. One whose keys are no texts any more keeps the old one, which is wrong now. */
+function update<Row extends object>(
   connection: Library.Database,
   table: string,
-  columns: string,
+  columns: readonly string[],
   checksumOf: (row: Row) => number,
 ): void {
   const select = connection.prepare(
@@ -57,7 +63,10 @@ function update<Row>(
   const change = connection.prepare(`UPDATE ${table} SET checksum = ? WHERE rowid = ?`);
   for (let after = 0; ; ) {
     const rows = select.all(after) as (Row & { at: number })[];
-    for (const row of rows) change.run(checksumOf(row), row.at);
+    for (const row of rows) {
+      const isText = Object.values<unknown>(row).every((value) => !(value instanceof ArrayBuffer) || isUtf8(value));
+      if (isText) change.run(checksumOf(row), row.at);
+    }
     const last = rows.at(-1);
     if (last === undefined) return;
     after = last.at;
