@@ -10,7 +10,7 @@ import { decodeValue } from "./values.js";
 
 /** Answers that are kept: should the stream break before the server has one, it asks again. */
 const KEPT = { answers: 1_000, bytes: 16 * 1024 * 1024 };
-/** The server tells when a call's time is over; this much later, in milliseconds, it is taken for told. */
+/** How long after the end of its execution's time a call whose stream is lost is taken for cancelled, in milliseconds. */
 const GRACE = 1_000;
 
 interface RunningCall {
@@ -96,7 +96,11 @@ export class HostCalls {
     }
     if (call.remainingTime !== undefined) {
       const left = readDuration(call.remainingTime) + GRACE;
-      timers.push(setTimeout(() => this.cancel(hostCallId), Math.min(left, LONGEST_TIMER)).unref());
+      // A call may outlive its execution, and is answered. While its stream is there the server says when nobody waits for it.
+      const giveUp = (): void => {
+        if (running.stream < this.#stream || !this.#connection.isOpen) this.cancel(hostCallId);
+      };
+      timers.push(setTimeout(giveUp, Math.min(left, LONGEST_TIMER)).unref());
     }
     controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
     this.#call(call, provided, controller.signal).then(

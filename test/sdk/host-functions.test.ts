@@ -259,6 +259,21 @@ describe("an exposed function", () => {
     expect(await session.execute("1")).toBe(1);
   });
 
+  test("is answered when it outlives the execution that called it", async () => {
+    let wasAborted: boolean | undefined;
+    await session.expose({
+      slow: async ({ signal }: HostCallContext) => {
+        // Longer than the time that the execution had, with what is added to it.
+        await sleep(2_500);
+        wasAborted = signal.aborted;
+        return "done";
+      },
+    });
+    await session.execute("globalThis.later = slow(); 0", { timeout: 1_000 });
+    expect(await session.execute("await later")).toBe("done");
+    expect(wasAborted).toBe(false);
+  });
+
   test("is told by its signal, too, when it asks for that afterwards", async () => {
     const reasons: unknown[] = [];
     let cancelled = (): void => undefined;
