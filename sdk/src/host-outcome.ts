@@ -16,18 +16,18 @@ export function returnedOutcome(value: unknown, name: string): Outcome {
   }
 }
 
-/** What a host function threw: an error by its name, message and causes, all else as a value. */
+/** What a host function threw: an error by its name, message and causes, all else as a value. Whatever it is, this does not throw. */
 export function thrownOutcome(thrown: unknown): Outcome {
   return { $case: "exception", value: exceptionOf(thrown, 0) };
 }
 
 function exceptionOf(thrown: unknown, depth: number): Exception {
-  // What a function of the guest threw goes back as what it was.
-  if (thrown instanceof GuestError) {
-    if (thrown.guestName === "") return exceptionOf(thrown.thrown, depth);
-    return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
-  }
   try {
+    // What a function of the guest threw goes back as what it was.
+    if (thrown instanceof GuestError) {
+      if (thrown.guestName === "") return exceptionOf(thrown.thrown, depth);
+      return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
+    }
     if (thrown instanceof Error) return errorOf(nameOf(thrown), String(thrown.message), thrown.cause, depth);
     return Exception.fromPartial({ thrown: encodeValue(thrown, "what was thrown") });
   } catch {

@@ -190,6 +190,26 @@ describe("an exposed function", () => {
     await expect(uncaught).rejects.toMatchObject({ guestName: "NoUser", cause: { guestName: "TypeError" } });
   });
 
+  test("throws or returns what throws when it is looked at, and is answered", async () => {
+    const trap = (): never => {
+      throw odd;
+    };
+    const odd: object = new Proxy({}, { getPrototypeOf: trap, ownKeys: trap });
+    await session.expose({
+      fail: trap,
+      failAsync: () => Promise.reject(odd),
+      failWithCause: () => Promise.reject(new TypeError("outer", { cause: odd })),
+      give: () => [odd],
+    });
+    const message = "a object was thrown, which cannot be copied";
+    const code = "await Promise.all([fail, failAsync, give].map((fn) => fn().catch((e) => e.message)))";
+    expect(await session.execute(code)).toEqual([message, message, message]);
+    expect(await session.execute("await failWithCause().catch((e) => [e.message, e.cause.message])")).toEqual([
+      "outer",
+      message,
+    ]);
+  });
+
   test("throws errors that say where the guest called it, and nothing of what is between", async () => {
     await session.expose({
       look: () => {
