@@ -32,6 +32,13 @@ describe("a value that is sent", () => {
     expect(encodeValue(handle(), "value").kind).toMatchObject({ $case: "handle", value: { handleId: "h1" } });
   });
 
+  it("is as it was when it was sent, whatever is done to it afterwards", () => {
+    const bytes = new Uint8Array([1, 2]);
+    const [alone, within] = [encodeValue(bytes, "value"), encodeValue([bytes], "value")];
+    bytes.fill(9);
+    expect([decode(alone), decode(within)]).toStrictEqual([new Uint8Array([1, 2]), [new Uint8Array([1, 2])]]);
+  });
+
   it("may come from another realm", async () => {
     const { runInNewContext } = await import("node:vm");
     expect(encodeValue(runInNewContext("({ a: {} })"), "value")).toStrictEqual(json('{"a":{}}'));

@@ -19,7 +19,8 @@ export function encodeValue(value: unknown, path: string, pass?: PassFunction): 
     return { kind: { $case: "hostFunction", value: pass(value as (...args: never[]) => unknown) } };
   if (value === undefined) return {};
   if (value instanceof Handle) return { kind: { $case: "handle", value: encodeHandle(value, path) } };
-  if (value instanceof Uint8Array) return { kind: { $case: "bytes", value } };
+  // A copy: the transport writes it later, and after a reconnect once more, and its owner may change it meanwhile.
+  if (value instanceof Uint8Array) return { kind: { $case: "bytes", value: new Uint8Array(value) } };
   const json = plainJson(value);
   if (json !== undefined) return { kind: { $case: "json", value: json } };
   return {

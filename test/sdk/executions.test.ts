@@ -98,6 +98,13 @@ describe("a value", () => {
     expect(Object.keys(await session.execute<object>("({ z: 1, a: 2, m: 3 })"))).toStrictEqual(["z", "a", "m"]);
   });
 
+  it("is sent as it is when it is passed, bytes as well", async () => {
+    const bytes = new Uint8Array([1, 2]);
+    const sent = session.execute("[...bytes]", { bindings: { bytes } });
+    bytes.fill(9);
+    expect(await sent).toStrictEqual([1, 2]);
+  });
+
   it("is awaited", async () => {
     expect(await session.execute("Promise.resolve([1])")).toStrictEqual([1]);
     expect(await session.execute("await Promise.resolve(2) + 1")).toBe(3);

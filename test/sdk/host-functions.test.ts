@@ -106,6 +106,18 @@ describe("an exposed function", () => {
     expect(seen.slice(1)).toEqual([undefined, 1, "x", null, new Uint8Array([3])]);
   });
 
+  test("gives bytes as they are when it returns them", async () => {
+    const bytes = new Uint8Array([1, 2]);
+    await session.expose({
+      give: async () => {
+        // After what takes the result, and before it is written.
+        queueMicrotask(() => process.nextTick(() => bytes.fill(9)));
+        return bytes;
+      },
+    });
+    expect(await session.execute("[...await give()]")).toEqual([1, 2]);
+  });
+
   test("gets handles that live as long as the call, unless it keeps them", async () => {
     let kept: Handle | undefined;
     let lent: Handle | undefined;
