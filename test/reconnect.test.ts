@@ -100,6 +100,16 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
   });
 
+  test("functions passed after an exposure was released are found again", async () => {
+    await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    const exposure = await session.expose({ f: () => 1 });
+    await exposure.release();
+    await session.call("keep", [(x: number) => x + 1]);
+    await using other = await Livescope.connect(server.address);
+    wire.cut();
+    expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
+  });
+
   test("an exposure ends with an error if another client took the name meanwhile", async () => {
     await using session = await client.createSession();
     const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });

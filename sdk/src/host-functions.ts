@@ -282,8 +282,12 @@ export class HostFunctions implements HostSide {
     const isUsed =
       [...this.#exposed].some(({ scope }) => scope.sessionId === sessionId) ||
       [...this.#passed.values()].some(({ scope }) => scope.sessionId === sessionId);
-    // With the stream its names are free then, for others to have.
-    if (!isUsed && this.#connection.isOpen) this.#connection.say(this.#naming(exposed.scope, 0));
+    if (!isUsed && this.#connection.isOpen) {
+      // With the stream its names are free then, for others to have.
+      this.#connection.say(this.#naming(exposed.scope, 0));
+      // What is passed later is to be waited for again.
+      this.#announced.delete(sessionId);
+    }
     this.#connection.checkIdle();
   }
 }
