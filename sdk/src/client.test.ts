@@ -357,6 +357,18 @@ describe.runIf(transport === "connect")("a stream", () => {
     expect(answers.streams).toHaveLength(2);
   });
 
+  it("ends also when a function was passed with what was never sent", async () => {
+    const session = client.attach("s");
+    await session.execute("1");
+    const ended = new Promise((resolve) => answers.streams[0]?.on("end", resolve));
+    const abort = new AbortController();
+    const aborted = session.call("f", [() => 1], { signal: abort.signal });
+    abort.abort(new Error("enough"));
+    await expect(aborted).rejects.toThrow("enough");
+    await ended;
+    expect(answers.of("call")).toHaveLength(0);
+  });
+
   it("ends when the client is closed, after what it was told to end", async () => {
     answers.execute = () => new Promise(() => undefined);
     const session = client.attach("s");

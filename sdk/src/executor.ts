@@ -1,13 +1,5 @@
 import { Encoding, type ConsoleEntry as WireConsoleEntry, type Execution as WireExecution } from "@livescope/proto";
-import {
-  ConnectionLostError,
-  calledHere,
-  DisposedError,
-  ExecutionError,
-  LivescopeError,
-  StatusError,
-  traceToCaller,
-} from "./errors.js";
+import { calledHere, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import { type Execution, type ExecutionPromise, executionPromise, readConsoleEntry } from "./execution.js";
 import { ExecutionStream, type StreamSink } from "./execution-stream.js";
 import { type GuestExecution, type GuestExecutionSource, guestExecution, Reading } from "./guest-execution.js";
@@ -196,14 +188,16 @@ export class Executor {
     const hasFunctions = functions.byId.size > 0;
     const forget = hasFunctions ? this.#session?.pass(functions) : undefined;
     let over: (() => void) | undefined;
+    let started: StartedCommand | undefined;
     try {
-      const started = this.#commands.start(sending, { signal, timeout: answerTimeoutOf(options), hasFunctions });
+      started = this.#commands.start(sending, { signal, timeout: answerTimeoutOf(options), hasFunctions });
       onStarted?.(started);
       over = this.#lifetime.hold(started);
       const execution = await started.finished;
       return told.length === 0 ? execution : { ...execution, console: told };
     } catch (error) {
-      if (isRefusal(error)) forget?.();
+      // Else the guest may hold them: the server tells when it does not.
+      if (started?.wasSent !== true || isRefusal(error)) forget?.();
       throw error;
     } finally {
       over?.();
@@ -216,11 +210,24 @@ function answerTimeoutOf({ timeout }: CallOptions): number | undefined {
   return timeout === undefined ? undefined : timeout + DEADLINE_GRACE;
 }
 
-/** Nothing ran, so the guest has no function that came with the command. */
+/** The server says that nothing ran, so the guest has no function that came with the command. */
 function isRefusal(error: unknown): boolean {
-  if (error instanceof ExecutionError || error instanceof ConnectionLostError || error instanceof DisposedError)
-    return false;
-  return !(error instanceof StatusError && error.code === "DEADLINE_EXCEEDED");
+  if (!(error instanceof StatusError)) return false;
+  switch (error.code) {
+    case "INVALID_ARGUMENT":
+    case "NOT_FOUND":
+    case "UNAUTHENTICATED":
+    case "PERMISSION_DENIED":
+    case "UNIMPLEMENTED":
+      return true;
+    case "RESOURCE_EXHAUSTED":
+      // Without a reason it may be the answer that is too large.
+      return error.reason !== undefined;
+    case "UNAVAILABLE":
+      return error.reason === "DRAINING";
+    default:
+      return false;
+  }
 }
 
 /** What a callback throws is its owner's to hear of, and must not end what others wait for. */

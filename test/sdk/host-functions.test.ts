@@ -447,6 +447,17 @@ describe("a function passed as an argument or a binding", () => {
     expect(await session.execute("await kept(); await kept()")).toBe(2);
   });
 
+  test("lives on when the call that passed it is aborted", async () => {
+    await session.execute("let kept");
+    const aborting = new AbortController();
+    const { signal } = aborting;
+    const aborted = session.execute("kept = f; await sleep(60_000)", { bindings: { f: () => 1 }, signal });
+    await expect.poll(() => session.execute("typeof kept")).toBe("function");
+    aborting.abort(new Error("enough"));
+    await expect(aborted).rejects.toThrow("enough");
+    expect(await session.execute("await kept()")).toBe(1);
+  });
+
   test("is rejected once its session object is disposed", async () => {
     await session.execute("let kept; function keep(fn) { kept = fn }");
     {

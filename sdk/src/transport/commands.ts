@@ -40,6 +40,8 @@ export interface StartedCommand {
    * with the reason of the signal when that is aborted.
    */
   readonly finished: Promise<Execution>;
+  /** False as long as it cannot have reached the server. */
+  readonly wasSent: boolean;
   /** Takes so many more emitted values. */
   allow(credit: number): void;
   /** Ends the execution; `finished` tells how. */

@@ -19,6 +19,10 @@ export class LateCommand implements StartedCommand {
     return this.#end.promise;
   }
 
+  get wasSent(): boolean {
+    return this.#started?.wasSent === true;
+  }
+
   /** Begins it, once. What that throws is how it ends. */
   begin(): void {
     if (this.#isGivenUp) return;

@@ -83,6 +83,7 @@ export class Outgoing {
           continue;
         }
         each.frameId = this.#nextFrameId++;
+        each.wasSent = true;
         onSent(each);
       } else if ("frame" in each) {
         if (part.length > MESSAGE_BYTES) {

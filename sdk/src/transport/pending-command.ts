@@ -16,6 +16,8 @@ export class PendingCommand implements StartedCommand {
   readonly finished: Promise<Execution>;
   /** The frame that it was sent with; 0 while it was not, on the stream that there is now. */
   frameId = 0;
+  /** On this stream or one before. */
+  wasSent = false;
   /** Since when it waits to be sent, as `performance.now()` tells the time. */
   waitsSince = 0;
   /** How often it was sent in vain. */

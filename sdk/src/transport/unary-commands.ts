@@ -100,7 +100,7 @@ export class UnaryCommands implements CommandTransport {
       if (!endsAnyway && command.value.requestId === "") cancel();
       gaveUp.abort(error);
     };
-    return { finished, allow: () => undefined, cancel, giveUp };
+    return { finished, wasSent: true, allow: () => undefined, cancel, giveUp };
   }
 
   #answer(
@@ -131,6 +131,7 @@ function withText({ text, execution }: RenderResponse): { execution: Execution |
 /** A command over Run. */
 class Run implements StartedCommand {
   readonly finished: Promise<Execution>;
+  readonly wasSent = true;
   readonly #channel: Channel;
   readonly #command: AnyCommand;
   readonly #listener: CommandListener;
