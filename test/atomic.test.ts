@@ -1,6 +1,7 @@
-import { GuestError, type Session, StoppedError } from "@livescope/sdk";
+import { type AtomicSession, GuestError, Livescope, type Session, StoppedError } from "@livescope/sdk";
 import { beforeEach, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
+import { Wire } from "./support/wire-to-server.js";
 
 const served = withServer();
 let session: Session;
@@ -33,6 +34,45 @@ test("a sequence that is stopped while a call of it runs takes that with it, and
   const endless = short.atomic((tx) => tx.execute("n++; for (;;);"));
   await expect(endless).rejects.toMatchObject({ reason: "TIMEOUT" });
   expect(await short.atomic((tx) => tx.execute("n"))).toBe(0);
+});
+
+describe.each(["connect", "unary"] as const)("the callback of a sequence, over %s,", (transport) => {
+  test.each(["timeout", "abort", "cut", "throw"] as const)(
+    "can run nothing once that has failed by %s",
+    async (how) => {
+      const wire = new Wire(served.server.address);
+      await using client = await Livescope.connect(await wire.open(), { transport });
+      const abort = new AbortController();
+      let fail = (): void => undefined;
+      const failed = new Promise<void>((resolve) => (fail = resolve));
+      let late: Promise<unknown> | undefined;
+      const options = { signal: abort.signal, ...(how === "timeout" && { timeout: 2_000 }) };
+      const mine = client.attach(session.id);
+      const goOn = async (tx: AtomicSession): Promise<void> => {
+        await failed;
+        const calls = [tx.execute("inc(100)"), tx.call("inc", [100]), tx.handle("inc(100)"), mine.execute("inc(100)")];
+        late = Promise.allSettled(calls);
+        await late;
+      };
+      const sequence = mine.atomic(async (tx) => {
+        const going = goOn(tx);
+        await tx.execute("inc(1)");
+        if (how === "abort") abort.abort(new Error("enough"));
+        if (how === "cut") wire.cut();
+        if (how === "throw") throw new Error("no");
+        await going;
+      }, options);
+      const error: unknown = await sequence.catch((thrown: unknown) => thrown);
+      fail();
+      await expect.poll(() => late).toBeDefined();
+      const refused = { status: "rejected", reason: { name: "DisposedError", cause: error } };
+      expect(await late).toMatchObject([refused, refused, refused, refused]);
+      await expect.poll(() => session.execute("total")).toBe(7);
+      // Whoever does not belong to the sequence is free to go on.
+      expect(await mine.execute("total")).toBe(7);
+      wire.close();
+    },
+  );
 });
 
 describe("an atomic execution", () => {

@@ -16,7 +16,7 @@ export class LivescopeError extends Error {
 
 /**
  * What was used is closed, disposed or released, or was so while the call was under way; whether that ran to its end is not known then.
- * The `cause` is an error whose stack leads to where that was done.
+ * The `cause` is an error whose stack leads to where that was done; for a call of an atomic sequence that is over, what ended it.
  */
 export class DisposedError extends LivescopeError {
   override get name(): string {

@@ -81,6 +81,14 @@ export interface RunningHostCall {
   readonly sessionId: string;
   /** Empty where no execution owns the call. */
   readonly executionId: string;
+  /** That of which the call is the callback. */
+  readonly sequence?: AtomicSequence;
+}
+
+/** A sequence that runs as one atomic execution. */
+export interface AtomicSequence {
+  /** What ended it, once it has failed: what its callback still asks for would not be undone with it. */
+  failure?: { readonly error: unknown };
 }
 
 /** The call that the running code belongs to. */

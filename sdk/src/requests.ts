@@ -1,10 +1,11 @@
 import { randomUUID } from "node:crypto";
 import { CallRequest, Encoding, ExecuteRequest, Language, RenderRequest, SourceType } from "@livescope/proto";
 import { checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import { DisposedError } from "./errors.js";
 import type { StreamSink } from "./execution-stream.js";
 import type { Reading } from "./guest-execution.js";
 import type { Handle } from "./handle.js";
-import { runningHostCall } from "./host-function.js";
+import { type RunningHostCall, runningHostCall } from "./host-function.js";
 import { PassedFunctions } from "./host-functions.js";
 import { writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
@@ -72,7 +73,7 @@ export class Requests {
    */
   repeatable<T extends CallOptions>(options: T): T {
     if (this.#session?.isDurable !== true || options.requestId !== undefined) return options;
-    if (this.#parentExecutionId() !== "") return options;
+    if (this.#running !== undefined && this.#running.executionId !== "") return options;
     return { ...options, requestId: randomUUID() };
   }
 
@@ -201,9 +202,21 @@ export class Requests {
     };
   }
 
-  /** What a host function runs in the session that called it runs on behalf of the caller. */
+  /**
+   * What a host function runs in the session that called it runs on behalf of the caller.
+   * @throws {DisposedError} if that is an atomic sequence that has failed
+   */
   #parentExecutionId(): string {
+    const failure = this.#running?.sequence?.failure;
+    if (failure === undefined) return this.#running?.executionId ?? "";
+    const cause = failure.error;
+    const why = cause instanceof Error ? cause.message : "it failed";
+    throw new DisposedError(`the atomic sequence that this call belongs to is over: ${why}`, { cause });
+  }
+
+  /** The host call that the running code belongs to, if the session made it. */
+  get #running(): RunningHostCall | undefined {
     const running = runningHostCall.getStore();
-    return running !== undefined && running.sessionId === this.#session?.id ? running.executionId : "";
+    return running !== undefined && running.sessionId === this.#session?.id ? running : undefined;
   }
 }

@@ -344,7 +344,8 @@ export class Session implements AsyncDisposable {
    *     });
    *
    * `timeout` is that of the whole sequence; left out, the session's limit for one execution. Sequences do not nest, and what
-   * they run cannot be atomic by itself.
+   * they run cannot be atomic by itself. Should the sequence fail while the callback runs, what that still asks of the session rejects
+   * with a {@link DisposedError}.
    * @throws what the callback throws, once all is undone
    * @throws {StoppedError} if it is ended from outside, as by its timeout; all is undone then
    * @throws {StatusError} if the service fails
