@@ -369,6 +369,21 @@ describe.runIf(transport === "connect")("a stream", () => {
     expect(answers.of("call")).toHaveLength(0);
   });
 
+  it.each([status.NOT_FOUND, status.DATA_LOSS])(
+    "ends when a server that has come back does not know the session that holds functions, by status %i",
+    async (code) => {
+      await client.attach("s").call("keep", [() => 1]);
+      answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
+      await vi.waitFor(() => expect(answers.of("expose")).toHaveLength(2), { timeout: 10_000 });
+      const stream = answers.streams[1];
+      const ended = new Promise((resolve) => stream?.on("end", resolve));
+      const [, frameId] = answers.of<bigint>("expose");
+      const value = { code, message: "there is no such session", details: [] };
+      stream?.write({ frames: [{ frameId: frameId ?? 0n, frame: { $case: "status", value } }] });
+      await ended;
+    },
+  );
+
   it("ends when the client is closed, after what it was told to end", async () => {
     answers.execute = () => new Promise(() => undefined);
     const session = client.attach("s");

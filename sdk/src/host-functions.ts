@@ -258,11 +258,19 @@ export class HostFunctions implements HostSide {
     this.#asked.delete(frameId);
     // Whatever was to be sent again has come before this.
     this.#calls.cancelLeftBehind(asked.sessionId);
+    if (error?.code === "NOT_FOUND" || error?.code === "DATA_LOSS") this.#dropPassed(asked.sessionId);
     const { exposed } = asked;
     if (exposed === undefined) return;
     if (error !== undefined) return this.#refuse(exposed, error);
     exposed.isBegun = true;
     exposed.begun.resolve();
+  }
+
+  /** The session is gone, and with it who could call what was passed to it. */
+  #dropPassed(sessionId: string): void {
+    this.#announced.delete(sessionId);
+    for (const [id, { scope }] of this.#passed) if (scope.sessionId === sessionId) this.#passed.delete(id);
+    this.#connection.checkIdle();
   }
 
   #refuse(exposed: Exposed, error: LivescopeError): void {
