@@ -13,7 +13,7 @@ import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
-  /** False once the stream has ended. */
+  /** False once the stream has ended, or the client has said its last: it answers no calls then. */
   readonly isOpen: boolean;
   /** A session may call it from now on, until `ended`, and wants to be told when the stream ends: `functions.detach`. */
   attached(functions: HostFunctions): void;
@@ -104,7 +104,10 @@ const MOST = {
 
 interface Connection {
   readonly id: string;
+  /** Undefined while the client is away. */
   link: HostLink | undefined;
+  /** That by which it was here last. */
+  lastLink: HostLink | undefined;
   readonly names: Set<string>;
   /** Ids of functions that were passed as values. */
   readonly functions: Set<string>;
@@ -175,8 +178,7 @@ export class HostFunctions {
     }
     const added = names.filter((name) => !this.#byName.has(name)).length;
     if (this.#byName.size + added > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
-    const connection = this.#connect(connectionId, link);
-    connection.reconnectWindow = reconnectWindow;
+    const connection = this.#connect(connectionId, link, reconnectWindow);
     for (const name of names) {
       this.#byName.get(name)?.names.delete(name);
       this.#byName.set(name, connection);
@@ -203,14 +205,14 @@ export class HostFunctions {
 
   /**
    * A client passes functions as values. They belong to the connection that its stream has exposed to this session as, or else
-   * to one of their own, which no other stream can be.
+   * to one of their own, which no other stream can be: nothing waits for that one.
    *
    * @throws SessionError QUOTA_EXCEEDED
    */
   pass({ ids, link }: PassedFunctions): void {
     if (this.#byFunction.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
-    const known = [...this.#connections.values()].find((each) => each.link === link);
-    const connection = known ?? this.#connect(randomUUID(), link);
+    const known = [...this.#connections.values()].find((each) => each.lastLink === link);
+    const connection = known ?? this.#connect(randomUUID(), link, 0);
     for (const id of ids) {
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
@@ -240,6 +242,7 @@ export class HostFunctions {
 
   #awaitReturn(connection: Connection): void {
     connection.link = undefined;
+    clearTimeout(connection.timer);
     connection.timer = setTimeout(() => this.#abandon(connection), connection.reconnectWindow);
     connection.timer.unref();
   }
@@ -392,17 +395,27 @@ export class HostFunctions {
     this.#connections.clear();
   }
 
-  /** The client is here: by a new stream what it has not answered is sent again. */
-  #connect(id: string, link: HostLink): Connection {
+  /**
+   * The client is here: by a new stream what it has not answered is sent again. Its stream may have ended while the session was on
+   * its way into memory; then it is awaited, unless it has come back already.
+   */
+  #connect(id: string, link: HostLink, reconnectWindow: number): Connection {
     let connection = this.#connections.get(id);
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
       const [names, functions] = [new Set<string>(), new Set<string>()];
-      connection = { id, link: undefined, names, functions, reconnectWindow: RECONNECT_WINDOW, timer: undefined };
+      connection = { id, link: undefined, lastLink: link, names, functions, reconnectWindow, timer: undefined };
       this.#connections.set(id, connection);
     }
-    clearTimeout(connection.timer);
+    connection.reconnectWindow = reconnectWindow;
     if (connection.link === link) return connection;
+    if (!link.isOpen && connection.link !== undefined) return connection;
+    connection.lastLink = link;
+    if (!link.isOpen) {
+      this.#awaitReturn(connection);
+      return connection;
+    }
+    clearTimeout(connection.timer);
     connection.link = link;
     link.attached(this);
     for (const [callId, call] of this.#pending) if (call.connection === connection) this.#send(callId, call);
@@ -427,8 +440,9 @@ export class HostFunctions {
     };
     const { link } = connection;
     this.#host.whenKept(() => {
-      // Meanwhile it may have been cancelled, or the client may have come back by another stream.
-      if (this.#pending.get(callId) === call && call.sentBy === link) link.call(message, this);
+      // Meanwhile it may have been cancelled, or the client may have gone, or come back by another stream.
+      const isItsTurn = call.sentBy === link && call.connection?.link === link;
+      if (this.#pending.get(callId) === call && isItsTurn) link.call(message, this);
     });
   }
 

@@ -1,0 +1,77 @@
+/** Host functions of clients that come and go in ways that are not orderly, as the wire has them. */
+import type { HostFunction } from "@livescope/proto";
+import type { Session } from "@livescope/sdk";
+import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
+import { exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
+import { withServer } from "./support/server.js";
+import { type Clients, connectClients } from "./support/unary-client.js";
+
+const served = withServer({ hibernateAfter: 0.2 });
+let clients: Clients;
+const opened: RawConnection[] = [];
+
+beforeAll(() => {
+  clients = connectClients(served.server.address);
+});
+afterAll(() => clients.close());
+afterEach(() => {
+  for (const each of opened.splice(0)) each.stream.cancel();
+});
+
+function open(): RawConnection {
+  const made = new RawConnection(clients.sandbox);
+  opened.push(made);
+  return made;
+}
+
+const NONE = { seconds: 0n, nanos: 0 };
+const fn = (hostFunctionId: string): HostFunction => ({ hostFunctionId, name: "fn" });
+const isAsleep = (session: Session) =>
+  expect.poll(async () => (await session.info()).state, { timeout: 20_000 }).toBe("HIBERNATED");
+
+describe("a client whose stream ends while the session wakes", () => {
+  async function asleep(setup = ""): Promise<Session> {
+    const session = await served.client.createSession({ setup });
+    await isAsleep(session);
+    return session;
+  }
+
+  test("frees its names when its window is over", async () => {
+    const { id: sessionId } = await asleep();
+    const gone = open();
+    const request = { sessionId, names: ["f"], connectionId: "gone", reconnectWindow: NONE };
+    // What is no frame is answered at once.
+    gone.send(exposing(1, request), { frameId: 0n, frame: undefined });
+    await gone.until(({ frameId }) => frameId === 0n);
+    gone.stream.cancel();
+    const expose = async () => {
+      const other = open();
+      other.send(exposing(1, { sessionId, names: ["f"], connectionId: "other" }));
+      return other.exposed(1);
+    };
+    await expect.poll(expose, { timeout: 20_000 }).toEqual(["f"]);
+  });
+
+  test("is not asked for what it passed, and lets the session rest again", async () => {
+    const session = await asleep("function use(fn) { return fn() }");
+    const gone = open();
+    gone.send(passing(1, session.id, "use", fn("passed")));
+    gone.stream.end();
+    expect(await gone.answer(1)).toBe("exception Error");
+    expect(gone.hostCalls).toEqual([]);
+    await isAsleep(session);
+  });
+
+  test("finds what it passed again when it is back, if it has said who it is", async () => {
+    const session = await asleep("let kept; function keep(fn) { kept = fn }");
+    const gone = open();
+    gone.send(exposing(1, { sessionId: session.id, connectionId: "c" }), passing(2, session.id, "keep", fn("mine")));
+    gone.stream.end();
+    expect(await gone.answer(2)).toBe("value undefined");
+    const running = session.execute("await kept()");
+    const back = open();
+    back.send(exposing(1, { sessionId: session.id, connectionId: "c" }));
+    back.send(replying(2, (await back.hostCall()).hostCallId, returned("found")));
+    expect(await running).toBe("found");
+  });
+});
