@@ -2,7 +2,7 @@
 import type { HostFunction } from "@livescope/proto";
 import type { Session } from "@livescope/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
+import { cancelling, executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients } from "./support/unary-client.js";
 
@@ -73,5 +73,64 @@ describe("a client whose stream ends while the session wakes", () => {
     back.send(exposing(1, { sessionId: session.id, connectionId: "c" }));
     back.send(replying(2, (await back.hostCall()).hostCallId, returned("found")));
     expect(await running).toBe("found");
+  });
+});
+
+describe("a function that is passed twice", () => {
+  const kept = () => served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+
+  async function answered(session: Session, by: RawConnection): Promise<void> {
+    const running = session.execute("await kept()");
+    const call = Promise.race([by.hostCall(), running.then(() => Promise.reject(new Error("not asked")))]);
+    by.send(replying(100, (await call).hostCallId, returned("here")));
+    expect(await running).toBe("here");
+  }
+
+  test("is the second client's still when the first one is given up", async () => {
+    const session = await kept();
+    const { id: sessionId } = session;
+    const [first, second] = [open(), open()];
+    for (const [each, connectionId] of [[first, "first"] as const, [second, "second"] as const]) {
+      each.send(
+        exposing(1, { sessionId, names: [connectionId], connectionId, reconnectWindow: NONE }),
+        passing(2, sessionId, "keep", fn("both")),
+      );
+      expect(await each.answer(2)).toBe("value undefined");
+    }
+    first.stream.cancel();
+    // Its name tells when it has been given up.
+    expect(await session.execute("while (await first().then(() => true, (error) => /gone/.test(error))); 0")).toBe(0);
+    await answered(session, second);
+  });
+
+  test("stays where the guest has it from before and the second command never runs", async () => {
+    const session = await kept();
+    const { id: sessionId } = session;
+    const client = open();
+    client.send(passing(1, sessionId, "keep", fn("again")));
+    expect(await client.answer(1)).toBe("value undefined");
+    client.send(
+      executing(2, "for (const end = Date.now() + 200; Date.now() < end; );", { sessionId }),
+      passing(3, sessionId, "keep", fn("again")),
+      cancelling(3),
+    );
+    expect(await client.answer(3)).toBe("stopped 7");
+    await client.answer(2);
+    await answered(session, client);
+  });
+
+  test("stays where a command that brings it too has yet to run", async () => {
+    const session = await kept();
+    const { id: sessionId } = session;
+    const client = open();
+    client.send(
+      executing(1, "for (const end = Date.now() + 200; Date.now() < end; );", { sessionId }),
+      passing(2, sessionId, "keep", fn("soon")),
+      passing(3, sessionId, "keep", fn("soon")),
+      cancelling(2),
+    );
+    expect(await client.answer(2)).toBe("stopped 7");
+    expect(await client.answer(3)).toBe("value undefined");
+    await answered(session, client);
   });
 });

@@ -301,13 +301,13 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   #settle(execution: RunningExecution, outcome: Outcome): void {
-    if (outcome.result.kind !== "value") {
-      const isRolledBack = this.#rollBack(execution);
-      const isStopped = outcome.result.kind === "stopped";
-      // Where it was undone the guest does not know of them; and of what was stopped nothing runs any more.
-      if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
-      if (isRolledBack || (isStopped && !execution.hasCommitted)) this.#releaseFunctionsOf(execution);
-    }
+    const isRolledBack = outcome.result.kind !== "value" && this.#rollBack(execution);
+    const isStopped = outcome.result.kind === "stopped";
+    // Where it was undone the guest does not know of them; and of what was stopped nothing runs any more.
+    if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
+    const { passedFunctions } = execution;
+    if (isRolledBack || (isStopped && !execution.hasCommitted)) this.hostFunctions.notReceived(passedFunctions);
+    else this.hostFunctions.received(passedFunctions);
     const { wallTime, cpuTime, queueTime, hostTime, turns, hostCalls } = outcome.usage;
     this.#session.usage.wallTime += wallTime;
     this.#session.usage.cpuTime += cpuTime;
@@ -335,14 +335,9 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   #reject(execution: RunningExecution, error: Error): void {
-    this.#releaseFunctionsOf(execution);
+    this.hostFunctions.notReceived(execution.passedFunctions);
     this.#close(execution);
     execution.reject(error);
-  }
-
-  /** The guest never got the functions that came with its command. */
-  #releaseFunctionsOf({ passedFunctions }: RunningExecution): void {
-    for (const id of passedFunctions) this.hostFunctions.released(id);
   }
 
   #close(execution: RunningExecution): void {

@@ -133,6 +133,8 @@ export class HostFunctions {
   readonly #connections = new Map<string, Connection>();
   readonly #byName = new Map<string, Connection>();
   readonly #byFunction = new Map<string, Connection>();
+  /** Of functions that the guest may never have got: how many commands under way bring each. */
+  readonly #unknown = new Map<string, number>();
   /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
   readonly #awaited = new Set<string>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
@@ -213,7 +215,11 @@ export class HostFunctions {
     if (this.#byFunction.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
     const known = [...this.#connections.values()].find((each) => each.lastLink === link);
     const connection = known ?? this.#connect(randomUUID(), link, 0);
-    for (const id of ids) {
+    for (const id of new Set(ids)) {
+      const former = this.#byFunction.get(id);
+      const commands = this.#unknown.get(id) ?? 0;
+      if (former === undefined || commands > 0) this.#unknown.set(id, commands + 1);
+      former?.functions.delete(id);
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
     }
@@ -224,12 +230,27 @@ export class HostFunctions {
     }
   }
 
+  /** A command that brought these has run: the guest may hold them. */
+  received(ids: readonly string[]): void {
+    for (const id of ids) this.#unknown.delete(id);
+  }
+
+  /** A command that brought these never ran, or was undone: the guest has those alone that it got by another. */
+  notReceived(ids: readonly string[]): void {
+    for (const id of new Set(ids)) {
+      const commands = this.#unknown.get(id) ?? 0;
+      if (commands > 1) this.#unknown.set(id, commands - 1);
+      else if (commands === 1) this.released(id);
+    }
+  }
+
   /** A client keeps a function no more that it passed; calls of it fail from now on. */
   forget(link: HostLink, hostFunctionId: string): void {
     const connection = this.#byFunction.get(hostFunctionId);
     if (connection?.link !== link) return;
     connection.functions.delete(hostFunctionId);
     this.#byFunction.delete(hostFunctionId);
+    this.#unknown.delete(hostFunctionId);
     this.#failCalls((call) => call.text.id === hostFunctionId, "the client has released this function");
   }
 
@@ -324,6 +345,7 @@ export class HostFunctions {
 
   /** The guest does not hold a function any more, or never got it. */
   released(hostFunctionId: string): void {
+    this.#unknown.delete(hostFunctionId);
     const connection = this.#byFunction.get(hostFunctionId);
     if (connection === undefined) return;
     this.#byFunction.delete(hostFunctionId);
@@ -358,6 +380,7 @@ export class HostFunctions {
     this.#connections.clear();
     this.#byName.clear();
     this.#byFunction.clear();
+    this.#unknown.clear();
     this.#pending.clear();
     return lenders;
   }
@@ -387,6 +410,7 @@ export class HostFunctions {
     this.#pending.clear();
     for (const [id, connection] of this.#byFunction) connection.link?.released(id);
     this.#byFunction.clear();
+    this.#unknown.clear();
     this.#byName.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
