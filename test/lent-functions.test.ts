@@ -1,5 +1,5 @@
 /** Host functions of clients that come and go in ways that are not orderly, as the wire has them. */
-import type { HostFunction } from "@livescope/proto";
+import { Code, type HostFunction } from "@livescope/proto";
 import type { Session } from "@livescope/sdk";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { cancelling, executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
@@ -132,5 +132,35 @@ describe("a function that is passed twice", () => {
     expect(await client.answer(2)).toBe("stopped 7");
     expect(await client.answer(3)).toBe("value undefined");
     await answered(session, client);
+  });
+});
+
+describe("an expose that is refused", () => {
+  test("takes over nothing", async () => {
+    const { id: sessionId } = await served.client.createSession();
+    const [first, second] = [open(), open()];
+    first.send(exposing(1, { sessionId, names: ["f"], connectionId: "first" }));
+    await first.exposed(1);
+    first.send(executing(2, "await f()", { sessionId }));
+    await first.hostCall();
+    second.send(exposing(1, { sessionId, names: ["f", "NaN"], connectionId: "second", takeOver: true }));
+    expect(await second.exposed(1)).toBe(`status ${Code.INVALID_ARGUMENT}`);
+    // The call that went to the second client for a moment is made again.
+    first.send(replying(3, (await first.hostCall(2)).hostCallId, returned("mine")));
+    expect(await first.answer(2)).toBe('value "mine"');
+  });
+
+  test("takes nothing from the one after it", async () => {
+    const { id: sessionId } = await served.client.createSession();
+    const client = open();
+    client.send(
+      exposing(1, { sessionId, names: ["g", "NaN"], connectionId: "c" }),
+      exposing(2, { sessionId, names: ["g"], connectionId: "c" }),
+    );
+    expect(await client.exposed(1)).toBe(`status ${Code.INVALID_ARGUMENT}`);
+    expect(await client.exposed(2)).toEqual(["g"]);
+    client.send(executing(3, "await g()", { sessionId }));
+    client.send(replying(4, (await client.hostCall()).hostCallId, returned(1)));
+    expect(await client.answer(3)).toBe("value 1");
   });
 });

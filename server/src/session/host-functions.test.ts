@@ -48,7 +48,7 @@ test("a stream that has ended is not attached: who exposes by it is awaited for 
   const functions = started();
   const gone = new NotingLink();
   gone.isOpen = false;
-  expect(functions.expose(exposing, gone)).toEqual(["f"]);
+  expect(functions.expose(exposing, gone).keep()).toEqual(["f"]);
   functions.call(0, calling("1"));
   expect(gone.told).toEqual([]);
   await windowIsOver();
@@ -64,4 +64,55 @@ test("a stream that has ended does not take the place of the one by which its cl
   await windowIsOver();
   functions.call(0, calling("1"));
   expect(next.told).toEqual(["attached", "call 1"]);
+});
+
+test("of two exposes that are refused nothing stays, whichever is refused first", () => {
+  for (const order of [
+    [0, 1],
+    [1, 0],
+  ]) {
+    const functions = started();
+    const [one, other] = [new NotingLink(), new NotingLink()];
+    functions.expose({ ...exposing, connectionId: "other" }, other).keep();
+    const both = [1, 2].map(() => functions.expose({ ...exposing, names: ["f", "g"], takeOver: true }, one));
+    for (const i of order) both[i]?.undo();
+    functions.call(0, calling("1"));
+    expect([functions.names, one.told, other.told]).toEqual([["f"], ["attached"], ["attached", "call 1"]]);
+  }
+});
+
+test("a name goes back to whom an expose gave it that was answered meanwhile", () => {
+  const functions = started();
+  const [one, other] = [new NotingLink(), new NotingLink()];
+  const first = functions.expose(exposing, one);
+  const second = functions.expose({ ...exposing, connectionId: "other", takeOver: true }, other);
+  first.keep();
+  second.undo();
+  functions.call(0, calling("1"));
+  expect([one.told, other.told]).toEqual([["attached", "call 1"], ["attached"]]);
+});
+
+test("an expose tells of no name that may yet be refused, and keeps those that one before it is refused", () => {
+  const functions = started();
+  const link = new NotingLink();
+  const [first, second, third] = [["f", "g"], ["f"], ["h"]].map((names) =>
+    functions.expose({ ...exposing, names }, link),
+  );
+  expect(second?.keep()).toEqual(["f"]);
+  first?.undo();
+  expect(functions.names).toEqual(["f", "h"]);
+  expect(third?.keep()).toEqual(["f", "h"]);
+});
+
+test("a call that waits in a copy waits on when the expose that it was sent to is refused", () => {
+  const functions = started();
+  const [first, second] = [new NotingLink(), new NotingLink()];
+  functions.restore({ names: ["f"], passed: [], calls: [] }, true);
+  functions.call(0, calling("1"));
+  functions.expose({ ...exposing, connectionId: "first" }, first).undo();
+  functions.expose({ ...exposing, connectionId: "second" }, second).keep();
+  expect([first.told, second.told]).toEqual([
+    ["attached", "call 1", "cancelled 1"],
+    ["attached", "call 1"],
+  ]);
 });

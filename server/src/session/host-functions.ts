@@ -57,6 +57,14 @@ export interface ExposeOptions {
   readonly reconnectWindow: number;
 }
 
+/** What an `expose` has changed, until it is known whether the session can define its names: one of these has to be called then. */
+export interface Exposing {
+  /** It can. @returns all names that the client provides now */
+  keep(): string[];
+  /** It cannot: each name is with whom it was, unless it was exposed again since. */
+  undo(): void;
+}
+
 /** Functions that a command brings with it as values. */
 export interface PassedFunctions {
   readonly ids: readonly string[];
@@ -118,6 +126,18 @@ interface Connection {
 /** Clients that lend functions to a session, on their way to where it is loaded again. */
 export type Lenders = readonly Connection[];
 
+/** An `expose` that has not been answered. */
+interface Unanswered {
+  readonly connection: Connection;
+  /** What each of its names was before. */
+  readonly formers: Map<string, Former>;
+}
+
+interface Former {
+  readonly connection: Connection | undefined;
+  readonly isAwaited: boolean;
+}
+
 interface PendingCall {
   readonly execution: number;
   readonly text: HostCallText;
@@ -137,6 +157,8 @@ export class HostFunctions {
   readonly #unknown = new Map<string, number>();
   /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
   readonly #awaited = new Set<string>();
+  /** In the order in which they came. */
+  readonly #exposing = new Set<Unanswered>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending = new Map<string, PendingCall>();
   /** Of all that is pending. */
@@ -164,11 +186,10 @@ export class HostFunctions {
   /**
    * A client provides functions. Its calls that were not answered are sent again.
    *
-   * @returns all names that it provides now
    * @throws SessionError HOST_FUNCTION_TAKEN when another connection has one of the names; none is taken then.
    * QUOTA_EXCEEDED
    */
-  expose(options: ExposeOptions, link: HostLink): string[] {
+  expose(options: ExposeOptions, link: HostLink): Exposing {
     const { connectionId, names, takeOver, reconnectWindow } = options;
     const taken = names.find((name) => (this.#byName.get(name)?.id ?? connectionId) !== connectionId);
     if (taken !== undefined && !takeOver) {
@@ -181,27 +202,68 @@ export class HostFunctions {
     const added = names.filter((name) => !this.#byName.has(name)).length;
     if (this.#byName.size + added > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
     const connection = this.#connect(connectionId, link, reconnectWindow);
+    const exposing: Unanswered = { connection, formers: new Map() };
+    this.#exposing.add(exposing);
     for (const name of names) {
-      this.#byName.get(name)?.names.delete(name);
-      this.#byName.set(name, connection);
-      connection.names.add(name);
-      this.#awaited.delete(name);
+      exposing.formers.set(name, { connection: this.#byName.get(name), isAwaited: this.#awaited.delete(name) });
+      this.#provide(name, connection);
     }
-    for (const [callId, call] of this.#pending) {
-      if (call.text.id !== undefined || call.connection === connection) continue;
-      if (this.#byName.get(call.text.name) !== connection) continue;
-      call.connection?.link?.cancelled(callId);
-      call.connection = connection;
-      this.#send(callId, call);
-    }
-    return [...connection.names];
+    this.#moveCalls();
+    return { keep: () => this.#keep(exposing), undo: () => this.#undo(exposing) };
   }
 
-  /** Takes names back that the session could not define. */
-  withdraw(connectionId: string, names: readonly string[]): void {
-    const connection = this.#connections.get(connectionId);
-    for (const name of names) {
-      if (connection?.names.delete(name) === true) this.#byName.delete(name);
+  #keep(exposing: Unanswered): string[] {
+    const { connection, formers } = exposing;
+    const all = [...this.#exposing];
+    // Should what came before it be refused yet, that takes nothing from it.
+    for (const earlier of all.slice(0, all.indexOf(exposing))) {
+      for (const name of formers.keys()) earlier.formers.delete(name);
+    }
+    this.#exposing.delete(exposing);
+    const isUnanswered = (name: string): boolean =>
+      all.some((other) => other !== exposing && (other.formers.get(name) ?? { connection }).connection !== connection);
+    return [...connection.names].filter((name) => formers.has(name) || !isUnanswered(name));
+  }
+
+  #undo(exposing: Unanswered): void {
+    const all = [...this.#exposing];
+    const later = all.slice(all.indexOf(exposing) + 1);
+    this.#exposing.delete(exposing);
+    for (const [name, former] of exposing.formers) {
+      const next = later.find(({ formers }) => formers.has(name));
+      next?.formers.set(name, former);
+      if (next !== undefined || this.#byName.get(name) !== exposing.connection) continue;
+      const { connection, isAwaited } = former;
+      this.#provide(name, connection !== undefined && this.#has(connection) ? connection : undefined);
+      if (isAwaited) this.#awaited.add(name);
+    }
+    this.#moveCalls();
+  }
+
+  /** False once it was given up. */
+  #has(connection: Connection): boolean {
+    return this.#connections.get(connection.id) === connection;
+  }
+
+  #provide(name: string, connection: Connection | undefined): void {
+    this.#byName.get(name)?.names.delete(name);
+    connection?.names.add(name);
+    if (connection === undefined) this.#byName.delete(name);
+    else this.#byName.set(name, connection);
+  }
+
+  /** Open calls by name go to who provides the name now, or wait for who will. Where there is neither, who was asked may answer. */
+  #moveCalls(): void {
+    for (const [callId, call] of this.#pending) {
+      if (call.text.id !== undefined) continue;
+      const provider = this.#byName.get(call.text.name);
+      if (provider === call.connection) continue;
+      if (provider === undefined && !this.#awaited.has(call.text.name)) continue;
+      call.connection?.link?.cancelled(callId);
+      call.connection = provider;
+      // Whoever was told so has to be asked again should it be its turn again.
+      call.sentBy = undefined;
+      this.#send(callId, call);
     }
   }
 
@@ -379,6 +441,7 @@ export class HostFunctions {
     }
     this.#connections.clear();
     this.#byName.clear();
+    this.#exposing.clear();
     this.#byFunction.clear();
     this.#unknown.clear();
     this.#pending.clear();
@@ -412,6 +475,7 @@ export class HostFunctions {
     this.#byFunction.clear();
     this.#unknown.clear();
     this.#byName.clear();
+    this.#exposing.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
       link?.ended(this);

@@ -578,21 +578,17 @@ export class Session {
   async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
     if (this.#life.ended !== undefined) throw this.#life.ended;
     this.#life.change();
-    const { connectionId, names } = options;
-    const known = new Set(this.hostFunctions.names);
-    const all = this.hostFunctions.expose(options, link);
-    if (names.length === 0) {
-      // Calls that are sent again wait for what they follow from, and come before the answer.
-      await this.commits.stored();
-      return all;
-    }
+    const { names } = options;
+    const exposing = this.hostFunctions.expose(options, link);
     try {
-      await this.#asks.ask({ kind: "expose", names });
+      if (names.length > 0) await this.#asks.ask({ kind: "expose", names });
     } catch (error) {
-      const added = names.filter((name) => !known.has(name));
-      this.hostFunctions.withdraw(connectionId, added);
+      exposing.undo();
       throw error;
     }
+    const all = exposing.keep();
+    // Calls that are sent again wait for what they follow from, and come before the answer.
+    if (names.length === 0) await this.commits.stored();
     return all;
   }
 }
