@@ -164,3 +164,19 @@ describe("an expose that is refused", () => {
     expect(await client.answer(3)).toBe("value 1");
   });
 });
+
+describe("open calls", () => {
+  test("stay with a stream that takes a name over from itself, by another connection_id", async () => {
+    const { id: sessionId } = await served.client.createSession();
+    const client = open();
+    client.send(exposing(1, { sessionId, names: ["f"] }));
+    await client.exposed(1);
+    client.send(executing(2, "await f()", { sessionId }));
+    const { hostCallId } = await client.hostCall();
+    client.send(exposing(3, { sessionId, names: ["f"], takeOver: true }));
+    expect(await client.exposed(3)).toEqual(["f"]);
+    client.send(replying(4, hostCallId, returned(1)));
+    expect(await client.answer(2)).toBe("value 1");
+    expect(client.hostCalls).toHaveLength(1);
+  });
+});

@@ -259,8 +259,11 @@ export class HostFunctions {
       const provider = this.#byName.get(call.text.name);
       if (provider === call.connection) continue;
       if (provider === undefined && !this.#awaited.has(call.text.name)) continue;
-      call.connection?.link?.cancelled(callId);
+      const former = call.connection?.link;
       call.connection = provider;
+      // A stream that is both goes on with the call that it has.
+      if (former !== undefined && former === provider?.link) continue;
+      former?.cancelled(callId);
       // Whoever was told so has to be asked again should it be its turn again.
       call.sentBy = undefined;
       this.#send(callId, call);
