@@ -86,6 +86,13 @@ describe("an outcome", () => {
     expect(thrownBy({ $case: "exception", value })).toMatchObject({ guestName: "", thrown: { code: 7 } });
   });
 
+  it("that is an exception with a value that cannot be read is a GuestError all the same", () => {
+    const thrown = { kind: { $case: "graph", value: '[["Unheard"]]' } } as const;
+    const error = thrownBy({ $case: "exception", value: Exception.create({ message: "an odd one", thrown }) });
+    expect(error).toBeInstanceOf(GuestError);
+    expect(error).toMatchObject({ ...details, message: "an odd one", thrown: undefined });
+  });
+
   it("that is stopped is a StoppedError", () => {
     const error = thrownBy({ $case: "stopped", value: { reason: StopReason.TIMEOUT, message: "200 ms are over" } });
     expect(error).toBeInstanceOf(StoppedError);

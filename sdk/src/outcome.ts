@@ -84,9 +84,16 @@ class ExceptionReader {
 
   /** What an Error was is in the fields of the exception; only of what is none the value itself is of use. */
   #thrown({ name, thrown }: Exception): unknown {
-    if (name === "") return readValue(thrown, this.#handles);
-    dropValue(thrown, this.#handles);
-    return undefined;
+    if (name !== "") {
+      dropValue(thrown, this.#handles);
+      return undefined;
+    }
+    try {
+      return readValue(thrown, this.#handles);
+    } catch {
+      // That it was thrown, and its message, are worth more than why it cannot be read here.
+      return undefined;
+    }
   }
 }
 

@@ -1,7 +1,8 @@
-import { SessionServiceService, type WatchSessionResponse } from "@livescope/proto";
+import { Handle as WireHandle, SessionServiceService, type WatchSessionResponse } from "@livescope/proto";
 import { ExecutionError } from "./errors.js";
 import { type ConsoleEntry, type Execution, readConsoleEntry } from "./execution.js";
-import { readOutcome } from "./outcome.js";
+import { Preview } from "./handle.js";
+import { readDetails, readOutcome } from "./outcome.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import type { Channel } from "./transport/channel.js";
 
@@ -17,7 +18,7 @@ export type SessionEvent =
   | { readonly kind: "session"; readonly session: SessionInfo }
   /** Guest code wrote to its console. `executionId` is empty for what no execution owns, such as a timer that was left behind. */
   | { readonly kind: "console"; readonly executionId: string; readonly entry: ConsoleEntry }
-  /** An execution gave a value. What cannot be copied is a {@link Preview}; its console came before. */
+  /** An execution gave a value. What cannot be copied, or not be read here, is a {@link Preview}; its console came before. */
   | { readonly kind: "finished"; readonly executionId: string; readonly execution: Execution<unknown> }
   /** An execution ended without one. */
   | { readonly kind: "failed"; readonly executionId: string; readonly error: ExecutionError };
@@ -46,6 +47,13 @@ function readEvent({ update }: WatchSessionResponse): SessionEvent | undefined {
     return { kind: "finished", executionId, execution: readOutcome(event.value) };
   } catch (error) {
     if (error instanceof ExecutionError) return { kind: "failed", executionId, error };
-    throw error;
+    if (event.value.outcome?.$case !== "value") throw error;
+    // Who chose the value is not who watches: the watch goes on.
+    const value = new Preview(WireHandle.create({ type: "object", preview: messageOf(error) }));
+    return { kind: "finished", executionId, execution: { ...readDetails(event.value), value } };
   }
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }

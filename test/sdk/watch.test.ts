@@ -1,5 +1,5 @@
-import { type Livescope, NotFoundError, type Session, type SessionEvent } from "@livescope/sdk";
-import { afterEach, beforeAll, beforeEach, describe, expect, it } from "vitest";
+import { GuestError, type Livescope, NotFoundError, Preview, type Session, type SessionEvent } from "@livescope/sdk";
+import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { connect, withServer } from "../support/server.js";
 
 const served = withServer();
@@ -97,6 +97,26 @@ describe("a watch", () => {
     await client.attach(session.id).delete();
     expect(await deleted.ended).toMatchObject({ code: "ABORTED", reason: "SESSION_DELETED" });
     await expect(client.attach("nobody").watch().next()).rejects.toThrow(NotFoundError);
+  });
+
+  it("goes on after a value that cannot be read here", async () => {
+    const lacking = vi.stubGlobal("Float16Array", undefined);
+    try {
+      const events = session.watch();
+      await events.next();
+      await expect(session.execute("new Float16Array(2)")).rejects.toThrow("which this JavaScript lacks");
+      await expect(session.execute("throw new Float16Array(2)")).rejects.toBeInstanceOf(GuestError);
+      await session.execute("3");
+      const told = [await events.next(), await events.next(), await events.next()].map(({ value }) => value);
+      expect(told).toMatchObject([
+        { kind: "finished", execution: { value: { preview: expect.stringContaining("Float16Array") } } },
+        { kind: "failed", error: { guestName: "", thrown: undefined } },
+        { kind: "finished", execution: { value: 3 } },
+      ]);
+      expect((told[0] as SessionEvent & { kind: "finished" }).execution.value).toBeInstanceOf(Preview);
+    } finally {
+      lacking.unstubAllGlobals();
+    }
   });
 
   it("that is too slow is ended, and disturbs nobody", async () => {
