@@ -1,3 +1,4 @@
+import { types } from "node:util";
 import {
   GuestError,
   InvalidRequestError,
@@ -237,6 +238,18 @@ describe("an execution is stopped", () => {
     } finally {
       process.off("warning", warn);
     }
+  });
+
+  it("by a signal that outlives many, which keeps nothing of them", async () => {
+    const { signal } = new AbortController();
+    for (let i = 0; i < 20; i++) {
+      await session.execute("1", { signal });
+      await session.execute("1", { signal, onConsole: () => undefined });
+    }
+    // Sets of an engine's own: of the listeners, and of the signals made of this one.
+    const own = Object.getOwnPropertySymbols(signal).map((symbol) => Reflect.get(signal, symbol));
+    const kept = own.filter((each) => types.isSet(each) || types.isMap(each)).map(({ size }) => size);
+    expect(Math.max(0, ...kept)).toBeLessThan(5);
   });
 
   it("when its signal is aborted, wherever it is", async () => {

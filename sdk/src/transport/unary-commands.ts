@@ -63,11 +63,10 @@ export class UnaryCommands implements CommandTransport {
   }
 
   #begin({ command, listener }: Sending, options: CommandOptions): StartedCommand {
-    const gaveUp = new AbortController();
-    const signal = options.signal ? AbortSignal.any([options.signal, gaveUp.signal]) : gaveUp.signal;
-    const { timeout } = options;
-    if (listener === undefined) return this.#send(command, { timeout, signal }, gaveUp);
-    const run = (): StartedCommand => new Run(this.#channel, command, listener, { timeout, signal }, gaveUp);
+    // One that begins late may have been aborted meanwhile.
+    options.signal?.throwIfAborted();
+    if (listener === undefined) return this.#send(command, options);
+    const run = (): StartedCommand => new Run(this.#channel, command, listener, options);
     return this.#channel.isReady ? run() : this.#beginWhenReady(run, options.signal);
   }
 
@@ -82,23 +81,24 @@ export class UnaryCommands implements CommandTransport {
     return late;
   }
 
-  #send(command: AnyCommand, options: CommandOptions, gaveUp: AbortController): StartedCommand {
+  #send(command: AnyCommand, { timeout, signal }: CommandOptions): StartedCommand {
     // With an id gRPC's own retries are safe.
     const requestId = command.value.requestId || randomUUID();
-    const answer = this.#answer(command, requestId, options);
+    // Not AbortSignal.any: one that many calls share would keep something of each.
+    const stopped = new AbortController();
     const cancel = (): void => cancelExecution(this.#channel, command, requestId);
-    const finished = answer.then(
-      ({ execution }) => assertExecution(execution),
-      (error: unknown) => {
-        // A call with a request id that is cancelled leaves its execution running.
-        if (options.signal?.aborted && !gaveUp.signal.aborted) cancel();
-        throw error;
-      },
-    );
+    const notAborted = whenAborted(signal, () => {
+      // A call with a request id that is cancelled leaves its execution running.
+      if (!stopped.signal.aborted) cancel();
+      stopped.abort(signal?.reason);
+    });
+    const finished = this.#answer(command, requestId, { timeout, signal: stopped.signal })
+      .then(({ execution }) => assertExecution(execution))
+      .finally(notAborted);
     const giveUp = (error: unknown, endsAnyway = false): void => {
       // At once: the channel may be closed when the answer has come.
       if (!endsAnyway && command.value.requestId === "") cancel();
-      gaveUp.abort(error);
+      stopped.abort(error);
     };
     return { finished, wasSent: true, allow: () => undefined, cancel, giveUp };
   }
@@ -135,25 +135,19 @@ class Run implements StartedCommand {
   readonly #channel: Channel;
   readonly #command: AnyCommand;
   readonly #listener: CommandListener;
-  readonly #options: CommandOptions;
-  readonly #gaveUp: AbortController;
+  readonly #signal: AbortSignal | undefined;
   readonly #stream: ClientReadableStream<RunResponse>;
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
   #executionId = "";
+  /** Why nobody waits for it any more. */
+  #left: { readonly reason: unknown } | undefined;
 
-  constructor(
-    channel: Channel,
-    command: AnyCommand,
-    listener: CommandListener,
-    options: CommandOptions,
-    gaveUp: AbortController,
-  ) {
+  constructor(channel: Channel, command: AnyCommand, listener: CommandListener, options: CommandOptions) {
     this.#channel = channel;
     this.#command = command;
     this.#listener = listener;
-    this.#options = options;
-    this.#gaveUp = gaveUp;
+    this.#signal = options.signal;
     this.#executionId = command.value.requestId;
     const asked = Command.create({
       command,
@@ -177,20 +171,20 @@ class Run implements StartedCommand {
   }
 
   giveUp(error: unknown): void {
-    this.#gaveUp.abort(error);
+    this.#left ??= { reason: error };
+    this.#stream.cancel();
   }
 
   #listen(): Promise<Execution> {
-    const { signal } = this.#options;
     const stream = this.#stream;
-    const notAborted = whenAborted(signal, () => {
+    const notAborted = whenAborted(this.#signal, () => {
       // Without a request id the server ends what nobody hears any more.
-      if (this.#command.value.requestId !== "" && !this.#gaveUp.signal.aborted) this.cancel();
-      stream.cancel();
+      if (this.#command.value.requestId !== "" && this.#left === undefined) this.cancel();
+      this.giveUp(this.#signal?.reason);
     });
     return new Promise<Execution>((resolve, reject) => {
       stream.on("data", ({ event }: RunResponse) => this.#hear(event, resolve));
-      stream.on("error", (error) => reject(signal?.aborted ? signal.reason : errorFrom(error)));
+      stream.on("error", (error) => reject(this.#left ? this.#left.reason : errorFrom(error)));
       stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
     }).finally(notAborted);
   }
