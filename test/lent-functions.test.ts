@@ -1,6 +1,7 @@
 /** Host functions of clients that come and go in ways that are not orderly, as the wire has them. */
 import { Code, type HostFunction } from "@livescope/proto";
-import type { Session } from "@livescope/sdk";
+import { Livescope, type Session } from "@livescope/sdk";
+import { startServer } from "@livescope/server";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { cancelling, executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
 import { withServer } from "./support/server.js";
@@ -178,5 +179,64 @@ describe("open calls", () => {
     client.send(replying(4, hostCallId, returned(1)));
     expect(await client.answer(2)).toBe("value 1");
     expect(client.hostCalls).toHaveLength(1);
+  });
+
+  describe("of a client by two streams", () => {
+    const request = (sessionId: string) => ({ sessionId, names: ["f"], connectionId: "c" });
+
+    async function takenTurns(): Promise<{ first: RawConnection; second: RawConnection; hostCallId: string }> {
+      const { id: sessionId } = await served.client.createSession();
+      const [first, second] = [open(), open()];
+      first.send(exposing(1, request(sessionId)), executing(2, "await f()", { sessionId }));
+      const { hostCallId } = await first.hostCall();
+      second.send(exposing(1, request(sessionId)));
+      expect((await second.hostCall()).hostCallId).toBe(hostCallId);
+      return { first, second, hostCallId };
+    }
+
+    const turnOf = async (stream: RawConnection, { hostCalls: [call] }: RawConnection) => {
+      stream.send(exposing(3, request(call?.sessionId ?? "")));
+      expect(await stream.exposed(3)).toEqual(["f"]);
+    };
+
+    test("are sent once on each, also when the first one's turn comes again", async () => {
+      const { first, second, hostCallId } = await takenTurns();
+      await turnOf(first, second);
+      first.send(replying(4, hostCallId, returned("first")));
+      expect(await first.answer(2)).toBe('value "first"');
+      expect(first.hostCalls).toHaveLength(1);
+    });
+
+    test("are sent again on the first one if it answered out of its turn", async () => {
+      const { first, second, hostCallId } = await takenTurns();
+      first.send(replying(3, hostCallId, returned("early")));
+      const { hostCallId: again } = await (async () => {
+        first.send(exposing(4, request(second.hostCalls[0]?.sessionId ?? "")));
+        return first.hostCall(2);
+      })();
+      expect(again).toBe(hostCallId);
+      first.send(replying(5, again, returned("in turn")));
+      expect(await first.answer(2)).toBe('value "in turn"');
+    });
+
+    test("do not hold up the end of the first one when the server stops", async () => {
+      const stopping = await startServer();
+      const { sandbox, close } = connectClients(stopping.address);
+      const client = await Livescope.connect(stopping.address);
+      const { id } = await client.createSession();
+      const [first, second] = [new RawConnection(sandbox), new RawConnection(sandbox)];
+      first.send(exposing(1, request(id)));
+      await first.exposed(1);
+      const running = client.attach(id).execute("await f()");
+      await first.hostCall();
+      second.send(exposing(1, request(id)));
+      second.send(replying(2, (await second.hostCall()).hostCallId, returned("second")));
+      expect(await running).toBe("second");
+      const stopped = stopping.close();
+      for (const each of [first, second]) expect(await each.ended).toMatchObject({ code: Code.UNAVAILABLE });
+      client.close();
+      close();
+      await stopped;
+    });
   });
 });

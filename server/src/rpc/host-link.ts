@@ -13,6 +13,8 @@ import { checkedName, checkedText, inputValue, valueMessage } from "./values.js"
 const LONGEST_WINDOW = 10 * 60_000;
 /** Names of one `expose`. */
 const NAMES = 1_000;
+/** Calls that are remembered though another stream is asked for them now. */
+const PASSED_ON = 10_000;
 /** Causes of an error that the guest gets to see. */
 const CAUSES = 16;
 
@@ -32,6 +34,8 @@ export class StreamHostLink implements HostLink {
   readonly #attached = new Set<HostFunctions>();
   /** Calls that the client has not answered. */
   readonly #calls = new Map<string, HostFunctions>();
+  /** Such as it has not answered either, but that another stream of the client is asked for now: they are not sent here again. */
+  readonly #passedOn = new Set<string>();
   #isDetached = false;
 
   constructor(stream: HostStream) {
@@ -62,8 +66,9 @@ export class StreamHostLink implements HostLink {
     this.#say(frameId, { $case: "exposed", value: { sessionId, names: all, connectionId } });
   }
 
-  /** One for a call that is unknown or has been answered is ignored. */
+  /** One for a call that is unknown, has been answered, or is another stream's to answer is ignored. */
   result(result: HostResult): void {
+    this.#passedOn.delete(result.hostCallId);
     const functions = this.#calls.get(result.hostCallId);
     if (functions === undefined) return;
     this.#close(result.hostCallId);
@@ -95,6 +100,10 @@ export class StreamHostLink implements HostLink {
   }
 
   call(call: HostCall, functions: HostFunctions): void {
+    if (this.#passedOn.delete(call.callId)) {
+      this.#calls.set(call.callId, functions);
+      return;
+    }
     const frame = encodeFrame(0n, { $case: "hostCall", value: messageOf(call) });
     if (frame.length > MESSAGE_BYTES) {
       const message = `the arguments have ${frame.length} bytes, and a message carries at most ${MESSAGE_BYTES}`;
@@ -108,6 +117,13 @@ export class StreamHostLink implements HostLink {
 
   cancelled(callId: string): void {
     if (this.#close(callId)) this.#say(0n, { $case: "hostCallCancelled", value: { hostCallId: callId } });
+  }
+
+  passedOn(callId: string): void {
+    if (!this.#close(callId)) return;
+    this.#passedOn.add(callId);
+    const [oldest] = this.#passedOn;
+    if (oldest !== undefined && this.#passedOn.size > PASSED_ON) this.#passedOn.delete(oldest);
   }
 
   released(hostFunctionId: string): void {

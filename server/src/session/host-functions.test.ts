@@ -22,6 +22,10 @@ class NotingLink implements HostLink {
     this.told.push(`cancelled ${callId}`);
   }
 
+  passedOn(callId: string): void {
+    this.told.push(`passed on ${callId}`);
+  }
+
   released(hostFunctionId: string): void {
     this.told.push(`released ${hostFunctionId}`);
   }

@@ -17,12 +17,14 @@ export interface HostLink {
   readonly isOpen: boolean;
   /** A session may call it from now on, until `ended`, and wants to be told when the stream ends: `functions.detach`. */
   attached(functions: HostFunctions): void;
-  /** The session is gone. */
+  /** The session is gone, or knows the client by another stream. */
   ended(functions: HostFunctions): void;
   /** Asks the client to run a function; the answer goes to `functions.result`. */
   call(call: HostCall, functions: HostFunctions): void;
   /** Nobody waits for a call any more. */
   cancelled(callId: string): void;
+  /** Another stream of the client is asked from now on, until this one may be again. */
+  passedOn(callId: string): void;
   /** The guest does not hold a function any more that was passed as a value. */
   released(hostFunctionId: string): void;
 }
@@ -138,14 +140,18 @@ interface Former {
   readonly isAwaited: boolean;
 }
 
+interface Sent {
+  readonly link: HostLink;
+}
+
 interface PendingCall {
   readonly execution: number;
   readonly text: HostCallText;
   readonly size: number;
   /** Undefined in a copy of the session that made the call, until a client provides the function there. */
   connection: Connection | undefined;
-  /** That by which it was sent last. */
-  sentBy: HostLink | undefined;
+  /** That it was sent last, or is to be when the store has it. */
+  sent: Sent | undefined;
 }
 
 export class HostFunctions {
@@ -265,7 +271,7 @@ export class HostFunctions {
       if (former !== undefined && former === provider?.link) continue;
       former?.cancelled(callId);
       // Whoever was told so has to be asked again should it be its turn again.
-      call.sentBy = undefined;
+      call.sent = undefined;
       this.#send(callId, call);
     }
   }
@@ -343,7 +349,7 @@ export class HostFunctions {
     if (this.#pending.size >= MOST.calls || this.#argumentSize + size > MOST.argumentSize) {
       return refuse("too many calls of host functions are open; await some of them");
     }
-    this.#open(text.call, { execution, text, size, connection, sentBy: undefined });
+    this.#open(text.call, { execution, text, size, connection, sent: undefined });
   }
 
   #open(callId: string, call: PendingCall): void {
@@ -394,7 +400,7 @@ export class HostFunctions {
       text,
       size: sizeOf(text),
       connection,
-      sentBy: undefined,
+      sent: undefined,
     });
   }
 
@@ -507,16 +513,25 @@ export class HostFunctions {
       return connection;
     }
     clearTimeout(connection.timer);
+    const former = connection.link;
     connection.link = link;
     link.attached(this);
-    for (const [callId, call] of this.#pending) if (call.connection === connection) this.#send(callId, call);
+    for (const [callId, call] of this.#pending) {
+      if (call.connection !== connection) continue;
+      former?.passedOn(callId);
+      this.#send(callId, call);
+    }
+    const isInUse = (each: HostLink): boolean => [...this.#connections.values()].some(({ link: its }) => its === each);
+    if (former !== undefined && !isInUse(former)) former.ended(this);
     return connection;
   }
 
   #send(callId: string, call: PendingCall): void {
     const { execution, text, connection } = call;
-    if (connection?.link === undefined || call.sentBy === connection.link) return;
-    call.sentBy = connection.link;
+    if (connection?.link === undefined || call.sent?.link === connection.link) return;
+    const { link } = connection;
+    const sent: Sent = { link };
+    call.sent = sent;
     const caller = this.#host.callerOf(execution);
     const message: HostCall = {
       callId,
@@ -529,10 +544,9 @@ export class HostFunctions {
       locals: new Map([...text.locals].map(([name, value]) => [name, valueFrom(value)])),
       remainingTime: caller?.timeLeft(),
     };
-    const { link } = connection;
     this.#host.whenKept(() => {
       // Meanwhile it may have been cancelled, or the client may have gone, or come back by another stream.
-      const isItsTurn = call.sentBy === link && call.connection?.link === link;
+      const isItsTurn = call.sent === sent && call.connection?.link === link;
       if (this.#pending.get(callId) === call && isItsTurn) link.call(message, this);
     });
   }
