@@ -240,3 +240,20 @@ describe("open calls", () => {
     });
   });
 });
+
+test("a client that was away is told which of its functions the guest never got", async () => {
+  const { id: sessionId } = await served.client.createSession({ setup: "function use(fn) {}" });
+  const client = open();
+  client.send(
+    exposing(1, { sessionId, connectionId: "c" }),
+    executing(2, "for (;;);", { sessionId }),
+    passing(3, sessionId, "use", fn("lost")),
+  );
+  await client.exposed(1);
+  // What runs ends with the stream, and what waits never runs.
+  client.stream.cancel();
+  await served.client.attach(sessionId).execute("0");
+  const back = open();
+  back.send(exposing(1, { sessionId, connectionId: "c" }));
+  await back.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "lost");
+});

@@ -120,3 +120,22 @@ test("a call that waits in a copy waits on when the expose that it was sent to i
     ["attached", "call 1"],
   ]);
 });
+
+test("what was released while its client was away is told when it is back, once", () => {
+  const functions = started();
+  const [first, second, third] = [new NotingLink(), new NotingLink(), new NotingLink()];
+  const named = { ...exposing, names: [], reconnectWindow: 30_000 };
+  functions.expose(named, first).keep();
+  functions.pass({ ids: ["x", "y", "z"], link: first });
+  functions.released("x");
+  functions.detach(first);
+  functions.released("y");
+  functions.expose(named, second).keep();
+  functions.expose(named, third).keep();
+  functions.end();
+  expect([first.told, second.told, third.told]).toEqual([
+    ["attached", "released x"],
+    ["attached", "released y", "ended"],
+    ["attached", "released z", "ended"],
+  ]);
+});

@@ -121,6 +121,8 @@ interface Connection {
   readonly names: Set<string>;
   /** Ids of functions that were passed as values. */
   readonly functions: Set<string>;
+  /** Such as the guest let go of while the client was away. They are no more than it had: nobody passes any while away. */
+  readonly released: string[];
   reconnectWindow: number;
   timer: NodeJS.Timeout | undefined;
 }
@@ -421,7 +423,8 @@ export class HostFunctions {
     if (connection === undefined) return;
     this.#byFunction.delete(hostFunctionId);
     connection.functions.delete(hostFunctionId);
-    connection.link?.released(hostFunctionId);
+    if (connection.link === undefined) connection.released.push(hostFunctionId);
+    else connection.link.released(hostFunctionId);
   }
 
   /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
@@ -500,8 +503,16 @@ export class HostFunctions {
     let connection = this.#connections.get(id);
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
-      const [names, functions] = [new Set<string>(), new Set<string>()];
-      connection = { id, link: undefined, lastLink: link, names, functions, reconnectWindow, timer: undefined };
+      connection = {
+        id,
+        link: undefined,
+        lastLink: link,
+        names: new Set(),
+        functions: new Set(),
+        released: [],
+        reconnectWindow,
+        timer: undefined,
+      };
       this.#connections.set(id, connection);
     }
     connection.reconnectWindow = reconnectWindow;
@@ -516,6 +527,7 @@ export class HostFunctions {
     const former = connection.link;
     connection.link = link;
     link.attached(this);
+    for (const hostFunctionId of connection.released.splice(0)) link.released(hostFunctionId);
     for (const [callId, call] of this.#pending) {
       if (call.connection !== connection) continue;
       former?.passedOn(callId);
