@@ -257,3 +257,17 @@ test("a client that was away is told which of its functions the guest never got"
   back.send(exposing(1, { sessionId, connectionId: "c" }));
   await back.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "lost");
 });
+
+test("a thousand names of the longest fit into a message, and a longer one is refused", async () => {
+  const { id: sessionId } = await served.client.createSession();
+  const client = open();
+  // None takes more bytes in UTF-8.
+  const long = (name: string) => name.padStart(1_024, "\u4e00");
+  client.send(exposing(1, { sessionId, names: [`${long("f")}g`], connectionId: "c" }));
+  expect(await client.exposed(1)).toBe(`status ${Code.INVALID_ARGUMENT}`);
+  const names = Array.from({ length: 1_000 }, (_, i) => long(`f${i}`));
+  for (let i = 0; i < names.length; i += 500) {
+    client.send(exposing(2 + i, { sessionId, names: names.slice(i, i + 500), connectionId: "c" }));
+    expect(await client.exposed(2 + i)).toHaveLength(i + 500);
+  }
+});

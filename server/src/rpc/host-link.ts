@@ -11,7 +11,7 @@ import { checkedName, checkedText, inputValue, valueMessage } from "./values.js"
 
 /** The longest that calls may wait for a client, in milliseconds. */
 const LONGEST_WINDOW = 10 * 60_000;
-/** Names of one `expose`. */
+/** Names of one `expose`. A session has no more, and `exposed` may have them all: they are short enough for a message. */
 const NAMES = 1_000;
 /** Calls that are remembered though another stream is asked for them now. */
 const PASSED_ON = 10_000;
@@ -55,7 +55,7 @@ export class StreamHostLink implements HostLink {
   async expose(frameId: bigint, request: Expose): Promise<void> {
     const { sessionId, takeOver } = request;
     if (request.names.length > NAMES) throw invalid("names", `may have at most ${NAMES} elements`);
-    const names = [...new Set(request.names.map((name) => checkedName(name, "names")))];
+    const names = [...new Set(request.names.map((name) => checkedName(checkedText(name, "names"), "names")))];
     // Giving a global object this property would set its prototype.
     if (names.includes("__proto__")) throw invalid("names[__proto__]", "cannot be the name of a global function");
     const connectionId = checkedText(request.connectionId, "connection_id") || randomUUID();
