@@ -8,6 +8,7 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
+import { ExposedNames } from "./exposed-names.js";
 import { type Value, valueFrom } from "./outcome.js";
 import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
 
@@ -130,18 +131,6 @@ interface Connection {
 /** Clients that lend functions to a session, on their way to where it is loaded again. */
 export type Lenders = readonly Connection[];
 
-/** An `expose` that has not been answered. */
-interface Unanswered {
-  readonly connection: Connection;
-  /** What each of its names was before. */
-  readonly formers: Map<string, Former>;
-}
-
-interface Former {
-  readonly connection: Connection | undefined;
-  readonly isAwaited: boolean;
-}
-
 interface Sent {
   readonly link: HostLink;
 }
@@ -159,14 +148,10 @@ interface PendingCall {
 export class HostFunctions {
   readonly #host: HostFunctionsHost;
   readonly #connections = new Map<string, Connection>();
-  readonly #byName = new Map<string, Connection>();
+  readonly #names = new ExposedNames<Connection>();
   readonly #byFunction = new Map<string, Connection>();
   /** Of functions that the guest may never have got: how many commands under way bring each. */
   readonly #unknown = new Map<string, number>();
-  /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
-  readonly #awaited = new Set<string>();
-  /** In the order in which they came. */
-  readonly #exposing = new Set<Unanswered>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending = new Map<string, PendingCall>();
   /** Of all that is pending. */
@@ -188,7 +173,7 @@ export class HostFunctions {
 
   /** All names that some client provides. */
   get names(): string[] {
-    return [...this.#byName.keys()];
+    return this.#names.provided;
   }
 
   /**
@@ -199,7 +184,7 @@ export class HostFunctions {
    */
   expose(options: ExposeOptions, link: HostLink): Exposing {
     const { connectionId, names, takeOver, reconnectWindow } = options;
-    const taken = names.find((name) => (this.#byName.get(name)?.id ?? connectionId) !== connectionId);
+    const taken = names.find((name) => (this.#names.providerOf(name)?.id ?? connectionId) !== connectionId);
     if (taken !== undefined && !takeOver) {
       throw new SessionError(
         "HOST_FUNCTION_TAKEN",
@@ -207,66 +192,28 @@ export class HostFunctions {
         { ids: { session_id: this.#host.sessionId, name: taken }, field: "names" },
       );
     }
-    const added = names.filter((name) => !this.#byName.has(name)).length;
-    if (this.#byName.size + added > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
+    if (new Set([...this.#names.provided, ...names]).size > MOST.names)
+      throw this.#tooMany("functions exposed", MOST.names);
     const connection = this.#connect(connectionId, link, reconnectWindow);
-    const exposing: Unanswered = { connection, formers: new Map() };
-    this.#exposing.add(exposing);
-    for (const name of names) {
-      exposing.formers.set(name, { connection: this.#byName.get(name), isAwaited: this.#awaited.delete(name) });
-      this.#provide(name, connection);
-    }
+    const exposing = this.#names.expose(connection, names);
     this.#moveCalls();
-    return { keep: () => this.#keep(exposing), undo: () => this.#undo(exposing) };
-  }
-
-  #keep(exposing: Unanswered): string[] {
-    const { connection, formers } = exposing;
-    const all = [...this.#exposing];
-    // Should what came before it be refused yet, that takes nothing from it.
-    for (const earlier of all.slice(0, all.indexOf(exposing))) {
-      for (const name of formers.keys()) earlier.formers.delete(name);
-    }
-    this.#exposing.delete(exposing);
-    const isUnanswered = (name: string): boolean =>
-      all.some((other) => other !== exposing && (other.formers.get(name) ?? { connection }).connection !== connection);
-    return [...connection.names].filter((name) => formers.has(name) || !isUnanswered(name));
-  }
-
-  #undo(exposing: Unanswered): void {
-    const all = [...this.#exposing];
-    const later = all.slice(all.indexOf(exposing) + 1);
-    this.#exposing.delete(exposing);
-    for (const [name, former] of exposing.formers) {
-      const next = later.find(({ formers }) => formers.has(name));
-      next?.formers.set(name, former);
-      if (next !== undefined || this.#byName.get(name) !== exposing.connection) continue;
-      const { connection, isAwaited } = former;
-      this.#provide(name, connection !== undefined && this.#has(connection) ? connection : undefined);
-      if (isAwaited) this.#awaited.add(name);
-    }
-    this.#moveCalls();
-  }
-
-  /** False once it was given up. */
-  #has(connection: Connection): boolean {
-    return this.#connections.get(connection.id) === connection;
-  }
-
-  #provide(name: string, connection: Connection | undefined): void {
-    this.#byName.get(name)?.names.delete(name);
-    connection?.names.add(name);
-    if (connection === undefined) this.#byName.delete(name);
-    else this.#byName.set(name, connection);
+    const isHere = (provider: Connection): boolean => this.#connections.get(provider.id) === provider;
+    return {
+      keep: () => this.#names.keep(exposing),
+      undo: () => {
+        this.#names.undo(exposing, isHere);
+        this.#moveCalls();
+      },
+    };
   }
 
   /** Open calls by name go to who provides the name now, or wait for who will. Where there is neither, who was asked may answer. */
   #moveCalls(): void {
     for (const [callId, call] of this.#pending) {
       if (call.text.id !== undefined) continue;
-      const provider = this.#byName.get(call.text.name);
+      const provider = this.#names.providerOf(call.text.name);
       if (provider === call.connection) continue;
-      if (provider === undefined && !this.#awaited.has(call.text.name)) continue;
+      if (provider === undefined && !this.#names.isAwaited(call.text.name)) continue;
       const former = call.connection?.link;
       call.connection = provider;
       // A stream that is both goes on with the call that it has.
@@ -345,7 +292,7 @@ export class HostFunctions {
   call(execution: number, text: HostCallText): void {
     const refuse = (message: string): void => this.#host.reply(text.call, execution, failure(message));
     const connection = this.#providerOf(text);
-    const isAwaited = text.id === undefined && this.#awaited.has(text.name);
+    const isAwaited = text.id === undefined && this.#names.isAwaited(text.name);
     if (connection === undefined && !isAwaited) return refuse(`no client provides the function ${text.name} now`);
     const size = sizeOf(text);
     if (this.#pending.size >= MOST.calls || this.#argumentSize + size > MOST.argumentSize) {
@@ -362,13 +309,13 @@ export class HostFunctions {
   }
 
   #providerOf(text: HostCallText): Connection | undefined {
-    return text.id === undefined ? this.#byName.get(text.name) : this.#byFunction.get(text.id);
+    return text.id === undefined ? this.#names.providerOf(text.name) : this.#byFunction.get(text.id);
   }
 
   /** What a copy of the session has to know. */
   get record(): HostFunctionsRecord {
     return {
-      names: [...this.#byName.keys(), ...this.#awaited],
+      names: this.#names.known,
       passed: [...this.#byFunction.keys()],
       calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
@@ -380,7 +327,7 @@ export class HostFunctions {
    * @param isItself the session has come back: calls have the ids that they had. In a copy they have ids of their own
    */
   restore({ names, calls }: HostFunctionsRecord, isItself: boolean): void {
-    for (const name of names) if (!this.#byName.has(name)) this.#awaited.add(name);
+    this.#names.await(names);
     for (const call of calls) this.#callAgain(call, isItself);
   }
 
@@ -452,8 +399,7 @@ export class HostFunctions {
       link?.ended(this);
     }
     this.#connections.clear();
-    this.#byName.clear();
-    this.#exposing.clear();
+    this.#names.clear();
     this.#byFunction.clear();
     this.#unknown.clear();
     this.#pending.clear();
@@ -465,10 +411,7 @@ export class HostFunctions {
     for (const lender of lenders) {
       if (this.#connections.has(lender.id)) continue;
       this.#connections.set(lender.id, lender);
-      for (const name of lender.names) {
-        this.#byName.set(name, lender);
-        this.#awaited.delete(name);
-      }
+      this.#names.adopt(lender);
       for (const id of lender.functions) this.#byFunction.set(id, lender);
       if (lender.link?.isOpen === true) lender.link.attached(this);
       else this.#awaitReturn(lender);
@@ -486,8 +429,7 @@ export class HostFunctions {
     for (const [id, connection] of this.#byFunction) connection.link?.released(id);
     this.#byFunction.clear();
     this.#unknown.clear();
-    this.#byName.clear();
-    this.#exposing.clear();
+    this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
       link?.ended(this);
@@ -580,7 +522,7 @@ export class HostFunctions {
   /** The client did not come back in time. */
   #abandon(connection: Connection): void {
     this.#connections.delete(connection.id);
-    for (const name of connection.names) this.#byName.delete(name);
+    this.#names.abandon(connection);
     for (const id of connection.functions) this.#byFunction.delete(id);
     this.#failCalls((call) => call.connection === connection, "the client that provides this function is gone");
   }
