@@ -271,3 +271,19 @@ test("a thousand names of the longest fit into a message, and a longer one is re
     expect(await client.exposed(2 + i)).toHaveLength(i + 500);
   }
 });
+
+test("a client with an open stream lets a session rest that has all of its functions back", async () => {
+  const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+  const { id: sessionId } = session;
+  const client = open();
+  client.send(
+    exposing(1, { sessionId, connectionId: "c", reconnectWindow: NONE }),
+    passing(2, sessionId, "keep", fn("back")),
+  );
+  expect(await client.answer(2)).toBe("value undefined");
+  client.send({ frameId: 3n, frame: { $case: "releaseHostFunctionId", value: "back" } });
+  await isAsleep(session);
+  // It is known as one that comes anew.
+  client.send(exposing(4, { sessionId, names: ["f"], connectionId: "c" }));
+  expect(await client.exposed(4)).toEqual(["f"]);
+});

@@ -139,3 +139,18 @@ test("what was released while its client was away is told when it is back, once"
     ["attached", "released z", "ended"],
   ]);
 });
+
+test("a client that lends nothing any more keeps the session as long as it has a window, or a call to answer", () => {
+  const functions = started();
+  const link = new NotingLink();
+  functions.expose({ ...exposing, names: [], reconnectWindow: 30_000 }, link).keep();
+  expect(functions.hasClients).toBe(true);
+  functions.pass({ ids: ["x"], link });
+  functions.expose({ ...exposing, names: [] }, link).keep();
+  functions.call(0, { ...calling("1"), id: "x" });
+  expect(functions.hasClients).toBe(true);
+  functions.released("x");
+  expect(functions.hasClients).toBe(true);
+  functions.cancelOf(0);
+  expect(functions.hasClients).toBe(false);
+});

@@ -161,9 +161,13 @@ export class HostFunctions {
     this.#host = host;
   }
 
-  /** True while some client is here, or may come back. */
+  /** True while some client lends something, or may come back. Where it has nothing left and no window it would not be missed. */
   get hasClients(): boolean {
-    return this.#connections.size > 0;
+    const isAsked = (client: Connection): boolean =>
+      [...this.#pending.values()].some(({ connection }) => connection === client);
+    return [...this.#connections.values()].some(
+      (each) => each.reconnectWindow > 0 || each.names.size > 0 || each.functions.size > 0 || isAsked(each),
+    );
   }
 
   /** True while a call has not been answered. */
