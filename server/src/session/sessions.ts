@@ -9,6 +9,7 @@ import type { Lenders } from "./host-functions.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
+import { LoneExecutions } from "./lone-executions.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, NEVER_RETRY, Room, type RoomOptions } from "./room.js";
 import { Session, USE_KEPT_WITHIN } from "./session.js";
@@ -67,9 +68,7 @@ export class Sessions {
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
-  readonly #alone = new Set<Session>();
-  /** Those without a session that wait for room. */
-  readonly #coming = new Set<Execution>();
+  readonly #alone: LoneExecutions;
   readonly #options: SessionsOptions;
   #draining = false;
 
@@ -85,6 +84,7 @@ export class Sessions {
     });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
+    this.#alone = new LoneExecutions(engine, this.#room);
   }
 
   /** Goes on with what durable sessions were in the middle of when the last server ended. Never rejects. */
@@ -347,46 +347,12 @@ export class Sessions {
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.checkNotDraining();
-    const limits = sessionLimits(options.limits);
-    const room = this.#room.takeAtOnce();
-    if (room !== undefined) return this.#beginAlone(command, options, limits, room);
-    const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
-    const begin = (leave: () => void): Execution => this.#beginAlone(command, options, limits, leave);
-    const execution = new WakingExecution(options.requestId, made, begin);
-    this.#coming.add(execution);
-    const came = (): unknown => this.#coming.delete(execution);
-    made.then(came, came);
-    return execution;
-  }
-
-  /** @param leave gives its room back */
-  #beginAlone(command: Command, options: CommandOptions, limits: Limits, leave: () => void): Execution {
-    let session: Session | undefined;
-    const gone = (): void => {
-      leave();
-      if (session === undefined) return;
-      this.#alone.delete(session);
-      void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
-    };
-    try {
-      const init = { sessionId: "", labels: new Map(), parent: "" };
-      session = new Session(this.#engine, { ...init, limits, idleTtl: MAXIMUM_IDLE_TTL, idleAction: "delete" });
-      this.#alone.add(session);
-      const execution = session.submit(command, { ...options, limits: undefined });
-      // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
-      const goneSoon = (): unknown => setImmediate(gone);
-      execution.outcome.then(goneSoon, goneSoon);
-      return execution;
-    } catch (error) {
-      gone();
-      throw error;
-    }
+    return this.#alone.begin(command, options);
   }
 
   /** Ends an execution that runs without a session, by the request id it was given. */
   cancelAlone(executionId: string): void {
-    for (const session of this.#alone) void session.cancel(executionId);
-    for (const execution of this.#coming) if (execution.executionId === executionId) execution.cancel();
+    this.#alone.cancel(executionId);
   }
 
   /** What `submit` gives to sessions goes to the engine together, and at once. */
@@ -399,7 +365,7 @@ export class Sessions {
     this.#draining = true;
     // What is to run in them was taken before. They may need room that others make.
     await this.#atRest.allAwake();
-    await Promise.allSettled([...this.#coming].map(({ outcome }) => outcome));
+    await this.#alone.settled();
     this.#room.close();
     await Promise.all([...this.#all()].map((session) => session.settled()));
     // What is not kept of this costs a session at most the time for which it would still have stayed.
@@ -414,7 +380,6 @@ export class Sessions {
   *#all(): Generator<Session> {
     yield* this.#live.all();
     for (const session of this.#nascent.values()) if (session !== undefined) yield session;
-    yield* this.#alone;
   }
 
   async #create(options: CreateOptions): Promise<Session> {

@@ -1,0 +1,72 @@
+/** Executions that run without a session: each in one made for it alone, which goes with its outcome. */
+import type { Engine } from "../engine/engine.js";
+import { SessionError } from "./errors.js";
+import type { Command, CommandOptions, Execution } from "./execution.js";
+import { type Limits, sessionLimits } from "./limits.js";
+import { A_FRESH_ONE, type Room } from "./room.js";
+import { Session } from "./session.js";
+import { WakingExecution } from "./waking-execution.js";
+
+export class LoneExecutions {
+  readonly #engine: Engine;
+  readonly #room: Room;
+  readonly #sessions = new Set<Session>();
+  /** Those that wait for room. */
+  readonly #coming = new Set<Execution>();
+
+  constructor(engine: Engine, room: Room) {
+    this.#engine = engine;
+    this.#room = room;
+  }
+
+  /** @throws SessionError INVALID_REQUEST; that there is no room rejects the outcome */
+  begin(command: Command, options: CommandOptions): Execution {
+    const limits = sessionLimits(options.limits);
+    const room = this.#room.takeAtOnce();
+    if (room !== undefined) return this.#beginIn(room, command, options, limits);
+    const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
+    const begin = (leave: () => void): Execution => this.#beginIn(leave, command, options, limits);
+    const execution = new WakingExecution(options.requestId, made, begin);
+    this.#coming.add(execution);
+    const came = (): unknown => this.#coming.delete(execution);
+    made.then(came, came);
+    return execution;
+  }
+
+  /** @param leave gives its room back */
+  #beginIn(leave: () => void, command: Command, options: CommandOptions, limits: Limits): Execution {
+    let session: Session | undefined;
+    const gone = (): void => {
+      leave();
+      if (session === undefined) return;
+      this.#sessions.delete(session);
+      void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
+    };
+    try {
+      const init = { sessionId: "", labels: new Map(), parent: "" };
+      // It does not expire: its execution ends before.
+      session = new Session(this.#engine, { ...init, limits, idleTtl: Number.POSITIVE_INFINITY, idleAction: "delete" });
+      this.#sessions.add(session);
+      const execution = session.submit(command, { ...options, limits: undefined });
+      // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
+      const goneSoon = (): unknown => setImmediate(gone);
+      execution.outcome.then(goneSoon, goneSoon);
+      return execution;
+    } catch (error) {
+      gone();
+      throw error;
+    }
+  }
+
+  /** Ends one by the request id it was given. */
+  cancel(executionId: string): void {
+    for (const session of this.#sessions) void session.cancel(executionId);
+    for (const execution of this.#coming) if (execution.executionId === executionId) execution.cancel();
+  }
+
+  /** Resolves when all have ended that have come until then. */
+  async settled(): Promise<void> {
+    await Promise.allSettled([...this.#coming].map(({ outcome }) => outcome));
+    await Promise.all([...this.#sessions].map((session) => session.settled()));
+  }
+}
