@@ -242,17 +242,14 @@ describe("open calls", () => {
 });
 
 test("a client that was away is told which of its functions the guest never got", async () => {
-  const { id: sessionId } = await served.client.createSession({ setup: "function use(fn) {}" });
+  const session = await served.client.createSession({ setup: "function spin(fn) { for (;;); }" });
+  const { id: sessionId } = session;
   const client = open();
-  client.send(
-    exposing(1, { sessionId, connectionId: "c" }),
-    executing(2, "for (;;);", { sessionId }),
-    passing(3, sessionId, "use", fn("lost")),
-  );
+  client.send(exposing(1, { sessionId, connectionId: "c" }), passing(2, sessionId, "spin", fn("lost")));
   await client.exposed(1);
-  // What runs ends with the stream, and what waits never runs.
+  // Its command ends with the stream, in its first turn.
   client.stream.cancel();
-  await served.client.attach(sessionId).execute("0");
+  await session.execute("0");
   const back = open();
   back.send(exposing(1, { sessionId, connectionId: "c" }));
   await back.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "lost");
