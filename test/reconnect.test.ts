@@ -110,6 +110,16 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
   });
 
+  test("functions passed after an exposure was refused are found again", async () => {
+    await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    await using other = await Livescope.connect(server.address);
+    await other.attach(session.id).expose({ f: () => 1 });
+    await expect(session.expose({ f: () => 2 })).rejects.toMatchObject({ reason: "HOST_FUNCTION_TAKEN" });
+    await session.call("keep", [(x: number) => x + 1]);
+    wire.cut();
+    expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
+  });
+
   test("an exposure ends with an error if another client took the name meanwhile", async () => {
     await using session = await client.createSession();
     const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });

@@ -279,6 +279,9 @@ export class HostFunctions implements HostSide {
       return this.#end(exposed, told instanceof StatusError ? told : undefined);
     }
     this.#exposed.delete(exposed);
+    // The session may not know who this is.
+    const { sessionId } = exposed.scope;
+    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#announced.delete(sessionId);
     exposed.begun.reject(error);
     this.#connection.checkIdle();
   }
