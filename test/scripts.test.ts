@@ -3,8 +3,8 @@ import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@livescope/server";
 import { describe, expect, test } from "vitest";
-import { JQ_FOLDER, SCRIPT_PATH } from "./support/script-path.js";
 import { type Finished, run } from "./support/run.js";
+import { JQ_FOLDER, SCRIPT_PATH } from "./support/script-path.js";
 import { withServer } from "./support/server.js";
 
 const served = withServer();

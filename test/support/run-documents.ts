@@ -6,8 +6,8 @@ import { format, promisify } from "node:util";
 import type { Livescope } from "@livescope/sdk";
 import { vi } from "vitest";
 import { type CodeBlock, ROOT } from "./documents.js";
-import { SCRIPT_PATH } from "./script-path.js";
 import { run } from "./run.js";
+import { SCRIPT_PATH } from "./script-path.js";
 
 /** Where the pages say that the server listens. */
 const ADDRESS = "127.0.0.1:50051";

@@ -10,6 +10,7 @@ import {
   TestStore,
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
+import type { HostCall, HostLink } from "./host-functions.js";
 import type { ForkOptions, Sessions } from "./sessions.js";
 import type { Watcher } from "./watchers.js";
 
@@ -307,6 +308,99 @@ describe("after another server has ended", () => {
     const sessions = start({ maximum: 1 });
     void sessions.resume();
     await expect.poll(() => store.busySessions(), { timeout: 25_000 }).toEqual([]);
+  });
+});
+
+describe("what host functions were called with, and answered", () => {
+  /** A client that never answers by itself. */
+  function lending() {
+    const calls: (HostCall & { answer(text: string): void })[] = [];
+    const link: HostLink = {
+      isOpen: true,
+      attached: () => undefined,
+      ended: () => undefined,
+      cancelled: () => undefined,
+      passedOn: () => undefined,
+      released: () => undefined,
+      call: (call, functions) => {
+        const answer = (text: string) =>
+          functions.result(link, call.callId, { kind: "value", value: { kind: "json", text } });
+        calls.push({ ...call, answer });
+      },
+    };
+    const expose = (sessions: Sessions) =>
+      sessions.use("a", (session) =>
+        session.expose({ connectionId: "c", names: ["f"], takeOver: false, reconnectWindow: 60_000 }, link),
+      );
+    return { calls, expose };
+  }
+
+  const LARGE = 100_000;
+  const CALLS = `Promise.all(["x", "y"].map((one) => f(one.repeat(${LARGE}))))`;
+  const request = { requestId: "r", digest: "d" };
+
+  async function calling(sessions: Sessions, client: ReturnType<typeof lending>): Promise<void> {
+    await create(sessions, "a", DURABLE);
+    await client.expose(sessions);
+    submit(sessions, "a", `(async () => { const [x, y] = await ${CALLS}; return x + y })()`, request).outcome.catch(
+      () => undefined,
+    );
+    await vi.waitFor(() => expect(client.calls.length).toBe(2), { timeout: 5_000 });
+  }
+
+  test("goes to the store once, whatever is committed while it waits", async () => {
+    const sessions = start();
+    const client = lending();
+    const sizes: number[] = [];
+    const commit = store.commit.bind(store);
+    store.commit = (one) => {
+      const texts = [one.session.record, ...one.parts.map(({ text }) => text)];
+      sizes.push(texts.join("").length);
+      return commit(one);
+    };
+    await calling(sessions, client);
+    const before = sizes.length;
+    expect(Math.max(...sizes)).toBeGreaterThan(2 * LARGE);
+    for (let i = 1; i < 4; i++) expect(await run(sessions, "a", "globalThis.n = (globalThis.n ?? 0) + 1")).toBe(i);
+    client.calls[0]?.answer(JSON.stringify("1"));
+    client.calls[1]?.answer(JSON.stringify("2"));
+    expect(await run(sessions, "a", "0", request)).toBe("12");
+    expect(sizes.length).toBeGreaterThan(before + 3);
+    expect(Math.max(...sizes.slice(before))).toBeLessThan(LARGE / 10);
+    expect((await store.durable("a"))?.parts).toEqual([]);
+  });
+
+  test("is there after another server has ended, and goes to the store no second time", async () => {
+    const [before, then] = [lending(), lending()];
+    await calling(start(), before);
+    // Nothing more that the first one commits gets anywhere.
+    const first = (await store.durable("a"))?.owner;
+    const commit = store.commit.bind(store);
+    const written: string[] = [];
+    store.commit = (one) => {
+      if (one.owner === first) return new Promise(() => undefined);
+      written.push(...one.parts.map(({ key }) => key));
+      return commit(one);
+    };
+    const sessions = start();
+    await then.expose(sessions);
+    await vi.waitFor(() => expect(then.calls.length).toBe(2), { timeout: 5_000 });
+    const told = ({ callId, args }: HostCall) => ({ callId, args });
+    expect(then.calls.map(told)).toEqual(before.calls.map(told));
+    expect(await run(sessions, "a", "globalThis.n = 1")).toBe(1);
+    expect(written).toEqual([]);
+    for (const [i, call] of then.calls.entries()) call.answer(String(i + 1));
+    expect(await run(sessions, "a", "0", request)).toBe(3);
+  });
+
+  test("is not made up where the store has lost it", async () => {
+    await calling(start(), lending());
+    const durable = store.durable.bind(store);
+    store.durable = async (id) => {
+      const found = await durable(id);
+      return found === undefined ? undefined : { ...found, parts: found.parts.slice(1) };
+    };
+    expect(await reasonOf(run(start(), "a", "1"))).toBe("SESSION_LOST");
   });
 });
 

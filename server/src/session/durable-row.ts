@@ -1,7 +1,8 @@
 /** What the store is told of a durable session beside its pages. */
 import type { StoredSession } from "../store/store.js";
+import type { RecordFrame } from "./record-parts.js";
 import type { SessionInfo } from "./session-info.js";
-import { readText, type SessionRecord, writeText } from "./session-record.js";
+import { readText, writeText } from "./session-record.js";
 
 /** The request that made a session. */
 export interface CreatedBy {
@@ -12,7 +13,7 @@ export interface CreatedBy {
 /** What stands in the store beside an image. */
 export interface DurableRow {
   readonly info: SessionInfo;
-  readonly record: SessionRecord;
+  readonly record: RecordFrame;
   /** Absent where its request had no id. */
   readonly createdBy?: CreatedBy | undefined;
 }

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
+import { wholeDurable } from "../../../test/support/whole-durable.js";
 import { Engine } from "../engine/engine.js";
 import { MemoryStore } from "../store/memory.js";
 import { SqliteStore } from "../store/sqlite.js";
@@ -79,7 +80,7 @@ describe("a sweep", () => {
       if (used === undefined) throw new Error("it is not in the store");
       const parts = { owner: 1, version: 1, isBusy: false, delta: new Uint8Array() };
       const session = { ...used, expiresAt: now + 60_000 };
-      await store.commit({ ...parts, session, outcomes: [], expired: [], forgotten: [] });
+      await store.commit({ ...parts, session, outcomes: [], expired: [], forgotten: [], parts: [], dropped: [] });
       return found;
     };
     expect(await sweep(store, () => false)).toEqual(["idle"]);
@@ -104,7 +105,7 @@ test("one that leaves memory after every commit is written as a whole all the sa
     await session?.update({ labels: new Map([["round", String(i)]]) });
     // Its commit is told within a pause, in which it does not rest.
     await vi.waitFor(async () => expect(await session?.rest(() => Promise.resolve())).toBeDefined(), { interval: 1 });
-    lengths.push((await store.durable("a"))?.deltas.length ?? -1);
+    lengths.push((await wholeDurable(store, "a"))?.deltas.length ?? -1);
     session = await durable.load("a", ({ info: now, saved, writer }) =>
       Session.wake(engine, now, saved, new Watchers(), writer),
     );

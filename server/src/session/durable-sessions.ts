@@ -11,6 +11,7 @@ import { DurableWriter, type SinceWhole } from "./durable-writer.js";
 import { SessionError } from "./errors.js";
 import { idOf } from "./ids.js";
 import { Places } from "./places.js";
+import { NO_PARTS, type RecordParts, recordOf } from "./record-parts.js";
 import type { SessionInfo } from "./session-info.js";
 import { NO_RECORD, readText, type SavedSession } from "./session-record.js";
 import { openSnapshot, type Seal, sealSnapshot } from "./snapshot-file.js";
@@ -69,7 +70,7 @@ export class DurableSessions {
       const ids = { session_id: info.sessionId };
       throw new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; choose another", { ids });
     }
-    return this.#writer(new StoredPages(image), { info, record, createdBy }, { owner, version: 0 });
+    return this.#writer(new StoredPages(image), { info, record, createdBy }, NO_PARTS, { owner, version: 0 });
   }
 
   /**
@@ -98,18 +99,23 @@ export class DurableSessions {
       const ids = { session_id: sessionId };
       if (stored === undefined)
         throw new SessionError("SESSION_NOT_FOUND", "no such session; create it first", { ids });
-      const { info, record, createdBy } = rowOf(stored.session);
+      const { info, record: frame, createdBy } = rowOf(stored.session);
+      const [record, parts] = recordOf(frame, stored.parts);
       const file = await openSnapshot(stored.image, await this.#seal(), this.#engine.digest);
       if (file.sessionId !== sessionId) throw new SessionError("SNAPSHOT_INVALID", "its image is another session's");
       const pages = new StoredPages(await this.#engine.decodeImage(file.pages, file.extent));
-      for (const delta of stored.deltas) pages.apply(delta);
+      const since = { commits: 0, bytes: 0 };
+      for await (const delta of stored.deltas) {
+        pages.apply(delta);
+        since.commits++;
+        since.bytes += delta.length;
+      }
       const answers = stored.outcomes.map(({ outcome }) => readText(outcome) as Answer);
       const saved = { image: pages.image, record: { ...record, answers } };
       // What a hand before this one still sends is refused from this one's first commit on.
       const { owner, version } = stored;
-      const deltaBytes = stored.deltas.reduce((sum, { length }) => sum + length, 0);
-      const since = { commits: stored.deltas.length, bytes: deltaBytes };
-      const writer = this.#writer(pages, { info, record, createdBy }, { owner: owner + 1, version }, since);
+      const ownership = { owner: owner + 1, version };
+      const writer = this.#writer(pages, { info, record: frame, createdBy }, parts, ownership, since);
       return await use({ info, saved, writer });
     } catch (error) {
       const isBroken =
@@ -127,10 +133,11 @@ export class DurableSessions {
   #writer(
     pages: StoredPages,
     row: DurableRow,
+    parts: RecordParts,
     ownership: Ownership,
     since: SinceWhole = { commits: 0, bytes: 0 },
   ): CommitWriter {
-    return new DurableWriter(this.#engine, this.#store, this, pages, row, ownership, since);
+    return new DurableWriter(this.#engine, this.#store, this, pages, row, parts, ownership, since);
   }
 
   /** False: there was none. @throws StoreError */

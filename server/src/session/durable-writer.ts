@@ -5,6 +5,7 @@ import type { CommitAnswer, Ownership, Store, StoredCommit, StoredOutcome } from
 import type { Answer, CommittedState, CommitWriter } from "./commits.js";
 import { type DurableRow, storedRow } from "./durable-row.js";
 import { SessionError, StoreError } from "./errors.js";
+import { changesOf, frameOf, partsOf, type RecordParts } from "./record-parts.js";
 import type { SessionInfo } from "./session-info.js";
 import { writeText } from "./session-record.js";
 
@@ -27,6 +28,10 @@ export interface SinceWhole {
   readonly bytes: number;
 }
 
+type Changes = Omit<StoredCommit, keyof Ownership | "session" | "isBusy">;
+
+const NOTHING_ELSE: Omit<Changes, "delta"> = { outcomes: [], expired: [], forgotten: [], parts: [], dropped: [] };
+
 export class DurableWriter implements CommitWriter {
   readonly #engine: Engine;
   readonly #store: Store;
@@ -36,6 +41,8 @@ export class DurableWriter implements CommitWriter {
   readonly #owner: number;
   /** What the store has beside them. */
   #row: DurableRow;
+  /** What it has apart from that. */
+  #parts: RecordParts;
   #version: number;
   /** Settles when what was asked for last is done: each commit follows the one before. */
   #last: Promise<unknown> = Promise.resolve();
@@ -47,6 +54,7 @@ export class DurableWriter implements CommitWriter {
   /**
    * @param pages what the store has of it, at the version of `ownership`
    * @param row what it has beside them
+   * @param parts what it has apart from the row
    * @param since what has been kept since its image
    */
   constructor(
@@ -55,6 +63,7 @@ export class DurableWriter implements CommitWriter {
     sealer: Sealer,
     pages: StoredPages,
     row: DurableRow,
+    parts: RecordParts,
     { owner, version }: Ownership,
     since: SinceWhole,
   ) {
@@ -63,6 +72,7 @@ export class DurableWriter implements CommitWriter {
     this.#sealer = sealer;
     this.#pages = pages;
     this.#row = row;
+    this.#parts = parts;
     this.#owner = owner;
     this.#version = version;
     this.#commits = since.commits;
@@ -78,8 +88,11 @@ export class DurableWriter implements CommitWriter {
     };
     const answer = await this.#afterLast(async () => {
       const delta = await this.#engine.deltaOf(memory, this.#pages);
-      this.#row = { ...this.#row, info, record };
-      return this.#commit({ delta, ...answers });
+      this.#row = { ...this.#row, info, record: frameOf(record) };
+      const parts = partsOf(record);
+      const changes = changesOf(this.#parts, parts);
+      this.#parts = parts;
+      return this.#commit({ delta, ...answers, ...changes });
     }).catch((error: unknown) => {
       throw failure(sessionId, error);
     });
@@ -93,7 +106,7 @@ export class DurableWriter implements CommitWriter {
       this.#row = { ...row, info: { ...row.info, lastUsedAt } };
       try {
         // In another hand, it is that one's to tell; the next commit finds out.
-        await this.#commit({ delta: this.#pages.emptyDelta, outcomes: [], expired: [], forgotten: [] });
+        await this.#commit({ delta: this.#pages.emptyDelta, ...NOTHING_ELSE });
       } catch (error) {
         this.#row = row;
         // Else it may be there: should it not, the next commit is refused.
@@ -115,7 +128,7 @@ export class DurableWriter implements CommitWriter {
     return done;
   }
 
-  #commit(changes: Pick<StoredCommit, "delta" | "outcomes" | "expired" | "forgotten">): Promise<CommitAnswer> {
+  #commit(changes: Changes): Promise<CommitAnswer> {
     this.#version++;
     this.#commits++;
     this.#bytes += changes.delta.length;

@@ -20,6 +20,12 @@ export interface Kinds {
 export type Kind = keyof Kinds;
 export type StoredItem = Kinds[Kind];
 
+/** As the database has it: its deltas take more room when they are unpacked, all of them more than a process may have. */
+export interface PackedDurable extends Omit<StoredDurable, "image" | "deltas"> {
+  readonly image: Uint8Array<ArrayBuffer>;
+  readonly deltas: readonly Uint8Array<ArrayBuffer>[];
+}
+
 /** What can be asked of the database, and what it answers. */
 export interface Calls {
   readonly put: {
@@ -31,9 +37,13 @@ export interface Calls {
     readonly asks: { item: StoredSession; image: Uint8Array; owner: number; most: number };
     readonly answers: AddAnswer;
   };
-  readonly commit: { readonly asks: { commit: StoredCommit }; readonly answers: CommitAnswer };
+  readonly commit: {
+    /** @property isPacked its delta is as it is kept */
+    readonly asks: { commit: StoredCommit; isPacked?: boolean };
+    readonly answers: CommitAnswer;
+  };
   readonly rebase: { readonly asks: { base: StoredBase }; readonly answers: CommitAnswer };
-  readonly durable: { readonly asks: { id: string }; readonly answers: StoredDurable | undefined };
+  readonly durable: { readonly asks: { id: string }; readonly answers: PackedDurable | undefined };
   readonly expiredDurable: {
     readonly asks: { now: number; after: ExpiredSession | undefined };
     readonly answers: readonly ExpiredSession[];

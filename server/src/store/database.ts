@@ -184,7 +184,7 @@ export class Database {
       case "addDurable":
         return this.#durable.add(call.item, call.image, call.owner, call.most);
       case "commit":
-        return this.#durable.commit(call.commit);
+        return this.#durable.commit(call);
       case "rebase":
         return this.#durable.rebase(call.base);
       case "durable":

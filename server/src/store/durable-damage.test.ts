@@ -5,8 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Library from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { type WholeDurable, wholeDurable } from "../../../test/support/whole-durable.js";
 import { SqliteStore } from "./sqlite.js";
-import { type Store, type StoredDurable, type StoredSession, StoreError } from "./store.js";
+import { type Store, type StoredSession, StoreError } from "./store.js";
 
 /** Bytes. A prime, so that all kinds of bytes are met. */
 const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 5 : 29;
@@ -18,7 +19,7 @@ const CELLS_AT = 5;
 const POINTERS_AT = 8;
 
 const DELTAS = "sqlite_autoindex_durable_deltas_1";
-const PARTS = [
+const TABLES = [
   "sessions",
   "sqlite_autoindex_sessions_1",
   "sessions_images",
@@ -28,6 +29,8 @@ const PARTS = [
   DELTAS,
   "durable_outcomes",
   "sqlite_autoindex_durable_outcomes_1",
+  "durable_parts",
+  "sqlite_autoindex_durable_parts_1",
 ];
 const IDS = ["session-a", "session-b"];
 
@@ -70,16 +73,25 @@ async function fill(): Promise<void> {
         const outcomes = version > 4 ? [] : [{ requestId: `r${version}`, outcome: `${version} of ${id}` }];
         const [forgotten, expired] = version === 6 ? [["r1"], [{ requestId: "r2", outcome: "gone" }]] : [[], []];
         const delta = bytes("delta", version, id);
-        const commit = { session: session(id), owner: 1, version, isBusy: true, delta, outcomes, expired, forgotten };
-        expect(await opened.commit(commit)).toBe("kept");
+        const ids = { session: session(id), owner: 1, version, isBusy: true };
+        const parts = [{ key: `p${version}`, text: `part ${version} of ${id}` }];
+        const changes = { delta, outcomes, expired, forgotten, parts, dropped: [`p${version - 2}`] };
+        expect(await opened.commit({ ...ids, ...changes })).toBe("kept");
       }
       expect(await opened.rebase({ sessionId: id, owner: 1, version: 2, image: bytes("whole", id) })).toBe("kept");
     }
   });
 }
 
-function loaded(): Promise<(StoredDurable | undefined)[]> {
-  return use((opened) => Promise.all(IDS.map((id) => opened.durable(id))));
+function loaded(): Promise<(WholeDurable | undefined)[]> {
+  return use((opened) => Promise.all(IDS.map((id) => wholeDurable(opened, id))));
+}
+
+/** What is told of a session tells which parts there are, so whoever reads it notices where one is lost. */
+function expectSound({ parts, ...found }: WholeDurable, expected: WholeDurable | undefined): void {
+  const { parts: all = [], ...rest } = expected ?? {};
+  expect(found).toEqual(rest);
+  expect(all).toEqual(expect.arrayContaining([...parts]));
 }
 
 /** Where the page of a table or an index begins, and where it ends. */
@@ -105,12 +117,12 @@ test("one whose first changes an index has lost is refused", async () => {
       kind: "broken",
       message: expect.stringMatching(/durable session session-a is damaged; delete that one/),
     });
-    expect((await opened.durable("session-b"))?.deltas.length).toBe(4);
+    expect((await wholeDurable(opened, "session-b"))?.deltas.length).toBe(4);
     expect(await opened.deleteSession("session-a")).toBe(true);
   });
 });
 
-test.each(PARTS)(
+test.each(TABLES)(
   "any byte of %s may change: what is given is right, or there is none",
   async (part) => {
     await fill();
@@ -133,9 +145,9 @@ test.each(PARTS)(
           }
         };
         for (const [i, id] of IDS.entries()) {
-          await ask(opened.durable(id), (found) => {
+          await ask(wholeDurable(opened, id), (found) => {
             if (found === undefined) refused++;
-            else expect(found).toEqual(expected[i]);
+            else expectSound(found, expected[i]);
           });
         }
         // What is told of many need not be whole; it ends nobody's process.

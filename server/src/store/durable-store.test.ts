@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import fc from "fast-check";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { wholeDurable } from "../../../test/support/whole-durable.js";
 import { MemoryStore } from "./memory.js";
 import { SqliteStore } from "./sqlite.js";
 import type { Store, StoredCommit, StoredOutcome, StoredSession } from "./store.js";
@@ -18,7 +19,7 @@ function session(sessionId: string, facts: Partial<StoredSession> = {}): StoredS
   return { sessionId, createdAt: 1_000, expiresAt: undefined, labels, record: "{}", sizeBytes: 3, ...facts };
 }
 
-function commit(version: number, parts: Partial<StoredCommit> = {}): StoredCommit {
+function commit(version: number, changes: Partial<StoredCommit> = {}): StoredCommit {
   return {
     session: session("a", { record: `as of ${version}` }),
     owner: 1,
@@ -28,7 +29,9 @@ function commit(version: number, parts: Partial<StoredCommit> = {}): StoredCommi
     outcomes: [],
     expired: [],
     forgotten: [],
-    ...parts,
+    parts: [],
+    dropped: [],
+    ...changes,
   };
 }
 
@@ -49,10 +52,10 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
   });
 
   async function kept() {
-    const durable = await store.durable("a");
+    const durable = await wholeDurable(store, "a");
     if (durable === undefined) return undefined;
-    const { owner, version, image, deltas, outcomes } = durable;
-    return { owner, version, record: durable.session.record, image: text(image), deltas: deltas.map(text), outcomes };
+    const { session: told, image, deltas, ...rest } = durable;
+    return { ...rest, record: told.record, image: text(image), deltas: deltas.map(text) };
   }
 
   test("are none at first", async () => {
@@ -66,7 +69,15 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
 
   test("are kept with all their commits, in order", async () => {
     expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe("added");
-    expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "image", deltas: [], outcomes: [] });
+    expect(await kept()).toEqual({
+      owner: 1,
+      version: 0,
+      record: "{}",
+      image: "image",
+      deltas: [],
+      outcomes: [],
+      parts: [],
+    });
     expect(await store.commit(commit(1, { outcomes: [outcome("x"), outcome("y")] }))).toBe("kept");
     expect(await store.commit(commit(2, { outcomes: [outcome("z")] }))).toBe("kept");
     expect(await kept()).toEqual({
@@ -76,6 +87,7 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
       image: "image",
       deltas: ["delta 1", "delta 2"],
       outcomes: [outcome("x"), outcome("y"), outcome("z")],
+      parts: [],
     });
     expect((await store.session("a"))?.record).toBe("as of 2");
     expect(await store.durableCount()).toBe(1);
@@ -257,7 +269,15 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
     await store.deleteSession("a");
     expect(await store.busySessions()).toEqual([]);
     await store.addDurable(session("a"), bytes("new"), 1);
-    expect(await kept()).toEqual({ owner: 1, version: 0, record: "{}", image: "new", deltas: [], outcomes: [] });
+    expect(await kept()).toEqual({
+      owner: 1,
+      version: 0,
+      record: "{}",
+      image: "new",
+      deltas: [],
+      outcomes: [],
+      parts: [],
+    });
     expect(await store.commit(commit(1, { outcomes: [outcome("x")] }))).toBe("kept");
   });
 
@@ -289,7 +309,51 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
       expect(await store.commit(commit(++version, { delta }))).toBe("kept");
     });
     await fc.assert(keeps, { numRuns: 30 });
-    expect((await store.durable("a"))?.deltas.map((delta) => [...delta])).toEqual(all);
+    expect((await wholeDurable(store, "a"))?.deltas.map((delta) => [...delta])).toEqual(all);
+  });
+
+  test("keep their parts until these are dropped, and put one in the place of another", async () => {
+    const part = (key: string, of = `of ${key}`) => ({ key, text: of });
+    await store.addDurable(session("a"), bytes("image"), 1);
+    await store.addDurable(session("b"), bytes("image"), 1);
+    await store.commit(commit(1, { session: session("b"), parts: [part("x", "other's")] }));
+    await store.commit(commit(1, { parts: [part("x"), part("y"), part("z")] }));
+    await store.commit(commit(2, { parts: [part("z", "new"), part("w")], dropped: ["x", "never there"] }));
+    expect(await store.commit(commit(2, { parts: [part("refused")], dropped: ["y"] }))).toBe("refused");
+    const parts = (await kept())?.parts ?? [];
+    expect(new Map(parts.map(({ key, text: of }) => [key, of]))).toEqual(
+      new Map([
+        ["w", "of w"],
+        ["y", "of y"],
+        ["z", "new"],
+      ]),
+    );
+    await store.deleteSession("a");
+    await store.addDurable(session("a"), bytes("image"), 2);
+    expect(await kept()).toMatchObject({ parts: [] });
+    expect((await store.durable("b"))?.parts).toEqual([part("x", "other's")]);
+  });
+
+  test("keep large deltas in their order, and those that were told before the store is closed", async () => {
+    await store.addDurable(session("a"), bytes("image"), 1);
+    await store.addDurable(session("b"), bytes("image"), 1);
+    const large = (seed: number) => Uint8Array.from({ length: 1 << 20 }, (_, i) => (i * i * seed) >>> 7);
+    expect(await store.commit(commit(1, { delta: large(1) }))).toBe("kept");
+    expect(await store.commit(commit(2))).toBe("kept");
+    const last = store.commit(commit(3, { delta: large(3), parts: [{ key: "x", text: "part" }] }));
+    // Others do not wait for it to be packed, and it takes effect all the same.
+    expect(await store.commit(commit(1, { session: session("b") }))).toBe("kept");
+    if (name === "SQLite") {
+      const closed = store.close();
+      expect(await last).toBe("kept");
+      await closed;
+      store = make(directory);
+    }
+    expect(await last).toBe("kept");
+    const durable = await wholeDurable(store, "a");
+    const expected = [large(1), bytes("delta 2"), large(3)];
+    expect(durable?.deltas.map((delta, i) => Buffer.compare(delta, expected[i] ?? delta))).toEqual([0, 0, 0]);
+    expect(durable?.parts).toEqual([{ key: "x", text: "part" }]);
   });
 
   test.runIf(name === "SQLite")("are there when the store is opened again", async () => {

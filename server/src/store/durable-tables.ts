@@ -1,18 +1,17 @@
 /** The tables of durable sessions: how their images have changed since they were whole, and what they have answered. */
-import { deflateRawSync, inflateRawSync } from "node:zlib";
 import type Library from "libsql";
-import type { StoredItem } from "./calls.js";
+import type { Calls, PackedDurable, StoredItem } from "./calls.js";
 import { checksumOf } from "./checksums.js";
 import { bytes, number, textOf } from "./columns.js";
+import { packed } from "./packing.js";
 import {
   type AddAnswer,
   type CommitAnswer,
   type ExpiredSession,
   type Ownership,
   type StoredBase,
-  type StoredCommit,
-  type StoredDurable,
   type StoredOutcome,
+  type StoredPart,
   type StoredSession,
   StoreError,
 } from "./store.js";
@@ -21,8 +20,11 @@ type Statement = Library.Statement;
 
 const EXPIRED_AT_ONCE = 500;
 const BEFORE_ALL: ExpiredSession = { sessionId: "", expiresAt: Number.MIN_SAFE_INTEGER };
-/** Most of a delta are zeroes: more effort takes three times as long, and saves a tenth. */
-const DEFLATION = { level: 1 };
+
+export const PARTS_SCHEMA = `
+  CREATE TABLE durable_parts (id TEXT NOT NULL, key TEXT NOT NULL, part TEXT NOT NULL, checksum INTEGER NOT NULL,
+    PRIMARY KEY (id, key)) STRICT;
+`;
 
 /**
  * What is told of the sessions, and what they were when they were whole, stands in the tables of all sessions. `base` is the version of
@@ -36,6 +38,7 @@ export const DURABLE_SCHEMA = `
     PRIMARY KEY (id, version)) STRICT;
   CREATE TABLE durable_outcomes (number INTEGER PRIMARY KEY, id TEXT NOT NULL, request_id TEXT NOT NULL, outcome TEXT NOT NULL,
     checksum INTEGER NOT NULL, UNIQUE (id, request_id)) STRICT;
+  ${PARTS_SCHEMA}
 `;
 
 /** What these tables need of those of the sessions. */
@@ -43,7 +46,7 @@ export interface SessionShelf {
   has(id: string): boolean;
   put(call: { kind: "sessions"; id: string; item: StoredItem; image: Uint8Array; replace: boolean }): boolean;
   item(id: string): StoredItem | undefined;
-  image(id: string): Uint8Array | undefined;
+  image(id: string): Uint8Array<ArrayBuffer> | undefined;
   update(id: string, item: StoredItem): void;
   updateImage(id: string, image: Uint8Array): void;
 }
@@ -58,6 +61,12 @@ export interface DurableRow extends Ownership {
 interface DeltaRow {
   readonly version: number;
   readonly delta: ArrayBuffer;
+  readonly checksum: number;
+}
+
+interface PartRow {
+  readonly key: ArrayBuffer;
+  readonly part: ArrayBuffer;
   readonly checksum: number;
 }
 
@@ -78,8 +87,11 @@ export class DurableTables {
   readonly #insertOutcome: Statement;
   readonly #expireOutcome: Statement;
   readonly #forgetOutcome: Statement;
+  readonly #putPart: Statement;
+  readonly #dropPart: Statement;
   readonly #deltas: Statement;
   readonly #outcomes: Statement;
+  readonly #parts: Statement;
   readonly #dropDeltas: Statement;
   readonly #deletions: readonly Statement[];
   readonly #expired: Statement;
@@ -108,12 +120,16 @@ export class DurableTables {
       "UPDATE durable_outcomes SET outcome = ?, checksum = ? WHERE id = ? AND request_id = ?",
     );
     this.#forgetOutcome = prepare("DELETE FROM durable_outcomes WHERE id = ? AND request_id = ?");
+    this.#putPart = prepare("INSERT OR REPLACE INTO durable_parts VALUES (?, ?, ?, ?)");
+    this.#dropPart = prepare("DELETE FROM durable_parts WHERE id = ? AND key = ?");
     const delta = [number("version"), bytes("delta"), number("checksum")];
     this.#deltas = prepare(`SELECT ${delta} FROM durable_deltas WHERE id = ? ORDER BY durable_deltas.version`);
     const outcome = [bytes("request_id", "requestId"), bytes("outcome"), number("checksum")];
     this.#outcomes = prepare(`SELECT ${outcome} FROM durable_outcomes WHERE id = ? ORDER BY number`);
+    const part = [bytes("key"), bytes("part"), number("checksum")];
+    this.#parts = prepare(`SELECT ${part} FROM durable_parts WHERE id = ? ORDER BY key`);
     this.#dropDeltas = prepare("DELETE FROM durable_deltas WHERE id = ? AND version <= ?");
-    this.#deletions = ["durable", "durable_deltas", "durable_outcomes"].map((table) =>
+    this.#deletions = ["durable", "durable_deltas", "durable_outcomes", "durable_parts"].map((table) =>
       prepare(`DELETE FROM ${table} WHERE id = ?`),
     );
     // Not by IN: all durable sessions would be looked at.
@@ -137,8 +153,8 @@ export class DurableTables {
   }
 
   /** Nothing is written before it is known that all of it may be: a refusal undoes nothing of others in the transaction. */
-  commit(commit: StoredCommit): CommitAnswer {
-    const { session, owner, version, isBusy, delta, outcomes, expired, forgotten } = commit;
+  commit({ commit, isPacked = false }: Calls["commit"]["asks"]): CommitAnswer {
+    const { session, owner, version, isBusy, delta, outcomes, expired, forgotten, parts, dropped } = commit;
     const id = session.sessionId;
     const now = this.#rowOf(id);
     if (now === undefined || now.owner > owner || now.version !== version - 1) return "refused";
@@ -155,9 +171,11 @@ export class DurableTables {
       this.#insertOutcome.run(id, requestId, outcome, checksumOf(outcome, id, requestId));
     }
     this.#write({ ...now, owner, version, busy: isBusy ? 1 : 0, outcomes: count });
+    for (const key of dropped) this.#dropPart.run(id, key);
+    for (const { key, text } of parts) this.#putPart.run(id, key, text, checksumOf(text, id, key));
     this.#sessions.update(id, session);
-    const compressed = deflateRawSync(delta, DEFLATION);
-    this.#insertDelta.run(id, version, compressed, checksumOf(compressed, id, version));
+    const kept = isPacked ? delta : packed(delta);
+    this.#insertDelta.run(id, version, kept, checksumOf(kept, id, version));
     return "kept";
   }
 
@@ -170,7 +188,7 @@ export class DurableTables {
     return "kept";
   }
 
-  load(id: string): StoredDurable | undefined {
+  load(id: string): PackedDurable | undefined {
     const now = this.#rowOf(id);
     if (now === undefined) return undefined;
     const { owner, version, base } = now;
@@ -181,13 +199,23 @@ export class DurableTables {
     const isWhole = rows.length === version - base && rows.every((row, i) => row.version === base + 1 + i);
     if (session?.sessionId !== id || image === undefined || !isWhole) throw this.#damaged(id);
     const deltas = rows.map((row) => this.#delta(id, row));
-    return { owner, version, session, image, deltas, outcomes: this.#outcomesOf(now) };
+    return { owner, version, session, image, deltas, outcomes: this.#outcomesOf(now), parts: this.#partsOf(id) };
   }
 
-  #delta(id: string, { version, delta, checksum }: DeltaRow): Uint8Array {
-    const compressed = new Uint8Array(delta);
-    if (checksumOf(compressed, id, version) !== checksum) throw this.#damaged(id);
-    return inflateRawSync(compressed);
+  #delta(id: string, { version, delta, checksum }: DeltaRow): Uint8Array<ArrayBuffer> {
+    const kept = new Uint8Array(delta);
+    if (checksumOf(kept, id, version) !== checksum) throw this.#damaged(id);
+    return kept;
+  }
+
+  /** Whoever reads what is told of the session knows which there have to be. */
+  #partsOf(id: string): StoredPart[] {
+    const rows = this.#parts.all(id) as PartRow[];
+    return rows.map(({ checksum, ...row }) => {
+      const [key, text] = [textOf(row.key), textOf(row.part)];
+      if (checksumOf(text, id, key) !== checksum) throw this.#damaged(id);
+      return { key, text };
+    });
   }
 
   #outcomesOf({ id, outcomes }: DurableRow): StoredOutcome[] {

@@ -105,6 +105,7 @@ interface Durable {
   isBusy: boolean;
   deltas: { readonly version: number; readonly delta: Uint8Array }[];
   readonly outcomes: Map<string, string>;
+  readonly parts: Map<string, string>;
 }
 
 export class MemoryStore implements Store {
@@ -178,13 +179,20 @@ export class MemoryStore implements Store {
     if (this.#sessions.get(sessionId) !== undefined) return "exists";
     if (this.#durable.size >= most) return "tooMany";
     this.#sessions.put(sessionId, session, image);
-    this.#durable.set(sessionId, { owner, version: 0, isBusy: false, deltas: [], outcomes: new Map() });
+    this.#durable.set(sessionId, {
+      owner,
+      version: 0,
+      isBusy: false,
+      deltas: [],
+      outcomes: new Map(),
+      parts: new Map(),
+    });
     return "added";
   }
 
   async commit(commit: StoredCommit): Promise<CommitAnswer> {
     this.#check();
-    const { session, owner, version, isBusy, delta, outcomes, expired, forgotten } = commit;
+    const { session, owner, version, isBusy, delta, outcomes, expired, forgotten, parts, dropped } = commit;
     const durable = this.#durable.get(session.sessionId);
     const kept = this.#sessions.get(session.sessionId);
     if (durable === undefined || kept === undefined) return "refused";
@@ -200,6 +208,8 @@ export class MemoryStore implements Store {
       if (durable.outcomes.has(requestId)) durable.outcomes.set(requestId, outcome);
     }
     for (const { requestId, outcome } of outcomes) durable.outcomes.set(requestId, outcome);
+    for (const key of dropped) durable.parts.delete(key);
+    for (const { key, text } of parts) durable.parts.set(key, text);
     this.#sessions.put(session.sessionId, session, kept.image);
     return "kept";
   }
@@ -220,10 +230,11 @@ export class MemoryStore implements Store {
     const durable = this.#durable.get(sessionId);
     const kept = this.#sessions.get(sessionId);
     if (durable === undefined || kept === undefined) return undefined;
-    const { owner, version, deltas } = durable;
+    const { owner, version } = durable;
     const outcomes = [...durable.outcomes].map(([requestId, outcome]) => ({ requestId, outcome }));
+    const parts = [...durable.parts].map(([key, text]) => ({ key, text }));
     const image = kept.image.slice();
-    return { owner, version, session: kept.item, image, deltas: deltas.map(({ delta }) => delta.slice()), outcomes };
+    return { owner, version, session: kept.item, image, deltas: copiesOf([...durable.deltas]), outcomes, parts };
   }
 
   async expiredDurable(now: number, after?: ExpiredSession): Promise<readonly ExpiredSession[]> {
@@ -266,6 +277,10 @@ export class MemoryStore implements Store {
   #check(): void {
     if (this.#closed) throw new StoreError("broken", "the store is closed; the server is shutting down");
   }
+}
+
+async function* copiesOf(deltas: Durable["deltas"]): AsyncGenerator<Uint8Array> {
+  for (const { delta } of deltas) yield delta.slice();
 }
 
 function isAfter(one: PagePlace, other: PagePlace): boolean {

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { crc32, deflateRawSync } from "node:zlib";
 import Library from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { wholeDurable } from "../../../test/support/whole-durable.js";
 import { SqliteStore } from "./sqlite.js";
 import type { StoredSession } from "./store.js";
 
@@ -16,7 +17,8 @@ const DURABLE_IN_2 = `
   CREATE TABLE durable_outcomes (number INTEGER PRIMARY KEY, id TEXT NOT NULL, request_id TEXT NOT NULL, outcome TEXT NOT NULL,
     checksum INTEGER NOT NULL, UNIQUE (id, request_id)) STRICT;
 `;
-const WITHOUT_DURABLE = "DROP TABLE durable; DROP TABLE durable_deltas; DROP TABLE durable_outcomes;";
+const WITHOUT_DURABLE =
+  "DROP TABLE durable; DROP TABLE durable_deltas; DROP TABLE durable_outcomes; DROP TABLE durable_parts;";
 
 let directory: string;
 let store: SqliteStore;
@@ -71,8 +73,8 @@ const OF_2 = [
 
 test("a database of version 2 has its durable sessions, and what was damaged is so still", async () => {
   await leave(2, ["rests", "new", "changed", "gap", "bad", "no text"], OF_2);
-  expect(await store.durable("new")).toMatchObject({ owner: 7, version: 0, deltas: [], outcomes: [] });
-  const changed = await store.durable("changed");
+  expect(await wholeDurable(store, "new")).toMatchObject({ owner: 7, version: 0, deltas: [], outcomes: [] });
+  const changed = await wholeDurable(store, "changed");
   expect(changed).toMatchObject({ owner: 3, version: 5, image: bytes("image of changed") });
   expect(changed?.deltas).toEqual([3, 4, 5].map((version) => bytes(`delta ${version} of changed`)));
   expect(changed?.outcomes).toEqual(["x", "y"].map((requestId) => ({ requestId, outcome: `of ${requestId}` })));
@@ -86,14 +88,16 @@ test("a durable session of version 2 goes on", async () => {
   await leave(2, ["new", "changed", "gap", "bad"], OF_2);
   const next = { session: session("changed", "later"), owner: 4, version: 6, isBusy: false, delta: bytes("delta 6") };
   const outcomes = { outcomes: [{ requestId: "z", outcome: "of z" }], expired: [], forgotten: ["x"] };
-  expect(await store.commit({ ...next, ...outcomes })).toBe("kept");
+  const parts = { parts: [{ key: "p", text: "part" }], dropped: [] };
+  expect(await store.commit({ ...next, ...outcomes, ...parts })).toBe("kept");
   await store.close();
   store = new SqliteStore(directory);
-  const found = await store.durable("changed");
+  const found = await wholeDurable(store, "changed");
   expect(found?.outcomes.map(({ requestId }) => requestId)).toEqual(["y", "z"]);
   expect(found?.deltas.length).toBe(4);
+  expect(found?.parts).toEqual([{ key: "p", text: "part" }]);
   expect(await store.rebase({ sessionId: "changed", owner: 4, version: 5, image: bytes("whole") })).toBe("kept");
-  expect(await store.durable("changed")).toMatchObject({
+  expect(await wholeDurable(store, "changed")).toMatchObject({
     version: 6,
     image: bytes("whole"),
     deltas: [bytes("delta 6")],

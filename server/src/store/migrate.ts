@@ -3,22 +3,25 @@ import { isUtf8 } from "node:buffer";
 import type Library from "libsql";
 import { withKeys } from "./checksums.js";
 import { bytes, number, textOf } from "./columns.js";
-import { checksumOfRow, DURABLE_SCHEMA, type DurableRow } from "./durable-tables.js";
+import { checksumOfRow, DURABLE_SCHEMA, type DurableRow, PARTS_SCHEMA } from "./durable-tables.js";
 
-export const VERSION = 3;
+export const VERSION = 4;
 /** Before durable sessions. */
 const WITHOUT_DURABLE = 1;
 /** Before durable sessions told the version of their image and the number of their outcomes, and checksums covered keys. */
 const WITHOUT_COUNTS = 2;
+/** Before parts of what is told of a session stood in rows of their own. */
+const WITHOUT_PARTS = 3;
 
 /** Rows in memory at once, without what they hold. */
 const ROWS_AT_ONCE = 1_000;
 
 /** To be called in a transaction. @returns false where the version is not one that is known */
 export function migrate(connection: Library.Database, version: number): boolean {
+  if (version < WITHOUT_DURABLE || version > WITHOUT_PARTS) return false;
   if (version === WITHOUT_DURABLE) connection.exec(DURABLE_SCHEMA);
-  else if (version === WITHOUT_COUNTS) addCounts(connection);
-  else return false;
+  else connection.exec(PARTS_SCHEMA);
+  if (version === WITHOUT_COUNTS) addCounts(connection);
   connection.exec(`PRAGMA user_version = ${VERSION}`);
   return true;
 }

@@ -1,6 +1,7 @@
 /** A store in a data directory, by SQLite on a thread of its own. */
 import type { CallName, Calls, Kind, Kinds } from "./calls.js";
 import { checkDirectory } from "./directory.js";
+import { unpacked } from "./packing.js";
 import {
   type AddAnswer,
   type CommitAnswer,
@@ -110,8 +111,9 @@ export class SqliteStore implements Store {
     return (await thread).call("rebase", { base: { ...base, image } }, image);
   }
 
-  durable(sessionId: string): Promise<StoredDurable | undefined> {
-    return this.#ask("durable", { id: sessionId }, undefined);
+  async durable(sessionId: string): Promise<StoredDurable | undefined> {
+    const found = await this.#ask("durable", { id: sessionId }, undefined);
+    return found === undefined ? undefined : { ...found, deltas: unpacked(found.deltas) };
   }
 
   expiredDurable(now: number, after?: ExpiredSession): Promise<readonly ExpiredSession[]> {

@@ -34,6 +34,13 @@ export interface StoredOutcome {
   readonly outcome: string;
 }
 
+/** A piece of what can be told of a durable session that stays as it is from one commit to the next. */
+export interface StoredPart {
+  readonly key: string;
+  /** Opaque to the store. */
+  readonly text: string;
+}
+
 /**
  * Whose hand a durable session is in. Each that loads it takes the next owner's number, so that what an earlier one still sends is
  * refused; versions count commits, so that none is left out or comes twice.
@@ -57,6 +64,10 @@ export interface StoredCommit extends Ownership {
   readonly expired: readonly StoredOutcome[];
   /** Request ids that may come again. */
   readonly forgotten: readonly string[];
+  /** In place of what is there by their keys. */
+  readonly parts: readonly StoredPart[];
+  /** Keys of those that are not needed any more. */
+  readonly dropped: readonly string[];
 }
 
 /** A durable session in one piece again, as it was at a version: in place of its image, and of the deltas up to then. */
@@ -75,10 +86,11 @@ export interface ExpiredSession {
 export interface StoredDurable extends Ownership {
   readonly session: StoredSession;
   readonly image: Uint8Array;
-  /** Of the commits since the image, in their order. */
-  readonly deltas: readonly Uint8Array[];
+  /** Of the commits since the image, in their order: each is made when it is asked for, once. */
+  readonly deltas: AsyncIterable<Uint8Array>;
   /** In the order they came. */
   readonly outcomes: readonly StoredOutcome[];
+  readonly parts: readonly StoredPart[];
 }
 
 /** kept; or refused: another owner has the session, it is gone, or one of the outcomes is known already. Nothing is changed then. */
@@ -107,8 +119,8 @@ export interface PageOptions {
 }
 
 /**
- * What a promise of it acknowledged is kept. A call that fails changes nothing. Calls take effect in the order they are made.
- * Images are opaque bytes. One that is given to the store is the store's: its buffer may be detached, so whoever needs it
+ * What a promise of it acknowledged is kept. A call that fails changes nothing. Calls take effect in the order they are made, but
+ * for a commit, before which others may that are made after it. Images are opaque bytes. One that is given to the store is the store's: its buffer may be detached, so whoever needs it
  * afterwards copies it before. One that the store gives belongs to the caller.
  *
  * Lookups by one id also find what has expired and was not swept yet: the caller compares.

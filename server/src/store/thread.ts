@@ -3,7 +3,8 @@ import { parentPort, workerData } from "node:worker_threads";
 import type { Answer, Call, Failure, ThreadMessage, ThreadRequest, ThreadSetup } from "./calls.js";
 import { Database } from "./database.js";
 import { makeDirectory } from "./directory.js";
-import { StoreError } from "./store.js";
+import { isSmall, packedApart } from "./packing.js";
+import { type StoredCommit, StoreError } from "./store.js";
 
 /** What one transaction may take, so that nobody waits for too much that is not his. */
 const CALLS_AT_ONCE = 256;
@@ -15,6 +16,8 @@ const { directory } = workerData as ThreadSetup;
 
 const waiting: { readonly number: number; readonly call: Call }[] = [];
 let closing = false;
+/** Commits whose deltas are being packed. */
+let packing = 0;
 
 try {
   serve(await open());
@@ -56,19 +59,31 @@ function serve(database: Database): void {
     }
     schedule();
   };
+  // Nobody else waits for that.
+  const packApart = (number: number, { commit, ...rest }: CommitCall): void => {
+    packing++;
+    packedApart(commit.delta)
+      .then((delta) => waiting.push({ number, call: { ...rest, commit: { ...commit, delta }, isPacked: true } }))
+      .catch((error: unknown) => say({ type: "answer", number, answer: { failed: "full", message: reasonOf(error) } }))
+      .finally(() => {
+        packing--;
+        schedule();
+      });
+  };
   // Not at once: all that has arrived is delivered before.
   const schedule = (): void => {
     if (scheduled) return;
     if (waiting.length > 0) {
       scheduled = true;
       setImmediate(next);
-    } else if (closing) {
+    } else if (closing && packing === 0) {
       // The end of the thread closes the database: its statements hold it open until then.
       port.close();
     }
   };
   port.on("message", (request: ThreadRequest) => {
     if ("close" in request) closing = true;
+    else if (isLarge(request.call)) return packApart(request.number, request.call);
     else waiting.push(request);
     schedule();
   });
@@ -86,13 +101,19 @@ function take(): typeof waiting {
   return waiting.splice(0, count);
 }
 
+type CommitCall = Extract<Call, { name: "commit" }>;
+
+function isLarge(call: Call): call is CommitCall {
+  return call.name === "commit" && !isSmall(call.commit.delta);
+}
+
 function bytesOf(call: Call): number {
   switch (call.name) {
     case "put":
     case "addDurable":
       return call.image.byteLength;
     case "commit":
-      return call.commit.delta.byteLength;
+      return bytesOfCommit(call.commit);
     case "rebase":
       return call.base.image.byteLength;
     default:
@@ -100,8 +121,17 @@ function bytesOf(call: Call): number {
   }
 }
 
+/** Texts are told by their length, which is near enough. */
+function bytesOfCommit({ delta, outcomes, parts }: StoredCommit): number {
+  const texts = outcomes.reduce((sum, { outcome }) => sum + outcome.length, 0);
+  return delta.byteLength + parts.reduce((sum, { text }) => sum + text.length, texts);
+}
+
 function transferable(answer: Answer): ArrayBuffer[] {
-  return "value" in answer && answer.value instanceof Uint8Array ? [answer.value.buffer] : [];
+  if (!("value" in answer) || typeof answer.value !== "object") return [];
+  if (answer.value instanceof Uint8Array) return [answer.value.buffer];
+  if (!("deltas" in answer.value)) return [];
+  return [answer.value.image, ...answer.value.deltas].map(({ buffer }) => buffer);
 }
 
 function failureOf({ kind, message }: StoreError): Failure {
