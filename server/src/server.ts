@@ -5,6 +5,7 @@ import { SnapshotServiceService } from "@livescope/proto";
 import { HealthImplementation } from "grpc-health-check";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
+import { cutLongDeadlines } from "./rpc/long-deadlines.js";
 import { OpenStreams } from "./rpc/open-streams.js";
 import { addReflection } from "./rpc/reflection.js";
 import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
@@ -125,6 +126,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   }
+  cutLongDeadlines(server);
   const address = addressOf(host, bound);
   void sessions.resume();
   const close = async (): Promise<void> => {

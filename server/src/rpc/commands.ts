@@ -136,12 +136,12 @@ export function checkedPath(path: string): string {
 }
 
 /** @throws SessionError INVALID_REQUEST */
-export function requestedLimits(limits: LimitsMessage | undefined): Partial<Limits> | undefined {
+export function requestedLimits(limits: LimitsMessage | undefined, field = "limits"): Partial<Limits> | undefined {
   if (limits === undefined) return undefined;
   return {
     memoryBytes: Number(limits.memoryBytes),
-    timeout: millisecondsOf(limits.timeout, "limits.timeout"),
-    cpuTime: millisecondsOf(limits.cpuTime, "limits.cpu_time"),
+    timeout: millisecondsOf(limits.timeout, `${field}.timeout`),
+    cpuTime: millisecondsOf(limits.cpuTime, `${field}.cpu_time`),
     consoleBytes: Number(limits.consoleBytes),
     valueBytes: Number(limits.valueBytes),
     handles: Number(limits.handles),
@@ -178,6 +178,7 @@ function canonicalValue(value: Value): Value {
 }
 
 function canonicalJson(value: unknown): string {
+  if (Object.is(value, -0)) return "-0";
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(canonicalJson).join(",")}]`;
   const entries = Object.entries(value).sort(byName);

@@ -11,6 +11,8 @@ import {
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { invalid, SessionError } from "../session/errors.js";
+import { labelBytes } from "../session/pages.js";
+import { NEVER_RETRY } from "../session/room.js";
 import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import {
@@ -25,11 +27,15 @@ import { checkedLabels } from "./labels.js";
 import type { OpenStreams } from "./open-streams.js";
 import { checkedPageSize } from "./pages.js";
 import { checkedIdleAction, sessionMessage } from "./session-message.js";
+import { MESSAGE_BYTES } from "./streamed-command.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
 import { updateSession } from "./update-session.js";
 import { inputValues } from "./values.js";
 import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
+
+/** Of a session in an answer, without its labels and without the id of its origin. */
+const COPY_BYTES = 256;
 
 export const SESSION_SERVICE = {
   ...SessionServiceService,
@@ -61,7 +67,8 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
     }),
     getSession: handle(async ({ sessionId }) => ({ session: sessionMessage(await sessions.info(sessionId)) })),
     listSessions: handle(async (request) => {
-      const page = await sessions.list(checkedPageSize(request.pageSize), request.pageToken, request.labels);
+      const labels = checkedLabels(request.labels);
+      const page = await sessions.list(checkedPageSize(request.pageSize), request.pageToken, labels);
       return { sessions: page.sessions.map(sessionMessage), nextPageToken: page.next };
     }),
     updateSession: handle(async (request) => ({ session: sessionMessage(await updateSession(sessions, request)) })),
@@ -77,6 +84,7 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
       const { sessionId, count } = request;
       if (count < 0) throw invalid("count", "must not be negative; leave it at 0 for one");
       const labels = checkedLabels(request.labels);
+      checkAnswerOf(count, sessionId, labels);
       const requestId = checkedRequestId(request.requestId);
       const canonical = { ...request, labels: canonicalTexts(labels) };
       const digest = digestOf("forkSession", ForkSessionRequest.encode(canonical).finish());
@@ -91,6 +99,14 @@ export function sessionService(sessions: Sessions, openStreams: OpenStreams, log
     }),
     watchSession: (stream) => watchSession(sessions, stream, openStreams, logger),
   };
+}
+
+/** @throws SessionError QUOTA_EXCEEDED where the copies would be more than one message can tell of: nobody would learn their ids */
+function checkAnswerOf(count: number, origin: string, labels: ReadonlyMap<string, string>): void {
+  const most = Math.floor(MESSAGE_BYTES / (COPY_BYTES + origin.length + labelBytes(labels)));
+  if (count <= most) return;
+  const message = `count: is ${count}, and an answer has room for ${most} with these labels; ask for fewer at once`;
+  throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: NEVER_RETRY });
 }
 
 function create(sessions: Sessions, request: CreateSessionRequest, deadline: number): Promise<SessionInfo> {

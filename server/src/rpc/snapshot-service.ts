@@ -33,7 +33,7 @@ export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger
     }),
     getSnapshot: handle(async ({ snapshotId }) => ({ snapshot: snapshotMessage(await snapshots.get(snapshotId)) })),
     listSnapshots: handle(async ({ pageSize, pageToken, labels }) => {
-      const page = await snapshots.list(checkedPageSize(pageSize), pageToken, labels);
+      const page = await snapshots.list(checkedPageSize(pageSize), pageToken, checkedLabels(labels));
       return { snapshots: page.snapshots.map(snapshotMessage), nextPageToken: page.next };
     }),
     deleteSnapshot: handle(async ({ snapshotId, allowMissing }) => {

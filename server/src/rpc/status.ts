@@ -6,6 +6,7 @@ import { type ErrorReason, SessionError, StoreError } from "../session/errors.js
 import { durationOf } from "./time.js";
 
 const DOMAIN = "sandbox.v1";
+const MORE = "…";
 const DETAILS_KEY = "grpc-status-details-bin";
 
 /** The store's own message names paths, which are for the log. */
@@ -39,6 +40,12 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   UNIMPLEMENTED: Code.UNIMPLEMENTED,
   SESSION_DELETED_MEANWHILE: Code.ABORTED,
 };
+
+/**
+ * Bytes of UTF-8 that a status has of each text. A message stands in it three times, as percent-encoding and in base64, and clients
+ * refuse headers of more than 8 KiB, or of 16: some of them stop reading the connection.
+ */
+const MOST = { message: 1_024, field: 256, id: 256 };
 
 const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set([
   "UNIMPLEMENTED",
@@ -77,22 +84,37 @@ export function toStatus(error: unknown, logger: Logger): Status {
   const details: Any[] = [];
   const reason = publicReason(error.reason);
   if (reason !== "") {
-    const metadata = new Map(Object.entries(error.details.ids ?? {}).map(([name, id]) => [name, id.slice(0, 256)]));
+    const ids = Object.entries(error.details.ids ?? {});
+    const metadata = new Map(ids.map(([name, id]) => [name, shortened(id, MOST.id)]));
     details.push(pack("ErrorInfo", ErrorInfo.encode({ reason, domain: DOMAIN, metadata }).finish()));
   }
+  const message = shortened(error.message, MOST.message);
   const { field, retryAfter } = error.details;
   if (field !== undefined) {
-    const violation = { field, description: error.message, reason: "", localizedMessage: undefined };
+    const violation = {
+      field: shortened(field, MOST.field),
+      description: message,
+      reason: "",
+      localizedMessage: undefined,
+    };
     details.push(pack("BadRequest", BadRequest.encode({ fieldViolations: [violation] }).finish()));
   }
   if (error.reason === "QUOTA_EXCEEDED") {
-    const violation = QuotaFailure.fromPartial({ violations: [{ subject: "sessions", description: error.message }] });
+    const subject = error.details.ids?.session_id === undefined ? "server" : "session";
+    const violation = QuotaFailure.fromPartial({ violations: [{ subject, description: message }] });
     details.push(pack("QuotaFailure", QuotaFailure.encode(violation).finish()));
   }
   if (retryAfter !== undefined) {
     details.push(pack("RetryInfo", RetryInfo.encode({ retryDelay: durationOf(retryAfter) }).finish()));
   }
-  return { code, message: error.message, details };
+  return { code, message, details };
+}
+
+/** The beginning of a text that is longer. @param most bytes */
+function shortened(text: string, most: number): string {
+  if (Buffer.byteLength(text) <= most) return text;
+  const { read } = new TextEncoder().encodeInto(text, new Uint8Array(most - Buffer.byteLength(MORE)));
+  return text.slice(0, read) + MORE;
 }
 
 function pack(type: string, value: Uint8Array): Any {

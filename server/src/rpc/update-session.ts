@@ -28,8 +28,8 @@ export function updateSession(
   if (updateMask.length === 0) throw invalid("update_mask", "must name what to change");
   const { labels, limits, idleTtl, idleAction, sessionId } = session;
   let options: UpdateOptions = {};
-  // Checked before the mask, so that what the session is to have is right whatever the mask names.
-  const wanted = requestedLimits(limits) ?? {};
+  const namesLimits = updateMask.some((path) => path === "limits" || LIMITS.has(path));
+  const wanted = namesLimits ? (requestedLimits(limits, "session.limits") ?? {}) : {};
   for (const path of updateMask) {
     const limit = LIMITS.get(path);
     if (limit !== undefined) options = { ...options, limits: { ...options.limits, [limit]: wanted[limit] ?? 0 } };

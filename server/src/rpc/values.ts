@@ -62,6 +62,9 @@ export function checkedHandleId(handleId: string, field: string): string {
   return handleId;
 }
 
+/** In UTF-16 units. */
+const TEXT_LIMIT = 1024;
+
 /** Names become properties or bindings, never parts of source text, and still must be names. */
 const NAME = /^[\p{ID_Start}$_][\p{ID_Continue}$\u200c\u200d]*$/u;
 const RESERVED = new Set(
@@ -74,6 +77,7 @@ const RESERVED = new Set(
 
 /** @throws SessionError INVALID_REQUEST for a name that no variable can have */
 export function checkedName(name: string, field: string): string {
+  if (name.length > TEXT_LIMIT) throw invalid(field, `has a name of more than ${TEXT_LIMIT} characters`);
   if (!NAME.test(name)) throw invalid(`${field}[${JSON.stringify(name.slice(0, 64))}]`, "is not an identifier");
   if (RESERVED.has(name)) throw invalid(`${field}[${name}]`, "is a reserved word and cannot be a variable's name");
   return name;
@@ -94,8 +98,6 @@ export function inputValues(
   }
   return inputs;
 }
-
-const TEXT_LIMIT = 1024;
 
 /** Short texts that name something: they travel into the engine, which reads up to the first NUL. */
 export function checkedText(text: string, field: string): string {

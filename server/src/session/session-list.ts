@@ -1,5 +1,6 @@
 /** Pages of a list of sessions, which are ordered by the time they were created and then by their ids. */
 import { invalid } from "./errors.js";
+import { fitting } from "./pages.js";
 import type { SessionInfo } from "./session-info.js";
 
 /** The last session of a page. */
@@ -26,8 +27,8 @@ export function pageOf<T extends Listed>(
     if (hasLabels(session, labels)) byId.set(session.sessionId, session);
   }
   const found = [...byId.values()].sort(compare);
-  const page = found.slice(0, size);
-  const last = found.length > size ? page.at(-1) : undefined;
+  const page = fitting(found.slice(0, size));
+  const last = found.length > page.length ? page.at(-1) : undefined;
   return { sessions: page, next: last === undefined ? "" : writeToken(last) };
 }
 
@@ -48,8 +49,10 @@ function writeToken({ createdAt, sessionId }: Place): string {
 /** @throws SessionError INVALID_REQUEST */
 export function readToken(token: string): Place | undefined {
   if (token === "") return undefined;
-  const [, createdAt, sessionId] =
-    /^p(\d{1,15}):([\x21-\x7e]+)$/.exec(Buffer.from(token, "base64url").toString("latin1")) ?? [];
-  if (sessionId !== undefined) return { createdAt: Number(createdAt), sessionId };
+  const text = Buffer.from(token, "base64url").toString("latin1");
+  const [, createdAt, sessionId] = /^p(\d{1,15}):([\x21-\x7e]+)$/.exec(text) ?? [];
+  const place = sessionId === undefined ? undefined : { createdAt: Number(createdAt), sessionId };
+  // The decoder passes over what is no base64.
+  if (place !== undefined && writeToken(place) === token) return place;
   throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
 }

@@ -1,9 +1,10 @@
 /** All snapshots of this server: takes them of sessions, keeps them in its store, and gives them to who restores or exports. */
 import { createHmac } from "node:crypto";
 import { type Engine, PageImageError } from "../engine/engine.js";
-import { isPageToken, type Store, type StoredSnapshot } from "../store/store.js";
+import { isPageToken, pageToken, type Store, type StoredSnapshot } from "../store/store.js";
 import { invalid, SessionError, StoreError } from "./errors.js";
 import { checkId, drawId, idOf } from "./ids.js";
+import { fitting } from "./pages.js";
 import { Places } from "./places.js";
 import type { Session } from "./session.js";
 import type { SavedSession } from "./session-record.js";
@@ -107,11 +108,14 @@ export class Snapshots {
     labels: ReadonlyMap<string, string>,
   ): Promise<{ snapshots: readonly StoredSnapshot[]; next: string }> {
     const after = Buffer.from(token, "base64url").toString("latin1");
-    if (!isPageToken(after) || (after === "") !== (token === "")) {
+    if (!isPageToken(after) || written(after) !== token) {
       throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
     }
     const { items, next } = await this.#store.snapshots({ size, after, labels, now: Date.now() });
-    return { snapshots: items, next: Buffer.from(next, "latin1").toString("base64url") };
+    const snapshots = fitting(items);
+    const last = snapshots.length < items.length ? snapshots.at(-1) : undefined;
+    const place = last === undefined ? next : pageToken({ createdAt: last.createdAt, id: last.snapshotId });
+    return { snapshots, next: written(place) };
   }
 
   /** @throws SessionError SNAPSHOT_NOT_FOUND */
@@ -225,6 +229,10 @@ export class Snapshots {
     if (bytes === undefined) throw notFound(snapshotId);
     return bytes;
   }
+}
+
+function written(place: string): string {
+  return Buffer.from(place, "latin1").toString("base64url");
 }
 
 function isExpired({ expiresAt }: StoredSnapshot): boolean {

@@ -383,15 +383,14 @@ export class Shelf {
     const known = this.#pages.get(key);
     if (known !== undefined) return known;
     const kind = this.#kind;
-    const label = (at: number) => `${kind}_labels AS l${at}`;
     const tables: string[] = [];
     const conditions: string[] = [];
-    for (let at = 0; at < labels; at++) {
-      tables.push(label(at));
-      conditions.push(`l${at}.name = ? AND l${at}.value = ?`);
-      if (at > 0) conditions.push(`l${at}.created_at = l0.created_at AND l${at}.id = l0.id`);
+    if (labels > 0) {
+      tables.push(`${kind}_labels AS l0`);
+      conditions.push("l0.name = ? AND l0.value = ?", "item.id = l0.id");
     }
-    if (labels > 0) conditions.push("item.id = l0.id");
+    const isSame = "name = ? AND value = ? AND created_at = l0.created_at AND id = l0.id";
+    for (let at = 1; at < labels; at++) conditions.push(`EXISTS (SELECT 1 FROM ${kind}_labels WHERE ${isSame})`);
     if (isEphemeral) conditions.push("item.id NOT IN (SELECT id FROM durable)");
     const leading = labels > 0 ? "l0" : "item";
     const sql = `

@@ -116,6 +116,18 @@ describe.each(STORES)("a store (%s)", (_name, make) => {
     expect(await listed({ labels: labels(["is", "new"]) })).toEqual([["a"]]);
   });
 
+  test("finds what has all of many labels, and nothing that lacks one", async () => {
+    const many = Array.from({ length: 64 }, (_, i): [string, string] => [`name ${i}`, `value ${i % 3}`]);
+    await store.putSession(session("all", { labels: labels(...many) }), Uint8Array.of(1));
+    await store.putSession(session("but one", { labels: labels(...many.slice(1)) }), Uint8Array.of(1));
+    await store.putSession(
+      session("another", { labels: labels(...many.slice(1), ["name 0", "other"]) }),
+      Uint8Array.of(1),
+    );
+    expect(await listed({ labels: labels(...many) })).toEqual([["all"]]);
+    expect(await listed({ labels: labels(...many.slice(1)) })).toEqual([["all", "another", "but one"]]);
+  });
+
   test("keeps any text as a record", async () => {
     const records = ["", "\0", "a\0b", "\ud800", "'\";--", "😀", "x".repeat(100_000)];
     for (const record of records) {
