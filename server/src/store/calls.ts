@@ -55,6 +55,8 @@ export interface Calls {
   readonly image: { readonly asks: { kind: Kind; id: string }; readonly answers: Uint8Array<ArrayBuffer> | undefined };
   readonly page: { readonly asks: { kind: Kind; options: PageOptions }; readonly answers: Page<StoredItem> };
   readonly delete: { readonly asks: { kind: Kind; id: string }; readonly answers: boolean };
+  readonly keyId: { readonly asks: object; readonly answers: string | undefined };
+  readonly noteKey: { readonly asks: { keyId: string }; readonly answers: boolean };
   /** Deletes a bounded number of what has expired, so that other calls have their turn. */
   readonly expire: { readonly asks: { now: number }; readonly answers: { sessions: string[]; more: boolean } };
 }
@@ -80,4 +82,6 @@ export type ThreadMessage =
 
 export interface ThreadSetup {
   readonly directory: string;
+  /** Noted in a database that is made; absent: it is not known yet. */
+  readonly keyId?: string | undefined;
 }

@@ -7,6 +7,7 @@ import type { Answer, Call, Calls, Failure, Kind, StoredItem } from "./calls.js"
 import { bytes, number, textOf } from "./columns.js";
 import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
+import { FACTS_SCHEMA, Facts } from "./facts.js";
 import { migrate, VERSION } from "./migrate.js";
 import { type PageOptions, pageToken, placeOf, StoreError } from "./store.js";
 
@@ -31,6 +32,7 @@ const WRITING: ReadonlySet<Call["name"]> = new Set([
   "addDurable",
   "commit",
   "rebase",
+  "noteKey",
 ]);
 /** Of the deletions of an item, that of its labels. */
 const LABELS = 2;
@@ -59,6 +61,8 @@ const schemaOf = (kind: Kind): string => `
   CREATE INDEX ${kind}_labels_by_id ON ${kind}_labels (id);
 `;
 
+const KEY_ID = "key id";
+
 interface ItemRow {
   readonly facts: ArrayBuffer;
   readonly checksum: number;
@@ -74,15 +78,17 @@ export class Database {
   readonly #file: string;
   readonly #shelves: Readonly<Record<Kind, Shelf>>;
   readonly #durable: DurableTables;
+  readonly #facts: Facts;
   /** The disk may have lost what was written; only reading it afresh tells. */
   #broken: StoreError | undefined;
 
   /**
    * Opens the database of a directory that is there, makes it where there is none, and locks it.
    *
+   * @param keyId is noted in one that is made
    * @throws StoreError
    */
-  constructor(library: typeof Library, directory: string) {
+  constructor(library: typeof Library, directory: string, keyId?: string) {
     this.#file = join(directory, DATABASE_FILE);
     try {
       // SQLite gives its other files the mode of this one.
@@ -94,23 +100,26 @@ export class Database {
     try {
       this.#connection = new library(this.#file);
       for (const pragma of PRAGMAS) this.#connection.prepare(`PRAGMA ${pragma}`).all();
-      this.#adopt();
+      const isNew = this.#adopt();
       this.#shelves = {
         snapshots: new Shelf(this.#connection, "snapshots", this.#file),
         sessions: new Shelf(this.#connection, "sessions", this.#file),
       };
       this.#durable = new DurableTables(this.#connection, this.#shelves.sessions, this.#file);
+      this.#facts = new Facts(this.#connection);
+      if (isNew && keyId !== undefined) this.#facts.put(KEY_ID, keyId);
     } catch (error) {
       throw this.#failureOf(error);
     }
   }
 
-  /** Makes the tables of a new file; refuses one that is not ours, or of a later version. */
-  #adopt(): void {
+  /** Makes the tables of a new file; refuses one that is not ours, or of a later version. @returns whether it was new */
+  #adopt(): boolean {
     const application = this.#number("application_id");
     const version = this.#number("user_version");
-    if (application === APPLICATION && version === VERSION) return;
-    if (application === APPLICATION && transaction(this.#connection, () => migrate(this.#connection, version))) return;
+    if (application === APPLICATION && version === VERSION) return false;
+    if (application === APPLICATION && transaction(this.#connection, () => migrate(this.#connection, version)))
+      return false;
     if (application === APPLICATION && version > VERSION) {
       const what = `was written by a later version of livescope (its format is ${version}, this one knows ${VERSION})`;
       throw new StoreError(
@@ -125,9 +134,10 @@ export class Database {
       );
     }
     transaction(this.#connection, () => {
-      this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")} ${DURABLE_SCHEMA}`);
+      this.#connection.exec(`${schemaOf("snapshots")} ${schemaOf("sessions")} ${DURABLE_SCHEMA} ${FACTS_SCHEMA}`);
       this.#connection.exec(`PRAGMA application_id = ${APPLICATION}; PRAGMA user_version = ${VERSION}`);
     });
+    return true;
   }
 
   /** Does all these calls in one transaction, in their order. One that fails changes nothing, and fails alone. */
@@ -199,6 +209,10 @@ export class Database {
         return this.#durable.count();
       case "expire":
         return this.#expire(call.now);
+      case "keyId":
+        return this.#facts.get(KEY_ID);
+      case "noteKey":
+        return this.#facts.put(KEY_ID, call.keyId);
     }
   }
 

@@ -112,6 +112,7 @@ export class MemoryStore implements Store {
   readonly #durable = new Map<string, Durable>();
   readonly #snapshots = new Shelf<StoredSnapshot>();
   readonly #sessions = new Shelf<StoredSession>();
+  #keyId: string | undefined;
   #closed = false;
 
   async addSnapshot(snapshot: StoredSnapshot, image: Uint8Array): Promise<boolean> {
@@ -268,6 +269,16 @@ export class MemoryStore implements Store {
     this.#check();
     this.#snapshots.expire(now);
     return this.#sessions.expire(now, (id) => !this.#durable.has(id));
+  }
+
+  async keyId(): Promise<string | undefined> {
+    this.#check();
+    return this.#keyId;
+  }
+
+  async noteKey(keyId: string): Promise<void> {
+    this.#check();
+    this.#keyId = keyId;
   }
 
   async close(): Promise<void> {

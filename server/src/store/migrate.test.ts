@@ -18,7 +18,7 @@ const DURABLE_IN_2 = `
     checksum INTEGER NOT NULL, UNIQUE (id, request_id)) STRICT;
 `;
 const WITHOUT_DURABLE =
-  "DROP TABLE durable; DROP TABLE durable_deltas; DROP TABLE durable_outcomes; DROP TABLE durable_parts;";
+  "DROP TABLE durable; DROP TABLE durable_deltas; DROP TABLE durable_outcomes; DROP TABLE durable_parts; DROP TABLE facts;";
 
 let directory: string;
 let store: SqliteStore;

@@ -4,13 +4,14 @@ import type Library from "libsql";
 import { withKeys } from "./checksums.js";
 import { bytes, number, textOf } from "./columns.js";
 import { checksumOfRow, DURABLE_SCHEMA, type DurableRow, PARTS_SCHEMA } from "./durable-tables.js";
+import { FACTS_SCHEMA } from "./facts.js";
 
 export const VERSION = 4;
 /** Before durable sessions. */
 const WITHOUT_DURABLE = 1;
 /** Before durable sessions told the version of their image and the number of their outcomes, and checksums covered keys. */
 const WITHOUT_COUNTS = 2;
-/** Before parts of what is told of a session stood in rows of their own. */
+/** Before parts of what is told of a session stood in rows of their own, and the key was known. */
 const WITHOUT_PARTS = 3;
 
 /** Rows in memory at once, without what they hold. */
@@ -22,6 +23,7 @@ export function migrate(connection: Library.Database, version: number): boolean 
   if (version === WITHOUT_DURABLE) connection.exec(DURABLE_SCHEMA);
   else connection.exec(PARTS_SCHEMA);
   if (version === WITHOUT_COUNTS) addCounts(connection);
+  connection.exec(FACTS_SCHEMA);
   connection.exec(`PRAGMA user_version = ${VERSION}`);
   return true;
 }

@@ -1,6 +1,7 @@
 import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import Library from "libsql";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { MemoryStore } from "./memory.js";
 import { type OpenedStore, openStore, type StoreOptions } from "./open-store.js";
@@ -231,6 +232,82 @@ describe("the signing key", () => {
     await other.store.close();
     await expect(late.signingKey()).rejects.toMatchObject({ kind: "broken" });
     expect(await readdir(directory)).not.toContain("key");
+  });
+
+  describe("that is another one", () => {
+    const refusal = {
+      kind: "broken",
+      message: expect.stringMatching(/^the key file .* is another one than .*--key-file/),
+    };
+
+    async function sealed(): Promise<{ key: Uint8Array; other: string }> {
+      const first = await open({ directory });
+      const key = await first.signingKey();
+      await first.store.addDurable(SESSION, Uint8Array.of(1), 1);
+      await first.store.close();
+      const other = join(root, "other");
+      await writeFile(other, new Uint8Array(32), { mode: 0o600 });
+      return { key, other };
+    }
+
+    test("is refused where something was signed, whoever names it, and nothing stays locked", async () => {
+      const { key, other } = await sealed();
+      await expect(openStore({ directory, keyFile: other })).rejects.toMatchObject(refusal);
+      const own = join(directory, "key");
+      await rename(own, join(root, "backup"));
+      await rename(other, own);
+      await expect(openStore({ directory })).rejects.toMatchObject(refusal);
+      expect(await (await open({ directory, keyFile: join(root, "backup") })).signingKey()).toEqual(key);
+    });
+
+    test("is refused where the directory was made for one that was named", async () => {
+      const { key, other } = await sealed();
+      const keyFile = join(root, "named");
+      await rename(join(directory, "key"), keyFile);
+      const made = join(root, "made");
+      const first = await open({ directory: made, keyFile });
+      expect(await first.signingKey()).toEqual(key);
+      await first.store.addDurable(SESSION, Uint8Array.of(1), 1);
+      expect(await first.signingKey()).toEqual(key);
+      await first.store.close();
+      await expect(openStore({ directory: made, keyFile: other })).rejects.toMatchObject(refusal);
+    });
+
+    test("is refused where the directory came after the start", async () => {
+      const elsewhere = directory;
+      directory = join(root, "moved");
+      const { other } = await sealed();
+      const late = await open({ directory: elsewhere, keyFile: other });
+      await mkdir(join(root, "outer"), { recursive: true });
+      await rename(directory, elsewhere);
+      await expect(late.signingKey()).rejects.toMatchObject(refusal);
+    });
+
+    test("is taken once nothing is left that was signed, and is the one from then on", async () => {
+      const { other } = await sealed();
+      const first = await open({ directory });
+      await first.store.deleteSession("a");
+      await first.store.close();
+      const next = await open({ directory, keyFile: other });
+      await next.signingKey();
+      await next.store.addDurable(SESSION, Uint8Array.of(1), 1);
+      await next.store.close();
+      await expect(openStore({ directory })).rejects.toMatchObject(refusal);
+      await open({ directory, keyFile: other });
+    });
+
+    test("is not known to be where what names it is damaged, or was never there", async () => {
+      const { other } = await sealed();
+      for (const change of ["UPDATE facts SET value = 'x'", "DELETE FROM facts"]) {
+        const file = new Library(join(directory, "store.db"));
+        file.exec(change);
+        file.close();
+        const { store, signingKey } = await open({ directory, keyFile: other });
+        expect((await signingKey()).length).toBe(32);
+        expect(await store.keyId()).toBeUndefined();
+        await store.close();
+      }
+    });
   });
 
   test("is made where nothing outlives the process that was signed with one", async () => {

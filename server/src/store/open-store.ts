@@ -1,11 +1,13 @@
 /** The store of a server, and the key that goes with it, as the command line asks for them. */
-import { randomBytes } from "node:crypto";
+import { createHmac, randomBytes } from "node:crypto";
 import { join } from "node:path";
 import { checkDirectory, KEY_FILE } from "./directory.js";
 import { KEY_BYTES, readKey, readOrMakeKey } from "./key.js";
 import { MemoryStore } from "./memory.js";
 import { SqliteStore } from "./sqlite.js";
 import { type Store, StoreError } from "./store.js";
+
+const KEY_ID_DIGITS = 32;
 
 export interface StoreOptions {
   /** The data directory; absent: what is stored ends with the process. */
@@ -37,27 +39,35 @@ export async function openStore({ directory, keyFile }: StoreOptions): Promise<O
     const key = namedKey ?? new Uint8Array(randomBytes(KEY_BYTES));
     return { store: new MemoryStore(), signingKey: async () => key };
   }
-  const store = new SqliteStore(directory);
+  const store = new SqliteStore(directory, namedKey === undefined ? undefined : idOf(namedKey));
   const ownKeyFile = join(directory, KEY_FILE);
   let key = namedKey;
   if (checkDirectory(directory)) {
     key ??= readKey(ownKeyFile);
     await store.open();
     try {
-      if (key === undefined && (await hasSealed(store))) key = readNeededKey(ownKeyFile);
+      if (await hasSealed(store)) {
+        key ??= readNeededKey(ownKeyFile);
+        await checkKey(store, key, keyFile ?? ownKeyFile);
+      }
     } catch (error) {
       await store.close();
       throw error;
     }
   }
+  let isChecked = false;
   const signingKey = async (): Promise<Uint8Array> => {
-    if (key === undefined) {
-      // Opened first, so that no directory has a key and no lock.
-      await store.open();
-      const isNeeded = await hasSealed(store);
-      // Read after it is known what is there: somebody who asked at the same moment may have made it, and used it.
-      key = isNeeded ? readNeededKey(ownKeyFile) : readOrMakeKey(ownKeyFile);
-    }
+    // A named one is asked for also by who leaves nothing behind; the database knows it once it is made.
+    if (key !== undefined && (isChecked || !checkDirectory(directory))) return key;
+    // Opened first, so that no directory has a key and no lock.
+    await store.open();
+    const isNeeded = await hasSealed(store);
+    // Read after it is known what is there: somebody who asked at the same moment may have made it, and used it.
+    key ??= isNeeded ? readNeededKey(ownKeyFile) : readOrMakeKey(ownKeyFile);
+    // Of what is there already nobody knows that it was this one.
+    if (isNeeded) await checkKey(store, key, keyFile ?? ownKeyFile);
+    else await store.noteKey(idOf(key));
+    isChecked = true;
     return key;
   };
   return { store, signingKey };
@@ -77,6 +87,21 @@ function readNeededKey(file: string): Uint8Array {
   const what = "is not there, and the snapshots and durable sessions of its directory were signed with it";
   const advice = "put it back from a backup, name it with --key-file, or move the directory away to begin with nothing";
   throw new StoreError("broken", `the key file ${file} ${what}; ${advice}`);
+}
+
+/** @throws StoreError where it is known that what is in the store was signed with another one */
+async function checkKey(store: Store, key: Uint8Array, file: string): Promise<void> {
+  const keyId = await store.keyId();
+  if (keyId === undefined || keyId === idOf(key)) return;
+  const what =
+    "is another one than that which the snapshots and durable sessions of the data directory were signed with";
+  const advice = "put that back, name it with --key-file, or move the directory away to begin with nothing";
+  throw new StoreError("broken", `the key file ${file} ${what}; ${advice}`);
+}
+
+/** Names a key, and tells nothing of it. */
+function idOf(key: Uint8Array): string {
+  return createHmac("sha256", key).update("key id").digest("hex").slice(0, KEY_ID_DIGITS);
 }
 
 function readNamedKey(file: string): Uint8Array {

@@ -29,11 +29,14 @@ const LARGEST_IMAGE = 999_000_000;
  */
 export class SqliteStore implements Store {
   readonly #directory: string;
+  readonly #keyId: string | undefined;
   #thread: Promise<StoreThread> | undefined;
   #closed: Promise<void> | undefined;
 
-  constructor(directory: string) {
+  /** @param keyId names the key that is used here; absent: it is noted later */
+  constructor(directory: string, keyId?: string) {
     this.#directory = directory;
+    this.#keyId = keyId;
   }
 
   /**
@@ -132,6 +135,14 @@ export class SqliteStore implements Store {
     return this.#ask("durableCount", {}, 0);
   }
 
+  keyId(): Promise<string | undefined> {
+    return this.#ask("keyId", {}, undefined);
+  }
+
+  async noteKey(keyId: string): Promise<void> {
+    await (await this.#open()).call("noteKey", { keyId });
+  }
+
   async expire(now: number): Promise<readonly string[]> {
     const ids: string[] = [];
     for (;;) {
@@ -199,7 +210,7 @@ export class SqliteStore implements Store {
     } catch (error) {
       return Promise.reject(error);
     }
-    this.#thread ??= StoreThread.start(this.#directory).catch((error: unknown) => {
+    this.#thread ??= StoreThread.start({ directory: this.#directory, keyId: this.#keyId }).catch((error: unknown) => {
       this.#thread = undefined;
       throw error;
     });

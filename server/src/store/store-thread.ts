@@ -24,8 +24,7 @@ export class StoreThread {
    *
    * @throws StoreError; then the thread has ended
    */
-  static async start(directory: string): Promise<StoreThread> {
-    const setup: ThreadSetup = { directory };
+  static async start(setup: ThreadSetup): Promise<StoreThread> {
     const worker = new Worker(ENTRY, { workerData: setup, env: {}, argv: [], execArgv: [] });
     const thread = new StoreThread(worker);
     await thread.#opened();

@@ -170,6 +170,10 @@ export interface Store {
   durableCount(): Promise<number>;
   /** Deletes what has expired by `now`, milliseconds since the epoch, but no durable session. Gives the ids of the sessions among it. */
   expire(now: number): Promise<readonly string[]>;
+  /** Names the key with which what is here was signed; undefined where that is not known. */
+  keyId(): Promise<string | undefined>;
+  /** In place of what was noted before. */
+  noteKey(keyId: string): Promise<void>;
   /** Ends it once all that was asked before is done. Later calls reject as broken; a second close waits for the first. */
   close(): Promise<void>;
 }

@@ -12,7 +12,7 @@ const BYTES_AT_ONCE = 16 * 1024 * 1024;
 
 if (parentPort === null) throw new Error("thread.js is the entry of a worker thread");
 const port = parentPort;
-const { directory } = workerData as ThreadSetup;
+const { directory, keyId } = workerData as ThreadSetup;
 
 const waiting: { readonly number: number; readonly call: Call }[] = [];
 let closing = false;
@@ -30,7 +30,7 @@ async function open(): Promise<Database> {
   // Before the directory is made: what cannot be kept should leave nothing behind.
   const { default: library } = await import("libsql").catch(missingLibrary);
   makeDirectory(directory);
-  return new Database(library, directory);
+  return new Database(library, directory, keyId);
 }
 
 function missingLibrary(error: unknown): never {
