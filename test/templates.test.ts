@@ -196,6 +196,14 @@ describe("templates by name", () => {
     expect(await session.render({ name: "base" })).toBe("2b");
   });
 
+  test("are no texts, whatever those are called", async () => {
+    await session.templates({ page: "by name" });
+    for (const filename of ["named", "page", "a"]) {
+      expect(await session.render({ name: "page" })).toBe("by name");
+      expect(await session.render("page", {}, { filename })).toBe("page");
+    }
+  });
+
   test("stay where another rendering is undone", async () => {
     await session.templates({ a: "{% while true %}{% end %}" });
     await expect(

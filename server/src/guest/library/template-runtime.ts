@@ -147,10 +147,11 @@ function drop(template: Compiled): void {
   size -= template.size;
 }
 
+/** No name is empty or has a line break. */
 function keyOf({ source, name, names, escapes, streams }: RenderRequest): string {
   let key = (escapes ? "e" : "-") + (streams ? "s" : "-");
   for (let i = 0; i < names.length; i++) key += `,${names[i]}`;
-  return key + (source === undefined ? `\nnamed\n${name}` : `\n${name}\n${source}`);
+  return key + (source === undefined ? `\n\n${name}` : `\n${name}\n${source}`);
 }
 
 function isCurrent({ names, texts }: Compiled): boolean {
