@@ -328,6 +328,19 @@ describe("a template has its session's limits", () => {
     expect(await render("ok")).toBe("ok");
   });
 
+  test("many that become large, or that the engine refuses, leave room for others", async () => {
+    await using small = await served.client.createSession({ limits: { memoryBytes: 12 << 20 } });
+    await small.templates({ icon: `<svg>${"x".repeat(5_000)}</svg>` });
+    for (let i = 0; i < 30; i++) {
+      expect(await small.render(`${i}${"{% include icon %}".repeat(100)}`)).toHaveLength(501_100 + `${i}`.length);
+    }
+    for (let i = 0; i < 30; i++) {
+      const wrong = small.render(`${i}${"x".repeat(500_000)}{{ (() => { using y = 1 })() }}`);
+      await expect(wrong).rejects.toMatchObject({ guestName: "SyntaxError" });
+    }
+    expect(await small.render("{{ 1 }}")).toBe("1");
+  });
+
   test("one that only includes very much is refused", async () => {
     const templates = Object.fromEntries(
       Array.from({ length: 40 }, (_, i) => [`n${i}`, `{% include n${i + 1} %}`.repeat(2)]),

@@ -56,8 +56,8 @@ export class TemplateEvaluator {
 }
 
 /** The map goes as text: the session reads it only when something goes wrong. */
-function told({ source: _, map, ...facts }: Compilation & { kind: "compiled" }): object {
-  return { ...facts, map: JSON.stringify(map) };
+function told({ source, map, ...facts }: Compilation & { kind: "compiled" }): object {
+  return { ...facts, length: source.length, map: JSON.stringify(map) };
 }
 
 /** What was made lately, by the text it was made from. */

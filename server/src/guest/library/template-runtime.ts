@@ -25,9 +25,12 @@ import { type RenderRequest, readRenderRequest, templates } from "./template-run
 
 export { withTemplatePlaces } from "./template-runtime/places.js";
 
-/** Compiled templates that a session keeps, and UTF-16 units of their texts and maps; beyond, the oldest are forgotten. */
+/**
+ * Compiled templates that a session keeps, and UTF-16 units of their texts, of the code that they became and of what is told of
+ * it; beyond, the oldest are forgotten.
+ */
 const MOST_COMPILED = 200;
-const MOST_TEXT = 1_048_576;
+const MOST_TEXT = 2_097_152;
 /** As many as an execution carries. */
 const MOST_WARNINGS = 100;
 
@@ -46,6 +49,7 @@ interface Compiled extends Kept {
 }
 
 const compiled = new SafeMap<string, Compiled>();
+/** Of all that is kept, also of what is not found any more. */
 let size = 0;
 /** Numbers of compiled templates, which their file names carry. */
 let oldest = 1;
@@ -132,19 +136,25 @@ function compiledTemplate(request: RenderRequest): Compiled {
   }
   const template = compile(key, request);
   compiled.set(key, template);
-  size += template.size;
-  while (oldest < next - 1 && (next - oldest > MOST_COMPILED || size > MOST_TEXT)) {
-    const old = forget(oldest++) as Compiled | undefined;
-    if (old !== undefined) drop(old);
-  }
   return template;
+}
+
+/** Keeps a template by a number, and forgets the oldest first: a turn that finds no room for one is undone, with what it forgot. */
+function enter(template: Compiled): number {
+  const number = next++;
+  size += template.size;
+  for (; oldest < number && (next - oldest > MOST_COMPILED || size > MOST_TEXT); oldest++) {
+    const old = forget(oldest) as Compiled;
+    size -= old.size;
+    drop(old);
+  }
+  keep(number, template);
+  return number;
 }
 
 /** It is not found any more; functions made in it keep their places until it is forgotten. */
 function drop(template: Compiled): void {
-  if (compiled.get(template.key) !== template) return;
-  compiled.delete(template.key);
-  size -= template.size;
+  if (compiled.get(template.key) === template) compiled.delete(template.key);
 }
 
 /** No name is empty or has a line break. */
@@ -167,6 +177,8 @@ type Answer =
   | { readonly kind: "refused"; readonly message: string; readonly places: readonly Place[] }
   | {
       readonly kind: "compiled";
+      /** UTF-16 units of the code. */
+      readonly length: number;
       readonly map: string;
       readonly sites: readonly SiteEntry[];
       readonly files: readonly string[];
@@ -190,7 +202,8 @@ function compile(key: string, request: RenderRequest): Compiled {
   let supplied = "";
   for (;;) {
     const question = `${head + flags},[${supplied}]]`;
-    const answer = jsonParse(compileTemplate(question, 0) as string) as Answer;
+    const told = compileTemplate(question, 0) as string;
+    const answer = jsonParse(told) as Answer;
     if (answer.kind === "missing") {
       for (let i = 0; i < answer.names.length; i++) {
         const wanted = answer.names[i] as string;
@@ -209,13 +222,11 @@ function compile(key: string, request: RenderRequest): Compiled {
     for (let i = 0; i < files.length; i++) sources[i] = textOf(files[i] as string) ?? "";
     const template = {
       ...{ key, names, texts, warnings, declared, map, sites, files, sources },
-      size: question.length + map.length,
+      size: question.length + answer.length + told.length,
       render: undefined as unknown as Compiled["render"],
     };
     // Known before it runs: the engine may still find it wrong.
-    const number = next++;
-    keep(number, template);
-    template.render = compileTemplate(question, number) as Compiled["render"];
+    template.render = compileTemplate(question, enter(template)) as Compiled["render"];
     return template;
   }
 }
