@@ -27,6 +27,8 @@ export type Note = readonly [text: string, site: Site, line: number, column: num
 
 /** Templates within templates: those that include each other many times over would have no end. */
 const MOST_SITES = 2_000;
+/** As many as an execution carries. Mirrored in guest/library/template-runtime.ts. */
+const MOST_WARNINGS = 100;
 
 /** Templates that cannot be put together. */
 export class TemplateLinkError extends Error {
@@ -42,7 +44,13 @@ export class TemplateLinkError extends Error {
 /** Finds the template that is meant by a name in another. */
 export type Resolve = (name: string, from: TemplateFile) => TemplateFile;
 
-type Blocks = ReadonlyMap<string, { readonly node: BlockNode; readonly file: TemplateFile }>;
+interface Definition {
+  readonly node: BlockNode;
+  readonly file: TemplateFile;
+}
+
+/** What blocks are defined as; where several maps have one, the first counts. */
+type Blocks = readonly ReadonlyMap<string, Definition>[];
 
 export class Composition {
   readonly sites: SiteEntry[] = [];
@@ -52,9 +60,12 @@ export class Composition {
   /** Templates that the present place is in. */
   readonly #inside: TemplateFile[] = [];
   readonly #placed = new Set<BlockNode>();
+  /** By template: however often it stands somewhere, its blocks are looked through once. */
+  readonly #defined = new Map<TemplateFile, ReadonlyMap<string, Definition>>();
+  readonly #warnedOf = new Set<TemplateFile>();
   #file: TemplateFile;
   #site: Site = 0;
-  #blocks: Blocks = new Map();
+  #blocks: Blocks = [];
 
   /** @param generate called with what stands at the present place */
   constructor(root: TemplateFile, resolve: Resolve, generate: (nodes: readonly TemplateNode[]) => void) {
@@ -83,7 +94,7 @@ export class Composition {
   }
 
   warn(text: string, offset: number): void {
-    this.warnings.push(this.note(text, offset));
+    if (this.warnings.length < MOST_WARNINGS) this.warnings.push(this.note(text, offset));
   }
 
   root(): void {
@@ -99,7 +110,7 @@ export class Composition {
   }
 
   block(node: BlockNode): void {
-    const block = this.#blocks.get(node.name) ?? { node, file: this.#file };
+    const block = this.#definitionOf(node.name) ?? { node, file: this.#file };
     this.#placed.add(block.node);
     this.#apart(() => {
       if (block.file !== this.#file) this.#enter(block.file, node.offset);
@@ -117,27 +128,42 @@ export class Composition {
       this.#enter(parent, next.offset);
       chain.unshift(this.#here);
     }
-    const defined = new Map<string, { node: BlockNode; file: TemplateFile }>();
-    for (const each of chain) {
-      this.#collect(each.file, defined, new Set());
+    // A template is warned of where it stands first.
+    const fresh = chain.filter(({ file }) => !this.#warnedOf.has(file));
+    for (const each of fresh) {
+      this.#warnedOf.add(each.file);
       this.#at(each, () => this.#warnOfDoubles());
     }
+    const defined = chain.map(({ file }) => this.#definedBy(file)).reverse();
     // What an included template defines is replaced by those around it, unless it extends one of its own.
-    this.#blocks = chain.length > 1 ? defined : new Map([...defined, ...replaced]);
+    this.#blocks = chain.length > 1 ? defined : [...replaced, ...defined];
     this.#generate(this.#file.parsed.body);
     for (const each of chain.slice(1)) {
-      this.#at(each, () => this.#warnOfUnused());
+      if (fresh.includes(each)) this.#at(each, () => this.#warnOfUnused());
       this.#inside.pop();
     }
     this.#blocks = replaced;
   }
 
+  #definitionOf(name: string): Definition | undefined {
+    for (const defined of this.#blocks) {
+      const found = defined.get(name);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #definedBy(file: TemplateFile): ReadonlyMap<string, Definition> {
+    const known = this.#defined.get(file);
+    if (known !== undefined) return known;
+    const defined = new Map<string, Definition>();
+    this.#collect(file, defined, new Set());
+    this.#defined.set(file, defined);
+    return defined;
+  }
+
   /** Blocks of a template and of those that it includes; later ones go before earlier ones. */
-  #collect(
-    file: TemplateFile,
-    into: Map<string, { node: BlockNode; file: TemplateFile }>,
-    seen: Set<TemplateFile>,
-  ): void {
+  #collect(file: TemplateFile, into: Map<string, Definition>, seen: Set<TemplateFile>): void {
     seen.add(file);
     for (const node of file.parsed.parts) {
       if (node.kind === "block") {
@@ -162,7 +188,7 @@ export class Composition {
   #warnOfUnused(): void {
     for (const node of this.#file.parsed.body) {
       if (node.kind === "block") {
-        if (this.#placed.has(node) || this.#blocks.get(node.name)?.node !== node) continue;
+        if (this.#placed.has(node) || this.#definitionOf(node.name)?.node !== node) continue;
         this.warn(`unused block ${node.name}: no template that this one extends has it`, node.offset);
       } else if (node.kind !== "text" || node.text.trim() !== "") {
         const message = "this is never printed: of a template that extends another only blocks count";

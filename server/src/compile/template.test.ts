@@ -328,6 +328,22 @@ describe("names", () => {
     expect(warnings(text, { context: { topic: 1 }, templates: { base: "{% block b %}{% end %}" } })).toEqual(expected);
   });
 
+  test("warns of a template where it stands first, and of no more than an execution carries", () => {
+    const blocks = (n: number): string => Array.from({ length: n }, (_, i) => `{% block b${i} %}{% end %}`).join("");
+    const part = `{% extends base %}${blocks(3)}`;
+    const templates = {
+      base: "",
+      part,
+      many: `{% extends base %}${blocks(200)}`,
+      twice: "{% include part %}".repeat(2),
+    };
+    const unused = (i: number): string => `unused block b${i}: no template that this one extends has it`;
+    const column = (i: number): number => part.indexOf(`{% block b${i} `) + 1;
+    const expected = [0, 1, 2].map((i) => `part:1:${column(i)} ${unused(i)}`);
+    expect(warnings("{% include part %}{% include twice %}{% include part %}", { templates })).toEqual(expected);
+    expect(warnings("{% include many %}", { templates })).toHaveLength(100);
+  });
+
   test("tells which of them may hide one of the session", () => {
     const compiled = compile("{% set a = 1 %}{% for b of c %}{% end %}{% for d of c %}{% end %}", {
       context: { d: 1 },

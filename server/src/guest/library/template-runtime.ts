@@ -31,7 +31,7 @@ export { withTemplatePlaces } from "./template-runtime/places.js";
  */
 const MOST_COMPILED = 200;
 const MOST_TEXT = 2_097_152;
-/** As many as an execution carries. */
+/** As many as an execution carries. Mirrored in compile/template-composition.ts. */
 const MOST_WARNINGS = 100;
 
 /** Text, site, line and column of what is no error, or of a name that is declared. */
@@ -91,21 +91,24 @@ export function render(
  */
 function prepare(execution: number, request: RenderRequest): () => unknown {
   const template = compiledTemplate(request);
-  const warn = (message: string, stack: string): void => {
+  const { warnings, declared } = template;
+  let left = MOST_WARNINGS;
+  const warn = (message: string, note: Note): void => {
+    const stack = placesText(template, note[1], note[2], note[3]);
     const text = `{"message":${stringify(message)},"stack":${stringify(stack)}}`;
     emitEffect(EffectKind.TEMPLATE_WARNING, execution, 0, text);
+    left--;
   };
-  const { warnings, declared } = template;
-  for (let i = 0; i < warnings.length && i < MOST_WARNINGS; i++) {
+  for (let i = 0; i < warnings.length; i++) {
     const warning = warnings[i] as Note;
-    warn(warning[0], placesText(template, warning[1], warning[2], warning[3]));
+    warn(warning[0], warning);
   }
-  for (let i = 0; i < declared.length; i++) {
-    const name = declared[i] as Note;
-    const known = getOwnPropertyDescriptor(globalThis, name[0]);
+  for (let i = 0; i < declared.length && left > 0; i++) {
+    const note = declared[i] as Note;
+    const name = note[0];
+    const known = getOwnPropertyDescriptor(globalThis, name);
     if (known === undefined || known.enumerable !== true) continue;
-    const message = `shadowed name ${name[0]}: the template declares it, and hides the one of the session`;
-    warn(message, placesText(template, name[1], name[2], name[3]));
+    warn(`shadowed name ${name}: the template declares it, and hides the one of the session`, note);
   }
   return () => apply(template.render, globalThis, parameters(request));
 }
