@@ -239,6 +239,21 @@ describe("an error in a template", () => {
     });
   });
 
+  test.each([
+    ["\n{{ import.meta }}", 2],
+    ["{% for a, a of b %}{% end %} We await your reply", 1],
+    ["{% for let, a of b %}{{ await 1 }}{% end %}", 1],
+    ["{% for await, a of b %}{% end %}", 1],
+    ["{% set [x, x] = [1, await 2] %}", 1],
+    ["\n{{ (() => { using x = null })() }} We await your reply", 2],
+  ])("has its place where only the whole does not parse: %s", async (source, line) => {
+    await expect(render(source)).rejects.toMatchObject({
+      guestName: "SyntaxError",
+      phase: "PARSE",
+      frames: [{ filename: "t.html", line }],
+    });
+  });
+
   test("leads through what includes it", async () => {
     await session.templates({ page: "\n{% include part %}", part: "x\n  {{ nope }}", bad: "{% if %}" });
     await expect(session.render({ name: "page" })).rejects.toMatchObject({

@@ -2,7 +2,7 @@
  * Takes the code that a template became through the rewrite that follows executions through their awaits, as every source of
  * guest code, and its map with it.
  */
-import { parse } from "acorn";
+import { type Program, parse } from "acorn";
 import MagicString from "magic-string";
 import { maySuspend, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, positionsOf } from "./positions.js";
@@ -16,10 +16,23 @@ export interface MappedCode {
 
 export function rewrittenForLocals({ source, map }: MappedCode): MappedCode {
   if (!maySuspend(source)) return { source, map: composed(positionsOf(source), map) };
+  const program = parsed(source);
+  // The engine refuses it, and says where.
+  if (program === undefined) return { source, map: composed(positionsOf(source), map) };
   const edited = new MagicString(source);
-  rewriteForLocals(parse(source, { ecmaVersion: LANGUAGE, sourceType: "script" }), edited, "sync");
+  rewriteForLocals(program, edited, "sync");
   const rewritten = edited.toString();
   return { source: rewritten, map: composed(positionsOf(rewritten, edited), map) };
+}
+
+/** @returns undefined for what does not parse: the pieces did, but not each may stand where it does */
+function parsed(source: string): Program | undefined {
+  try {
+    return parse(source, { ecmaVersion: LANGUAGE, sourceType: "script" });
+  } catch (error) {
+    if (error instanceof SyntaxError) return undefined;
+    throw error;
+  }
 }
 
 interface Group {
