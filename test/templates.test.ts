@@ -69,6 +69,22 @@ describe("a name means what its block says", () => {
     expect(await session.execute("n")).toBe(1);
   });
 
+  test.each([
+    ["{% set (n) = 2 %}{{ n }}", "2"],
+    ["{% set [(n), m] = [2, 3] %}{{ n }}{{ m }}", "23"],
+    ["{% set n = 2 %}{% set (n)++ %}{% set ((n)) += 1 %}{{ n }}", "4"],
+  ])("nor does one in parentheses: %s", async (source, text) => {
+    await session.execute("var n = 1");
+    expect(await render(source)).toBe(text);
+    expect(await session.execute("n")).toBe(1);
+  });
+
+  test.each(["{% set (n)++ %}", "{% set (n) += 1 %}"])("nor one that counts it up: %s", async (source) => {
+    await session.execute("var n = 1");
+    await expect(render(source)).rejects.toThrow("n is no name of the template yet");
+    expect(await session.execute("n")).toBe(1);
+  });
+
   test("one that hides a name of the session is warned of", async () => {
     await session.execute("let item = 1");
     const { warnings } = await render("{% for item of [1] %}{% end %}{% for Map of [1] %}{% end %}").execution();

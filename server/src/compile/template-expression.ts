@@ -158,7 +158,7 @@ export function readAssignments(text: string, offset: number): Assignment[] {
   return parts.map((part): Assignment => {
     const whole = codeOfNode(text, offset, part);
     if (part.type === "UpdateExpression") {
-      const changed = part.argument.type === "Identifier" ? [part.argument.name] : [];
+      const changed = nameOf(part.argument);
       return { target: undefined, names: [], isPattern: false, value: whole, changed };
     }
     if (part.type !== "AssignmentExpression") {
@@ -166,7 +166,7 @@ export function readAssignments(text: string, offset: number): Assignment[] {
     }
     const { left, operator, right } = part;
     if (operator !== "=" || left.type === "MemberExpression") {
-      const changed = left.type === "Identifier" ? [left.name] : [];
+      const changed = nameOf(left);
       return { target: undefined, names: [], isPattern: false, value: whole, changed };
     }
     const names = allNamesOf(left);
@@ -213,6 +213,13 @@ function allNamesOf(pattern: Pattern | null): string[] {
     case "AssignmentPattern":
       return allNamesOf(pattern.left);
     default:
-      return [""];
+      // `(a)` is assigned like `a`, but cannot be declared.
+      return [...nameOf(pattern), ""];
   }
+}
+
+/** The name that a target is, in parentheses or without; none for others. */
+function nameOf(target: Pattern | Expression | null): string[] {
+  if (target?.type === "ParenthesizedExpression") return nameOf(target.expression);
+  return target?.type === "Identifier" ? [target.name] : [];
 }
