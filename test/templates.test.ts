@@ -359,6 +359,17 @@ describe("a template has its session's limits", () => {
     expect(await render("ok")).toBe("ok");
   });
 
+  test("what apply makes small was as large as it likes, inside a loop or not, also in a stream", async () => {
+    const limits = { valueBytes: 1_000 };
+    const body = "{% for i of [1, 2, 3] %}{{ 'x'.repeat(600) }}{% end %}";
+    const source = `{% apply (s) => s.length %}${body}{% end %}`;
+    expect(await session.render(source, {}, { limits })).toBe("1800");
+    await expect(session.render(body, {}, { limits })).rejects.toMatchObject({ reason: "VALUE_SIZE" });
+    const pieces: string[] = [];
+    for await (const piece of session.renderStream(source, {}, { limits })) pieces.push(piece);
+    expect(pieces).toEqual(["1800"]);
+  });
+
   test("many that become large, or that the engine refuses, leave room for others", async () => {
     await using small = await served.client.createSession({ limits: { memoryBytes: 12 << 20 } });
     await small.templates({ icon: `<svg>${"x".repeat(5_000)}</svg>` });
@@ -410,6 +421,15 @@ describe("the text in pieces", () => {
     for await (const piece of session.renderStream(rows)) pieces.push(piece);
     expect(pieces.length).toBeGreaterThan(5);
     expect(pieces.join("")).toBe(await session.render(rows));
+  });
+
+  test("has a character whole whose halves are printed one by one", async () => {
+    const source = "{% for unit of s.split('') %}{{ unit }}{% end %}";
+    const s = `${"x".repeat(16_384)}\u{1F600}y\ud83d`;
+    const pieces: string[] = [];
+    for await (const piece of session.renderStream(source, { s })) pieces.push(piece);
+    expect(pieces.map(({ length }) => length)).toEqual([16_384, 4]);
+    expect(pieces.join("")).toBe(`${"x".repeat(16_384)}\u{1F600}y\ufffd`);
   });
 
   test("may be larger than a value, and goes no faster than it is taken", async () => {

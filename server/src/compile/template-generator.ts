@@ -15,7 +15,7 @@ import { Scopes } from "./template-scopes.js";
 import { CodeWriter } from "./template-writer.js";
 
 /** How the function takes its names, in this order, before those of the context. Mirrored in guest/library/template-runtime.ts. */
-const PARAMETERS = ["escape", "text", "custom", "tooLarge", "wellFormed", "most"] as const;
+const PARAMETERS = ["escape", "text", "custom", "tooLarge", "wellFormed", "most", "piece", "rest"] as const;
 
 /** UTF-16 units of generated code. */
 const MOST_CODE = 1 << 20;
@@ -276,14 +276,16 @@ export class TemplateGenerator {
 
   /** The body of a loop. Text that grows without end is not kept: what is lost of it was too large anyway. */
   #round(body: readonly TemplateNode[]): void {
-    const buffer = this.#buffer;
     const { prefix, streams } = this.#options;
-    const isSent = streams && buffer === `${prefix}0`;
-    this.#writer.add(
-      isSent
-        ? `if(${buffer}.length>${PIECE}){yield ${this.#helper("wellFormed")}(${buffer});${buffer}="";}`
-        : `if(${buffer}.length>${this.#helper("most")}){${buffer}="";${prefix}lost=true;}`,
-    );
+    const main = `${prefix}0`;
+    // What an apply takes may become small.
+    if (this.#buffer === main) {
+      this.#writer.add(
+        streams
+          ? `if(${main}.length>${PIECE}){yield ${this.#helper("piece")}(${main});${main}=${this.#helper("rest")}(${main});}`
+          : `if(${main}.length>${this.#helper("most")}){${main}="";${prefix}lost=true;}`,
+      );
+    }
     this.#body(body);
   }
 

@@ -36,7 +36,9 @@ function render(text: string, given: Given = {}): string {
   const custom = (value: unknown, escaper: (text: string) => unknown): string => plain(escaper(plain(value)));
   const wellFormed = (value: string): string => value;
   const most = 1_000_000;
-  return run(escaped, plain, custom, () => "too large", wellFormed, most, ...Object.values(given.context ?? {}));
+  const streaming = [fails, fails];
+  const context = Object.values(given.context ?? {});
+  return run(escaped, plain, custom, () => "too large", wellFormed, most, ...streaming, ...context);
 }
 
 /** The message, and its places innermost first. */

@@ -18,7 +18,7 @@ import {
   stringify,
 } from "../intrinsics.js";
 import { EffectKind, emitEffect } from "../protocol.js";
-import { custom, escapeHtml, text, wellFormed } from "./template-runtime/escaping.js";
+import { custom, escapeHtml, piece, rest, text, wellFormed } from "./template-runtime/escaping.js";
 import { list } from "./template-runtime/list.js";
 import { forget, type Kept, keep, placesText, type SiteEntry, stackOf } from "./template-runtime/places.js";
 import { type RenderRequest, readRenderRequest, templates } from "./template-runtime/request.js";
@@ -122,7 +122,9 @@ function parameters({ most, values }: RenderRequest): unknown[] {
   given[3] = tooLarge;
   given[4] = wellFormed;
   given[5] = most;
-  for (let i = 0; i < values.length; i++) given[6 + i] = values[i];
+  given[6] = piece;
+  given[7] = rest;
+  for (let i = 0; i < values.length; i++) given[8 + i] = values[i];
   return given;
 }
 

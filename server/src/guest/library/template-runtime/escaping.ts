@@ -1,7 +1,7 @@
 /** How values become text. */
 import { isPromise } from "../../host.js";
 import { defineProperty, isWellFormed, KernelTypeError, slice } from "../../intrinsics.js";
-import { regexpExec, stringFrom, toWellFormed } from "../../methods.js";
+import { charCodeAt, regexpExec, stringFrom, toWellFormed } from "../../methods.js";
 
 const SPECIAL = /[&<>"']/g;
 let find: { run(text: string): { readonly 0: string; readonly index: number } | null; lastIndex: number } | undefined;
@@ -68,4 +68,15 @@ export function custom(value: unknown, escaper: unknown): string {
 /** Text leaves as UTF-8, which has no lone surrogates. */
 export function wellFormed(value: string): string {
   return isWellFormed(value) ? value : toWellFormed(value);
+}
+
+/** What of a text may be sent before the rest of it is known: all but a half of a pair at its end. */
+export function piece(value: string): string {
+  return wellFormed(slice(value, 0, value.length - rest(value).length));
+}
+
+/** What `piece` leaves. */
+export function rest(value: string): string {
+  const last = charCodeAt(value, value.length - 1);
+  return last >= 0xd800 && last <= 0xdbff ? slice(value, value.length - 1) : "";
 }
