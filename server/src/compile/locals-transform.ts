@@ -54,13 +54,16 @@ export function refuseScopeName(code: string): void {
 
 /** True for a source that has the kernel's name anywhere, also written with escapes. */
 export function usesScopeName(code: string): boolean {
-  if (code.includes(SCOPE_NAME)) return true;
-  if (!code.includes("\\u")) return false;
-  const unescaped = code.replace(/\\u(?:\{0*([0-9a-f]{1,6})\}|([0-9a-f]{4}))/gi, (whole, braced, plain) => {
+  return code.includes(SCOPE_NAME) || unescaped(code).includes(SCOPE_NAME);
+}
+
+/** Code as it is when characters that names may be written with are no escapes; in strings and comments they are undone too. */
+export function unescaped(code: string): string {
+  if (!code.includes("\\u")) return code;
+  return code.replace(/\\u(?:\{0*([0-9a-f]{1,6})\}|([0-9a-f]{4}))/gi, (whole, braced, plain) => {
     const point = Number.parseInt(braced ?? plain, 16);
     return point <= 0x10ffff ? String.fromCodePoint(point) : whole;
   });
-  return unescaped.includes(SCOPE_NAME);
 }
 
 /** What kind of code surrounds a node. */

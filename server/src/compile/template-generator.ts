@@ -11,7 +11,7 @@ import {
   type TemplateNode,
   type TryNode,
 } from "./template-nodes.js";
-import { Scopes } from "./template-scopes.js";
+import { namesIn, Scopes } from "./template-scopes.js";
 import { CodeWriter } from "./template-writer.js";
 
 /** How the function takes its names, in this order, before those of the context. Mirrored in guest/library/template-runtime.ts. */
@@ -226,14 +226,18 @@ export class TemplateGenerator {
       this.#code("(", target, "");
       return this.#code("=(", value, "));");
     }
-    const isMentioned = fresh.some((name) => value.text.includes(name)) || this.#scopes.mentions(fresh);
+    const inValue = namesIn(value.text);
+    const isMentioned = fresh.some((name) => inValue.has(name)) || this.#scopes.mentions(fresh);
     const isDeclaration = isPattern && fresh.length === names.length;
     if (isDeclaration && !isMentioned) {
       this.#code("let ", target, "");
       this.#code("=(", value, ");");
     } else {
       const given = this.#fresh("value");
-      this.#code(`const ${given}=(`, value, ");");
+      // A function without a name gets that of the set, as in JavaScript.
+      const key = target.text === names[0] ? JSON.stringify(target.text) : undefined;
+      if (key === undefined) this.#code(`const ${given}=(`, value, ");");
+      else this.#code(`const ${given}={[${key}]:(`, value, `)}[${key}];`);
       // What stands before it in the block means another name, and keeps it.
       if (isMentioned) {
         this.#scopes.openRest();

@@ -1,7 +1,23 @@
 /** The names of a template, by the blocks that declare them. */
+import { unescaped } from "./locals-transform.js";
+import { NAME } from "./template-expression.js";
 
 /** How many blocks of generated code may stand inside each other. */
 const DEEPEST = 250;
+
+const NAMES = new RegExp(`(\\.{0,2})(${NAME})`, "gu");
+
+/** Names that a piece of code could mean; those behind a single dot are properties. Never fewer than it does mean. */
+export function namesIn(code: string): Set<string> {
+  const names = new Set<string>();
+  const plain = unescaped(code);
+  for (const text of plain === code ? [code] : [code, plain]) {
+    for (const [, dots, name] of text.matchAll(NAMES)) {
+      if (name !== undefined && dots !== ".") names.add(name);
+    }
+  }
+  return names;
+}
 
 interface Scope {
   readonly names: Set<string>;
@@ -13,7 +29,9 @@ interface Scope {
 
 export class Scopes {
   readonly #scopes: Scope[];
-  readonly #written: string[] = [];
+  #written = 0;
+  /** Names in the code that was written, each with the number of the last piece that could mean it. */
+  readonly #mentioned = new Map<string, number>();
   #depth = 0;
 
   /** @param context names that are there before the template's own */
@@ -27,7 +45,7 @@ export class Scopes {
 
   begin(): void {
     this.#depth++;
-    this.#scopes.push({ names: new Set(), from: this.#written.length, opened: 0 });
+    this.#scopes.push({ names: new Set(), from: this.#written, opened: 0 });
   }
 
   /** @returns how many blocks end with it that declarations opened */
@@ -39,13 +57,14 @@ export class Scopes {
 
   /** Takes note of a piece of the author's code. */
   wrote(code: string): void {
-    this.#written.push(code);
+    for (const name of namesIn(code)) this.#mentioned.set(name, this.#written);
+    this.#written++;
   }
 
   /** True if the innermost block has code in it, so far, that could mean a name of these; never false where it does. */
   mentions(names: readonly string[]): boolean {
     const { from } = this.#innermost;
-    return names.some((name) => this.#written.slice(from).some((text) => text.includes(name)));
+    return names.some((name) => (this.#mentioned.get(name) ?? -1) >= from);
   }
 
   has(name: string): boolean {

@@ -261,6 +261,14 @@ describe("names", () => {
       "{% set f = () => typeof Map %}{% set Map = 1 %}{{ f() }}{{ Map }}",
       "function1",
     ],
+    ["what is spread included", "{{ typeof {...Number} }}{% set Number = 1 %}{{ Number }}", "object1"],
+    ["what is written with an escape included", "{{ \\u004eumber.name }}{% set Number = 1 %}{{ Number }}", "Number1"],
+    [
+      "a function is called like the set",
+      "{% set f = function () { return typeof f } %}{{ f.name }}{{ f() }}",
+      "fundefined",
+    ],
+    ["and like it alone", "{% set [f] = [() => typeof f] %}{% set g = () => 1 %}{{ f() }}{{ g.name }}", "undefinedg"],
     ["patterns", "{% set [a, {b, ...c}] = [1, {b: 2, d: 3}] %}{{ a }}{{ b }}{{ c.d }}", "123"],
     ["patterns with names old and new", "{% set a = 1 %}{% set [a, b] = [2, 3] %}{{ a }}{{ b }}", "23"],
     ["patterns with more than names", "{% set o = {} %}{% set [o.x, y] = [1, 2] %}{{ o.x }}{{ y }}", "12"],
@@ -472,6 +480,13 @@ describe("what has no end", () => {
     expect(render(deep(100), { context: { x: 1 } })).toBe("y");
     expect(refusal(deep(101))).toBe("More than 100 blocks inside each other | t.html:1:1001");
     expect(refusal(`{{ ${"(".repeat(100_000)} }}`)).toMatch(/^(Not enough stack space|the expression is nested)/);
+  });
+
+  test("is refused where sets hide too many names that were meant before, not where they stand in a row", () => {
+    const sets = (value: (name: string) => string): string =>
+      Array.from({ length: 300 }, (_, i) => `{% set v${i} = ${value(`v${i}`)} %}`).join("");
+    expect(render(`${sets((name) => `page.${name}`)}{{ v299 }}`, { context: { page: { v299: "x" } } })).toBe("x");
+    expect(refusal(sets((name) => `typeof ${name}`))).toMatch(/^Too many blocks inside each other /);
   });
 
   test("is asked for while it is missing", () => {
