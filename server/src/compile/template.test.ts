@@ -304,6 +304,16 @@ describe("names", () => {
       "12",
       { context: { $_0: 1, $_escape: 2 } },
     ],
+    [
+      "nor do they where those are written with escapes",
+      "a{{ typeof \\u0024_0 }}{{ typeof $\\u{5f}0 }}",
+      "aundefinedundefined",
+    ],
+    [
+      "however the author's are called",
+      `$${"_".repeat(40_000)}${"{{ 1 }}".repeat(40)}`,
+      `$${"_".repeat(40_000)}${"1".repeat(40)}`,
+    ],
   ])("%s", (_what, text, expected, given) => {
     expect(render(text, given)).toBe(expected);
   });

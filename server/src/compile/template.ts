@@ -3,6 +3,7 @@
  * renders it. A pure function of its arguments: the texts of templates lie in the session, so what is missing is asked for.
  */
 import { posix } from "node:path";
+import { unescaped } from "./locals-transform.js";
 import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
 import { TemplateGenerator } from "./template-generator.js";
 import { type IncludeNode, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
@@ -155,9 +156,12 @@ class Linker {
 
   /** What begins the names of the function's own: no text has it. */
   freePrefix(context: readonly string[]): string {
+    const taken = new Set<string>();
+    for (const text of [...this.files.map(({ parsed }) => unescaped(parsed.text)), ...context]) {
+      for (const [prefix] of text.matchAll(/\$\d*_/g)) taken.add(prefix);
+    }
     let prefix = "$_";
-    const texts = [...this.files.map(({ parsed }) => parsed.text), ...context];
-    while (texts.some((text) => text.includes(prefix))) prefix += "_";
+    for (let number = 1; taken.has(prefix); number++) prefix = `$${number}_`;
     return prefix;
   }
 
