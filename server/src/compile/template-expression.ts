@@ -3,14 +3,25 @@
  * expression or an object does not end it. So code is parsed up to each end mark in turn, as long as what stands there is the
  * beginning of something.
  */
-import { type Expression, type Pattern, type Program, parse, parseExpressionAt, type VariableDeclaration } from "acorn";
-import { type Assignment, type Code, TemplateSyntaxError } from "./template-nodes.js";
+import {
+  type Expression,
+  type Node,
+  type Pattern,
+  type Program,
+  parse,
+  parseExpressionAt,
+  type VariableDeclaration,
+} from "acorn";
+import { recursive } from "acorn-walk";
+import { unescaped, usesScopeName } from "./locals-transform.js";
+import { type Assignment, type Code, type Escaping, TemplateSyntaxError } from "./template-nodes.js";
+import { SCOPE_NAME } from "./top-level.js";
 
 /** Reads what stands between two places; throws what acorn throws. */
 type Read<T> = (text: string, offset: number) => T;
 
-/** Of more end marks than these inside one tag nobody finds the right one. */
-const MOST_END_MARKS = 100;
+/** UTF-16 units that are read, in all, to find the end of one tag. */
+const MOST_READ = 1 << 20;
 
 const OPTIONS = {
   ecmaVersion: "latest",
@@ -40,18 +51,49 @@ const WORDS: ReadonlySet<string> = new Set(
 export function readUntil<T>(text: string, from: number, mark: string, read: Read<T>): { read: T; end: number } {
   let first: TemplateSyntaxError | undefined;
   let end = text.indexOf(mark, from);
-  for (let tries = 0; end >= 0 && tries < MOST_END_MARKS; tries++) {
-    try {
-      return { read: read(text.slice(from, end), from), end };
-    } catch (error) {
-      const syntax = syntaxErrorOf(error, from);
-      first ??= syntax.offset > end ? new TemplateSyntaxError(syntax.message, end) : syntax;
-      const isBeginning = syntax.offset >= end || /^Unterminated /.test(syntax.message);
-      if (!isBeginning) throw first;
+  for (let units = 0; end >= 0 && units < MOST_READ; units += end - from) {
+    const found = readTo(text, from, end, read);
+    if (!(found instanceof TemplateSyntaxError)) return { ...found, end };
+    first ??= found.offset > end ? new TemplateSyntaxError(found.message, end) : found;
+    const isBeginning = found.offset >= end || /^Unterminated /.test(found.message);
+    if (!isBeginning) throw first;
+    if (units === 0) {
+      const likely = likelyEnd(text, from, mark);
+      const there = likely > end ? readTo(text, from, likely, read) : found;
+      if (!(there instanceof TemplateSyntaxError)) return { ...there, end: likely };
     }
     end = text.indexOf(mark, end + 1);
   }
   throw first ?? new TemplateSyntaxError(`Missing ${mark}`, from);
+}
+
+function readTo<T>(text: string, from: number, end: number, read: Read<T>): { read: T } | TemplateSyntaxError {
+  const code = text.slice(from, end);
+  try {
+    const result = { read: read(code, from) };
+    if (!usesScopeName(code)) return result;
+  } catch (error) {
+    return syntaxErrorOf(error, from);
+  }
+  const message = `the name ${SCOPE_NAME} is the session's own; choose another`;
+  return new TemplateSyntaxError(message, from + Math.max(0, code.indexOf(SCOPE_NAME)));
+}
+
+/** Where the mark stands behind an expression that is read without regard to marks; so long code need not be read up to each. */
+function likelyEnd(text: string, from: number, mark: string): number {
+  let end: number;
+  // A comment may reach beyond the mark that ends the tag.
+  let hasComment = false;
+  const onComment = (): void => {
+    hasComment = true;
+  };
+  try {
+    end = from + parseExpressionAt(text.slice(from), 0, { ...OPTIONS, onComment }).end;
+  } catch (error) {
+    // The first sign of `%}` could go on with the expression, the second cannot.
+    end = syntaxErrorOf(error, from).offset - 1;
+  }
+  return hasComment ? -1 : text.indexOf(mark, end);
 }
 
 /** What acorn found wrong. @param offset of the text that it was given, in the template's */
@@ -71,13 +113,32 @@ function parsed(text: string, offset: number): Expression {
   const wrapped = `(${text}\n)`;
   try {
     const node = parseExpressionAt(wrapped, 0, OPTIONS);
-    if (node.type === "ParenthesizedExpression" && node.end === wrapped.length) return node.expression;
+    if (node.type === "ParenthesizedExpression" && node.end === wrapped.length) {
+      refuseArguments(node, text, offset - 1);
+      return node.expression;
+    }
   } catch (error) {
     throw syntaxErrorOf(error, offset - 1);
   }
   // It closes the parenthesis that it did not open.
   const { end } = parseExpressionAt(text, 0, OPTIONS);
   throw new TemplateSyntaxError("Unexpected token", offset + text.indexOf(")", end));
+}
+
+/**
+ * Outside of the author's functions they would be those of the function that the template becomes.
+ *
+ * @param offset of the text that the node's places are in
+ */
+function refuseArguments(node: Node, text: string, offset: number): void {
+  if (!unescaped(text).includes("arguments")) return;
+  recursive(node, undefined, {
+    FunctionDeclaration: () => undefined,
+    FunctionExpression: () => undefined,
+    Identifier: ({ name, start }) => {
+      if (name === "arguments") throw new TemplateSyntaxError("arguments stands outside of a function", offset + start);
+    },
+  });
 }
 
 /** An expression, comments and white space around it included. */
@@ -138,6 +199,7 @@ export function readForHead(given: string, offset: number): ForHead {
   ) {
     throw new TemplateSyntaxError(FOR_FORM, offset);
   }
+  refuseArguments(statement, head, start - FOR.length);
   const pattern = (statement.left as VariableDeclaration).declarations[0]?.id as Pattern;
   const inHead = (node: { start: number; end: number }): Code => {
     const from = node.start - FOR.length;
@@ -193,6 +255,13 @@ export function readCallee(text: string, offset: number): { callee: Code; isAwai
   const expression = parsed(text, offset);
   const isAwaited = expression.type === "AwaitExpression";
   return { callee: codeOfNode(text, offset, isAwaited ? expression.argument : expression), isAwaited };
+}
+
+/** What `{% autoescape %}` names: a function, or nothing. */
+export function readEscaping(text: string, offset: number): Escaping {
+  const code = codeOf(text, offset);
+  if (code.text === "") throw new TemplateSyntaxError("{% autoescape %} needs a function, or None", code.offset);
+  return /^(?:None|none|null|false)$/.test(code.text) ? "none" : readExpression(text, offset);
 }
 
 /** Names that a pattern assigns, with an empty one for what has none, such as `a.b`. */

@@ -2,8 +2,7 @@
  * Reads the text of a template: Tornado's language with JavaScript in it; docs/templates.md has it whole. A pure function; what
  * belongs together over several templates is seen later, in template-generator.ts.
  */
-import { usesScopeName } from "./locals-transform.js";
-import { readAssignments, readCallee, readExpression, readForHead } from "./template-expression.js";
+import { readAssignments, readCallee, readEscaping, readExpression, readForHead } from "./template-expression.js";
 import {
   type BlockNode,
   type Branch,
@@ -17,17 +16,12 @@ import {
 } from "./template-nodes.js";
 import { readExceptHead, type Tag, TagReader, unknownTag } from "./template-tags.js";
 import { squeezed, WHITESPACE_MODES, type WhitespaceMode } from "./template-whitespace.js";
-import { SCOPE_NAME } from "./top-level.js";
 
 /** Blocks inside each other; the engine's own stack bounds how deep code may be nested. */
 const DEEPEST = 100;
 
 /** @throws TemplateSyntaxError */
 export function parseTemplate(text: string): ParsedTemplate {
-  if (usesScopeName(text)) {
-    const offset = Math.max(0, text.indexOf(SCOPE_NAME));
-    throw new TemplateSyntaxError(`the name ${SCOPE_NAME} is the session's own; choose another`, offset);
-  }
   return new TemplateParser(text).parse();
 }
 
@@ -144,7 +138,8 @@ class TemplateParser {
         this.#extended = this.#tags.reference(tag);
         return;
       case "autoescape":
-        return this.#setEscaping();
+        this.#modes.escaping = this.#tags.code(readEscaping);
+        return;
       case "whitespace":
         return this.#setWhitespace(offset);
       case "break":
@@ -274,12 +269,6 @@ class TemplateParser {
     const said = this.#tags.restOfTag("end").text;
     if (said === "" || said === tag.word || (name !== "" && (said === name || said === `${tag.word} ${name}`))) return;
     throw new TemplateSyntaxError(`{% end ${said} %} stands where {% ${tag.word} %} ends`, end.offset);
-  }
-
-  #setEscaping(): void {
-    const { text, offset } = this.#tags.restOfTag("autoescape");
-    if (text === "") throw new TemplateSyntaxError("{% autoescape %} needs a function, or None", offset);
-    this.#modes.escaping = /^(?:None|none|null|false)$/.test(text) ? "none" : readExpression(text, offset);
   }
 
   #setWhitespace(offset: number): void {

@@ -391,6 +391,10 @@ describe("code in tags", () => {
     ["{{ 1 // one }}", "1"],
     ["{{ 1, 2 }}", "2"],
     ["{{ (x => x * 2)(4) }}", "8"],
+    ["{{ (function () { return arguments.length })(1, 2) }}{{ 'arguments' }}", "2arguments"],
+    ["$livescope$ {# $livescope$ #}{{!", "$livescope$ {{"],
+    ["{{ '}}' // it is }}\n+ 1 }}", "}}\n+ 1 }}"],
+    ["{% autoescape (s) => '%}' + s %}{{ 1 }}", "%}1"],
     ["{{ 1 }}{{ 2 }}", "12"],
     ["{{ null }}{{ undefined }}{{ 0 }}{{ false }}{{ '' }}", "0false"],
     ["{% apply (t) => t + '!' %}a{% end %}", "a!"],
@@ -429,10 +433,19 @@ describe("code in tags", () => {
     ["{% try %}x{% end %}", "{% try %} has neither {% except %} nor {% finally %} | t.html:1:1"],
     ["{% try %}{% except %}{% except %}{% end %}", "The {% except %} before this one takes all | t.html:1:22"],
     ["a {{ $livescope$ }}", "the name $livescope$ is the session's own; choose another | t.html:1:6"],
-    ["{{ \\u0024livescope$ }}", "the name $livescope$ is the session's own; choose another | t.html:1:1"],
+    ["{{ \\u0024livescope$ }}", "the name $livescope$ is the session's own; choose another | t.html:1:3"],
+    ["{% autoescape $livescope$ %}", "the name $livescope$ is the session's own; choose another | t.html:1:15"],
+    ["{{ arguments[0] }}", "arguments stands outside of a function | t.html:1:4"],
+    ["{% for x of (() => \\u0061rguments)() %}{% end %}", "arguments stands outside of a function | t.html:1:20"],
+    ["{% set x = {arguments} %}", "arguments stands outside of a function | t.html:1:13"],
     ["{{ await x }}{{ yield }}", "The keyword 'yield' is reserved | t.html:1:17"],
   ])("refuses %s", (text, expected) => {
     expect(refusal(text)).toBe(expected);
+  });
+
+  test("ends where it can end, however often it seems to end before", () => {
+    expect(render(`{{ [${"'}}',".repeat(200)}].length }}{{ 1 }}`)).toBe("2001");
+    expect(render(`{% if [${"'%}',".repeat(200)}].length %}{{ 1 }}{% end %}`)).toBe("1");
   });
 
   test("leads each line of what is generated back to the template", () => {
