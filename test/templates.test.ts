@@ -220,6 +220,30 @@ describe("templates by name", () => {
     }
   });
 
+  test.each(["./a", "a//b", "b/../a", "http://host/a", "/abs/a", "/abs//a"])(
+    "are found by the name that they were given: %s",
+    async (name) => {
+      await session.templates({ [name]: "x" });
+      expect(await session.render({ name })).toBe("x");
+      expect(await render(`{% include "${name}" %}`)).toBe("x");
+    },
+  );
+
+  test("are told apart by what their names mean", async () => {
+    await session.templates({ "./a": "1", "b/./c": "{% include ../a %}" });
+    await session.templates({ a: "2" });
+    expect(await session.render({ name: "./b/c" })).toBe("2");
+    await session.templates({ "/abs/page": "{% include a %}{% include ./a %}" });
+    expect(await session.render({ name: "/abs/page" })).toBe("22");
+  });
+
+  test("import modules by their names, wherever they lie themselves", async () => {
+    const modules = { "m.js": "export const v = 'root'", "pages/m.js": "export const v = 'pages'" };
+    await using other = await served.client.createSession({ modules });
+    const source = "{{ (await import('./m.js')).v }}{{ (await import('pages/m.js')).v }}";
+    expect(await other.render(source, {}, { filename: "pages/x.html" })).toBe("rootpages");
+  });
+
   test("stay where another rendering is undone", async () => {
     await session.templates({ a: "{% while true %}{% end %}" });
     await expect(

@@ -2,10 +2,10 @@
  * Compiles a template, with all that it includes and extends, to guest source: an expression whose value is the function that
  * renders it. A pure function of its arguments: the texts of templates lie in the session, so what is missing is asked for.
  */
-import { posix } from "node:path";
 import { unescaped } from "./locals-transform.js";
 import { type Note, type SiteEntry, type TemplateFile, TemplateLinkError } from "./template-composition.js";
 import { TemplateGenerator } from "./template-generator.js";
+import { resolvedName } from "./template-names.js";
 import { type IncludeNode, type ParsedTemplate, TemplateSyntaxError } from "./template-nodes.js";
 import { parseTemplate } from "./template-parser.js";
 import { rewrittenForLocals } from "./template-rewrite.js";
@@ -190,10 +190,4 @@ function chainOf(by: LoadedFile["by"]): (readonly [string, number, number])[] {
 function referencesOf({ parts, extended }: ParsedTemplate): IncludeNode[] {
   const included = parts.filter((part) => part.kind === "include");
   return extended === undefined ? included : [extended, ...included];
-}
-
-/** Names are relative to the folder of the template that says them. */
-function resolvedName(name: string, from: string): string {
-  if (name.startsWith("/") || from.startsWith("/")) return name;
-  return posix.normalize(posix.join(posix.dirname(from), name));
 }

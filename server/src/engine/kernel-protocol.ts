@@ -2,6 +2,7 @@
  * What crosses between host and kernel, from the host's side; guest/protocol.ts is the other. Numbers, and one text of all
  * the texts that they measure in UTF-16 units. Value texts are passed through, never parsed.
  */
+import { templateName } from "../compile/template-names.js";
 import type { EncodedEffects, EncodedInput } from "./worker/messages.js";
 import { moduleName } from "./worker/specifiers.js";
 import { partOf } from "./worker/text-part.js";
@@ -286,10 +287,10 @@ function writeCommand(writer: InputWriter, command: Command, execution: Executio
 function writeRender(writer: InputWriter, command: Command & { kind: "render" }): void {
   writer.number((command.autoescape ? 1 : 0) | (command.stream ? 2 : 0));
   writer.optionalText(command.source === undefined ? undefined : JSON.stringify(command.source));
-  writer.optionalText(command.name);
+  writer.optionalText(command.source === undefined ? templateName(command.name) : command.name);
   writer.number(command.templates.size);
   for (const [name, text] of command.templates) {
-    writer.optionalText(name);
+    writer.optionalText(templateName(name));
     writer.optionalText(JSON.stringify(text));
   }
   writer.values(command.context);
