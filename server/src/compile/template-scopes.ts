@@ -1,19 +1,20 @@
 /** The names of a template, by the blocks that declare them. */
 import { unescaped } from "./locals-transform.js";
-import { NAME } from "./template-expression.js";
 
 /** How many blocks of generated code may stand inside each other. */
 const DEEPEST = 250;
 
-const NAMES = new RegExp(`(\\.{0,2})(${NAME})`, "gu");
+/** Whatever is no sign of the language and no white space, with the dots before it. */
+const WORDS = /\.{0,2}(?:[\w$]|(?!\s)[\u0080-\uffff])+/g;
 
 /** Names that a piece of code could mean; those behind a single dot are properties. Never fewer than it does mean. */
 export function namesIn(code: string): Set<string> {
   const names = new Set<string>();
   const plain = unescaped(code);
   for (const text of plain === code ? [code] : [code, plain]) {
-    for (const [, dots, name] of text.matchAll(NAMES)) {
-      if (name !== undefined && dots !== ".") names.add(name);
+    for (const word of text.match(WORDS) ?? []) {
+      if (!word.startsWith(".")) names.add(word);
+      else if (word.startsWith("..")) names.add(word.slice(2));
     }
   }
   return names;

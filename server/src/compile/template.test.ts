@@ -261,6 +261,7 @@ describe("names", () => {
       "{% set f = () => typeof Map %}{% set Map = 1 %}{{ f() }}{{ Map }}",
       "function1",
     ],
+    ["white space of any kind around it", "{{ 1,\u00a0Number\u3000.name }}{% set Number = 1 %}{{ Number }}", "Number1"],
     ["what is spread included", "{{ typeof {...Number} }}{% set Number = 1 %}{{ Number }}", "object1"],
     ["what is written with an escape included", "{{ \\u004eumber.name }}{% set Number = 1 %}{{ Number }}", "Number1"],
     [
