@@ -89,6 +89,17 @@ describe("expose", () => {
     expect(await session.execute("typeof f")).toBe("undefined");
   });
 
+  test("takes no more at once for a session than that may have names, and goes on when those are answered", async () => {
+    const { id: sessionId } = session;
+    connection.send(
+      ...Array.from({ length: 1_001 }, (_, i) => exposing(i + 1, { sessionId, names: [], connectionId: "c" })),
+    );
+    expect(await connection.exposed(1_001)).toBe(`status ${Code.RESOURCE_EXHAUSTED}`);
+    expect(await connection.exposed(1_000)).toEqual([]);
+    connection.send(exposing(1_002, { sessionId, names: ["f"], connectionId: "c" }));
+    expect(await connection.exposed(1_002)).toEqual(["f"]);
+  });
+
   test("refuses a name that another client provides, unless it is taken over", async () => {
     await expose();
     const second = open();

@@ -17,6 +17,8 @@ import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed
 
 /** Executions of one stream that have not been answered. */
 const COMMANDS = 10_000;
+/** Exposures to one session that have not been answered: as many as it may have names. */
+const EXPOSURES = 1_000;
 /** Bytes of answers that the client has not taken; with more the stream ends. */
 const UNTAKEN_BYTES = 128 * 1024 * 1024;
 /** Some of ten thousand will have ended by then, in milliseconds. */
@@ -43,8 +45,8 @@ export class Connection implements CommandHost {
   readonly deadline: number;
   readonly #transport: Transport;
   readonly #commands = new Map<bigint, StreamedCommand>();
-  /** Frames that expose and have not been answered. */
-  #exposing = 0;
+  /** Frames that expose and have not been answered, by session. */
+  readonly #exposing = new Map<string, number>();
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
@@ -86,13 +88,22 @@ export class Connection implements CommandHost {
     this.say(encodeFrame(frameId, { $case: "status", value: toStatus(error, this.logger) }));
   }
 
+  /** @throws SessionError QUEUE_FULL */
   expose(frameId: bigint, request: Expose): void {
-    this.#exposing++;
+    const { sessionId } = request;
+    const before = this.#exposing.get(sessionId) ?? 0;
+    if (before >= EXPOSURES || this.#exposing.size >= COMMANDS) {
+      const message = `the stream already has ${before} exposures to this session under way, to ${this.#exposing.size} sessions in all; wait for some of them`;
+      throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
+    }
+    this.#exposing.set(sessionId, before + 1);
     this.hostFunctions
       .expose(frameId, request)
       .catch((error: unknown) => this.#refuse(frameId, error))
       .finally(() => {
-        this.#exposing--;
+        const left = (this.#exposing.get(sessionId) ?? 1) - 1;
+        if (left > 0) this.#exposing.set(sessionId, left);
+        else this.#exposing.delete(sessionId);
         this.#endIfDone();
       });
   }
@@ -183,7 +194,7 @@ export class Connection implements CommandHost {
 
   #endIfDone(): void {
     if (this.#isOver || this.#ending === undefined || this.outbox.bytes > 0) return;
-    if (this.#commands.size > 0 || this.#exposing > 0 || this.hostFunctions.openCalls > 0) return;
+    if (this.#commands.size > 0 || this.#exposing.size > 0 || this.hostFunctions.openCalls > 0) return;
     this.#isOver = true;
     this.hostFunctions.detach();
     this.#transport.end(this.#ending.error);

@@ -317,6 +317,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#session.usage.hostCalls += hostCalls;
     this.#close(execution);
     if (outcome.result.kind === "stopped") this.#stopChildren(execution, outcome.result.reason);
+    // What was asked for on its behalf and has not begun would stand.
+    else if (isRolledBack) this.#stopChildren(execution, "CANCELLED");
     if (outcome.undone || outcome.result.kind === "stopped") this.#open.noteOver(execution);
     const { requestId, digest } = execution;
     // One that goes on where it was copied to, or without a request id, has an id all the same.
@@ -331,7 +333,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** What runs on behalf of one that is stopped is stopped with it. */
   #stopChildren(parent: RunningExecution, reason: StopReason): void {
     const isOver = reason === "TIMEOUT" || reason === "ROLLED_BACK" ? reason : "CANCELLED";
-    for (const child of this.#open.all()) if (child.isChildOf(parent)) child.stop(isOver);
+    for (const child of this.#open.childrenOf(parent)) child.stop(isOver);
   }
 
   #reject(execution: RunningExecution, error: Error): void {

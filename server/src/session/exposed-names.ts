@@ -22,8 +22,8 @@ export class ExposedNames<P extends Provider> {
   readonly #providers = new Map<string, P>();
   /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
   readonly #awaited = new Set<string>();
-  /** In the order in which they came. */
-  readonly #exposing = new Set<Exposure<P>>();
+  /** Of each name those that it is not known of yet, in the order in which they came. */
+  readonly #exposing = new Map<string, Exposure<P>[]>();
 
   /** Those that some client provides. */
   get provided(): string[] {
@@ -50,8 +50,10 @@ export class ExposedNames<P extends Provider> {
 
   expose(provider: P, names: readonly string[]): Exposure<P> {
     const exposing: Exposure<P> = { provider, formers: new Map() };
-    this.#exposing.add(exposing);
-    for (const name of names) {
+    for (const name of new Set(names)) {
+      const all = this.#exposing.get(name);
+      if (all === undefined) this.#exposing.set(name, [exposing]);
+      else all.push(exposing);
       exposing.formers.set(name, { provider: this.#providers.get(name), isAwaited: this.#awaited.delete(name) });
       this.#provide(name, provider);
     }
@@ -61,24 +63,27 @@ export class ExposedNames<P extends Provider> {
   /** The session can define them. @returns all names that the client provides now */
   keep(exposing: Exposure<P>): string[] {
     const { provider, formers } = exposing;
-    const all = [...this.#exposing];
-    // Should what came before it be refused yet, that takes nothing from it.
-    for (const earlier of all.slice(0, all.indexOf(exposing))) {
-      for (const name of formers.keys()) earlier.formers.delete(name);
+    for (const name of formers.keys()) {
+      const all = this.#exposingOf(name);
+      const at = all.indexOf(exposing);
+      // Should what came before it be refused yet, that takes nothing from it.
+      for (const earlier of all.slice(0, Math.max(at, 0))) earlier.formers.delete(name);
+      this.#setExposing(name, all.slice(at + 1));
     }
-    this.#exposing.delete(exposing);
     const isUnanswered = (name: string): boolean =>
-      all.some((other) => other !== exposing && (other.formers.get(name) ?? { provider }).provider !== provider);
+      this.#exposingOf(name).some((other) => other.formers.get(name)?.provider !== provider);
     return [...provider.names].filter((name) => formers.has(name) || !isUnanswered(name));
   }
 
   /** It cannot: each name is with whom it was, unless it was exposed again since. @param isHere false for a client that was given up */
   undo(exposing: Exposure<P>, isHere: (provider: P) => boolean): void {
-    const all = [...this.#exposing];
-    const later = all.slice(all.indexOf(exposing) + 1);
-    this.#exposing.delete(exposing);
     for (const [name, former] of exposing.formers) {
-      const next = later.find(({ formers }) => formers.has(name));
+      const all = this.#exposingOf(name);
+      const next = all[all.indexOf(exposing) + 1];
+      this.#setExposing(
+        name,
+        all.filter((other) => other !== exposing),
+      );
       next?.formers.set(name, former);
       if (next !== undefined || this.#providers.get(name) !== exposing.provider) continue;
       const { provider, isAwaited } = former;
@@ -104,6 +109,15 @@ export class ExposedNames<P extends Provider> {
   clear(): void {
     this.#providers.clear();
     this.#exposing.clear();
+  }
+
+  #exposingOf(name: string): readonly Exposure<P>[] {
+    return this.#exposing.get(name) ?? [];
+  }
+
+  #setExposing(name: string, exposing: Exposure<P>[]): void {
+    if (exposing.length > 0) this.#exposing.set(name, exposing);
+    else this.#exposing.delete(name);
   }
 
   #provide(name: string, provider: P | undefined): void {

@@ -10,6 +10,7 @@ import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import { ExposedNames } from "./exposed-names.js";
 import { type Value, valueFrom } from "./outcome.js";
+import { type Call, PendingCalls } from "./pending-calls.js";
 import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
@@ -135,10 +136,7 @@ interface Sent {
   readonly link: HostLink;
 }
 
-interface PendingCall {
-  readonly execution: number;
-  readonly text: HostCallText;
-  readonly size: number;
+interface PendingCall extends Call {
   /** Undefined in a copy of the session that made the call, until a client provides the function there. */
   connection: Connection | undefined;
   /** That it was sent last, or is to be when the store has it. */
@@ -153,9 +151,7 @@ export class HostFunctions {
   /** Of functions that the guest may never have got: how many commands under way bring each. */
   readonly #unknown = new Map<string, number>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
-  readonly #pending = new Map<string, PendingCall>();
-  /** Of all that is pending. */
-  #argumentSize = 0;
+  readonly #pending = new PendingCalls<PendingCall>();
 
   constructor(host: HostFunctionsHost) {
     this.#host = host;
@@ -164,7 +160,7 @@ export class HostFunctions {
   /** True while some client lends something, or may come back. Where it has nothing left and no window it would not be missed. */
   get hasClients(): boolean {
     const isAsked = (client: Connection): boolean =>
-      [...this.#pending.values()].some(({ connection }) => connection === client);
+      [...this.#pending].some(([, { connection }]) => connection === client);
     return [...this.#connections.values()].some(
       (each) => each.reconnectWindow > 0 || each.names.size > 0 || each.functions.size > 0 || isAsked(each),
     );
@@ -200,32 +196,33 @@ export class HostFunctions {
       throw this.#tooMany("functions exposed", MOST.names);
     const connection = this.#connect(connectionId, link, reconnectWindow);
     const exposing = this.#names.expose(connection, names);
-    this.#moveCalls();
+    this.#moveCalls(names);
     const isHere = (provider: Connection): boolean => this.#connections.get(provider.id) === provider;
     return {
       keep: () => this.#names.keep(exposing),
       undo: () => {
         this.#names.undo(exposing, isHere);
-        this.#moveCalls();
+        this.#moveCalls(names);
       },
     };
   }
 
-  /** Open calls by name go to who provides the name now, or wait for who will. Where there is neither, who was asked may answer. */
-  #moveCalls(): void {
-    for (const [callId, call] of this.#pending) {
-      if (call.text.id !== undefined) continue;
-      const provider = this.#names.providerOf(call.text.name);
-      if (provider === call.connection) continue;
-      if (provider === undefined && !this.#names.isAwaited(call.text.name)) continue;
-      const former = call.connection?.link;
-      call.connection = provider;
-      // A stream that is both goes on with the call that it has.
-      if (former !== undefined && former === provider?.link) continue;
-      former?.cancelled(callId);
-      // Whoever was told so has to be asked again should it be its turn again.
-      call.sent = undefined;
-      this.#send(callId, call);
+  /** Open calls by these names go to who provides the name now, or wait for who will. Where there is neither, who was asked may answer. */
+  #moveCalls(names: readonly string[]): void {
+    for (const name of names) {
+      const provider = this.#names.providerOf(name);
+      if (provider === undefined && !this.#names.isAwaited(name)) continue;
+      for (const [callId, call] of this.#pending.of({ name })) {
+        if (provider === call.connection) continue;
+        const former = call.connection?.link;
+        call.connection = provider;
+        // A stream that is both goes on with the call that it has.
+        if (former !== undefined && former === provider?.link) continue;
+        former?.cancelled(callId);
+        // Whoever was told so has to be asked again should it be its turn again.
+        call.sent = undefined;
+        this.#send(callId, call);
+      }
     }
   }
 
@@ -239,7 +236,8 @@ export class HostFunctions {
     if (this.#byFunction.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
     const known = [...this.#connections.values()].find((each) => each.lastLink === link);
     const connection = known ?? this.#connect(randomUUID(), link, 0);
-    for (const id of new Set(ids)) {
+    const passed = new Set(ids);
+    for (const id of passed) {
       const former = this.#byFunction.get(id);
       const commands = this.#unknown.get(id) ?? 0;
       if (former === undefined || commands > 0) this.#unknown.set(id, commands + 1);
@@ -247,10 +245,12 @@ export class HostFunctions {
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
     }
-    for (const [callId, call] of this.#pending) {
-      if (call.connection !== undefined || call.text.id === undefined || !ids.includes(call.text.id)) continue;
-      call.connection = connection;
-      this.#send(callId, call);
+    for (const id of passed) {
+      for (const [callId, call] of this.#pending.of({ id, name: "" })) {
+        if (call.connection !== undefined) continue;
+        call.connection = connection;
+        this.#send(callId, call);
+      }
     }
   }
 
@@ -275,7 +275,7 @@ export class HostFunctions {
     connection.functions.delete(hostFunctionId);
     this.#byFunction.delete(hostFunctionId);
     this.#unknown.delete(hostFunctionId);
-    this.#failCalls((call) => call.text.id === hostFunctionId, "the client has released this function");
+    this.#fail(this.#pending.of({ id: hostFunctionId, name: "" }), "the client has released this function");
   }
 
   /** The stream of a client has ended. */
@@ -299,15 +299,14 @@ export class HostFunctions {
     const isAwaited = text.id === undefined && this.#names.isAwaited(text.name);
     if (connection === undefined && !isAwaited) return refuse(`no client provides the function ${text.name} now`);
     const size = sizeOf(text);
-    if (this.#pending.size >= MOST.calls || this.#argumentSize + size > MOST.argumentSize) {
+    if (this.#pending.size >= MOST.calls || this.#pending.argumentSize + size > MOST.argumentSize) {
       return refuse("too many calls of host functions are open; await some of them");
     }
     this.#open(text.call, { execution, text, size, connection, sent: undefined });
   }
 
   #open(callId: string, call: PendingCall): void {
-    this.#pending.set(callId, call);
-    this.#argumentSize += call.size;
+    this.#pending.add(callId, call);
     this.#host.callerOf(call.execution)?.hostCallBegan();
     this.#send(callId, call);
   }
@@ -338,7 +337,7 @@ export class HostFunctions {
   /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
   rollBack({ names, passed, calls }: HostFunctionsRecord): void {
     for (const [callId, call] of this.#pending) {
-      this.#remove(callId, call);
+      this.#pending.delete(callId);
       call.connection?.link?.cancelled(callId);
     }
     const known = new Set(passed);
@@ -380,17 +379,16 @@ export class HostFunctions {
 
   /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
   unprovidedTo(execution: number): string | undefined {
-    for (const call of this.#pending.values()) {
-      if (call.execution === execution && call.connection?.link === undefined) return call.text.name;
+    for (const [, { connection, text }] of this.#pending.madeFor(execution)) {
+      if (connection?.link === undefined) return text.name;
     }
     return undefined;
   }
 
   /** Nobody waits any more for the calls of an execution. */
   cancelOf(execution: number): void {
-    for (const [callId, call] of this.#pending) {
-      if (call.execution !== execution) continue;
-      this.#remove(callId, call);
+    for (const [callId, call] of this.#pending.madeFor(execution)) {
+      this.#pending.delete(callId);
       call.connection?.link?.cancelled(callId);
     }
   }
@@ -510,17 +508,13 @@ export class HostFunctions {
   }
 
   #settle(callId: string, call: PendingCall, result: HostResult): void {
-    this.#remove(callId, call);
+    this.#pending.delete(callId);
     this.#host.callerOf(call.execution)?.hostCallEnded();
     this.#host.reply(call.text.call, call.execution, result);
   }
 
-  #remove(callId: string, call: PendingCall): void {
-    if (this.#pending.delete(callId)) this.#argumentSize -= call.size;
-  }
-
-  #failCalls(isMeant: (call: PendingCall) => boolean, message: string): void {
-    for (const [callId, call] of [...this.#pending]) if (isMeant(call)) this.#settle(callId, call, failure(message));
+  #fail(calls: Iterable<[callId: string, call: PendingCall]>, message: string): void {
+    for (const [callId, call] of calls) this.#settle(callId, call, failure(message));
   }
 
   /** The client did not come back in time. */
@@ -528,7 +522,8 @@ export class HostFunctions {
     this.#connections.delete(connection.id);
     this.#names.abandon(connection);
     for (const id of connection.functions) this.#byFunction.delete(id);
-    this.#failCalls((call) => call.connection === connection, "the client that provides this function is gone");
+    const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
+    this.#fail(calls, "the client that provides this function is gone");
   }
 
   #tooMany(what: string, most: number): SessionError {

@@ -15,6 +15,7 @@ export class OpenExecutions {
   readonly #watchers: Watchers;
   readonly #byNumber = new Map<number, RunningExecution>();
   readonly #byId = new Map<string, RunningExecution>();
+  readonly #children = new Map<RunningExecution, Set<RunningExecution>>();
   /** Ids of the newest that were stopped or undone. */
   readonly #over = new Set<string>();
   /** Ids of the newest executions by their number: the kernel knows numbers only. */
@@ -45,8 +46,18 @@ export class OpenExecutions {
     return [...this.#byNumber.values()];
   }
 
+  /** Those that run on behalf of one, and of none between them. */
+  childrenOf(execution: RunningExecution): RunningExecution[] {
+    return [...(this.#children.get(execution) ?? [])];
+  }
+
   add(execution: RunningExecution): void {
-    const { number, executionId } = execution;
+    const { number, executionId, parent } = execution;
+    if (parent !== undefined) {
+      const children = this.#children.get(parent);
+      if (children === undefined) this.#children.set(parent, new Set([execution]));
+      else children.add(execution);
+    }
     this.#byNumber.set(number, execution);
     this.#byId.set(executionId, execution);
     this.#over.delete(executionId);
@@ -55,7 +66,12 @@ export class OpenExecutions {
   }
 
   delete(execution: RunningExecution): void {
-    const { number, executionId } = execution;
+    const { number, executionId, parent } = execution;
+    if (parent !== undefined) {
+      const children = this.#children.get(parent);
+      children?.delete(execution);
+      if (children?.size === 0) this.#children.delete(parent);
+    }
     this.#byNumber.delete(number);
     // In a copy a request may come again under the id of one that was in flight.
     if (this.#byId.get(executionId) === execution) this.#byId.delete(executionId);

@@ -31,8 +31,8 @@ export class RunningExecution implements Execution {
   readonly #options: CommandOptions;
   readonly #limits: Limits;
   readonly #canHoldHandles: boolean;
-  /** The execution on whose behalf this one runs, as long as that is in flight. */
-  readonly #parent: RunningExecution | undefined;
+  /** The execution on whose behalf this one runs; undefined for none. */
+  readonly parent: RunningExecution | undefined;
   readonly #arrivedAt = clock();
   readonly #console: LiveConsole;
   readonly #warnings: Warning[] = [];
@@ -60,7 +60,7 @@ export class RunningExecution implements Execution {
     canHoldHandles: boolean,
     parent?: RunningExecution,
   ) {
-    this.#parent = parent;
+    this.parent = parent;
     this.#options = options;
     this.#limits = limits;
     this.number = number;
@@ -110,7 +110,7 @@ export class RunningExecution implements Execution {
       digest: this.#options.digest,
       encoding: this.#options.encoding,
       limits: this.#limits,
-      parent: this.#parent?.number ?? 0,
+      parent: this.parent?.number ?? 0,
       isStreaming: this.#options.listener?.emitted !== undefined,
       elapsed: time - (this.#startedAt ?? time),
       cpuTime: this.#cpuTime,
@@ -164,12 +164,12 @@ export class RunningExecution implements Execution {
 
   /** How many executions up it runs on behalf of others. */
   get depth(): number {
-    return this.#parent === undefined ? 0 : this.#parent.depth + 1;
+    return this.parent === undefined ? 0 : this.parent.depth + 1;
   }
 
   /** Number of the first execution in that chain; its own without one. */
   get root(): number {
-    return this.#parent?.root ?? this.number;
+    return this.parent?.root ?? this.number;
   }
 
   cancel(): void {
@@ -186,16 +186,11 @@ export class RunningExecution implements Execution {
     this.onStop(this.#stopCause);
   }
 
-  /** Whether it runs on behalf of that one, and of none between them. */
-  isChildOf(execution: RunningExecution): boolean {
-    return this.#parent === execution;
-  }
-
   /** Milliseconds since the epoch by which it has to be answered. */
   get answerBy(): number {
     const { deadline } = this.#options;
     const answerBy = deadline - Math.min(DEADLINE_MARGIN.most, (deadline - this.#arrivedAt) * DEADLINE_MARGIN.part);
-    const parents = this.#parent?.answerBy ?? Number.POSITIVE_INFINITY;
+    const parents = this.parent?.answerBy ?? Number.POSITIVE_INFINITY;
     const own = this.#startedAt === undefined ? Number.POSITIVE_INFINITY : this.#startedAt + this.#limits.timeout;
     return Math.min(answerBy, parents, own);
   }

@@ -451,6 +451,16 @@ describe("what runs on behalf of an execution", () => {
     expect(await run(sessions, "a", "n")).toBe(atomic ? 0 : 1);
   });
 
+  test("does not run when that is undone before it has begun", async () => {
+    const { sessions } = start();
+    await create(sessions, "a", { setup: "var n = 0" });
+    const failing = { requestId: "parent", digest: "d", atomic: true };
+    const parent = submit(sessions, "a", "n = 1; throw new Error('undone')", failing);
+    const child = submit(sessions, "a", "n = 100", OF_IT);
+    expect(await reasonsOf([parent, child])).toEqual(["exception", "CANCELLED"]);
+    expect(await run(sessions, "a", "n")).toBe(0);
+  });
+
   test("is let in while the server waits for it to end", async () => {
     const { sessions } = start();
     await create(sessions, "a");
