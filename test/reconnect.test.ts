@@ -46,6 +46,22 @@ describe("when the connection breaks", () => {
     expect(await session.execute("n")).toBe(1);
   });
 
+  test("calls that are sent again run in the order in which they were made", async () => {
+    for (let round = 0; round < 3; round++) {
+      await using session = await client.createSession({ setup: "const log = []" });
+      wire.stall();
+      const calls: Promise<number>[] = [];
+      for (let i = 0; i < 5; i++) {
+        calls.push(session.execute<number>(`log.push(${i})`, { requestId: crypto.randomUUID() }));
+        // Each in a message of its own.
+        await new Promise((resolve) => setTimeout(resolve, 2));
+      }
+      wire.cut();
+      expect(await Promise.all(calls)).toEqual([1, 2, 3, 4, 5]);
+      expect(await session.execute("log")).toEqual([0, 1, 2, 3, 4]);
+    }
+  });
+
   test("a stream of values fails, as some of them may be lost", async () => {
     await using session = await client.createSession();
     const stream = session.stream<number>("for (let i = 0; ; i++) await emit(i)", { requestId: crypto.randomUUID() });
@@ -120,6 +136,18 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
   });
 
+  test("functions passed after such as nobody got are found again, also when its stream had ended meanwhile", async () => {
+    const session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    const refused = session.call("keep", [() => 1], { requestId: "no id\n" });
+    await expect(refused).rejects.toThrow("request_id");
+    // A stream without anything in flight ends after a second.
+    await new Promise((resolve) => setTimeout(resolve, 1_300));
+    await session.execute("1");
+    await session.call("keep", [() => "called"]);
+    wire.cut();
+    await expect.poll(() => session.execute("kept()").catch(() => undefined)).toBe("called");
+  });
+
   test("an exposure ends with an error if another client took the name meanwhile", async () => {
     await using session = await client.createSession();
     const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });
@@ -174,6 +202,19 @@ describe.each(["connect", "unary"] as const)("while there is no server, over %s,
     await wire.open();
     expect(await impatient.execute("6 * 7")).toBe(42);
   });
+});
+
+test("a call that somebody listens to has no more time than its timeout where there is no server", async () => {
+  for (const transport of ["connect", "unary"] as const) {
+    await using patient = await Livescope.connect(wire.address, { transport, reconnectTimeout: 60_000 });
+    const session = await patient.createSession();
+    wire.close();
+    // It notices by what is on its way.
+    await session.execute("1", { timeout: 200 }).catch(() => undefined);
+    const call = session.execute("1", { timeout: 200, onConsole: () => undefined });
+    await expect(call).rejects.toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    await wire.open();
+  }
 });
 
 test("without a server calls fail after a while, and not with what may have run", async () => {

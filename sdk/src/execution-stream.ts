@@ -78,7 +78,7 @@ export class ExecutionStream<T, R = unknown> implements AsyncIterableIterator<T,
   async return(): Promise<IteratorResult<T, R | undefined>> {
     if (!this.#isLeft) {
       this.#isLeft = true;
-      for (const value of this.#values.splice(0)) value.then((read) => this.#source.drop(read));
+      for (const value of this.#values.splice(0)) this.#drop(value);
       if (!this.#isEnded) this.#command?.cancel();
       await this.#execution.catch(() => undefined);
       for (const give of this.#readers.splice(0)) give(this.next());
@@ -108,8 +108,16 @@ export class ExecutionStream<T, R = unknown> implements AsyncIterableIterator<T,
     // Read as it comes, while its call is under way: a handle in it is a reference from now on.
     const value = new Promise<T>((resolve) => resolve(this.#source.read(wire) as T));
     value.catch(() => undefined);
-    if (this.#isLeft) return void value.then((read) => this.#source.drop(read));
+    if (this.#isLeft) return this.#drop(value);
     this.#values.push(value);
     this.#readers.shift()?.(this.next());
+  }
+
+  /** What could not be read is nobody's to see either. */
+  #drop(value: Promise<T>): void {
+    value.then(
+      (read) => this.#source.drop(read),
+      () => undefined,
+    );
   }
 }

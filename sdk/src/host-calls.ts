@@ -1,4 +1,5 @@
 import type { HostCall, HostResult, Handle as WireHandle } from "@livescope/proto";
+import { answerSize } from "./answer-size.js";
 import { type Handle, Preview } from "./handle.js";
 import { type HostCallContext, runningHostCall } from "./host-function.js";
 import type { Provided } from "./host-functions.js";
@@ -139,11 +140,11 @@ export class HostCalls {
 
   #answer(result: HostResult): void {
     this.#answers.set(result.hostCallId, result);
-    this.#answerBytes += sizeOf(result);
+    this.#answerBytes += answerSize(result);
     for (const [id, oldest] of this.#answers) {
       if (this.#answers.size <= KEPT.answers && this.#answerBytes <= KEPT.bytes) break;
       this.#answers.delete(id);
-      this.#answerBytes -= sizeOf(oldest);
+      this.#answerBytes -= answerSize(oldest);
     }
     this.#send(result);
   }
@@ -158,9 +159,4 @@ export class HostCalls {
       },
     });
   }
-}
-
-function sizeOf({ outcome }: HostResult): number {
-  const value = outcome?.$case === "value" ? outcome.value.kind?.value : undefined;
-  return 200 + (typeof value === "string" || value instanceof Uint8Array ? value.length : 0);
 }

@@ -279,8 +279,10 @@ export class HostFunctions implements HostSide {
       return this.#end(exposed, told instanceof StatusError ? told : undefined);
     }
     this.#exposed.delete(exposed);
-    // The session may not know who this is.
     const { sessionId } = exposed.scope;
+    // It may be carried out yet, where nobody waited for its answer.
+    this.#endIfUnused(exposed.scope);
+    // The session may not know who this is.
     if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#announced.delete(sessionId);
     exposed.begun.reject(error);
     this.#connection.checkIdle();
@@ -289,17 +291,17 @@ export class HostFunctions implements HostSide {
   #end(exposed: Exposed, error: StatusError | undefined): void {
     if (!this.#exposed.delete(exposed)) return;
     exposed.ended.resolve(error);
-    const { sessionId } = exposed.scope;
-    const isUsed =
-      [...this.#exposed].some(({ scope }) => scope.sessionId === sessionId) ||
-      [...this.#passed.values()].some(({ scope }) => scope.sessionId === sessionId);
-    if (!isUsed && this.#connection.isOpen) {
-      // With the stream its names are free then, for others to have.
-      this.#connection.say(this.#naming(exposed.scope, 0));
-      // What is passed later is to be waited for again.
-      this.#announced.delete(sessionId);
-    }
+    this.#endIfUnused(exposed.scope);
     this.#connection.checkIdle();
+  }
+
+  /** Tells a session that is lent nothing any more not to wait for this client: with the stream the names are free, for others to have. */
+  #endIfUnused({ sessionId }: HostScope): void {
+    const isIts = ({ scope }: { readonly scope: HostScope }): boolean => scope.sessionId === sessionId;
+    if (!this.#connection.isOpen || [...this.#exposed, ...this.#passed.values()].some(isIts)) return;
+    this.#connection.say(this.#naming({ sessionId }, 0));
+    // What is passed later is to be waited for again.
+    this.#announced.delete(sessionId);
   }
 }
 

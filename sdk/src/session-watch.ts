@@ -1,4 +1,4 @@
-import { Handle as WireHandle, SessionServiceService, type WatchSessionResponse } from "@livescope/proto";
+import { SessionServiceService, type WatchSessionResponse, Handle as WireHandle } from "@livescope/proto";
 import { ExecutionError } from "./errors.js";
 import { type ConsoleEntry, type Execution, readConsoleEntry } from "./execution.js";
 import { Preview } from "./handle.js";

@@ -1,6 +1,7 @@
 /** What the SDK promises about functions that a client lends to a session. */
 import {
   AlreadyExistsError,
+  DisposedError,
   GuestError,
   Handle,
   type HostCallContext,
@@ -419,6 +420,24 @@ describe("exposing", () => {
     await session.delete();
     expect(await exposure.ended).toBeUndefined();
     await expect(session.expose({ f: () => 1 })).rejects.toThrow(LivescopeError);
+  });
+
+  test("that is given up while its session is busy leaves its names to others", async () => {
+    const other = await connect(served.server.address);
+    const session = await served.client.createSession();
+    const mine = other.attach(session.id);
+    const busy = session.execute("for (const end = Date.now() + 300; Date.now() < end; );");
+    const exposing = mine.expose({ f: () => "not mine" });
+    exposing.catch(() => undefined);
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    await mine[Symbol.asyncDispose]();
+    await expect(exposing).rejects.toBeInstanceOf(DisposedError);
+    await busy;
+    // Whoever had it would be waited for half a minute.
+    const exposed = () => session.expose({ f: () => "mine" }).then(() => "exposed", String);
+    await expect.poll(exposed, { timeout: 10_000, interval: 200 }).toBe("exposed");
+    expect(await session.execute("f()")).toBe("mine");
+    await other.close();
   });
 
   test("ends with the client, and its names go with it", async () => {

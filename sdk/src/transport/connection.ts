@@ -133,7 +133,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
     const isKept = this.#isKept;
     if (this.#isBusy || (this.#outgoing.isEmpty && (this.#stream !== undefined || !isKept))) return;
     if (this.#stream === undefined && !this.#channel.isReady) return this.#waitUntilReady();
-    if (this.#stream === undefined && isKept) this.#outgoing.putFirst(this.#host?.opening() ?? []);
+    if (this.#stream === undefined && !this.#isClosed) this.#outgoing.putFirst(this.#host?.opening() ?? []);
     const message = this.#outgoing.nextMessage((command) => this.#commands.set(command.frameId, command));
     if (message.length === 0) return this.checkIdle();
     this.#stream ??= this.#open();
@@ -194,7 +194,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
       const error = errorFromStatus(frame.value);
       // Where a server is about to stop nothing ran. Else it does not know what became of it, so only its id makes it safe to ask again.
       const mayRun = error.reason === "DRAINING" || command.mayRepeat;
-      if (error.code === "UNAVAILABLE" && mayRun) this.#sendAgain(command, error);
+      if (error.code === "UNAVAILABLE" && mayRun) this.#sendAgain([command], () => error);
       else command.reject(error);
     }
   }
@@ -214,14 +214,10 @@ export class Connection implements CommandTransport, PendingCommandHost {
     }
     this.#reopen();
     const lost = lostBy(error);
-    for (const command of sent) {
-      if (command.mayRepeat) this.#sendAgain(command, lost);
-      else command.reject(lost());
-    }
-    for (const command of unsent) {
-      if (this.#isAlive) this.#send(command);
-      else this.#sendAgain(command, lost);
-    }
+    const again = sent.filter(({ mayRepeat }) => mayRepeat);
+    for (const command of sent) if (!command.mayRepeat) command.reject(lost());
+    if (this.#isAlive) this.#sendAgain(again, lost, unsent);
+    else this.#sendAgain([...again, ...unsent], lost);
   }
 
   get #isKept(): boolean {
@@ -239,16 +235,34 @@ export class Connection implements CommandTransport, PendingCommandHost {
     }, jittered(delay));
   }
 
-  #sendAgain(command: PendingCommand, error: Error | (() => Error)): void {
-    command.frameId = 0;
-    if (++command.failures === ATTEMPTS || this.#isClosed) {
-      return command.reject(typeof error === "function" ? error() : error);
+  /**
+   * After a while, and in the order they have.
+   *
+   * @param makeError of each that was sent too often
+   * @param behind are sent after them, and have not failed
+   */
+  #sendAgain(
+    commands: readonly PendingCommand[],
+    makeError: () => Error,
+    behind: readonly PendingCommand[] = [],
+  ): void {
+    const again: PendingCommand[] = [];
+    let failures = 0;
+    for (const command of commands) {
+      command.frameId = 0;
+      if (++command.failures === ATTEMPTS || this.#isClosed) command.reject(makeError());
+      else {
+        again.push(command);
+        failures = Math.max(failures, command.failures);
+      }
     }
-    const delay = BACKOFF.first * BACKOFF.factor ** (command.failures - 1);
-    this.#delayed.add(command);
-    setTimeout(() => {
-      if (this.#delayed.delete(command)) this.#send(command);
-    }, jittered(delay));
+    again.push(...behind);
+    const send = (): void => {
+      for (const command of again) if (this.#delayed.delete(command)) this.#send(command);
+    };
+    for (const command of again) this.#delayed.add(command);
+    if (failures === 0) send();
+    else setTimeout(send, jittered(BACKOFF.first * BACKOFF.factor ** (failures - 1)));
   }
 
   /** Without anything in flight the stream ends: at once when the client is closed, else after a while. */

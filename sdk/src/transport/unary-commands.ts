@@ -9,7 +9,7 @@ import {
   SandboxServiceService,
   type Value,
 } from "@livescope/proto";
-import { LivescopeError } from "../errors.js";
+import { LivescopeError, StatusError } from "../errors.js";
 import { whenAborted } from "../when-aborted.js";
 import type { Channel } from "./channel.js";
 import {
@@ -66,18 +66,29 @@ export class UnaryCommands implements CommandTransport {
     // One that begins late may have been aborted meanwhile.
     options.signal?.throwIfAborted();
     if (listener === undefined) return this.#send(command, options);
-    const run = (): StartedCommand => new Run(this.#channel, command, listener, options);
-    return this.#channel.isReady ? run() : this.#beginWhenReady(run, options.signal);
+    const run = (timeout: number | undefined): StartedCommand =>
+      new Run(this.#channel, command, listener, { ...options, timeout });
+    return this.#channel.isReady ? run(options.timeout) : this.#beginWhenReady(run, options);
   }
 
-  #beginWhenReady(begin: () => StartedCommand, signal: AbortSignal | undefined): StartedCommand {
-    const late = new LateCommand(begin);
+  /** @param begin is given what is left of the timeout */
+  #beginWhenReady(
+    begin: (timeout: number | undefined) => StartedCommand,
+    { timeout, signal }: CommandOptions,
+  ): StartedCommand {
+    const since = performance.now();
+    const left = (): number | undefined =>
+      timeout === undefined ? undefined : Math.max(1, timeout - (performance.now() - since));
+    const late = new LateCommand(() => begin(left()));
     const notAborted = whenAborted(signal, () => late.giveUp(signal?.reason));
+    const wait = Math.min(timeout ?? Number.POSITIVE_INFINITY, this.#channel.reconnectTimeout);
     this.#channel.whenReady((unreachable) => {
       notAborted();
-      if (unreachable === undefined) late.begin();
-      else late.giveUp(unreachable(this.#channel.reconnectTimeout));
-    });
+      if (unreachable === undefined) return late.begin();
+      const error = unreachable(Math.round(wait));
+      const isOver = timeout !== undefined && performance.now() - since >= timeout;
+      late.giveUp(isOver ? new StatusError(error.message, { code: "DEADLINE_EXCEEDED" }) : error);
+    }, wait);
     return late;
   }
 
