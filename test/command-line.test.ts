@@ -1,6 +1,9 @@
-import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
+import { type ChildProcessWithoutNullStreams, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
+import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from "node:fs";
 import { createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Livescope } from "@livescope/sdk";
 import { afterEach, describe, expect, test } from "vitest";
@@ -40,6 +43,22 @@ async function ready(child: ChildProcessWithoutNullStreams): Promise<string> {
   const match = /^livescope listening on (\S+)\n$/.exec(chunk.toString());
   if (match?.[1] === undefined) throw new Error(`unexpected first output: ${chunk}`);
   return match[1];
+}
+
+/** A pipe into which nothing fits any more; writing to it blocks. Whoever asks closes it. */
+function fullPipe(): number {
+  const folder = mkdtempSync(join(tmpdir(), "livescope-log-"));
+  const path = join(folder, "pipe");
+  execFileSync("mkfifo", [path]);
+  // Also for reading: without a reader a write fails at once.
+  const pipe = openSync(path, constants.O_RDWR);
+  const filler = openSync(path, constants.O_WRONLY | constants.O_NONBLOCK);
+  rmSync(folder, { recursive: true });
+  expect(() => {
+    for (;;) writeSync(filler, Buffer.alloc(4_096));
+  }).toThrow("EAGAIN");
+  closeSync(filler);
+  return pipe;
 }
 
 describe("the command line", () => {
@@ -122,6 +141,39 @@ describe("the command line", () => {
     await using client = await Livescope.connect(await ready(start("--address", "127.0.0.1:0", "--max-memory", "8")));
     expect(await client.execute("new ArrayBuffer(4 << 20).byteLength >> 20")).toBe(4);
     await expect(client.execute("new ArrayBuffer(9 << 20)")).rejects.toThrow("--max-memory");
+  });
+
+  test.each(["cannot be written", "is full, and read by nobody"])(
+    "serves and ends well where its log %s",
+    async (how) => {
+      const log = how === "cannot be written" ? openSync(MAIN, "r") : fullPipe();
+      const child = spawn(process.execPath, [MAIN, "--data", "none", "--address", "127.0.0.1:0"], {
+        stdio: ["pipe", "pipe", log],
+      }) as ChildProcessWithoutNullStreams;
+      started.push(child);
+      const exit = once(child, "exit");
+      const client = await Livescope.connect(await ready(child));
+      expect(await client.execute("6 * 7")).toBe(42);
+      client.close();
+      child.kill("SIGTERM");
+      expect(await exit).toEqual([0, null]);
+      closeSync(log);
+    },
+  );
+
+  test("says that its output cannot be written", async () => {
+    const output = openSync(MAIN, "r");
+    const child = spawn(
+      process.execPath,
+      [MAIN, "--data", "none", "--address", "127.0.0.1:0", "--log-level", "silent"],
+      {
+        stdio: ["pipe", output, "pipe"],
+      },
+    );
+    closeSync(output);
+    const [stderr, [code]] = await Promise.all([textOf(child.stderr as NodeJS.ReadableStream), once(child, "exit")]);
+    expect(stderr).toMatch(/^livescope: the output cannot be written: [^\n]+\n$/);
+    expect(code).toBe(2);
   });
 
   test("lists its flags", async () => {

@@ -1,7 +1,8 @@
 /** `livescope serve`: a server that says when it is ready, and drains when it is told to stop. */
 import { pino } from "pino";
-import { UsageError } from "./cli/failure.js";
+import { outliveErrorOutput, UsageError } from "./cli/failure.js";
 import type { ServeOptions } from "./cli/serve-options.js";
+import { Log } from "./log.js";
 import { type RunningServer, startServer } from "./server.js";
 import { StoreError } from "./store/store.js";
 
@@ -11,7 +12,8 @@ import { StoreError } from "./store/store.js";
  * @throws UsageError when the address, the data directory or the key cannot be used
  */
 export async function serve(options: ServeOptions): Promise<void> {
-  const logger = pino({ level: options.logLevel }, pino.destination(2));
+  const logger = pino({ level: options.logLevel }, new Log(process.stderr.fd));
+  outliveErrorOutput();
   let server: RunningServer;
   try {
     server = await startServer({ ...options, logger });

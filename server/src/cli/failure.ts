@@ -1,4 +1,5 @@
 /** How commands end: exit codes, and one clear line for whatever went wrong. */
+import { writeSync } from "node:fs";
 import { GuestError, LivescopeError, StatusError, StoppedError } from "@livescope/sdk";
 import { CommanderError } from "commander";
 import { writeLine } from "./terminal.js";
@@ -44,6 +45,30 @@ export function reportFailure(error: unknown): void {
   process.exitCode = exitCodeOf(error);
   const message = messageOf(error);
   if (message !== undefined) writeLine(process.stderr, `livescope: ${message}`);
+}
+
+/**
+ * What is written has no taker: there is nothing left to do. Where whoever read it has gone, as `head` does, that needs no word; a disk that
+ * is full does.
+ */
+export function endOnFailingOutput(): void {
+  for (const output of [process.stdout, process.stderr]) output.on("error", endWithoutOutput);
+}
+
+/** For a process that others need, whether or not anybody reads what it has to say. */
+export function outliveErrorOutput(): void {
+  process.stderr.off("error", endWithoutOutput).on("error", () => undefined);
+}
+
+function endWithoutOutput({ code, message }: NodeJS.ErrnoException): void {
+  if (code === "EPIPE") process.exit(process.exitCode ?? 0);
+  try {
+    // Not by the stream, which may be the one that failed.
+    writeSync(process.stderr.fd, `livescope: the output cannot be written: ${message}\n`);
+  } catch {
+    // The exit code tells it.
+  }
+  process.exit(ExitCode.USAGE);
 }
 
 /** The line for an error; undefined for what the user knows already. */

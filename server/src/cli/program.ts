@@ -2,13 +2,12 @@
 import { readFileSync } from "node:fs";
 import { Command } from "commander";
 import { bundleCommand } from "./bundle.js";
-import { reportFailure } from "./failure.js";
+import { endOnFailingOutput, reportFailure } from "./failure.js";
 import { replCommand } from "./repl/command.js";
 import { runCommand } from "./run.js";
 import { type ServeOptions, serveCommand } from "./serve-options.js";
 import { forkCommand, sessionsCommand } from "./sessions.js";
 import { snapshotCommand } from "./snapshots.js";
-import { endOnBrokenPipe } from "./terminal.js";
 import { watchCommand } from "./watch.js";
 
 /** What the command line is given, since it knows nothing of the server. */
@@ -23,7 +22,7 @@ const OF_THE_PROGRAM = new Set(["-h", "--help", "-V", "--version"]);
 
 /** Runs what `argv` asks for. It never throws: what goes wrong is told on standard error and by the exit code. */
 export async function runCommandLine(argv: readonly string[], surroundings: Surroundings): Promise<void> {
-  endOnBrokenPipe();
+  endOnFailingOutput();
   const [first] = argv;
   const isServe = first === undefined || (first.startsWith("-") && !OF_THE_PROGRAM.has(first));
   try {

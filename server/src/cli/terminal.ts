@@ -54,16 +54,6 @@ export function writeJson(document: unknown): void {
   process.stdout.write(`${text}\n`);
 }
 
-/** Whoever read what is written has gone, as `head` does: there is nothing left to do. */
-export function endOnBrokenPipe(): void {
-  for (const output of [process.stdout, process.stderr]) {
-    output.on("error", (error: NodeJS.ErrnoException) => {
-      if (error.code !== "EPIPE") throw error;
-      process.exit(process.exitCode ?? 0);
-    });
-  }
-}
-
 const PATIENCE = 1_000;
 
 /** Says on a terminal, on one line that it takes away again, what has been under way for more than a second. */
