@@ -42,7 +42,10 @@ import { encodeValues } from "./values.js";
 
 /** Options of {@link Livescope.connect}. */
 export interface ConnectOptions {
-  /** Left out: none, in plain text, for a loopback address or a Unix socket, and TLS for any other address. */
+  /**
+   * Left out: none, in plain text, for a loopback address or a Unix socket, and TLS for any other address. With or without, the first two
+   * are reached directly, and others through the proxy that the environment names, such as by `https_proxy`.
+   */
   readonly credentials?: ChannelCredentials | undefined;
   /** How long the server may take to answer that it is there, in milliseconds. Left out: 5,000. */
   readonly connectTimeout?: number | undefined;

@@ -201,6 +201,15 @@ describe("what is wrong with a command", () => {
     expect(ended.stderr).toContain(sentence);
   });
 
+  test("is told without a cause where a proxy hides it", async () => {
+    const args = ["run", "--address", "192.0.2.1:1", "-e", "1"];
+    const { code, stderr } = await commands.run(args, { env: { http_proxy: "http://127.0.0.1:1" } });
+    expect(code).toBe(3);
+    expect(stderr).toMatch(
+      /^livescope: no livescope server answers at 192\.0\.2\.1:1: No connection established; start one with [^\n]+\n$/,
+    );
+  });
+
   test("is no reason to print anything on standard output with --json", async () => {
     expect(await commands.run(["run", "--json", "-s", "gone", "-e", "1"])).toMatchObject({ code: 3, stdout: "" });
   });

@@ -2,7 +2,7 @@
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { DisposedError, type Handle, Livescope, LivescopeError, type Session } from "@livescope/sdk";
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { connect, withServer } from "../support/server.js";
 
 const served = withServer();
@@ -29,6 +29,17 @@ function expectDisposed(error: unknown, message: string, where: string): void {
   expect(told).toContain(message);
   expect(cause.stack).toContain(where);
 }
+
+test("a client asks no proxy for what is on this machine", async () => {
+  // Nobody listens there.
+  vi.stubEnv("grpc_proxy", "http://127.0.0.1:1");
+  try {
+    await using client = await connect(served.server.address);
+    expect(await client.execute("6 * 7")).toBe(42);
+  } finally {
+    vi.unstubAllEnvs();
+  }
+});
 
 describe("what is used too late says where it ended", () => {
   test("a client", async () => {

@@ -24,7 +24,7 @@ const serviceConfig = {
 };
 
 /** How a channel connects and repeats. @param reconnectTimeout how long calls wait for a connection, in milliseconds */
-export function channelOptions(reconnectTimeout: number): ChannelOptions {
+export function channelOptions(address: string, reconnectTimeout: number): ChannelOptions {
   // A call that comes when the server is back has to see a connection tried within its own wait, and more than once.
   const longestBackoff = Math.max(10, Math.min(2_000, Math.floor(reconnectTimeout / 4)));
   return {
@@ -36,6 +36,8 @@ export function channelOptions(reconnectTimeout: number): ChannelOptions {
     // A call may wait long for its answer: without pings one whose connection has silently gone would wait for ever.
     "grpc.keepalive_time_ms": 30_000,
     "grpc.keepalive_timeout_ms": 10_000,
+    // What is on this machine is not asked for elsewhere, least of all in plain text, whatever the variables for proxies say.
+    "grpc.enable_http_proxy": isLoopback(address) ? 0 : 1,
   };
 }
 

@@ -64,7 +64,7 @@ export class Channel {
     channelCredentials?: ChannelCredentials,
   ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
-    const client = new Client(address, chosen, channelOptions(reconnectTimeout));
+    const client = new Client(address, chosen, channelOptions(address, reconnectTimeout));
     return new Channel({ client, lifetime, address, reconnectTimeout }, lifetime);
   }
 

@@ -38,9 +38,13 @@ export function errorFrom(cause: unknown): LivescopeError {
 
 /** Without what gRPC puts around the reason why it has no connection. */
 function plain(message: string): string {
-  return message
-    .replace(/^No connection established\. Last error: (?:Error: )?(?=.)/s, "")
-    .replace(/\.? Resolution note: *$/, "");
+  return (
+    message
+      .replace(/^No connection established\. Last error: (?:Error: )?(?=.)/s, "")
+      .replace(/\.? Resolution note: *$/, "")
+      // Of a connection through a proxy gRPC keeps no reason.
+      .replace(/^undefined$/, "No connection established")
+  );
 }
 
 /** A status that came as a message. */

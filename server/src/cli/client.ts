@@ -19,20 +19,16 @@ export async function withClient<T>(
     credentials: insecure ? credentials.createInsecure() : undefined,
     signal,
   }).catch((error: unknown) => {
-    throw error instanceof UnavailableError ? unreachable(address, error) : error;
+    throw error instanceof UnavailableError ? unreachable(error) : error;
   });
   return await work(client);
 }
 
-function unreachable(address: string, error: UnavailableError): UnavailableError {
-  // Of what gRPC says people need the innermost error alone.
-  const [, why] = /Last error: (?:Error: )?(.+?)\. Resolution note/.exec(error.message) ?? [];
-  const speaksPlainText = /EPROTO|SSL|wrong version/i.test(error.message);
+function unreachable({ message, code, reason, retryDelay }: UnavailableError): UnavailableError {
+  const speaksPlainText = /EPROTO|SSL|wrong version/i.test(message);
   const advice = speaksPlainText
     ? "if it is to be talked to in plain text, add --insecure"
     : 'start one with "livescope serve", or say where it is with --address';
-  const { code, reason, retryDelay } = error;
-  const message = why === undefined ? error.message : `no livescope server answers at ${address}: ${why}`;
   return new UnavailableError(`${message}; ${advice}`, { code, reason, retryDelay });
 }
 
