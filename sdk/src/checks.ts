@@ -41,7 +41,8 @@ export function checkList(name: string, value: readonly unknown[]): void {
  * @throws {RangeError} if it is not above zero
  */
 export function checkMilliseconds(name: string, value: number, most = Number.POSITIVE_INFINITY): void {
-  const message = `${name} is ${shown(value)}: give a positive number of milliseconds, or leave it out`;
+  const limit = value > most ? ` of at most ${most}` : "";
+  const message = `${name} is ${shown(value)}: give a positive number of milliseconds${limit}, or leave it out`;
   if (typeof value !== "number") throw new TypeError(message);
   if (!(value > 0 && value <= most)) throw new RangeError(message);
 }

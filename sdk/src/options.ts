@@ -4,8 +4,8 @@ import type { ExecutionLimits } from "./limits.js";
 /** How long a request may take and what ends it early. */
 export interface RequestOptions {
   /**
-   * How long the request may take, in milliseconds. Passing it is a {@link StatusError} with code DEADLINE_EXCEEDED. Left out:
-   * as long as it takes.
+   * How long the request may take, in milliseconds. Passing it is a {@link StatusError} with code DEADLINE_EXCEEDED. Left out, or
+   * longer than 11,000 years: as long as it takes.
    */
   readonly timeout?: number | undefined;
   /** Ends the request when aborted, which then rejects with the signal's reason. */

@@ -172,4 +172,14 @@ describe("livescope watch", () => {
     expect(await commands.run(["watch", session.id, "--timeout", "100ms"])).toMatchObject({ code: 0, stderr: "" });
     expect(await commands.run(["watch", "gone"])).toMatchObject({ code: 3, stdout: "" });
   });
+
+  test("goes on for a time that is longer than a timer can be", async () => {
+    const session = await served.client.createSession();
+    const watch = commands.start(["watch", session.id, "--timeout", "30d"]);
+    await watch.says("session");
+    await session.execute("console.log('still there')");
+    await watch.says("still there");
+    watch.child.kill("SIGINT");
+    expect(await watch.ended).toMatchObject({ code: 130, stderr: "" });
+  });
 });

@@ -33,6 +33,18 @@ describe("the server", () => {
   });
 });
 
+describe("a request", () => {
+  it.each([1e15, Number.POSITIVE_INFINITY])("may take %s ms, for which there is no deadline", async (timeout) => {
+    await using session = await client.createSession({ sessionId: "patient", timeout });
+    const listed: string[] = [];
+    for await (const { sessionId } of client.listSessions({ timeout })) listed.push(sessionId);
+    expect(listed).toContain(session.id);
+    const snapshot = await session.snapshot({ timeout });
+    const imported = await client.importSnapshot(client.exportSnapshot(snapshot, { timeout }), { timeout });
+    await client.deleteSnapshot(imported, { timeout });
+  });
+});
+
 describe("a session", () => {
   it("lives as long as the block that made it", async () => {
     let kept: Session;

@@ -34,6 +34,9 @@ const LET_GO_TIMEOUT = 5_000;
 /** How long it may take to learn why there is no connection, in milliseconds. */
 const CAUSE_TIMEOUT = 200;
 
+/** What is further away cannot be told as a deadline, and is none; gRPC would throw. In milliseconds: eight digits of hours. */
+const LONGEST_DEADLINE = 99_999_999 * 3_600_000;
+
 /** Makes the error for something that has waited so many milliseconds for a connection in vain. */
 export type Unreachable = (waited: number) => UnavailableError;
 
@@ -361,6 +364,6 @@ export class Channel {
   }
 }
 
-function callOptions(timeout: number | undefined): { deadline?: number } {
-  return timeout === undefined || timeout === Number.POSITIVE_INFINITY ? {} : { deadline: Date.now() + timeout };
+function callOptions(timeout = Number.POSITIVE_INFINITY): { deadline?: number } {
+  return timeout > LONGEST_DEADLINE ? {} : { deadline: Date.now() + timeout };
 }

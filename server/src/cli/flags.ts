@@ -38,19 +38,24 @@ function parseServerAddress(text: string): string {
   throw new InvalidArgumentError(`Give HOST:PORT, such as ${DEFAULT_ADDRESS}.`);
 }
 
+/** A hundred years, in milliseconds: more than anybody waits, and within what a deadline and a date can be. */
+const LONGEST_DURATION = 36_500 * 86_400_000;
+/** The most that the protocol carries. */
+const LARGEST_COUNT = 2 ** 31 - 1;
+
 /** Milliseconds, of `500ms`, `30s`, `5m`, `2h`, `1d` or a number of seconds. */
 export function parseDuration(text: string): number {
   const [, digits = "", unit = "s"] = /^(\d+(?:\.\d+)?)(ms|s|m|h|d)?$/.exec(text) ?? [];
   const milliseconds = digits === "" ? 0 : Number(digits) * (MILLISECONDS[unit] ?? 0);
-  if (milliseconds > 0) return milliseconds;
-  throw new InvalidArgumentError("Give a time above zero, such as 500ms, 30s or 5m.");
+  if (milliseconds > 0 && milliseconds <= LONGEST_DURATION) return milliseconds;
+  throw new InvalidArgumentError("Give a time above zero and of at most 36500d, such as 500ms, 30s or 5m.");
 }
 
 /** A whole number above zero. */
 export function parseCount(text: string): number {
   const value = Number(text);
-  if (/^\d+$/.test(text) && value > 0 && Number.isSafeInteger(value)) return value;
-  throw new InvalidArgumentError("Give a whole number above zero.");
+  if (/^\d+$/.test(text) && value > 0 && value <= LARGEST_COUNT) return value;
+  throw new InvalidArgumentError(`Give a whole number from 1 to ${LARGEST_COUNT}.`);
 }
 
 /** Collects `name=value` of a flag that may be given several times. */

@@ -27,9 +27,12 @@ export function watchCommand(): Command {
     .action((id: string, flags: Flags) => watch(id, flags));
 }
 
+/** The most milliseconds that a timer takes, 24 days; with more it fires at once. */
+const LONGEST_TIMER = 2 ** 31 - 1;
+
 async function watch(id: string, flags: Flags): Promise<void> {
   using interruption = new Interruption();
-  const time = flags.timeout === undefined ? undefined : AbortSignal.timeout(flags.timeout);
+  const time = flags.timeout === undefined ? undefined : AbortSignal.timeout(Math.min(flags.timeout, LONGEST_TIMER));
   const signal = time === undefined ? interruption.signal : AbortSignal.any([interruption.signal, time]);
   const paint = paintFor(process.stdout);
   try {
