@@ -1,9 +1,20 @@
 import { once } from "node:events";
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
+import {
+  lstatSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { CommandLine, documents } from "../support/command.js";
+import { run } from "../support/run.js";
 import { withServer } from "../support/server.js";
 
 const served = withServer();
@@ -112,6 +123,27 @@ describe("livescope snapshot", () => {
     importing.child.stdin.end(Buffer.concat(chunks));
     const { code, stdout } = await importing.ended;
     expect({ code, documents: documents(stdout) }).toMatchObject({ code: 0, documents: [{ sessionId: session.id }] });
+  });
+
+  test("writes to what a link leads to, and into a pipe, and leaves both where they are", async () => {
+    const session = await served.client.createSession();
+    const id = (await commands.output("snapshot", session.id)).trim();
+    const [file, link, pipe] = ["c.snapshot", "c.link", "c.pipe"].map((name) => join(folder, name)) as [
+      string,
+      string,
+      string,
+    ];
+    writeFileSync(file, "old");
+    symlinkSync("c.snapshot", link);
+    await commands.output("snapshot", "export", id, "--out", link);
+    expect(lstatSync(link).isSymbolicLink()).toBe(true);
+    expect(statSync(file)).toMatchObject({ size: (await served.client.snapshot(id)).sizeBytes });
+
+    await run("mkfifo", [pipe]);
+    const reading = readFile(pipe);
+    await commands.output("snapshot", "export", id, "--out", pipe);
+    expect((await reading).equals(readFileSync(file))).toBe(true);
+    expect(lstatSync(pipe).isFIFO()).toBe(true);
   });
 
   test("leaves no file when it fails", async () => {

@@ -1,7 +1,7 @@
 /** `livescope snapshot`: snapshots are taken, listed, exported, imported, made sessions of, and deleted. */
 import { randomBytes } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { open, rename, rm } from "node:fs/promises";
+import { createReadStream, createWriteStream } from "node:fs";
+import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Livescope, Snapshot } from "@livescope/sdk";
 import { Command } from "commander";
@@ -175,7 +175,10 @@ function refuseTerminal({ out }: Pick<Flags, "out">): void {
   }
 }
 
-/** To a file all bytes come, or none: it is written under another name first. Only its owner can read it. */
+/**
+ * To a file all bytes come, or none: it is written under another name first. Only its owner can read it. What is there and is no file, such
+ * as a pipe, gets them as they come.
+ */
 async function writeOut(client: Livescope, snapshot: Snapshot, out: string, { timeout }: ClientFlags): Promise<void> {
   let written = 0;
   using _progress = new Progress(() => `exporting, ${bytes(written)} of ${bytes(snapshot.sizeBytes)}`);
@@ -186,11 +189,15 @@ async function writeOut(client: Livescope, snapshot: Snapshot, out: string, { ti
     }
   };
   if (out === STDOUT) return await pipeline(counted, process.stdout, { end: false });
-  const unfinished = `${out}.${randomBytes(4).toString("hex")}`;
+  const found = await stat(out).catch(() => undefined);
+  if (found?.isFile() === false) return await pipeline(counted, createWriteStream(out));
+  // A link stays, and what it leads to is replaced.
+  const target = found === undefined ? out : await realpath(out);
+  const unfinished = `${target}.${randomBytes(4).toString("hex")}`;
   const file = await open(unfinished, "wx", 0o600);
   try {
     await pipeline(counted, file.createWriteStream());
-    await rename(unfinished, out);
+    await rename(unfinished, target);
   } catch (error) {
     await rm(unfinished, { force: true });
     throw error;
