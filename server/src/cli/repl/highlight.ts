@@ -19,8 +19,12 @@ const TOKENS: readonly (readonly [style: Style, pattern: string])[] = [
 
 const ANY = new RegExp(TOKENS.map(([, pattern]) => `(${pattern})`).join("|"), "gu");
 
-/** Colours a text that `console.dir` printed. */
+/** In characters. Guests may have written the text, and one full of quotes without an end takes the square of its length. */
+const LONGEST = 8_192;
+
+/** Colours a text that `console.dir` printed. One that is very long stays as it is. */
 export function highlight(text: string, paint: Paint): string {
+  if (text.length > LONGEST) return text;
   return text.replace(ANY, (token, ...found: unknown[]) => {
     const index = TOKENS.findIndex((_, at) => found[at] !== undefined);
     return paint(TOKENS[index]?.[0] ?? "reset", token);

@@ -64,6 +64,12 @@ describe("colours of values", () => {
   ])("are those of what they are: %s", (text, coloured) => {
     expect(mark(text)).toBe(coloured);
   });
+
+  test("are left out of a text that would take long to look through", () => {
+    const numbers = (count: number): string => "1 ".repeat(count);
+    expect(mark(numbers(4_096))).toBe("<yellow 1> ".repeat(4_096));
+    expect(mark(numbers(4_097))).toBe(numbers(4_097));
+  });
 });
 
 describe("the history", () => {
