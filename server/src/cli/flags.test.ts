@@ -1,6 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { parseCount, parseDuration, parseLabel } from "./flags.js";
-import { ago, bytes, span, table } from "./tables.js";
+import { ago, bytes, labelsText, span, table } from "./tables.js";
 
 describe("times", () => {
   test.each([
@@ -55,6 +55,10 @@ describe("counts, labels and sizes", () => {
       "1.5 MiB",
       "2048 GiB",
     ]);
+  });
+
+  test("of labels no more than one line", () => {
+    expect(labelsText({ b: "x\nfake  idle", a: "1\t2" })).toBe("a=1\\t2 b=x\\nfake  idle");
   });
 
   test("stand in columns", () => {

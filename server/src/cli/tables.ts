@@ -46,10 +46,11 @@ export function ago(time: Date | undefined): string {
   return time === undefined ? "" : span(Date.now() - time.getTime());
 }
 
-/** `name=value` of each, by name. */
+/** `name=value` of each, by name. Clients choose them: a line feed is written as an escape, so that none looks like a row of its own. */
 export function labelsText(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .sort(([a], [b]) => (a < b ? -1 : 1))
     .map(([name, value]) => `${name}=${value}`)
-    .join(" ");
+    .join(" ")
+    .replace(/[\n\t]/g, (found) => (found === "\n" ? "\\n" : "\\t"));
 }
