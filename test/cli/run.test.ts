@@ -201,6 +201,19 @@ describe("what is wrong with a command", () => {
     expect(ended.stderr).toContain(sentence);
   });
 
+  test.each(["standard input", "a file"])(
+    "is one line on standard error: more than can be sent, from %s",
+    async (from) => {
+      const input = " ".repeat((4 << 20) + 1);
+      const path = from === "a file" ? file("large.js", input) : "-";
+      const { code, stderr } = await commands.run(["run", path], { input });
+      expect({ code, stderr }).toEqual({
+        code: 2,
+        stderr: expect.stringMatching(/^livescope: (standard input|\S+large\.js) has more than 4 MiB[^\n]*\n$/),
+      });
+    },
+  );
+
   test("is told without a cause where a proxy hides it", async () => {
     const args = ["run", "--address", "192.0.2.1:1", "-e", "1"];
     const { code, stderr } = await commands.run(args, { env: { http_proxy: "http://127.0.0.1:1" } });

@@ -1,12 +1,16 @@
 /** Source texts from files and from standard input, and what their names say about them. */
-import { readFile, stat } from "node:fs/promises";
-import { text } from "node:stream/consumers";
+import { createReadStream } from "node:fs";
+import { stat } from "node:fs/promises";
+import type { Readable } from "node:stream";
 import type { ExecuteOptions } from "@livescope/sdk";
 import { UsageError } from "./failure.js";
 import type { NamedSource } from "./guest-error.js";
 
 /** What stands for standard input where a file is asked for. */
 export const STDIN = "-";
+
+/** What a request may have. */
+const MOST_BYTES = 4 * 1024 * 1024;
 
 /** A source, and how it is to be evaluated. */
 export interface SourceFile extends NamedSource {
@@ -27,9 +31,24 @@ export interface SourceFlags {
  * @throws Error of the file system
  */
 export async function readSource(file: string, flags: SourceFlags = {}): Promise<SourceFile> {
-  if (file === STDIN) return sourceOf(flags.typescript ? "stdin.ts" : "stdin.js", await text(process.stdin), flags);
+  if (file === STDIN) {
+    const text = await textOf(process.stdin, "standard input");
+    return sourceOf(flags.typescript ? "stdin.ts" : "stdin.js", text, flags);
+  }
   if ((await stat(file)).isDirectory()) throw new UsageError(`${file} is a directory: give a file`);
-  return sourceOf(file, await readFile(file, "utf8"), flags);
+  return sourceOf(file, await textOf(createReadStream(file), file), flags);
+}
+
+/** A text that may have no end, as of a pipe or a device: it is read no further than one that could be sent. */
+async function textOf(stream: Readable, name: string): Promise<string> {
+  const chunks: Buffer[] = [];
+  let size = 0;
+  for await (const chunk of stream as AsyncIterable<Buffer>) {
+    size += chunk.length;
+    if (size > MOST_BYTES) throw new UsageError(`${name} has more than 4 MiB, which no request can carry`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString();
 }
 
 const BYTE_ORDER_MARK = /^\uFEFF/;
