@@ -180,6 +180,7 @@ describe("what is wrong with a command", () => {
     ["an unknown command", ["rum"], 2, "unknown command 'rum' (Did you mean run?)"],
     ["a time that is none", ["run", "--timeout", "soon", "-e", "1"], 2, "such as 500ms, 30s or 5m"],
     ["an address that is none", ["run", "--address", "nowhere", "-e", "1"], 2, "Give HOST:PORT"],
+    ["an address that gRPC reads otherwise", ["run", "--address", "dns:50051", "-e", "1"], 2, "Give HOST:PORT"],
     ["a file that is not there", ["run", "gone.js"], 2, "gone.js: no such file or directory"],
     ["a folder", ["run", "."], 2, ". is a directory"],
     [

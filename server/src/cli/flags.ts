@@ -1,6 +1,6 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { DEFAULT_ADDRESS } from "./serve-options.js";
+import { isScheme, DEFAULT_ADDRESS } from "./serve-options.js";
 
 /** The flags of every command that asks a server. */
 export interface ClientFlags {
@@ -34,7 +34,9 @@ export function withClientFlags(command: Command, timeout = "how long a request 
 /** `host:port`, or a Unix socket; gRPC would take anything for the name of a machine, and look for it. */
 function parseServerAddress(text: string): string {
   if (text === "") return DEFAULT_ADDRESS;
-  if (/^unix:./.test(text) || /^(?:\[[^\]]+\]|[^:[\]/]+):\d{1,5}$/.test(text)) return text;
+  if (/^unix:./.test(text)) return text;
+  const [, host] = /^(\[[^\]]+\]|[^:[\]/]+):\d{1,5}$/.exec(text) ?? [];
+  if (host !== undefined && !isScheme(host)) return text;
   throw new InvalidArgumentError(`Give HOST:PORT, such as ${DEFAULT_ADDRESS}.`);
 }
 

@@ -136,12 +136,20 @@ function serveOptions(flags: Flags): ServeOptions {
   };
 }
 
+/** What gRPC takes for the scheme of an address where a host is meant: `dns:0` is the machine 0 to it, and the port of HTTPS. */
+const SCHEMES: ReadonlySet<string> = new Set(["dns", "ipv4", "ipv6", "unix"]);
+
+/** Whether gRPC would take a host for something else. */
+export function isScheme(host: string): boolean {
+  return SCHEMES.has(host);
+}
+
 /** `host:port`, with brackets around an IPv6 host. */
 function parseAddress(address: string): { host: string; port: number } {
   const match = /^(?:\[([^\]]+)\]|([^:]+)):(\d{1,5})$/.exec(address);
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
-  if (host === undefined || !(port <= 65_535)) {
+  if (host === undefined || !(port <= 65_535) || isScheme(host)) {
     throw new UsageError(`--address ${address}: give HOST:PORT, such as ${DEFAULT_ADDRESS}`);
   }
   return { host, port };
@@ -149,6 +157,8 @@ function parseAddress(address: string): { host: string; port: number } {
 
 function path(flag: string, text: string): string {
   if (text === "") throw new UsageError(`${flag}: the path is empty`);
+  // Else the flag after one whose path was forgotten would become its path.
+  if (text.startsWith("--")) throw new UsageError(`${flag} ${text}: give a path; one that begins so is ./${text}`);
   return text;
 }
 
