@@ -107,6 +107,17 @@ describe("a durable session, after its server was killed", () => {
     expect(await found(session).execute("log")).toEqual(["a", "b"]);
   });
 
+  test("calls the functions that clients had passed to it, once they are back", async () => {
+    const session = await client.createSession({
+      durability: "durable",
+      setup: "let kept; function keep(fn) { kept = fn }",
+    });
+    await session.call("keep", [(n: number) => n + 1]);
+    await server.process.kill();
+    await server.start();
+    await expect.poll(() => session.execute("kept(1)").catch(() => undefined), { timeout: 10_000 }).toBe(2);
+  });
+
   test("has in the outcome of one that went on what it wrote to its console before", async () => {
     const session = await client.createSession({
       durability: "durable",

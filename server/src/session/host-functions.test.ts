@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 import { HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
 
 /** A stream that notes what it was told. */
@@ -68,6 +68,68 @@ test("a stream that has ended does not take the place of the one by which its cl
   await windowIsOver();
   functions.call(0, calling("1"));
   expect(next.told).toEqual(["attached", "call 1"]);
+});
+
+test("a client that comes when its window is over is told that nobody holds what it had passed", async () => {
+  const functions = started();
+  const [first, next, stranger] = [new NotingLink(), new NotingLink(), new NotingLink()];
+  functions.expose({ ...exposing, names: [], reconnectWindow: 1 }, first).keep();
+  functions.pass({ ids: ["1", "2", "3"], link: first });
+  functions.received(["1", "2", "3"]);
+  first.isOpen = false;
+  functions.detach(first);
+  functions.released("2");
+  await vi.waitFor(() => expect(functions.hasClients).toBe(false));
+  functions.expose({ ...exposing, names: [], connectionId: "stranger" }, stranger).keep();
+  functions.expose({ ...exposing, names: [] }, next).keep();
+  expect(stranger.told).toEqual(["attached"]);
+  expect(next.told.sort()).toEqual(["attached", "released 1", "released 2", "released 3"]);
+});
+
+test("of a session that has come back who passed functions is waited for, and asked again when it is here", () => {
+  const before = started();
+  const link = new NotingLink();
+  for (const [connectionId, id] of [
+    ["a", "1"],
+    ["b", "2"],
+  ] as const) {
+    const own = new NotingLink();
+    before.expose({ ...exposing, connectionId, names: [], reconnectWindow: 60_000 }, own).keep();
+    before.pass({ ids: [id], link: own });
+    before.received([id]);
+  }
+  before.call(0, { ...calling("first"), id: "2" });
+  const { record } = before;
+  const then = started();
+  then.restore(record, true);
+  then.call(0, { ...calling("later"), id: "2" });
+  expect(then.hasClients).toBe(true);
+  then.expose({ ...exposing, connectionId: "b", names: [] }, link).keep();
+  expect(link.told).toEqual(["attached", "call first", "call later"]);
+  then.released("2");
+  expect(link.told.at(-1)).toBe("released 2");
+  // Whoever has a copy lends it what is to be lent there.
+  const copy = started();
+  copy.restore(record, false);
+  expect(copy.hasClients).toBe(false);
+  for (const each of [before, then, copy]) each.end();
+});
+
+test("who was waited for and comes from where the session was before goes on there", () => {
+  const before = started();
+  const link = new NotingLink();
+  before.expose({ ...exposing, names: [], reconnectWindow: 60_000 }, link).keep();
+  before.pass({ ids: ["1"], link });
+  before.received(["1"]);
+  before.call(0, { ...calling("first"), id: "1" });
+  const { record } = before;
+  const then = started();
+  then.restore(record, true);
+  then.adopt(before.handOver());
+  expect(link.told).toEqual(["attached", "call first", "ended", "attached", "call first"]);
+  then.call(0, { ...calling("later"), id: "1" });
+  expect(link.told.at(-1)).toBe("call later");
+  then.end();
 });
 
 test("of two exposes that are refused nothing stays, whichever is refused first", () => {

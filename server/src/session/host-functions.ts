@@ -11,7 +11,7 @@ import { SessionError } from "./errors.js";
 import { ExposedNames } from "./exposed-names.js";
 import { type Value, valueFrom } from "./outcome.js";
 import { type Call, PendingCalls } from "./pending-calls.js";
-import type { HostCallRecord, HostFunctionsRecord } from "./session-record.js";
+import type { HostCallRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
@@ -106,6 +106,8 @@ export const RECONNECT_WINDOW = 30_000;
 /** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
 const MOST = {
   connections: 1_000,
+  /** Functions of clients that did not come back in time, and such clients, together. */
+  abandoned: 10_000,
   names: 1_000,
   functions: 10_000,
   /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
@@ -148,6 +150,8 @@ export class HostFunctions {
   readonly #connections = new Map<string, Connection>();
   readonly #names = new ExposedNames<Connection>();
   readonly #byFunction = new Map<string, Connection>();
+  /** Ids of functions of clients that did not come back in time, by client: should one come yet, it is told that nobody holds them. */
+  readonly #abandoned = new Map<string, readonly string[]>();
   /** Of functions that the guest may never have got: how many commands under way bring each. */
   readonly #unknown = new Map<string, number>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
@@ -317,9 +321,15 @@ export class HostFunctions {
 
   /** What a copy of the session has to know. */
   get record(): HostFunctionsRecord {
+    const lenders = [...this.#connections.values()].filter(({ functions }) => functions.size > 0);
     return {
       names: this.#names.known,
-      passed: [...this.#byFunction.keys()],
+      passed: lenders.flatMap(({ functions }) => [...functions]),
+      lenders: lenders.map(({ id, reconnectWindow, functions }) => ({
+        connectionId: id,
+        reconnectWindow,
+        passed: functions.size,
+      })),
       calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
   }
@@ -327,11 +337,25 @@ export class HostFunctions {
   /**
    * What was called is called again once somebody provides it here.
    *
-   * @param isItself the session has come back: calls have the ids that they had. In a copy they have ids of their own
+   * @param isItself the session has come back: calls have the ids that they had, and who lent it functions is waited for. In a copy
+   * calls have ids of their own
    */
-  restore({ names, calls }: HostFunctionsRecord, isItself: boolean): void {
+  restore({ names, passed, lenders = [], calls }: HostFunctionsRecord, isItself: boolean): void {
     this.#names.await(names);
+    if (isItself) this.#awaitLenders(lenders, passed);
     for (const call of calls) this.#callAgain(call, isItself);
+  }
+
+  #awaitLenders(lenders: readonly LenderRecord[], passed: readonly string[]): void {
+    let first = 0;
+    for (const { connectionId, reconnectWindow, passed: count } of lenders) {
+      const functions = new Set(passed.slice(first, first + count));
+      first += count;
+      const connection = newConnection(connectionId, reconnectWindow, functions);
+      this.#connections.set(connectionId, connection);
+      for (const id of functions) this.#byFunction.set(id, connection);
+      this.#awaitReturn(connection);
+    }
   }
 
   /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
@@ -411,7 +435,10 @@ export class HostFunctions {
   /** What was called and is not answered is called again, by the same ids. */
   adopt(lenders: Lenders): void {
     for (const lender of lenders) {
-      if (this.#connections.has(lender.id)) continue;
+      const known = this.#connections.get(lender.id);
+      // It has come back by itself.
+      if (known?.lastLink !== undefined) continue;
+      clearTimeout(known?.timer);
       this.#connections.set(lender.id, lender);
       this.#names.adopt(lender);
       for (const id of lender.functions) this.#byFunction.set(id, lender);
@@ -419,7 +446,9 @@ export class HostFunctions {
       else this.#awaitReturn(lender);
     }
     for (const [callId, call] of this.#pending) {
-      call.connection ??= this.#providerOf(call.text);
+      // Of who was waited for meanwhile another object may have come.
+      const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;
+      if (!isKnown) call.connection = this.#providerOf(call.text);
       this.#send(callId, call);
     }
   }
@@ -431,6 +460,7 @@ export class HostFunctions {
     for (const [id, connection] of this.#byFunction) connection.link?.released(id);
     this.#byFunction.clear();
     this.#unknown.clear();
+    this.#abandoned.clear();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
@@ -447,16 +477,9 @@ export class HostFunctions {
     let connection = this.#connections.get(id);
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
-      connection = {
-        id,
-        link: undefined,
-        lastLink: link,
-        names: new Set(),
-        functions: new Set(),
-        released: [],
-        reconnectWindow,
-        timer: undefined,
-      };
+      connection = newConnection(id, reconnectWindow);
+      connection.released.push(...(this.#abandoned.get(id) ?? []));
+      this.#abandoned.delete(id);
       this.#connections.set(id, connection);
     }
     connection.reconnectWindow = reconnectWindow;
@@ -522,14 +545,31 @@ export class HostFunctions {
     this.#connections.delete(connection.id);
     this.#names.abandon(connection);
     for (const id of connection.functions) this.#byFunction.delete(id);
+    this.#noteAbandoned(connection);
     const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
     this.#fail(calls, "the client that provides this function is gone");
+  }
+
+  #noteAbandoned({ id, functions, released, reconnectWindow }: Connection): void {
+    // Without a window it was never to come back.
+    if (reconnectWindow > 0) this.#abandoned.set(id, [...released, ...functions]);
+    let count = 0;
+    for (const [each, held] of [...this.#abandoned].reverse()) {
+      count += 1 + held.length;
+      if (count > MOST.abandoned) this.#abandoned.delete(each);
+    }
   }
 
   #tooMany(what: string, most: number): SessionError {
     const ids = { session_id: this.#host.sessionId };
     return new SessionError("QUOTA_EXCEEDED", `the session already has ${most} ${what}; release some`, { ids });
   }
+}
+
+/** A client that is not here yet. @param functions that it has passed before */
+function newConnection(id: string, reconnectWindow: number, functions = new Set<string>()): Connection {
+  const away = { link: undefined, lastLink: undefined, timer: undefined };
+  return { id, ...away, names: new Set(), functions, released: [], reconnectWindow };
 }
 
 /** Of the arguments and locals, in UTF-16 units or bytes. */

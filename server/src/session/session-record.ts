@@ -59,11 +59,21 @@ export interface HostCallRecord {
   readonly text: HostCallText;
 }
 
+export interface LenderRecord {
+  readonly connectionId: string;
+  /** Milliseconds. */
+  readonly reconnectWindow: number;
+  /** How many functions it has passed. */
+  readonly passed: number;
+}
+
 export interface HostFunctionsRecord {
   /** Those that guest code finds as global functions. */
   readonly names: readonly string[];
-  /** Ids of those that were passed as values. */
+  /** Ids of those that were passed as values: first those of the first lender, then those of the next. */
   readonly passed: readonly string[];
+  /** Clients that have passed some and may come back, for the session itself. Absent where an earlier version wrote it. */
+  readonly lenders?: readonly LenderRecord[];
   readonly calls: readonly HostCallRecord[];
 }
 
