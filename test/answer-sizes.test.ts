@@ -51,6 +51,19 @@ describe("a status", () => {
     },
   );
 
+  test("of a setup that throws half a character says so, and ends no server", async () => {
+    const setups = [
+      "throw new Error('a\\ud800b')",
+      "throw '\\ud800'",
+      "throw Object.assign(new Error('x'), { name: '\\udc00' })",
+    ];
+    for (const setup of setups) {
+      const answer = await connection.call(Sessions.createSession, CreateSessionRequest.fromPartial({ setup }));
+      expect([answer.status, answer.message]).toEqual(["INVALID_ARGUMENT", expect.stringContaining("\ufffd")]);
+    }
+    expect(await create()).not.toBe("");
+  });
+
   test.each([
     ["a message", { setup: 'throw new Error("é".repeat(30000))' }],
     ["the path of a field", { labels: new Map([["é".repeat(1_024), "v".repeat(1_025)]]) }],

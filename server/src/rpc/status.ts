@@ -1,4 +1,5 @@
 /** The one place where errors become gRPC statuses, with the details that programs read. */
+import { toUSVString } from "node:util";
 import { status as Code, Metadata, type ServiceError } from "@grpc/grpc-js";
 import { type Any, BadRequest, ErrorInfo, encoded, QuotaFailure, RetryInfo, Status } from "@livescope/proto";
 import type { Logger } from "pino";
@@ -110,8 +111,9 @@ export function toStatus(error: unknown, logger: Logger): Status {
   return { code, message, details };
 }
 
-/** The beginning of a text that is longer. @param most bytes */
-function shortened(text: string, most: number): string {
+/** The beginning of a text that is longer, as text that can be sent: of a lone surrogate grpc-js throws, where nobody catches. @param most bytes */
+function shortened(given: string, most: number): string {
+  const text = toUSVString(given);
   if (Buffer.byteLength(text) <= most) return text;
   const { read } = new TextEncoder().encodeInto(text, new Uint8Array(most - Buffer.byteLength(MORE)));
   return text.slice(0, read) + MORE;

@@ -4,6 +4,8 @@ import { deflateRaw, deflateRawSync, inflateRaw } from "node:zlib";
 
 /** More effort takes three times as long, and saves a tenth. */
 const OPTIONS = { level: 1 };
+/** What comes out at once on another thread: each piece waits here for what the thread does at that moment, such as a sync. */
+const PIECES = { chunkSize: 1 << 20 };
 /** What takes a few milliseconds at most, and less than the way to another thread. */
 const SMALL_BYTES = 256 << 10;
 
@@ -21,11 +23,11 @@ export function packed(delta: Uint8Array): Uint8Array {
 
 /** As `packed`, on another thread. */
 export function packedApart(delta: Uint8Array): Promise<Uint8Array> {
-  return deflated(delta, OPTIONS);
+  return deflated(delta, { ...OPTIONS, ...PIECES });
 }
 
 /** One after the other, each when it is asked for; those that were given are let go of. */
 export async function* unpacked(deltas: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
   const left = [...deltas].reverse();
-  for (let next = left.pop(); next !== undefined; next = left.pop()) yield inflated(next);
+  for (let next = left.pop(); next !== undefined; next = left.pop()) yield inflated(next, isSmall(next) ? {} : PIECES);
 }
