@@ -6,6 +6,7 @@ import { randomUUID } from "node:crypto";
 import { type Engine, PageImageError } from "../engine/engine.js";
 import { pageToken, type Store, type StoredSession } from "../store/store.js";
 import { SessionError } from "./errors.js";
+import { isFull, READ_AT_ONCE } from "./pages.js";
 import { Places } from "./places.js";
 import type { SessionInfo } from "./session-info.js";
 import { readText, type SavedSession, writeText } from "./session-record.js";
@@ -173,8 +174,10 @@ export class Hibernation {
   ): Promise<SessionInfo[]> {
     const token = after === undefined ? "" : pageToken({ createdAt: after.createdAt, id: after.sessionId });
     const found: SessionInfo[] = [];
-    for (let next = token; found.length < size; ) {
-      const page = await this.#store.sessions({ size, after: next, labels, now: Date.now() });
+    // Those behind what fills a page are on no page that is made of these.
+    for (let next = token; found.length < size && !isFull(found); ) {
+      const most = Math.min(size, READ_AT_ONCE);
+      const page = await this.#store.sessions({ size: most, after: next, labels, now: Date.now() });
       for (const stored of page.items) {
         const info = this.#read(stored);
         if (info === undefined || this.#stale.has(info.sessionId) || isLeftOut(info.sessionId)) continue;

@@ -6,14 +6,30 @@ const PAGE_BYTES = 3 << 20;
 const ITEM_BYTES = 1 << 10;
 const LABEL_BYTES = 8;
 
+/** What the store is asked for at once: it reads all that it gives before others have their turn, and labels may be large. */
+export const READ_AT_ONCE = 64;
+
+interface Labelled {
+  readonly labels: ReadonlyMap<string, string>;
+}
+
+/** Whether these are more than one page has room for. */
+export function isFull(items: readonly Labelled[]): boolean {
+  return items.reduce((sum, item) => sum + itemBytes(item), 0) > PAGE_BYTES;
+}
+
 /** The first of these items that one page has room for, at least one of them. */
-export function fitting<T extends { readonly labels: ReadonlyMap<string, string> }>(items: readonly T[]): readonly T[] {
+export function fitting<T extends Labelled>(items: readonly T[]): readonly T[] {
   let bytes = 0;
-  const end = items.findIndex(({ labels }, i) => {
-    bytes += ITEM_BYTES + labelBytes(labels);
+  const end = items.findIndex((item, i) => {
+    bytes += itemBytes(item);
     return i > 0 && bytes > PAGE_BYTES;
   });
   return end === -1 ? items : items.slice(0, end);
+}
+
+function itemBytes({ labels }: Labelled): number {
+  return ITEM_BYTES + labelBytes(labels);
 }
 
 /** What labels take in a message. */

@@ -266,6 +266,33 @@ describe("a session that is woken", () => {
   });
 });
 
+test("a list of sessions with large labels goes through all of them once, and reads no more than a page has room for", async () => {
+  const { sessions } = start({ maximum: 5, maximumDurable: 100 });
+  const text = (i: number): string => `${i}`.padEnd(1_000, "x");
+  const labels = new Map(Array.from({ length: 64 }, (_, i) => [text(i), text(i)]));
+  const ids = Array.from({ length: 80 }, (_, i) => `s${String(i).padStart(2, "0")}`);
+  for (const id of ids) await create(sessions, id, { labels, isDurable: true });
+  const read: number[] = [];
+  const page = store.sessions.bind(store);
+  store.sessions = async (options) => {
+    const found = await page(options);
+    read.push(found.items.length);
+    return found;
+  };
+  const pages: string[][] = [];
+  let token = "";
+  do {
+    const { sessions: found, next } = await sessions.list(1_000, token, new Map());
+    pages.push(found.map(({ sessionId }) => sessionId));
+    token = next;
+  } while (token !== "");
+  expect(new Set(pages.flat())).toEqual(new Set(ids));
+  expect(pages.flat().length).toBe(ids.length);
+  expect(pages.length).toBeGreaterThan(2);
+  // For the first page not all of them are read.
+  expect(read[0]).toBeLessThan(ids.length);
+});
+
 test("a new session with the id of one that another process left is not taken for it", async () => {
   const before = start();
   await create(before.sessions, "mine");

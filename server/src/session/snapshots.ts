@@ -4,7 +4,7 @@ import { type Engine, PageImageError } from "../engine/engine.js";
 import { isPageToken, pageToken, type Store, type StoredSnapshot } from "../store/store.js";
 import { invalid, SessionError, StoreError } from "./errors.js";
 import { checkId, drawId, idOf } from "./ids.js";
-import { fitting } from "./pages.js";
+import { fitting, isFull, READ_AT_ONCE } from "./pages.js";
 import { Places } from "./places.js";
 import type { Session } from "./session.js";
 import type { SavedSession } from "./session-record.js";
@@ -111,7 +111,14 @@ export class Snapshots {
     if (!isPageToken(after) || written(after) !== token) {
       throw invalid("page_token", "is not one this server gave; leave it empty for the first page");
     }
-    const { items, next } = await this.#store.snapshots({ size, after, labels, now: Date.now() });
+    const items: StoredSnapshot[] = [];
+    let next = after;
+    do {
+      const most = Math.min(size - items.length, READ_AT_ONCE);
+      const page = await this.#store.snapshots({ size: most, after: next, labels, now: Date.now() });
+      items.push(...page.items);
+      next = page.next;
+    } while (next !== "" && items.length < size && !isFull(items));
     const snapshots = fitting(items);
     const last = snapshots.length < items.length ? snapshots.at(-1) : undefined;
     const place = last === undefined ? next : pageToken({ createdAt: last.createdAt, id: last.snapshotId });
