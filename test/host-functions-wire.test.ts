@@ -381,11 +381,12 @@ describe("a hostile guest", () => {
   test("may have ten thousand calls open, and no more", async () => {
     await expose();
     connection.send(
-      run(
+      executing(
         2,
         `let refused = 0; let answered = 0;
         const all = Array.from({ length: 10_100 }, () => f().then(() => answered++, () => refused++));
         await Promise.all(all); [answered, refused]`,
+        { sessionId: session.id, limits: { timeout: duration(60_000), cpuTime: duration(30_000) } as never },
       ),
     );
     await connection.hostCall(10_000);

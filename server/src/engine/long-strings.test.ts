@@ -25,7 +25,7 @@ function run(code: string): Promise<TurnResult> {
     const input = { kind: "run", command, execution: { number: ++number, ...options } } as const;
     // What waits is not to be told that it waits for nothing.
     const header = { isMoreToCome: true, dropped: [] };
-    engine.run(memory, [{ input, header, budget: 5_000, consoleBytes: 1_000, done }]);
+    engine.run(memory, [{ input, header, budget: 25_000, consoleBytes: 1_000, done }]);
   });
 }
 
