@@ -9,21 +9,24 @@ export interface Provider {
 /** What a client has exposed, until it is known whether the session can define the names: `keep` or `undo` has to be called then. */
 export interface Exposure<P extends Provider> {
   readonly provider: P;
-  /** What each of its names was before. */
-  readonly formers: Map<string, Former<P>>;
+  readonly names: readonly string[];
 }
 
-interface Former<P> {
-  readonly provider: P | undefined;
-  readonly isAwaited: boolean;
+/** A name of exposures that have not been answered. */
+interface Claim<P extends Provider> {
+  /** What the name was before them. */
+  former: { readonly provider: P | undefined; readonly isAwaited: boolean };
+  /** In the order in which they came. */
+  readonly exposures: Set<Exposure<P>>;
+  /** The last of them. */
+  newest: Exposure<P>;
 }
 
 export class ExposedNames<P extends Provider> {
   readonly #providers = new Map<string, P>();
   /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
   readonly #awaited = new Set<string>();
-  /** Of each name those that it is not known of yet, in the order in which they came. */
-  readonly #exposing = new Map<string, Exposure<P>[]>();
+  readonly #claims = new Map<string, Claim<P>>();
 
   /** Those that some client provides. */
   get provided(): string[] {
@@ -43,50 +46,58 @@ export class ExposedNames<P extends Provider> {
     return this.#awaited.has(name);
   }
 
+  /** How many would be provided with these, of which none is twice among them. */
+  countWith(names: readonly string[]): number {
+    return this.#providers.size + names.filter((name) => !this.#providers.has(name)).length;
+  }
+
   /** Calls of these wait for who will provide them. */
   await(names: readonly string[]): void {
     for (const name of names) if (!this.#providers.has(name)) this.#awaited.add(name);
   }
 
   expose(provider: P, names: readonly string[]): Exposure<P> {
-    const exposing: Exposure<P> = { provider, formers: new Map() };
-    for (const name of new Set(names)) {
-      const all = this.#exposing.get(name);
-      if (all === undefined) this.#exposing.set(name, [exposing]);
-      else all.push(exposing);
-      exposing.formers.set(name, { provider: this.#providers.get(name), isAwaited: this.#awaited.delete(name) });
+    const exposure: Exposure<P> = { provider, names };
+    for (const name of names) {
+      const claim = this.#claims.get(name);
+      if (claim === undefined) {
+        const former = { provider: this.#providers.get(name), isAwaited: this.#awaited.delete(name) };
+        this.#claims.set(name, { former, exposures: new Set([exposure]), newest: exposure });
+      } else {
+        claim.exposures.add(exposure);
+        claim.newest = exposure;
+      }
       this.#provide(name, provider);
     }
-    return exposing;
+    return exposure;
   }
 
-  /** The session can define them. @returns all names that the client provides now */
-  keep(exposing: Exposure<P>): string[] {
-    const { provider, formers } = exposing;
-    for (const name of formers.keys()) {
-      const all = this.#exposingOf(name);
-      const at = all.indexOf(exposing);
+  /** The session can define them. @returns all names that the client provides now, but for those that may yet be refused */
+  keep(exposure: Exposure<P>): string[] {
+    const { provider, names } = exposure;
+    for (const name of names) {
+      const claim = this.#claims.get(name);
+      if (!claim?.exposures.has(exposure)) continue;
+      claim.former = { provider, isAwaited: false };
       // Should what came before it be refused yet, that takes nothing from it.
-      for (const earlier of all.slice(0, Math.max(at, 0))) earlier.formers.delete(name);
-      this.#setExposing(name, all.slice(at + 1));
+      for (const each of claim.exposures) {
+        claim.exposures.delete(each);
+        if (each === exposure) break;
+      }
+      if (claim.exposures.size === 0) this.#claims.delete(name);
     }
-    const isUnanswered = (name: string): boolean =>
-      this.#exposingOf(name).some((other) => other.formers.get(name)?.provider !== provider);
-    return [...provider.names].filter((name) => formers.has(name) || !isUnanswered(name));
+    return [...provider.names].filter((name) => (this.#claims.get(name)?.former ?? { provider }).provider === provider);
   }
 
   /** It cannot: each name is with whom it was, unless it was exposed again since. @param isHere false for a client that was given up */
-  undo(exposing: Exposure<P>, isHere: (provider: P) => boolean): void {
-    for (const [name, former] of exposing.formers) {
-      const all = this.#exposingOf(name);
-      const next = all[all.indexOf(exposing) + 1];
-      this.#setExposing(
-        name,
-        all.filter((other) => other !== exposing),
-      );
-      next?.formers.set(name, former);
-      if (next !== undefined || this.#providers.get(name) !== exposing.provider) continue;
-      const { provider, isAwaited } = former;
+  undo(exposure: Exposure<P>, isHere: (provider: P) => boolean): void {
+    for (const name of exposure.names) {
+      const claim = this.#claims.get(name);
+      if (!claim?.exposures.delete(exposure) || claim.newest !== exposure) continue;
+      const newest = [...claim.exposures].at(-1);
+      if (newest !== undefined) claim.newest = newest;
+      else this.#claims.delete(name);
+      const { provider, isAwaited } = newest === undefined ? claim.former : { ...newest, isAwaited: false };
       this.#provide(name, provider !== undefined && isHere(provider) ? provider : undefined);
       if (isAwaited) this.#awaited.add(name);
     }
@@ -108,16 +119,7 @@ export class ExposedNames<P extends Provider> {
   /** Nobody provides any more. */
   clear(): void {
     this.#providers.clear();
-    this.#exposing.clear();
-  }
-
-  #exposingOf(name: string): readonly Exposure<P>[] {
-    return this.#exposing.get(name) ?? [];
-  }
-
-  #setExposing(name: string, exposing: Exposure<P>[]): void {
-    if (exposing.length > 0) this.#exposing.set(name, exposing);
-    else this.#exposing.delete(name);
+    this.#claims.clear();
   }
 
   #provide(name: string, provider: P | undefined): void {

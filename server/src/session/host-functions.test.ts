@@ -216,3 +216,15 @@ test("a client that lends nothing any more keeps the session as long as it has a
   functions.cancelOf(0);
   expect(functions.hasClients).toBe(false);
 });
+
+test("a name goes back to whom a refused exposure took it from, also if who took it was given up meanwhile", async () => {
+  const functions = started();
+  const [one, other] = [new NotingLink(), new NotingLink()];
+  functions.expose({ ...exposing, reconnectWindow: 30_000 }, one).keep();
+  const taking = functions.expose({ ...exposing, connectionId: "other", takeOver: true }, other);
+  functions.detach(other);
+  await windowIsOver();
+  taking.undo();
+  functions.call(0, calling("1"));
+  expect(one.told).toEqual(["attached", "call 1"]);
+});

@@ -196,8 +196,7 @@ export class HostFunctions {
         { ids: { session_id: this.#host.sessionId, name: taken }, field: "names" },
       );
     }
-    if (new Set([...this.#names.provided, ...names]).size > MOST.names)
-      throw this.#tooMany("functions exposed", MOST.names);
+    if (this.#names.countWith(names) > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
     const connection = this.#connect(connectionId, link, reconnectWindow);
     const exposing = this.#names.expose(connection, names);
     this.#moveCalls(names);
