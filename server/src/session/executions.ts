@@ -315,10 +315,11 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#session.usage.hostTime += hostTime;
     this.#session.usage.turns += turns;
     this.#session.usage.hostCalls += hostCalls;
+    const children = this.#open.childrenOf(execution);
     this.#close(execution);
-    if (outcome.result.kind === "stopped") this.#stopChildren(execution, outcome.result.reason);
+    if (outcome.result.kind === "stopped") stopChildren(children, outcome.result.reason);
     // What was asked for on its behalf and has not begun would stand.
-    else if (isRolledBack) this.#stopChildren(execution, "CANCELLED");
+    else if (isRolledBack) stopChildren(children, "CANCELLED");
     if (outcome.undone || outcome.result.kind === "stopped") this.#open.noteOver(execution);
     const { requestId, digest } = execution;
     // One that goes on where it was copied to, or without a request id, has an id all the same.
@@ -328,12 +329,6 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       this.#watchers.finished(outcome, execution.encoding);
     };
     this.#commits.pass(tell, (error) => execution.reject(this.#session.lossOf(execution.executionId, error)));
-  }
-
-  /** What runs on behalf of one that is stopped is stopped with it. */
-  #stopChildren(parent: RunningExecution, reason: StopReason): void {
-    const isOver = reason === "TIMEOUT" || reason === "ROLLED_BACK" ? reason : "CANCELLED";
-    for (const child of this.#open.childrenOf(parent)) child.stop(isOver);
   }
 
   #reject(execution: RunningExecution, error: Error): void {
@@ -432,4 +427,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     if (!this.isIdle) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
+}
+
+/** What runs on behalf of one that is stopped is stopped with it. */
+function stopChildren(children: readonly RunningExecution[], reason: StopReason): void {
+  const isOver = reason === "TIMEOUT" || reason === "ROLLED_BACK" ? reason : "CANCELLED";
+  for (const child of children) child.stop(isOver);
 }

@@ -46,18 +46,14 @@ export class OpenExecutions {
     return [...this.#byNumber.values()];
   }
 
-  /** Those that run on behalf of one, and of none between them. */
+  /** Those that run on behalf of one, and of none between them that is open. */
   childrenOf(execution: RunningExecution): RunningExecution[] {
     return [...(this.#children.get(execution) ?? [])];
   }
 
   add(execution: RunningExecution): void {
-    const { number, executionId, parent } = execution;
-    if (parent !== undefined) {
-      const children = this.#children.get(parent);
-      if (children === undefined) this.#children.set(parent, new Set([execution]));
-      else children.add(execution);
-    }
+    const { number, executionId } = execution;
+    this.#addChild(execution);
     this.#byNumber.set(number, execution);
     this.#byId.set(executionId, execution);
     this.#over.delete(executionId);
@@ -66,15 +62,32 @@ export class OpenExecutions {
   }
 
   delete(execution: RunningExecution): void {
-    const { number, executionId, parent } = execution;
-    if (parent !== undefined) {
-      const children = this.#children.get(parent);
+    const { number, executionId } = execution;
+    const above = this.#above(execution);
+    if (above !== undefined) {
+      const children = this.#children.get(above);
       children?.delete(execution);
-      if (children?.size === 0) this.#children.delete(parent);
+      if (children?.size === 0) this.#children.delete(above);
     }
+    const children = this.childrenOf(execution);
+    this.#children.delete(execution);
     this.#byNumber.delete(number);
+    for (const child of children) this.#addChild(child);
     // In a copy a request may come again under the id of one that was in flight.
     if (this.#byId.get(executionId) === execution) this.#byId.delete(executionId);
+  }
+
+  #addChild(execution: RunningExecution): void {
+    const above = this.#above(execution);
+    if (above === undefined) return;
+    const children = this.#children.get(above);
+    if (children === undefined) this.#children.set(above, new Set([execution]));
+    else children.add(execution);
+  }
+
+  /** The next one that is open of those on whose behalf it runs. */
+  #above({ parent }: RunningExecution): RunningExecution | undefined {
+    return parent === undefined || this.has(parent) ? parent : this.#above(parent);
   }
 
   /** One has ended that was stopped or undone. */

@@ -488,6 +488,28 @@ describe("what runs on behalf of an execution", () => {
     expect(await run(sessions, "a", "n")).toBe(0);
   });
 
+  test("is stopped with it also when what it was asked for by has ended meanwhile", async () => {
+    const { sessions } = start();
+    const parent = await started(sessions, {});
+    const code = "await new Promise((resolve) => { globalThis.go = resolve })";
+    const child = submit(sessions, "a", code, { ...OF_IT, requestId: "child", digest: "d" });
+    const grandchild = submit(sessions, "a", `globalThis.go(); ${WAITS}`, { parentExecutionId: "child" });
+    expect(await reasonsOf([child])).toEqual(["value"]);
+    parent.cancel();
+    expect(await reasonsOf([parent, grandchild])).toEqual(["CANCELLED", "CANCELLED"]);
+  });
+
+  test("does not run where what asked for it has ended, and all is undone", async () => {
+    const { sessions } = start();
+    await create(sessions, "a", { setup: "var n = 0" });
+    const code = "await new Promise((resolve) => { globalThis.go = resolve }); throw new Error('no')";
+    const parent = submit(sessions, "a", code, { requestId: "parent", digest: "d", atomic: true });
+    const child = submit(sessions, "a", "globalThis.go()", { ...OF_IT, requestId: "child", digest: "d" });
+    const grandchild = submit(sessions, "a", "n = 1000", { parentExecutionId: "child" });
+    expect(await reasonsOf([parent, child, grandchild])).toEqual(["exception", "value", "CANCELLED"]);
+    expect(await run(sessions, "a", "n")).toBe(0);
+  });
+
   test("is let in while the server waits for it to end", async () => {
     const { sessions } = start();
     await create(sessions, "a");
