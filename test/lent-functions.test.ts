@@ -269,6 +269,23 @@ test("a thousand names of the longest fit into a message, and a longer one is re
   }
 });
 
+test("exposures that wait for a busy session take a bounded amount", async () => {
+  const { id: sessionId } = await served.client.createSession();
+  const client = open();
+  const names = Array.from({ length: 1_000 }, (_, i) => `f${i}`.padStart(1_024, "f"));
+  client.send(executing(1, "for (;;);", { sessionId }));
+  const ids = Array.from({ length: 10 }, (_, i) => i + 2);
+  for (const id of ids) client.send(exposing(id, { sessionId, names, connectionId: "c" }));
+  const refused = `status ${Code.RESOURCE_EXHAUSTED}`;
+  expect(await client.exposed(11)).toBe(refused);
+  client.send(cancelling(1));
+  const answers = await Promise.all(ids.map((id) => client.exposed(id)));
+  expect(answers.filter((answer) => answer === refused)).toHaveLength(3);
+  expect(answers.filter((answer) => answer.length === 1_000)).toHaveLength(7);
+  client.send(exposing(12, { sessionId, names, connectionId: "c" }));
+  expect(await client.exposed(12)).toHaveLength(1_000);
+});
+
 test("a client with an open stream lets a session rest that has all of its functions back", async () => {
   const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
   const { id: sessionId } = session;

@@ -19,6 +19,8 @@ import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed
 const COMMANDS = 10_000;
 /** Exposures to one session that have not been answered: as many as it may have names. */
 const EXPOSURES = 1_000;
+/** What all of a stream may take to be kept, about, in bytes: they wait while their sessions are busy. */
+const EXPOSURE_SIZE = 16 * 1024 * 1024;
 /** Bytes of answers that the client has not taken; with more the stream ends. */
 const UNTAKEN_BYTES = 128 * 1024 * 1024;
 /** Some of ten thousand will have ended by then, in milliseconds. */
@@ -47,6 +49,8 @@ export class Connection implements CommandHost {
   readonly #commands = new Map<bigint, StreamedCommand>();
   /** Frames that expose and have not been answered, by session. */
   readonly #exposing = new Map<string, number>();
+  /** What these take to be kept, about, in bytes. */
+  #exposingSize = 0;
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
@@ -91,16 +95,20 @@ export class Connection implements CommandHost {
   /** @throws SessionError QUEUE_FULL */
   expose(frameId: bigint, request: Expose): void {
     const { sessionId } = request;
+    const size = sizeOf(request);
     const before = this.#exposing.get(sessionId) ?? 0;
-    if (before >= EXPOSURES || this.#exposing.size >= COMMANDS) {
+    const isFull = this.#exposing.size >= COMMANDS || this.#exposingSize + size > EXPOSURE_SIZE;
+    if (before >= EXPOSURES || isFull) {
       const message = `the stream already has ${before} exposures to this session under way, to ${this.#exposing.size} sessions in all; wait for some of them`;
       throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
     }
     this.#exposing.set(sessionId, before + 1);
+    this.#exposingSize += size;
     this.hostFunctions
       .expose(frameId, request)
       .catch((error: unknown) => this.#refuse(frameId, error))
       .finally(() => {
+        this.#exposingSize -= size;
         const left = (this.#exposing.get(sessionId) ?? 1) - 1;
         if (left > 0) this.#exposing.set(sessionId, left);
         else this.#exposing.delete(sessionId);
@@ -199,4 +207,9 @@ export class Connection implements CommandHost {
     this.hostFunctions.detach();
     this.#transport.end(this.#ending.error);
   }
+}
+
+/** What an exposure takes to be kept, about, in bytes: of itself and of its names. */
+function sizeOf({ names }: Expose): number {
+  return names.reduce((sum, { length }) => sum + 64 + 2 * length, 256);
 }
