@@ -148,6 +148,16 @@ describe("when the connection of a client with host functions breaks", () => {
     await expect.poll(() => session.execute("kept()").catch(() => undefined)).toBe("called");
   });
 
+  test("functions passed as values are found again also if another client took the name of an exposure meanwhile", async () => {
+    await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    await session.expose({ f: () => 1 });
+    await session.call("keep", [(x: number) => x + 1]);
+    await using other = await Livescope.connect(server.address);
+    await other.attach(session.id).expose({ f: () => 2 }, { takeOver: true });
+    wire.cut();
+    expect(await other.attach(session.id).execute("await kept(1)", { timeout: 10_000 })).toBe(2);
+  });
+
   test("an exposure ends with an error if another client took the name meanwhile", async () => {
     await using session = await client.createSession();
     const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });

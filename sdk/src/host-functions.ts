@@ -170,10 +170,12 @@ export class HostFunctions implements HostSide {
     this.#announced.clear();
     this.#calls.onNewStream();
     for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
-    const sayings = [...this.#exposed].map((exposed) => this.#asking(exposed));
+    const sayings: Saying[] = [];
+    // Before what is exposed: should that be refused, what was passed finds this client all the same.
     for (const { scope } of this.#passed.values()) {
       if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
     }
+    for (const exposed of this.#exposed) sayings.push(this.#asking(exposed));
     return sayings;
   }
 
