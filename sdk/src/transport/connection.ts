@@ -17,6 +17,8 @@ import { errorFrom, errorFromStatus } from "./status.js";
 
 /** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
 const IDLE = 1_000;
+/** How long a stream may take to end when the client is closed, in milliseconds: until then it keeps the process from ending. */
+const CLOSING = 1_000;
 /** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
 const ATTEMPTS = 4;
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
@@ -110,7 +112,12 @@ export class Connection implements CommandTransport, PendingCommandHost {
   close(): void {
     this.#isClosed = true;
     clearTimeout(this.#reopening);
-    if (this.#stream !== undefined) this.#flush();
+    const stream = this.#stream;
+    if (stream !== undefined) {
+      this.#flush();
+      // Where the network takes nothing any more it would take until a ping is missed.
+      setTimeout(() => stream.cancel(), CLOSING).unref();
+    }
     if (this.#stream === undefined) this.#host?.onClosed();
     this.checkIdle();
   }
