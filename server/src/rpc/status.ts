@@ -111,7 +111,11 @@ export function toStatus(error: unknown, logger: Logger): Status {
   return { code, message, details };
 }
 
-/** The beginning of a text that is longer, as text that can be sent: of a lone surrogate grpc-js throws, where nobody catches. @param most bytes */
+/**
+ * The beginning of a text that is longer. Well-formed: at a lone surrogate grpc-js throws where nobody catches.
+ *
+ * @param most bytes
+ */
 function shortened(given: string, most: number): string {
   const text = toUSVString(given);
   if (Buffer.byteLength(text) <= most) return text;

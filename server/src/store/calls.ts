@@ -23,7 +23,7 @@ export type StoredItem = Kinds[Kind];
 /** As the database has it: its deltas take more room when they are unpacked, all of them more than a process may have. */
 export interface PackedDurable extends Omit<StoredDurable, "image" | "deltas"> {
   readonly image: Uint8Array<ArrayBuffer>;
-  readonly deltas: readonly Uint8Array<ArrayBuffer>[];
+  readonly deltas: Uint8Array<ArrayBuffer>[];
 }
 
 /** What can be asked of the database, and what it answers. */

@@ -356,6 +356,20 @@ describe.each(STORES)("durable sessions in a store (%s)", (name, make) => {
     expect(durable?.parts).toEqual([{ key: "x", text: "part" }]);
   });
 
+  test("take a large commit before what is told of them after it", async () => {
+    const large = (seed: number) => Uint8Array.from({ length: 1 << 20 }, (_, i) => (i * i * seed) >>> 7);
+    await store.addDurable(session("a"), bytes("image"), 1);
+    const told = [
+      store.commit(commit(1, { owner: 10, delta: large(1) })),
+      store.commit(commit(2, { owner: 10, delta: large(2) })),
+      store.commit(commit(3, { owner: 10 })),
+      store.deleteSession("a"),
+      store.addDurable(session("a"), bytes("new"), 5),
+    ];
+    expect(await Promise.all(told)).toEqual(["kept", "kept", "kept", true, "added"]);
+    expect(await kept()).toMatchObject({ owner: 5, version: 0, image: "new", deltas: [] });
+  });
+
   test.runIf(name === "SQLite")("are there when the store is opened again", async () => {
     await store.addDurable(session("a"), bytes("image"), 1);
     await store.commit(commit(1, { isBusy: true, outcomes: [outcome("x")] }));

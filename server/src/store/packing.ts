@@ -26,8 +26,9 @@ export function packedApart(delta: Uint8Array): Promise<Uint8Array> {
   return deflated(delta, { ...OPTIONS, ...PIECES });
 }
 
-/** One after the other, each when it is asked for; those that were given are let go of. */
-export async function* unpacked(deltas: readonly Uint8Array[]): AsyncGenerator<Uint8Array> {
-  const left = [...deltas].reverse();
-  for (let next = left.pop(); next !== undefined; next = left.pop()) yield inflated(next, isSmall(next) ? {} : PIECES);
+/** One after the other, each when it is asked for. @param deltas are taken out as they are given, so that nobody keeps them */
+export async function* unpacked(deltas: Uint8Array[]): AsyncGenerator<Uint8Array> {
+  for (let next = deltas.shift(); next !== undefined; next = deltas.shift()) {
+    yield inflated(next, isSmall(next) ? {} : PIECES);
+  }
 }

@@ -120,7 +120,7 @@ export interface PageOptions {
 
 /**
  * What a promise of it acknowledged is kept. A call that fails changes nothing. Calls take effect in the order they are made, but
- * for a commit, before which others may that are made after it. Images are opaque bytes. One that is given to the store is the store's: its buffer may be detached, so whoever needs it
+ * for a commit, before which others may that are about other sessions. Images are opaque bytes. One that is given to the store is the store's: its buffer may be detached, so whoever needs it
  * afterwards copies it before. One that the store gives belongs to the caller.
  *
  * Lookups by one id also find what has expired and was not swept yet: the caller compares.

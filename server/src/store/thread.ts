@@ -14,10 +14,10 @@ if (parentPort === null) throw new Error("thread.js is the entry of a worker thr
 const port = parentPort;
 const { directory, keyId } = workerData as ThreadSetup;
 
-const waiting: { readonly number: number; readonly call: Call }[] = [];
+const waiting: ThreadCall[] = [];
 let closing = false;
-/** Commits whose deltas are being packed. */
-let packing = 0;
+/** Calls that wait for a commit of the same session to be packed, by its id: those of one session take effect in their order. */
+const held = new Map<string, ThreadCall[]>();
 
 try {
   serve(await open());
@@ -59,14 +59,22 @@ function serve(database: Database): void {
     }
     schedule();
   };
-  // Nobody else waits for that.
+  const accept = (request: ThreadCall): void => {
+    const behind = held.get(sessionOf(request.call) ?? "");
+    if (behind !== undefined) behind.push(request);
+    else if (isLarge(request.call)) packApart(request.number, request.call);
+    else waiting.push(request);
+  };
   const packApart = (number: number, { commit, ...rest }: CommitCall): void => {
-    packing++;
+    const { sessionId } = commit.session;
+    const behind: ThreadCall[] = [];
+    held.set(sessionId, behind);
     packedApart(commit.delta)
       .then((delta) => waiting.push({ number, call: { ...rest, commit: { ...commit, delta }, isPacked: true } }))
       .catch((error: unknown) => say({ type: "answer", number, answer: { failed: "full", message: reasonOf(error) } }))
       .finally(() => {
-        packing--;
+        held.delete(sessionId);
+        for (const each of behind) accept(each);
         schedule();
       });
   };
@@ -76,15 +84,14 @@ function serve(database: Database): void {
     if (waiting.length > 0) {
       scheduled = true;
       setImmediate(next);
-    } else if (closing && packing === 0) {
+    } else if (closing && held.size === 0) {
       // The end of the thread closes the database: its statements hold it open until then.
       port.close();
     }
   };
   port.on("message", (request: ThreadRequest) => {
     if ("close" in request) closing = true;
-    else if (isLarge(request.call)) return packApart(request.number, request.call);
-    else waiting.push(request);
+    else accept(request);
     schedule();
   });
   say({ type: "open" });
@@ -101,7 +108,23 @@ function take(): typeof waiting {
   return waiting.splice(0, count);
 }
 
+type ThreadCall = Extract<ThreadRequest, { call: Call }>;
 type CommitCall = Extract<Call, { name: "commit" }>;
+
+/** The id that a call is about; undefined where it is about many. Ids of snapshots count as others do. */
+function sessionOf(call: Call): string | undefined {
+  if ("id" in call) return call.id;
+  switch (call.name) {
+    case "addDurable":
+      return call.item.sessionId;
+    case "commit":
+      return call.commit.session.sessionId;
+    case "rebase":
+      return call.base.sessionId;
+    default:
+      return undefined;
+  }
+}
 
 function isLarge(call: Call): call is CommitCall {
   return call.name === "commit" && !isSmall(call.commit.delta);
