@@ -379,7 +379,7 @@ describe("what host functions were called with, and answered", () => {
     const written: string[] = [];
     store.commit = (one) => {
       if (one.owner === first) return new Promise(() => undefined);
-      written.push(...one.parts.map(({ key }) => key));
+      written.push(...one.parts.map(({ key }) => key).filter((key) => !key.startsWith("execution")));
       return commit(one);
     };
     const sessions = start();
@@ -432,6 +432,29 @@ describe("who watches one", () => {
     await run(sessions, "a", "console.log('secret')");
     expect(told).toEqual(["rests", "ended"]);
   });
+});
+
+test("an execution that waits goes to the store again only when something of it has run", async () => {
+  const sessions = start();
+  await create(sessions, "a", DURABLE);
+  const written: string[] = [];
+  const commit = store.commit.bind(store);
+  store.commit = (one) => {
+    written.push(...one.parts.map(({ key }) => key), ...one.dropped.map((key) => `no ${key}`));
+    return commit(one);
+  };
+  const wait =
+    "await new Promise((resolve) => { (globalThis.go ??= []).push(resolve); setTimeout(resolve, 3_600_000) })";
+  const waiting = [1, 2].map((i) => submit(sessions, "a", `${wait}; ${i}`));
+  expect(await run(sessions, "a", "1 + 1")).toBe(2);
+  expect(written.splice(0)).toEqual(["execution 1", "execution 2"]);
+  expect(await run(sessions, "a", "globalThis.n = 1")).toBe(1);
+  expect(await run(sessions, "a", "go[0](); 3")).toBe(3);
+  await waiting[0]?.outcome;
+  expect(await run(sessions, "a", "go[1](); 4")).toBe(4);
+  await waiting[1]?.outcome;
+  expect(written).toEqual(["no execution 1", "no execution 2"]);
+  expect((await store.durable("a"))?.parts).toEqual([]);
 });
 
 test("one that is only read is written as a whole now and then, too", async () => {

@@ -6,7 +6,7 @@ import type { Execution } from "./execution.js";
 import { sessionLimits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { Session } from "./session.js";
-import type { SavedSession } from "./session-record.js";
+import { atTimeOf, type ExecutionRecord, NO_RECORD, type SavedSession, type SessionRecord } from "./session-record.js";
 import { Watchers } from "./watchers.js";
 
 let engine: Engine;
@@ -121,6 +121,37 @@ test("the time of one goes on while its session is nowhere, and is over at once 
   const { session, saved } = await waiting(WAIT);
   expect((await inItself(session, aged(saved, timeout))).result).toMatchObject({ kind: "stopped", reason: "TIMEOUT" });
   expect((await inItself(session, saved)).result.kind).toBe("value");
+});
+
+test("what was recorded of one before the others counts from then", async () => {
+  const { session, saved } = await waiting(WAIT);
+  const { clock = 0 } = saved.record;
+  const later = { ...saved, record: { ...saved.record, clock: clock + timeout } };
+  expect((await inItself(session, later)).result).toMatchObject({ kind: "stopped", reason: "TIMEOUT" });
+  const { clock: _, isWaiting: __, ...old } = saved.record.executions[0] as ExecutionRecord;
+  const of = { ...old, elapsed: 5, hostTime: 2 };
+  const at = (record: Partial<SessionRecord>, execution: ExecutionRecord) => {
+    const { elapsed, hostTime } = atTimeOf({ ...NO_RECORD, ...record }, execution);
+    return [elapsed, hostTime];
+  };
+  expect(at({ clock: 110 }, { ...of, clock: 100 })).toEqual([15, 2]);
+  expect(at({ clock: 110 }, { ...of, clock: 100, isWaiting: true })).toEqual([15, 12]);
+  // As versions before this one wrote it.
+  expect(at({}, of)).toEqual([5, 2]);
+});
+
+test("one has the same record as long as nothing of it has changed", async () => {
+  const { session, saved } = await waiting(
+    `${WAIT} console.log('a'); await new Promise((resolve) => { globalThis.go = resolve })`,
+  );
+  const record = async () => (await session.save(() => Promise.resolve())).record.executions[0];
+  const first = await record();
+  expect(first).toBe(saved.record.executions[0]);
+  await run(session, "1").outcome;
+  expect(await record()).toBe(first);
+  await run(session, "go()").outcome;
+  expect(await record()).not.toBe(first);
+  await run(session, "go()").outcome;
 });
 
 test("one whose time is over runs no timer that fell due meanwhile", async () => {

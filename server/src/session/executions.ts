@@ -2,7 +2,7 @@
  * The executions of one session from beginning to outcome: they take their turns in the order they came, are stopped wherever they
  * are, and what an atomic one did is undone with it.
  */
-import type { Engine } from "../engine/engine.js";
+import { clock, type Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { Asks } from "./asks.js";
@@ -18,7 +18,7 @@ import { Replies } from "./replies.js";
 import { RunningExecution } from "./running-execution.js";
 import type { SessionUsage } from "./session-info.js";
 import type { SessionLife } from "./session-life.js";
-import type { SessionRecord } from "./session-record.js";
+import { atTimeOf, type SessionRecord } from "./session-record.js";
 import { SessionTurns, type TurnsSession } from "./session-turns.js";
 import type { Watchers } from "./watchers.js";
 
@@ -122,6 +122,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     });
     return {
       takenAt: Date.now(),
+      clock: clock(),
       limits: this.#session.limits,
       nextExecution: this.#nextExecution,
       loop: this.#loop.record,
@@ -137,7 +138,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
    * @param isItself it is that session, which has come back
    */
   resume(saved: SessionRecord, isItself: boolean): void {
-    const { takenAt, nextExecution, executions, loop, hostFunctions, replies } = saved;
+    const { takenAt, nextExecution, loop, hostFunctions, replies } = saved;
+    const executions = saved.executions.map((each) => atTimeOf(saved, each));
     this.#nextExecution = nextExecution;
     // Before any timer that fell due meanwhile; and not now, since the session is not whole yet.
     if (isItself) this.#engine.atEndOfTick(() => this.#stopOverdue());

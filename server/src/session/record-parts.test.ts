@@ -1,6 +1,12 @@
 import { expect, test } from "vitest";
 import { changesOf, frameOf, NO_PARTS, partsOf, recordOf } from "./record-parts.js";
-import { type HostCallRecord, NO_RECORD, type ReplyRecord, type SessionRecord } from "./session-record.js";
+import {
+  type ExecutionRecord,
+  type HostCallRecord,
+  NO_RECORD,
+  type ReplyRecord,
+  type SessionRecord,
+} from "./session-record.js";
 
 const json = (text: string) => ({ arm: "json", text }) as const;
 const call = (callId: string): HostCallRecord => ({
@@ -19,17 +25,40 @@ const reply = (callId: string): ReplyRecord => ({
   execution: 0,
   result: { kind: "value", value: { kind: "bytes", bytes: Buffer.from([0, 200]) } },
 });
-const record = (calls: readonly HostCallRecord[], replies: readonly ReplyRecord[]): SessionRecord => ({
+const execution = (number: number): ExecutionRecord => ({
+  number,
+  executionId: `id ${number}`,
+  digest: "",
+  encoding: 0,
+  limits: NO_RECORD.limits,
+  parent: 0,
+  isStreaming: false,
+  clock: 1.5,
+  isWaiting: true,
+  elapsed: 2.25,
+  cpuTime: 1,
+  turns: 1,
+  hostCalls: 0,
+  hostTime: 0,
+  warnings: [],
+});
+const record = (
+  calls: readonly HostCallRecord[],
+  replies: readonly ReplyRecord[],
+  executions: readonly ExecutionRecord[] = [],
+): SessionRecord => ({
   ...NO_RECORD,
+  executions,
   hostFunctions: { names: ["f"], passed: [], calls },
   replies,
 });
 
 test("a record is the same when it is put together again", () => {
-  const whole = record([call("a"), call("b")], [reply("a"), reply("c")]);
+  const whole = record([call("a"), call("b")], [reply("a"), reply("c")], [execution(3), execution(7)]);
   const { parts } = changesOf(NO_PARTS, partsOf(whole));
-  expect(parts.map(({ key }) => key)).toEqual(["call a", "call b", "reply a", "reply c"]);
-  expect(JSON.stringify(frameOf(whole))).not.toMatch(/"args"|"value"/);
+  const keys = ["execution 3", "execution 7", "call a", "call b", "reply a", "reply c"];
+  expect(parts.map(({ key }) => key)).toEqual(keys);
+  expect(JSON.stringify(frameOf(whole))).not.toMatch(/"args"|"value"|"elapsed"/);
   const [again, known] = recordOf(frameOf(whole), parts);
   expect(again).toEqual(whole);
   // They need not be written again as long as they are there.
@@ -50,14 +79,16 @@ test("another of the same key takes its place", () => {
 });
 
 test("what stands in the frame is taken from there, and is not taken to be stored", () => {
-  const whole = record([call("a")], [reply("b")]);
+  const whole = record([call("a")], [reply("b")], [execution(1)]);
   const [again, known] = recordOf(whole, []);
   expect(again).toEqual(whole);
   expect(known.size).toBe(0);
 });
 
 test("where one is missing there is no record", () => {
-  const whole = record([call("a"), call("b")], []);
+  const whole = record([call("a"), call("b")], [], [execution(4)]);
   const { parts } = changesOf(NO_PARTS, partsOf(whole));
-  expect(() => recordOf(frameOf(whole), parts.slice(1))).toThrow(/lacks the call a/);
+  const without = (lost: string) => parts.filter(({ key }) => key !== lost);
+  expect(() => recordOf(frameOf(whole), without("call a"))).toThrow(/lacks the call a/);
+  expect(() => recordOf(frameOf(whole), without("execution 4"))).toThrow(/lacks the execution 4/);
 });

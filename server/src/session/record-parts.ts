@@ -1,13 +1,22 @@
 /**
- * The parts of a session's record that stay as they are while other things change: what host functions were called with, and what they
- * answered. They may be large and many, so the store gets each of them once, not with every commit.
+ * The parts of a session's record that stay as they are while other things change: executions of which nothing runs, what host functions
+ * were called with, and what they answered. They may be large and many, so the store gets each of them once, not with every commit.
  */
 import type { StoredPart } from "../store/store.js";
 import { SessionError } from "./errors.js";
-import { type HostCallRecord, type ReplyRecord, readText, type SessionRecord, writeText } from "./session-record.js";
+import {
+  type ExecutionRecord,
+  type HostCallRecord,
+  type ReplyRecord,
+  readText,
+  type SessionRecord,
+  writeText,
+} from "./session-record.js";
 
 /** A record of which parts may stand elsewhere. */
-export interface RecordFrame extends Omit<SessionRecord, "hostFunctions" | "replies"> {
+export interface RecordFrame extends Omit<SessionRecord, "executions" | "hostFunctions" | "replies"> {
+  /** Of each its number, or all of it. */
+  readonly executions: readonly (number | ExecutionRecord)[];
   readonly hostFunctions: Omit<SessionRecord["hostFunctions"], "calls"> & {
     readonly calls: readonly (Omit<HostCallRecord, "text"> & Partial<Pick<HostCallRecord, "text">>)[];
   };
@@ -25,11 +34,13 @@ export interface PartChanges {
   readonly dropped: readonly string[];
 }
 
+const keyOfExecution = (number: number): string => `execution ${number}`;
 const keyOfCall = (callId: string): string => `call ${callId}`;
 const keyOfReply = (callId: string): string => `reply ${callId}`;
 
-export function partsOf({ hostFunctions, replies }: SessionRecord): RecordParts {
+export function partsOf({ executions, hostFunctions, replies }: SessionRecord): RecordParts {
   const parts = new Map<string, object>();
+  for (const execution of executions) parts.set(keyOfExecution(execution.number), execution);
   for (const { callId, text } of hostFunctions.calls) parts.set(keyOfCall(callId), text);
   for (const { callId, result } of replies) parts.set(keyOfReply(callId), result);
   return parts;
@@ -39,7 +50,8 @@ export function partsOf({ hostFunctions, replies }: SessionRecord): RecordParts 
 export function frameOf(record: SessionRecord): RecordFrame {
   const calls = record.hostFunctions.calls.map(({ text, ...call }) => call);
   const replies = record.replies.map(({ result, ...reply }) => reply);
-  return { ...record, hostFunctions: { ...record.hostFunctions, calls }, replies };
+  const executions = record.executions.map(({ number }) => number);
+  return { ...record, executions, hostFunctions: { ...record.hostFunctions, calls }, replies };
 }
 
 export function changesOf(from: RecordParts, to: RecordParts): PartChanges {
@@ -66,6 +78,9 @@ export function recordOf(frame: RecordFrame, stored: readonly StoredPart[]): [Se
     parts.set(key, part);
     return part;
   };
+  const executions = frame.executions.map((execution) =>
+    typeof execution === "number" ? read<ExecutionRecord>(keyOfExecution(execution)) : execution,
+  );
   const calls = frame.hostFunctions.calls.map(({ text, ...call }) => ({
     ...call,
     text: text ?? read<HostCallRecord["text"]>(keyOfCall(call.callId)),
@@ -74,5 +89,5 @@ export function recordOf(frame: RecordFrame, stored: readonly StoredPart[]): [Se
     ...reply,
     result: result ?? read<ReplyRecord["result"]>(keyOfReply(reply.callId)),
   }));
-  return [{ ...frame, hostFunctions: { ...frame.hostFunctions, calls }, replies }, parts];
+  return [{ ...frame, executions, hostFunctions: { ...frame.hostFunctions, calls }, replies }, parts];
 }

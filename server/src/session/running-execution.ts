@@ -17,6 +17,12 @@ export const FIRST_CREDIT = 16;
 /** Warnings that an execution carries; later ones are left out. */
 const MAXIMUM_WARNINGS = 100;
 
+interface Recorded {
+  readonly record: ExecutionRecord;
+  /** What its console was given. */
+  readonly consoleRoom: number;
+}
+
 export class RunningExecution implements Execution {
   readonly executionId: string;
   readonly outcome: Promise<Outcome>;
@@ -51,6 +57,8 @@ export class RunningExecution implements Execution {
   #hostTime = 0;
   #cpuTime = 0;
   #turns = 0;
+  /** What `record` gave last, while nothing has changed but the time. */
+  #recorded: Recorded | undefined;
 
   /** @param number its number within the session, from 1 */
   constructor(
@@ -101,8 +109,25 @@ export class RunningExecution implements Execution {
     return execution;
   }
 
-  /** What a copy of the session has to know of it. @param consoleRoom bytes that entries of its console may take */
+  /**
+   * What a copy of the session has to know of it. It is the same object as before where nothing has changed but the time.
+   *
+   * @param consoleRoom bytes that entries of its console may take
+   */
   record(consoleRoom: number): ExecutionRecord {
+    if (this.#recorded === undefined || !this.#isRecordedFor(consoleRoom, this.#recorded)) {
+      this.#recorded = { record: this.#newRecord(consoleRoom), consoleRoom };
+    }
+    return this.#recorded.record;
+  }
+
+  #isRecordedFor(consoleRoom: number, { record, consoleRoom: before }: Recorded): boolean {
+    if (consoleRoom === before) return true;
+    const { entries, bytes } = record.console ?? { entries: [], bytes: 0 };
+    return entries.length === this.#console.entries.length && bytes <= consoleRoom;
+  }
+
+  #newRecord(consoleRoom: number): ExecutionRecord {
     const time = clock();
     return {
       number: this.number,
@@ -112,6 +137,8 @@ export class RunningExecution implements Execution {
       limits: this.#limits,
       parent: this.parent?.number ?? 0,
       isStreaming: this.#options.listener?.emitted !== undefined,
+      clock: time,
+      isWaiting: this.#openHostCalls > 0,
       elapsed: time - (this.#startedAt ?? time),
       cpuTime: this.#cpuTime,
       turns: this.#turns,
@@ -201,11 +228,13 @@ export class RunningExecution implements Execution {
   }
 
   hostCallBegan(): void {
+    this.#recorded = undefined;
     this.#hostCalls++;
     if (this.#openHostCalls++ === 0) this.#waitsSince = clock();
   }
 
   hostCallEnded(): void {
+    this.#recorded = undefined;
     if (--this.#openHostCalls === 0) this.#hostTime += clock() - this.#waitsSince;
   }
 
@@ -248,6 +277,7 @@ export class RunningExecution implements Execution {
 
   /** Takes what a turn cost that was run for it. */
   account({ startedAt, cpuTime }: Pick<TurnResult, "startedAt" | "cpuTime">): void {
+    this.#recorded = undefined;
     this.#startedAt ??= startedAt;
     this.#cpuTime += cpuTime;
     this.#turns++;
@@ -262,11 +292,14 @@ export class RunningExecution implements Execution {
 
   /** Takes a console entry of it from a turn that has ended. @param wasLive it was taken when the turn ran */
   log(entry: ConsoleText, undone: boolean, wasLive: boolean): void {
+    this.#recorded = undefined;
     this.#console.add(entry, undone, wasLive);
   }
 
   /** Takes a console entry of it from a turn that runs. */
   logLive(entry: ConsoleText): void {
+    // What is left of console_bytes is recorded too.
+    this.#recorded = undefined;
     this.#console.addLive(entry);
   }
 
@@ -276,6 +309,7 @@ export class RunningExecution implements Execution {
   }
 
   warn(warning: Warning): void {
+    this.#recorded = undefined;
     if (this.#warnings.length < MAXIMUM_WARNINGS) this.#warnings.push(warning);
   }
 

@@ -26,6 +26,10 @@ export interface ExecutionRecord {
   readonly parent: number;
   /** The kernel waits for a caller to take what it emits. */
   readonly isStreaming: boolean;
+  /** When its times were taken, of the clock of its record's `clock`. Absent where an earlier version wrote it: with the record. */
+  readonly clock?: number;
+  /** It waits for host functions, so `hostTime` goes on from then. */
+  readonly isWaiting?: boolean;
   /** Since its first turn. */
   readonly elapsed: number;
   readonly cpuTime: number;
@@ -88,6 +92,8 @@ export interface ReplyRecord {
 export interface SessionRecord {
   /** Milliseconds since the epoch; times of the loop are of the same clock. */
   readonly takenAt: number;
+  /** The same of a clock that is never set, in milliseconds. Absent where an earlier version wrote it. */
+  readonly clock?: number;
   readonly limits: Limits;
   /** The number that the next execution gets. */
   readonly nextExecution: number;
@@ -109,6 +115,13 @@ export const NO_RECORD: SessionRecord = {
   hostFunctions: { names: [], passed: [], calls: [] },
   replies: [],
 };
+
+/** An execution of a record as it was when that was taken: its own record may be older, since only its times have changed. */
+export function atTimeOf({ clock = 0 }: SessionRecord, execution: ExecutionRecord): ExecutionRecord {
+  const since = Math.max(0, clock - (execution.clock ?? clock));
+  const hostTime = execution.hostTime + (execution.isWaiting === true ? since : 0);
+  return { ...execution, elapsed: execution.elapsed + since, hostTime };
+}
 
 /** A session as it was between two turns. */
 export interface SavedSession {

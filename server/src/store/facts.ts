@@ -4,7 +4,7 @@ import type Library from "libsql";
 import { bytes, number, textOf } from "./columns.js";
 
 export const FACTS_SCHEMA = `
-  CREATE TABLE facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) STRICT;
+  CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL, checksum INTEGER NOT NULL) STRICT;
 `;
 
 export class Facts {

@@ -116,3 +116,22 @@ test("a database of version 1 has its sessions, and takes durable ones", async (
   expect(await store.addDurable(session("a"), bytes("image"), 1)).toBe("added");
   expect(await store.durable("a")).toMatchObject({ owner: 1, version: 0 });
 });
+
+test("a database of version 4 has all that it held", async () => {
+  await store.open();
+  await store.addDurable(session("a"), bytes("image"), 1);
+  const next = { session: session("a", "later"), owner: 1, version: 1, isBusy: true, delta: bytes("delta") };
+  const parts = [{ key: "call c", text: "part" }];
+  await store.commit({ ...next, outcomes: [], expired: [], forgotten: [], parts, dropped: [] });
+  await store.close();
+  const file = new Library(join(directory, "store.db"));
+  file.exec("DROP TABLE facts; PRAGMA user_version = 4");
+  file.close();
+  store = new SqliteStore(directory);
+  expect(await wholeDurable(store, "a")).toMatchObject({ version: 1, deltas: [bytes("delta")], parts });
+  expect(await store.busySessions()).toEqual(["a"]);
+  await store.close();
+  const changed = new Library(join(directory, "store.db"), { readonly: true });
+  expect(changed.prepare("PRAGMA user_version").get()).toMatchObject({ user_version: 5 });
+  changed.close();
+});

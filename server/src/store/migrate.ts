@@ -6,23 +6,26 @@ import { bytes, number, textOf } from "./columns.js";
 import { checksumOfRow, DURABLE_SCHEMA, type DurableRow, PARTS_SCHEMA } from "./durable-tables.js";
 import { FACTS_SCHEMA } from "./facts.js";
 
-export const VERSION = 4;
+export const VERSION = 5;
 /** Before durable sessions. */
 const WITHOUT_DURABLE = 1;
 /** Before durable sessions told the version of their image and the number of their outcomes, and checksums covered keys. */
 const WITHOUT_COUNTS = 2;
 /** Before parts of what is told of a session stood in rows of their own, and the key was known. */
 const WITHOUT_PARTS = 3;
+/** Before executions were such parts. */
+const WITHOUT_EXECUTIONS = 4;
 
 /** Rows in memory at once, without what they hold. */
 const ROWS_AT_ONCE = 1_000;
 
 /** To be called in a transaction. @returns false where the version is not one that is known */
 export function migrate(connection: Library.Database, version: number): boolean {
-  if (version < WITHOUT_DURABLE || version > WITHOUT_PARTS) return false;
+  if (version < WITHOUT_DURABLE || version > WITHOUT_EXECUTIONS) return false;
   if (version === WITHOUT_DURABLE) connection.exec(DURABLE_SCHEMA);
-  else connection.exec(PARTS_SCHEMA);
+  else if (version <= WITHOUT_PARTS) connection.exec(PARTS_SCHEMA);
   if (version === WITHOUT_COUNTS) addCounts(connection);
+  // Of version 4 there are databases that lack it.
   connection.exec(FACTS_SCHEMA);
   connection.exec(`PRAGMA user_version = ${VERSION}`);
   return true;
