@@ -136,6 +136,48 @@ describe("a function that is passed twice", () => {
   });
 });
 
+describe("an atomic execution that is undone", () => {
+  const released = (by: RawConnection) =>
+    by.frames.flatMap(({ frame }) => (frame?.$case === "releasedHostFunctionId" ? [frame.value] : []));
+
+  test("has let go of nothing that was passed before", async () => {
+    const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    const { id: sessionId } = session;
+    const client = open();
+    client.send(passing(1, sessionId, "keep", fn("mine")));
+    expect(await client.answer(1)).toBe("value undefined");
+    // Garbage is collected when the memory has grown, and that is told in the next turn.
+    const letGo = "kept = undefined; void Array.from({ length: 100_000 }, (_, i) => ({ i }))";
+    const turn = "await new Promise((resolve) => setTimeout(resolve))";
+    for (const more of ["", `${turn};`]) {
+      const atomic = session.execute(`${letGo}; ${turn}; ${more} throw new Error("undone")`, { atomic: true });
+      await expect(atomic).rejects.toThrow("undone");
+    }
+    const running = session.execute("await kept()");
+    const call = Promise.race([client.hostCall(), running.then(() => Promise.reject(new Error("not asked")))]);
+    client.send(replying(2, (await call).hostCallId, returned("here")));
+    expect(await running).toBe("here");
+    expect(released(client)).toEqual([]);
+    await session.execute(`${letGo}; ${turn}`, { atomic: true });
+    await expect.poll(() => released(client)).toEqual(["mine"]);
+  });
+
+  test("gives back what was passed to it", async () => {
+    const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    const { id: sessionId } = session;
+    const client = open();
+    const requestId = "atomic";
+    const code = "emit(1); await new Promise((resolve) => setTimeout(resolve, 500)); throw new Error()";
+    client.send(executing(1, code, { sessionId, atomic: true, requestId }));
+    await client.until(({ frame }) => frame?.$case === "event" && frame.value.event?.$case === "emitted");
+    const bindings = new Map([["f", { kind: { $case: "hostFunction" as const, value: fn("undone") } }]]);
+    client.send(executing(2, "keep(f)", { sessionId, parentExecutionId: requestId, bindings }));
+    expect(await client.answer(2)).toBe("value undefined");
+    expect(await client.answer(1)).toBe("exception Error");
+    await expect.poll(() => released(client)).toEqual(["undone"]);
+  });
+});
+
 describe("an expose that is refused", () => {
   test("takes over nothing", async () => {
     const { id: sessionId } = await served.client.createSession();

@@ -10,6 +10,7 @@ import {
   TestStore,
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
+import type { HostResult } from "../engine/kernel-protocol.js";
 import type { HostCall, HostLink } from "./host-functions.js";
 import type { ForkOptions, Sessions } from "./sessions.js";
 import type { Watcher } from "./watchers.js";
@@ -260,6 +261,53 @@ describe("where the store is full", () => {
     await sessions.delete("a");
     expect(await ended).toBe("SESSION_DELETED_MEANWHILE");
     expect(await reasonOf(sessions.info("a"))).toBe("SESSION_DELETED");
+  });
+
+  test("a client keeps what it passed where it is not kept that the guest let go of it", async () => {
+    const sessions = start();
+    await create(sessions, "a", { ...DURABLE, setup: "var kept; function keep(fn) { kept = fn }" });
+    const told: string[] = [];
+    const ignore = (): void => undefined;
+    const link: HostLink = {
+      isOpen: true,
+      attached: ignore,
+      ended: ignore,
+      cancelled: ignore,
+      passedOn: ignore,
+      released: (id) => told.push(`released ${id}`),
+      call: ({ callId, hostFunctionId }, functions) => {
+        told.push(`call ${hostFunctionId}`);
+        queueMicrotask(() =>
+          functions.result(link, callId, { kind: "value", value: { kind: "json", text: "42" } } as HostResult),
+        );
+      },
+    };
+    const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
+    await sessions.use("a", (session) => session.expose(exposed, link));
+    const command = {
+      kind: "call",
+      handleId: undefined,
+      path: "keep",
+      construct: false,
+      thisValue: undefined,
+      args: [{ kind: "hostFunction", hostFunctionId: "f", name: "f" }],
+    } as const;
+    const options = { encoding: 0, handleGroup: "", atomic: false, parentExecutionId: "", requestId: "", digest: "" };
+    const passed = { ids: ["f"], link };
+    await sessions.submit("a", command, { ...options, deadline: Number.POSITIVE_INFINITY, passed }).outcome;
+    // Garbage is collected when the memory has grown, and that is told in the next turn.
+    const letGo = () => {
+      const first = run(sessions, "a", "kept = undefined; void Array.from({ length: 100_000 }, (_, i) => ({ i }))");
+      return reasonOf(Promise.all([first, run(sessions, "a", "0")]));
+    };
+    store.failing.add("commit");
+    expect(await letGo()).toBe("STORE_FULL");
+    store.failing.clear();
+    expect(await run(sessions, "a", "await kept()", { limits: { timeout: 5_000 } })).toBe(42);
+    expect(told).toEqual(["call f"]);
+    expect(await letGo()).toBe("none");
+    expect(told).toEqual(["call f", "released f"]);
+    expect((await store.durable("a"))?.session.record).toContain('"passed":[]');
   });
 
   test("nobody who watches is told of a change that is not kept", async () => {

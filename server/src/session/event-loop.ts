@@ -107,6 +107,7 @@ export class EventLoop {
   readonly #begun = new Set<number>();
   /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
   #hold: Hold | undefined;
+  #rollBacks = 0;
 
   constructor(engine: Engine, memory: SessionMemory, host: EventLoopHost) {
     this.#engine = engine;
@@ -228,6 +229,11 @@ export class EventLoop {
     return this.#hold !== undefined;
   }
 
+  /** How often an atomic execution was undone. */
+  get rollBacks(): number {
+    return this.#rollBacks;
+  }
+
   /** True while a turn of the session is on its way. */
   get isRunning(): boolean {
     return this.#posted.length > 0;
@@ -243,6 +249,7 @@ export class EventLoop {
   rollBack(execution: number): number[] | undefined {
     const hold = this.#hold;
     if (hold?.owner !== execution) return undefined;
+    this.#rollBacks++;
     this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];

@@ -63,6 +63,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   readonly hostFunctions = new HostFunctions(this);
   /** What is asked of the session beside them. */
   readonly asks: Asks;
+  /** What waits for the end of the atomic execution that holds the session, and what is done in its place where that is undone. */
+  #afterHold: { readonly final: () => void; readonly undone: () => void }[] = [];
   #whenIdle: (() => void)[] = [];
   #nextExecution = 1;
 
@@ -212,6 +214,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#loop.removeAll();
     this.#loop.stop(() => true);
     this.#commits.end(why);
+    this.#afterHold = [];
     this.#replies.clear();
     this.hostFunctions.end();
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
@@ -308,8 +311,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     // Where it was undone the guest does not know of them; and of what was stopped nothing runs any more.
     if (isRolledBack || isStopped) this.hostFunctions.cancelOf(execution.number);
     const { passedFunctions } = execution;
-    if (isRolledBack || (isStopped && !execution.hasCommitted)) this.hostFunctions.notReceived(passedFunctions);
-    else this.hostFunctions.received(passedFunctions);
+    const notReceived = (): void => this.hostFunctions.notReceived(passedFunctions);
+    if (isRolledBack || (isStopped && !execution.hasCommitted)) notReceived();
+    else if (passedFunctions.length > 0)
+      this.whenFinal(() => this.hostFunctions.received(passedFunctions), notReceived);
     const { wallTime, cpuTime, queueTime, hostTime, turns, hostCalls } = outcome.usage;
     this.#session.usage.wallTime += wallTime;
     this.#session.usage.cpuTime += cpuTime;
@@ -342,6 +347,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   #close(execution: RunningExecution): void {
     this.#open.delete(execution);
     this.#loop.ended(execution.number);
+    if (!this.#loop.isHeld) for (const { final } of this.#afterHold.splice(0)) this.#commits.pass(final);
     this.#replies.addLate();
   }
 
@@ -357,6 +363,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.#session.memoryBytes));
     }
+    for (const { undone } of this.#afterHold.splice(0)) undone();
     this.#exposeAgain();
     return true;
   }
@@ -388,6 +395,11 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** What was sent before the store has it would be sent again by another key, had it to be made again. */
   whenKept(send: () => void): void {
     this.#commits.pass(send);
+  }
+
+  whenFinal(final: () => void, undone: () => void): void {
+    if (this.#loop.isHeld) this.#afterHold.push({ final, undone });
+    else this.#commits.pass(final);
   }
 
   callerOf(execution: number): RunningExecution | undefined {

@@ -37,6 +37,7 @@ function started(): HostFunctions {
     hasRoomFor: () => true,
     reply: () => undefined,
     whenKept: (send) => send(),
+    whenFinal: (work) => work(),
     callerOf: () => undefined,
   };
   return new HostFunctions(host);

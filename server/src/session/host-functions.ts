@@ -84,6 +84,13 @@ export interface HostFunctionsHost {
   reply(callId: string, execution: number, result: HostResult): void;
   /** Sends a call when the store has what it follows from, where the session is a durable one. */
   whenKept(send: () => void): void;
+  /**
+   * Does what cannot be taken back: when no atomic execution may undo any more what it follows from, and the store has that, where the
+   * session is a durable one.
+   *
+   * @param undone is called in its place where an atomic execution has undone it
+   */
+  whenFinal(work: () => void, undone: () => void): void;
   /** The execution of this number while it is open. */
   callerOf(execution: number): HostCaller | undefined;
 }
@@ -154,6 +161,8 @@ export class HostFunctions {
   readonly #abandoned = new Map<string, readonly string[]>();
   /** Of functions that the guest may never have got: how many commands under way bring each. */
   readonly #unknown = new Map<string, number>();
+  /** Such as the guest holds no more, which may yet be undone: until then their clients keep them. */
+  readonly #letGo = new Set<string>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending = new PendingCalls<PendingCall>();
 
@@ -247,6 +256,7 @@ export class HostFunctions {
       former?.functions.delete(id);
       connection.functions.add(id);
       this.#byFunction.set(id, connection);
+      this.#letGo.delete(id);
     }
     for (const id of passed) {
       for (const [callId, call] of this.#pending.of({ id, name: "" })) {
@@ -278,6 +288,7 @@ export class HostFunctions {
     connection.functions.delete(hostFunctionId);
     this.#byFunction.delete(hostFunctionId);
     this.#unknown.delete(hostFunctionId);
+    this.#letGo.delete(hostFunctionId);
     this.#fail(this.#pending.of({ id: hostFunctionId, name: "" }), "the client has released this function");
   }
 
@@ -320,14 +331,17 @@ export class HostFunctions {
 
   /** What a copy of the session has to know. */
   get record(): HostFunctionsRecord {
-    const lenders = [...this.#connections.values()].filter(({ functions }) => functions.size > 0);
+    const isHeld = (id: string): boolean => !this.#letGo.has(id);
+    const lenders = [...this.#connections.values()]
+      .map(({ id, reconnectWindow, functions }) => ({ id, reconnectWindow, held: [...functions].filter(isHeld) }))
+      .filter(({ held }) => held.length > 0);
     return {
       names: this.#names.known,
-      passed: lenders.flatMap(({ functions }) => [...functions]),
-      lenders: lenders.map(({ id, reconnectWindow, functions }) => ({
+      passed: lenders.flatMap(({ held }) => held),
+      lenders: lenders.map(({ id, reconnectWindow, held }) => ({
         connectionId: id,
         reconnectWindow,
-        passed: functions.size,
+        passed: held.length,
       })),
       calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
@@ -364,6 +378,7 @@ export class HostFunctions {
       call.connection?.link?.cancelled(callId);
     }
     const known = new Set(passed);
+    this.#letGo.clear();
     for (const id of [...this.#byFunction.keys()]) if (!known.has(id)) this.released(id);
     this.restore({ names, passed, calls }, false);
   }
@@ -389,9 +404,19 @@ export class HostFunctions {
     this.#settle(callId, call, this.#host.hasRoomFor(result) ? result : failure(TOO_MUCH_TO_TAKE));
   }
 
+  /** The guest does not hold a function any more; it does again should that be undone. */
+  letGo(hostFunctionId: string): void {
+    this.#letGo.add(hostFunctionId);
+    const final = (): void => {
+      if (this.#letGo.has(hostFunctionId)) this.released(hostFunctionId);
+    };
+    this.#host.whenFinal(final, () => this.#letGo.delete(hostFunctionId));
+  }
+
   /** The guest does not hold a function any more, or never got it. */
   released(hostFunctionId: string): void {
     this.#unknown.delete(hostFunctionId);
+    this.#letGo.delete(hostFunctionId);
     const connection = this.#byFunction.get(hostFunctionId);
     if (connection === undefined) return;
     this.#byFunction.delete(hostFunctionId);
@@ -427,6 +452,7 @@ export class HostFunctions {
     this.#names.clear();
     this.#byFunction.clear();
     this.#unknown.clear();
+    this.#letGo.clear();
     this.#pending.clear();
     return lenders;
   }
@@ -438,6 +464,8 @@ export class HostFunctions {
       // It has come back by itself.
       if (known?.lastLink !== undefined) continue;
       clearTimeout(known?.timer);
+      // Such as it has taken back since what the session was loaded from.
+      for (const id of known?.functions ?? []) this.#byFunction.delete(id);
       this.#connections.set(lender.id, lender);
       this.#names.adopt(lender);
       for (const id of lender.functions) this.#byFunction.set(id, lender);
@@ -459,6 +487,7 @@ export class HostFunctions {
     for (const [id, connection] of this.#byFunction) connection.link?.released(id);
     this.#byFunction.clear();
     this.#unknown.clear();
+    this.#letGo.clear();
     this.#abandoned.clear();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
@@ -543,7 +572,10 @@ export class HostFunctions {
   #abandon(connection: Connection): void {
     this.#connections.delete(connection.id);
     this.#names.abandon(connection);
-    for (const id of connection.functions) this.#byFunction.delete(id);
+    for (const id of connection.functions) {
+      this.#byFunction.delete(id);
+      this.#letGo.delete(id);
+    }
     this.#noteAbandoned(connection);
     const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
     this.#fail(calls, "the client that provides this function is gone");

@@ -134,7 +134,12 @@ export class SessionTurns {
     for (const [i, entry] of result.console.entries()) this.#open.log(entry, i < result.told);
     // Those of an execution that ends in this turn belong to it.
     for (const effect of result.effects) if (effect.kind === "warning") this.#open.warn(effect);
-    for (const effect of result.effects) this.apply(effect);
+    const { rollBacks } = this.#loop;
+    for (const effect of result.effects) {
+      // What it let go of in a turn that an effect before this one has undone it holds.
+      if (effect.kind === "hostFunctionReleased" && this.#loop.rollBacks !== rollBacks) continue;
+      this.apply(effect);
+    }
     const stopping = this.#stopping;
     this.#stopping = undefined;
     if (stopping !== undefined && this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
@@ -150,7 +155,7 @@ export class SessionTurns {
     try {
       if (effect.kind === "hostCall") {
         this.#hostFunctions.call(execution?.number ?? 0, effect.call);
-      } else if (effect.kind === "hostFunctionReleased") this.#hostFunctions.released(effect.hostFunctionId);
+      } else if (effect.kind === "hostFunctionReleased") this.#hostFunctions.letGo(effect.hostFunctionId);
       else if (effect.kind === "answer" || effect.kind === "warning" || execution === undefined) return;
       else if (effect.kind === "emitted") this.#commits.pass(() => execution.emit(effect));
       else if (effect.kind === "templateWarning") execution.warn(templateWarning(effect));
