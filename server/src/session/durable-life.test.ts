@@ -310,6 +310,37 @@ describe("where the store is full", () => {
     expect((await store.durable("a"))?.session.record).toContain('"passed":[]');
   });
 
+  test("a client has all that it lent when it lends some more while the session is loaded again", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const link: HostLink = {
+      isOpen: true,
+      attached: () => undefined,
+      ended: () => undefined,
+      cancelled: () => undefined,
+      passedOn: () => undefined,
+      released: () => undefined,
+      call: ({ callId, name }, functions) => {
+        const text = JSON.stringify(`from ${name}`);
+        queueMicrotask(() => functions.result(link, callId, { kind: "value", value: { kind: "json", text } }));
+      },
+    };
+    const expose = (name: string) =>
+      sessions.use("a", (session) =>
+        session.expose({ connectionId: "c", names: [name], takeOver: false, reconnectWindow: 30_000 }, link),
+      );
+    await expose("one");
+    store.failing.add("commit");
+    const find = store.hold("find");
+    expect(await reasonOf(run(sessions, "a", "1"))).toBe("STORE_FULL");
+    store.failing.clear();
+    const exposed = expose("two");
+    find.open();
+    expect(await exposed).toEqual(["one", "two"]);
+    const limits = { timeout: 5_000 };
+    expect(await run(sessions, "a", "[await one(), await two()]", { limits })).toEqual(["from one", "from two"]);
+  });
+
   test("nobody who watches is told of a change that is not kept", async () => {
     const sessions = start();
     await create(sessions, "a", DURABLE);

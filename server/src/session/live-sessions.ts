@@ -7,7 +7,7 @@ import type { Ending, Tombstones } from "./tombstones.js";
 
 export interface LiveSessionsOwner {
   /** A durable one has left memory because it could not be kept. */
-  lost(sessionId: string, lenders: Lenders): void;
+  lost(sessionId: string): void;
   /** One has ended. It may have gone to rest on its way. */
   ended(sessionId: string): void;
 }
@@ -16,6 +16,8 @@ export class LiveSessions {
   readonly #sessions = new Map<string, Session>();
   /** Durable ones that are to end, on their way out of the store. */
   readonly #leaving = new Map<string, Promise<void>>();
+  /** Those who lent functions to such as could not be kept, by their ids, until these are here again. */
+  readonly #lenders = new Map<string, { readonly createdAt: number; readonly lenders: Lenders }>();
   readonly #tombstones: Tombstones;
   readonly #owner: LiveSessionsOwner;
 
@@ -55,13 +57,24 @@ export class LiveSessions {
   /** One that has ended meanwhile is loaded when it is used. */
   add(session: Session): void {
     if (session.hasEnded) return;
+    const { sessionId, createdAt } = session;
     session.onLost = (lenders) => {
       // Another may have been loaded in its place.
-      if (this.#sessions.get(session.sessionId) === session) this.#sessions.delete(session.sessionId);
-      this.#owner.lost(session.sessionId, lenders);
+      if (this.#sessions.get(sessionId) === session) this.#sessions.delete(sessionId);
+      this.#lenders.set(sessionId, { createdAt, lenders });
+      this.#owner.lost(sessionId);
     };
-    this.#sessions.set(session.sessionId, session);
-    this.#tombstones.delete(session.sessionId);
+    // Before anybody gets it: who exposes or passes some more is known to it then.
+    const known = this.#lenders.get(sessionId);
+    if (known?.createdAt === createdAt) session.hostFunctions.adopt(known.lenders);
+    this.#lenders.delete(sessionId);
+    this.#sessions.set(sessionId, session);
+    this.#tombstones.delete(sessionId);
+  }
+
+  /** One that could not be kept does not come back. */
+  forgetLenders(sessionId: string): void {
+    this.#lenders.delete(sessionId);
   }
 
   /** It has left memory. */

@@ -5,7 +5,6 @@ import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, isDeletion, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import type { Lenders } from "./host-functions.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
@@ -79,7 +78,7 @@ export class Sessions {
     this.#options = options;
     const tombstones = new Tombstones();
     this.#live = new LiveSessions(tombstones, {
-      lost: (sessionId, lenders) => void this.#reload(sessionId, lenders),
+      lost: (sessionId) => void this.#reload(sessionId),
       ended: (sessionId) => this.#atRest.endWatching(sessionId),
     });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
@@ -102,9 +101,8 @@ export class Sessions {
   }
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
-  async #reload(sessionId: string, lenders: Lenders): Promise<void> {
-    const session = await this.#bringBack(sessionId);
-    session?.hostFunctions.adopt(lenders);
+  async #reload(sessionId: string): Promise<void> {
+    if ((await this.#bringBack(sessionId)) === undefined) this.#live.forgetLenders(sessionId);
   }
 
   /** Loads a session unasked. Never rejects: undefined where that cannot be, and who uses it is told why. */
