@@ -546,6 +546,37 @@ test("one that is only read is written as a whole now and then, too", async () =
   await vi.waitFor(() => expect(rebase).toHaveBeenCalled());
 });
 
+test("one that is written as a whole while it cannot be kept that it was used has all that comes after", async () => {
+  const sessions = start();
+  await create(sessions, "a", { ...DURABLE, setup: "var n = 0, large = 'x'.repeat(1000)" });
+  await sessions.use("a", async (session) => {
+    for (let i = 0; i < 255; i++) await session.commits.touch(Date.now());
+    // It waits behind the commit after which the session is written as a whole.
+    const commit = store.hold("commit");
+    const changed = run(sessions, "a", "n = 1");
+    await commit.met;
+    const touched = reasonOf(session.commits.touch(Date.now()));
+    let write = (): void => undefined;
+    const rebased = new Promise<void>((resolve) => (write = resolve));
+    const rebase = vi.spyOn(store, "rebase").mockImplementation(async (...base) => {
+      await rebased;
+      return TestStore.prototype.rebase.apply(store, base);
+    });
+    commit.open();
+    const next = store.hold("commit");
+    await next.met;
+    store.failing.add("commit");
+    next.open();
+    expect([await changed, await touched]).toEqual([1, "full"]);
+    store.failing.clear();
+    await vi.waitFor(() => expect(rebase).toHaveBeenCalled());
+    await run(sessions, "a", "large = large.toUpperCase(); n = 2");
+    write();
+    await rebase.mock.results[0]?.value;
+  });
+  expect(await run(start(), "a", "[n, large[999]]")).toEqual([2, "X"]);
+});
+
 test("one that there is never room for makes none of the others wait that go on after a restart", async () => {
   const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
   const before = start();

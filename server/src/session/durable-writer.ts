@@ -97,7 +97,6 @@ export class DurableWriter implements CommitWriter {
       throw failure(sessionId, error);
     });
     if (answer === "refused") throw outdated(sessionId);
-    this.#compactIfDue();
   }
 
   async touch(lastUsedAt: number): Promise<void> {
@@ -114,7 +113,6 @@ export class DurableWriter implements CommitWriter {
         throw error;
       }
     });
-    this.#compactIfDue();
   }
 
   async delete(): Promise<void> {
@@ -128,17 +126,20 @@ export class DurableWriter implements CommitWriter {
     return done;
   }
 
-  #commit(changes: Changes): Promise<CommitAnswer> {
+  async #commit(changes: Changes): Promise<CommitAnswer> {
     this.#version++;
     this.#commits++;
     this.#bytes += changes.delta.length;
-    return this.#store.commit({
+    const answer = await this.#store.commit({
       session: storedRow(this.#row, this.#pages.size),
       owner: this.#owner,
       version: this.#version,
       isBusy: this.#row.record.executions.length > 0,
       ...changes,
     });
+    // Before the next one is begun: what its version is going to be is not known yet.
+    if (answer === "kept") this.#compactIfDue();
+    return answer;
   }
 
   #compactIfDue(): void {
