@@ -310,6 +310,20 @@ describe("the signing key", () => {
     });
   });
 
+  test("is there beside a snapshot that is damaged, which can be deleted then", async () => {
+    const first = await open({ directory });
+    const key = await first.signingKey();
+    await first.store.addSnapshot(SNAPSHOT, Uint8Array.of(1));
+    await first.store.close();
+    const file = new Library(join(directory, "store.db"));
+    file.exec("UPDATE snapshots SET facts = '{}'");
+    file.close();
+    const { store, signingKey } = await open({ directory });
+    expect(await signingKey()).toEqual(key);
+    await expect(store.snapshot(SNAPSHOT.snapshotId)).rejects.toMatchObject({ kind: "broken" });
+    expect(await store.deleteSnapshot(SNAPSHOT.snapshotId)).toBe(true);
+  });
+
   test("is made where nothing outlives the process that was signed with one", async () => {
     const first = await open({ directory });
     await first.store.putSession(SESSION, Uint8Array.of(1));

@@ -76,8 +76,14 @@ export async function openStore({ directory, keyFile }: StoreOptions): Promise<O
 /** Whether anything is here that outlives a process, and was signed with a key: that was on the disk before. */
 async function hasSealed(store: Store): Promise<boolean> {
   if ((await store.durableCount()) > 0) return true;
-  const { items } = await store.snapshots({ size: 1, after: "", labels: new Map(), now: Date.now() });
-  return items.length > 0;
+  try {
+    const { items } = await store.snapshots({ size: 1, after: "", labels: new Map(), now: Date.now() });
+    return items.length > 0;
+  } catch (error) {
+    // One that is damaged is there, and only a server that has started can delete it.
+    if (error instanceof StoreError && error.kind === "broken") return true;
+    throw error;
+  }
 }
 
 /** The key of what is in the store. Another one in its place would make all of it unreadable, and nobody would know why. */
