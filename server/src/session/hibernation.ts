@@ -135,6 +135,12 @@ export class Hibernation {
     if (this.#dropping.get(sessionId) === dropping) this.#dropping.delete(sessionId);
   }
 
+  /** What could not be deleted of one that left makes way for another. Never rejects. */
+  async makeWay(sessionId: string): Promise<void> {
+    await this.#dropping.get(sessionId);
+    await this.#dropAgain(sessionId);
+  }
+
   async #dropAgain(sessionId: string): Promise<void> {
     // The session may rest here again by now.
     if (!this.#stale.has(sessionId)) return;

@@ -86,6 +86,7 @@ export class SessionsAtRest {
 
   /** Whether one rests under this id. One that has expired, or is of a process that has ended, makes way. */
   async has(sessionId: string): Promise<boolean> {
+    await this.#hibernation.makeWay(sessionId);
     if (this.#tombstones.has(sessionId)) return false;
     try {
       return (await this.#hibernation.find(sessionId)) !== undefined;

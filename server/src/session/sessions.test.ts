@@ -264,6 +264,21 @@ describe("a session that is woken", () => {
     expect(await store.session("a")).toBeUndefined();
     expect(hibernation.count).toBe(1);
   });
+
+  test("and whose row cannot be deleted is in no durable one's way that has its id later", async () => {
+    const { sessions } = start({ maximumDurable: 100 });
+    await create(sessions, "a");
+    await create(sessions, "b");
+    store.failing.add("delete");
+    await run(sessions, "a", "1");
+    await settle();
+    await sessions.delete("a");
+    store.failing.delete("delete");
+    expect(await store.session("a")).toBeDefined();
+    await create(sessions, "a", { isDurable: true, setup: "var x = 2" });
+    expect(await store.durable("a")).toBeDefined();
+    expect(await run(sessions, "a", "x")).toBe(2);
+  });
 });
 
 test("a list of sessions with large labels goes through all of them once, and reads no more than a page has room for", async () => {
