@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import {
   GuestError,
+  type HostCallContext,
   Livescope,
   NotFoundError,
   ResourceExhaustedError,
@@ -116,6 +117,31 @@ describe("a durable session, after its server was killed", () => {
     await server.process.kill();
     await server.start();
     await expect.poll(() => session.execute("kept(1)").catch(() => undefined), { timeout: 10_000 }).toBe(2);
+  });
+
+  test("has its calls run once by a client that tells it in several messages what it lends", async () => {
+    await using lender = await Livescope.connect(server.address, { reconnectTimeout: 20_000 });
+    const setup = "let kept; function keep(fn) { kept = fn }";
+    const session = await lender.createSession({ durability: "durable", setup });
+    const long = Array.from({ length: 900 }, (_, i) => `f${i}`.padStart(1_024, "\u4e00"));
+    let answer: (value: string) => void = () => undefined;
+    const signals: AbortSignal[] = [];
+    const ask = (_: unknown, { signal }: HostCallContext) => {
+      signals.push(signal);
+      return new Promise((resolve) => (answer = resolve));
+    };
+    await session.expose(Object.fromEntries(long.map((name) => [name, () => 0])));
+    await session.expose({ ask, ping: () => "pong" });
+    await session.call("keep", [() => 1]);
+    const running = session.execute("await ask(1)");
+    await expect.poll(() => signals.length).toBe(1);
+    // What it follows from is kept.
+    await session.execute("0");
+    await crash();
+    expect(await found(session).execute("await ping()")).toBe("pong");
+    answer("once");
+    expect(await running).toBe("once");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 
   test("has in the outcome of one that went on what it wrote to its console before", async () => {

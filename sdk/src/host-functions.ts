@@ -68,6 +68,13 @@ interface Exposed {
   waitsSince: number;
 }
 
+/** What a session is told, and is to answer. */
+interface Asked {
+  readonly sessionId: string;
+  /** Undefined for what only names the connection. */
+  readonly exposed: Exposed | undefined;
+}
+
 /**
  * All functions that a client lends to sessions. They travel on a Connect stream, which is kept for them, and opened again when
  * it breaks; the server then knows the client by its connection id, and sends again what was not answered.
@@ -80,8 +87,10 @@ export class HostFunctions implements HostSide {
   readonly #passed = new Map<string, Provided>();
   /** Sessions that know the connection on the stream that there is. */
   readonly #announced = new Set<string>();
-  /** What an answer is waited for, by the id of its frame; undefined for what only names the connection. */
-  readonly #asked = new Map<number, { readonly sessionId: string; readonly exposed: Exposed | undefined }>();
+  /** What an answer is waited for, by the id of its frame. */
+  readonly #asked = new Map<number, Asked>();
+  /** How much of what is said to a session on this stream has no answer that it stays with. */
+  readonly #unanswered = new Map<string, number>();
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -167,6 +176,7 @@ export class HostFunctions implements HostSide {
 
   opening(): Saying[] {
     this.#asked.clear();
+    this.#unanswered.clear();
     this.#announced.clear();
     this.#calls.onNewStream();
     for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
@@ -234,9 +244,11 @@ export class HostFunctions implements HostSide {
     const { sessionId } = request;
     this.#announced.add(sessionId);
     return {
-      frame: { $case: "expose", value: isBegun ? { ...request, takeOver: false } : request },
-      sent: (frameId) => this.#asked.set(frameId, { sessionId, exposed }),
-      tooLarge: (bytes) => this.#refuse(exposed, new LivescopeError(`the names have ${bytes} bytes: expose fewer`)),
+      ...this.#ask(isBegun ? { ...request, takeOver: false } : request, { sessionId, exposed }),
+      tooLarge: (bytes) => {
+        this.#countAnswer(sessionId);
+        this.#refuse(exposed, new LivescopeError(`the names have ${bytes} bytes: expose fewer`));
+      },
     };
   }
 
@@ -248,18 +260,28 @@ export class HostFunctions implements HostSide {
       connectionId: this.#connectionId,
       reconnectWindow: writeWindow(window),
     });
-    return {
-      frame: { $case: "expose", value },
-      sent: (frameId) => this.#asked.set(frameId, { sessionId, exposed: undefined }),
-    };
+    return this.#ask(value, { sessionId, exposed: undefined });
+  }
+
+  #ask(value: Expose, asked: Asked): Saying {
+    this.#unanswered.set(asked.sessionId, (this.#unanswered.get(asked.sessionId) ?? 0) + 1);
+    return { frame: { $case: "expose", value }, sent: (frameId) => this.#asked.set(frameId, asked) };
+  }
+
+  /** @returns true if the session has answered all that it was told */
+  #countAnswer(sessionId: string): boolean {
+    const left = (this.#unanswered.get(sessionId) ?? 1) - 1;
+    if (left > 0) this.#unanswered.set(sessionId, left);
+    else this.#unanswered.delete(sessionId);
+    return left <= 0;
   }
 
   #onAnswer(frameId: number, error: StatusError | undefined): void {
     const asked = this.#asked.get(frameId);
     if (asked === undefined) return;
     this.#asked.delete(frameId);
-    // Whatever was to be sent again has come before this.
-    this.#calls.cancelLeftBehind(asked.sessionId);
+    // Whatever was to be sent again has come before the last of them.
+    if (this.#countAnswer(asked.sessionId)) this.#calls.cancelLeftBehind(asked.sessionId);
     if (error?.code === "NOT_FOUND" || error?.code === "DATA_LOSS") this.#dropPassed(asked.sessionId);
     const { exposed } = asked;
     if (exposed === undefined) return;
