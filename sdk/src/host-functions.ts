@@ -7,6 +7,7 @@ import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
 import type { Lifetime } from "./lifetime.js";
 import { writeDuration } from "./limits.js";
+import { LONGEST_TIMER } from "./longest-timer.js";
 import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
 import type { SessionPresence } from "./session-presence.js";
@@ -56,6 +57,9 @@ export class PassedFunctions {
 
 const NAME_LENGTH = 1_000;
 
+/** How long it takes at least until something is asked again that was refused for now, in milliseconds. */
+const AGAIN = 100;
+
 interface Exposed {
   readonly request: Expose;
   readonly provided: ReadonlyMap<string, Provided>;
@@ -73,6 +77,8 @@ interface Asked {
   readonly sessionId: string;
   /** Undefined for what only names the connection. */
   readonly exposed: Exposed | undefined;
+  /** What asks once more; undefined where that is of no use any more. */
+  again(): Saying | undefined;
 }
 
 /**
@@ -91,6 +97,8 @@ export class HostFunctions implements HostSide {
   readonly #asked = new Map<number, Asked>();
   /** How much of what is said to a session on this stream has no answer that it stays with. */
   readonly #unanswered = new Map<string, number>();
+  /** Counts streams. */
+  #stream = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
@@ -175,6 +183,7 @@ export class HostFunctions implements HostSide {
   // What the connection says.
 
   opening(): Saying[] {
+    this.#stream++;
     this.#asked.clear();
     this.#unanswered.clear();
     this.#announced.clear();
@@ -243,8 +252,10 @@ export class HostFunctions implements HostSide {
     const { request, isBegun } = exposed;
     const { sessionId } = request;
     this.#announced.add(sessionId);
+    // Who waits for the first answer may ask again itself.
+    const again = (): Saying | undefined => (isBegun && this.#exposed.has(exposed) ? this.#asking(exposed) : undefined);
     return {
-      ...this.#ask(isBegun ? { ...request, takeOver: false } : request, { sessionId, exposed }),
+      ...this.#ask(isBegun ? { ...request, takeOver: false } : request, { sessionId, exposed, again }),
       tooLarge: (bytes) => {
         this.#countAnswer(sessionId);
         this.#refuse(exposed, new LivescopeError(`the names have ${bytes} bytes: expose fewer`));
@@ -260,7 +271,9 @@ export class HostFunctions implements HostSide {
       connectionId: this.#connectionId,
       reconnectWindow: writeWindow(window),
     });
-    return this.#ask(value, { sessionId, exposed: undefined });
+    const again = (): Saying | undefined =>
+      window === undefined && this.#announced.has(sessionId) ? this.#naming({ sessionId }) : undefined;
+    return this.#ask(value, { sessionId, exposed: undefined, again });
   }
 
   #ask(value: Expose, asked: Asked): Saying {
@@ -276,10 +289,25 @@ export class HostFunctions implements HostSide {
     return left <= 0;
   }
 
+  /** The server has no room for it now: many streams that broke at once, or one that carried much, ask for all of it at once. */
+  #askLater({ sessionId, again }: Asked, delay = AGAIN): void {
+    const stream = this.#stream;
+    const ask = (): void => {
+      // The next stream begins with all of it.
+      if (this.#stream !== stream || !this.#connection.isOpen) return;
+      const saying = again();
+      if (this.#countAnswer(sessionId)) this.#calls.cancelLeftBehind(sessionId);
+      if (saying !== undefined) this.#connection.say(saying);
+    };
+    setTimeout(ask, Math.min(Math.max(delay, AGAIN), LONGEST_TIMER)).unref();
+  }
+
   #onAnswer(frameId: number, error: StatusError | undefined): void {
     const asked = this.#asked.get(frameId);
     if (asked === undefined) return;
     this.#asked.delete(frameId);
+    const isRefusedForNow = error?.code === "UNAVAILABLE" || error?.retryDelay !== undefined;
+    if (isRefusedForNow && (asked.exposed?.isBegun ?? true)) return this.#askLater(asked, error.retryDelay);
     // Whatever was to be sent again has come before the last of them.
     if (this.#countAnswer(asked.sessionId)) this.#calls.cancelLeftBehind(asked.sessionId);
     if (error?.code === "NOT_FOUND" || error?.code === "DATA_LOSS") this.#dropPassed(asked.sessionId);
