@@ -126,6 +126,20 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(await other.attach(session.id).execute("await kept(1)")).toBe(2);
   });
 
+  test("what runs of an exposure that was released is found again, and answered", async () => {
+    await using session = await client.createSession();
+    let answer: ((value: string) => void) | undefined;
+    const exposure = await session.expose({ ask: () => new Promise<string>((resolve) => (answer = resolve)) });
+    await using other = await Livescope.connect(server.address);
+    const running = other.attach(session.id).execute("await ask()");
+    await expect.poll(() => answer).toBeDefined();
+    await exposure.release();
+    wire.cut();
+    await expect.poll(() => session.execute("'back'").catch(() => undefined)).toBe("back");
+    answer?.("answered");
+    expect(await running).toBe("answered");
+  });
+
   test("functions passed after an exposure was refused are found again", async () => {
     await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
     await using other = await Livescope.connect(server.address);

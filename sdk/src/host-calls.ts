@@ -24,17 +24,30 @@ interface RunningCall {
 /** The calls of host functions that a client runs, each once however often it is sent, and their newest answers. */
 export class HostCalls {
   readonly #connection: Connection;
+  readonly #onEnded: (sessionId: string) => void;
   readonly #running = new Map<string, RunningCall>();
   readonly #answers = new Map<string, HostResult>();
   #answerBytes = 0;
   #stream = 0;
 
-  constructor(connection: Connection) {
+  /** @param onEnded called when one of a session runs no more */
+  constructor(connection: Connection, onEnded: (sessionId: string) => void) {
     this.#connection = connection;
+    this.#onEnded = onEnded;
   }
 
   get areRunning(): boolean {
     return this.#running.size > 0;
+  }
+
+  areRunningIn(sessionId: string): boolean {
+    for (const { call } of this.#running.values()) if (call.sessionId === sessionId) return true;
+    return false;
+  }
+
+  /** Of the sessions whose calls run. */
+  get sessionIds(): ReadonlySet<string> {
+    return new Set([...this.#running.values()].map(({ call }) => call.sessionId));
   }
 
   onNewStream(): void {
@@ -58,6 +71,7 @@ export class HostCalls {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
     running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
+    if (running !== undefined) this.#onEnded(running.call.sessionId);
     this.#connection.checkIdle();
   }
 
@@ -84,6 +98,7 @@ export class HostCalls {
       if (this.#running.get(hostCallId) !== running) return;
       this.#running.delete(hostCallId);
       this.#answer({ hostCallId, outcome });
+      this.#onEnded(call.sessionId);
       this.#connection.checkIdle();
     };
     const { timeout } = provided;

@@ -102,7 +102,7 @@ export class HostFunctions implements HostSide {
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    this.#calls = new HostCalls(connection);
+    this.#calls = new HostCalls(connection, (sessionId) => this.#endIfUnused(sessionId));
     connection.serve(this);
   }
 
@@ -195,6 +195,10 @@ export class HostFunctions implements HostSide {
       if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
     }
     for (const exposed of this.#exposed) sayings.push(this.#asking(exposed));
+    // What runs yet of functions that were released is to be answered.
+    for (const sessionId of this.#calls.sessionIds) {
+      if (!this.#announced.has(sessionId)) sayings.push(this.#naming({ sessionId }));
+    }
     return sayings;
   }
 
@@ -333,7 +337,7 @@ export class HostFunctions implements HostSide {
     this.#exposed.delete(exposed);
     const { sessionId } = exposed.scope;
     // It may be carried out yet, where nobody waited for its answer.
-    this.#endIfUnused(exposed.scope);
+    this.#endIfUnused(sessionId);
     // The session may not know who this is.
     if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#announced.delete(sessionId);
     exposed.begun.reject(error);
@@ -343,17 +347,23 @@ export class HostFunctions implements HostSide {
   #end(exposed: Exposed, error: StatusError | undefined): void {
     if (!this.#exposed.delete(exposed)) return;
     exposed.ended.resolve(error);
-    this.#endIfUnused(exposed.scope);
+    this.#endIfUnused(exposed.scope.sessionId);
     this.#connection.checkIdle();
   }
 
   /** Tells a session that is lent nothing any more not to wait for this client: with the stream the names are free, for others to have. */
-  #endIfUnused({ sessionId }: HostScope): void {
-    const isIts = ({ scope }: { readonly scope: HostScope }): boolean => scope.sessionId === sessionId;
-    if (!this.#connection.isOpen || [...this.#exposed, ...this.#passed.values()].some(isIts)) return;
+  #endIfUnused(sessionId: string): void {
+    if (!this.#connection.isOpen || !this.#announced.has(sessionId) || this.#isLentTo(sessionId)) return;
     this.#connection.say(this.#naming({ sessionId }, 0));
     // What is passed later is to be waited for again.
     this.#announced.delete(sessionId);
+  }
+
+  /** Also what runs yet counts. */
+  #isLentTo(sessionId: string): boolean {
+    for (const { scope } of this.#exposed) if (scope.sessionId === sessionId) return true;
+    for (const { scope } of this.#passed.values()) if (scope.sessionId === sessionId) return true;
+    return this.#calls.areRunningIn(sessionId);
   }
 }
 
