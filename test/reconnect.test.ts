@@ -140,6 +140,19 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(await running).toBe("answered");
   });
 
+  test("functions passed to a session that was made anew by the id of a deleted one are found again", async () => {
+    const options = { sessionId: "anew", setup: "let kept; function keep(fn) { kept = fn }" };
+    const former = await client.createSession(options);
+    await former.call("keep", [() => "former"]);
+    await former.delete();
+    await using session = await client.createSession(options);
+    await session.call("keep", [() => "called"]);
+    await using other = await Livescope.connect(server.address);
+    wire.cut();
+    await expect.poll(() => session.execute("'back'").catch(() => undefined)).toBe("back");
+    expect(await other.attach("anew").execute("await kept()")).toBe("called");
+  });
+
   test("functions passed after an exposure was refused are found again", async () => {
     await using session = await client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
     await using other = await Livescope.connect(server.address);

@@ -177,6 +177,8 @@ export class HostFunctions implements HostSide {
       this.#passed.delete(id);
       if (!isDeleted) this.#connection.say({ frame: { $case: "releaseHostFunctionId", value: id } });
     }
+    // Should there be another one of its id, that knows nobody yet.
+    if (isDeleted) this.#announced.delete(scope.sessionId);
     this.#connection.checkIdle();
   }
 
