@@ -343,3 +343,20 @@ test("a client with an open stream lets a session rest that has all of its funct
   client.send(exposing(4, { sessionId, names: ["f"], connectionId: "c" }));
   expect(await client.exposed(4)).toEqual(["f"]);
 });
+
+test("a session rests that has given back what the SDK passed to it, though its client lends to another", async () => {
+  const lender = await served.client.createSession();
+  await lender.expose({ f: () => 1 });
+  const setup = "let kept; function use(fn) { return fn() } function keep(fn) { kept = fn }";
+  const used = await served.client.createSession({ setup });
+  expect(await used.call("use", [() => 5])).toBe(5);
+  // Garbage is collected when the memory has grown.
+  await used.execute("void Array.from({ length: 100_000 }, (_, i) => ({ i }))");
+  await used.execute("0");
+  const disposed = await served.client.createSession({ setup });
+  const attached = served.client.attach(disposed.id);
+  await attached.call("keep", [() => 1]);
+  await attached[Symbol.asyncDispose]();
+  await Promise.all([isAsleep(used), isAsleep(disposed)]);
+  expect(await lender.execute("f()")).toBe(1);
+});

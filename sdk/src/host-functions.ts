@@ -59,6 +59,8 @@ const NAME_LENGTH = 1_000;
 
 /** How long it takes at least until something is asked again that was refused for now, in milliseconds. */
 const AGAIN = 100;
+/** How long a session that gave back what was passed to it is waited for to be passed more, in milliseconds: less than an idle stream is kept. */
+const ENDING = 500;
 
 interface Exposed {
   readonly request: Expose;
@@ -93,6 +95,8 @@ export class HostFunctions implements HostSide {
   readonly #passed = new Map<string, Provided>();
   /** Sessions that know the connection on the stream that there is. */
   readonly #announced = new Set<string>();
+  /** Sessions of which it is looked soon whether they are lent anything yet. */
+  readonly #ending = new Set<string>();
   /** What an answer is waited for, by the id of its frame. */
   readonly #asked = new Map<number, Asked>();
   /** How much of what is said to a session on this stream has no answer that it stays with. */
@@ -163,10 +167,7 @@ export class HostFunctions implements HostSide {
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
     for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
-    return () => {
-      for (const id of byId.keys()) this.#passed.delete(id);
-      this.#connection.checkIdle();
-    };
+    return () => this.#forgetPassed(byId.keys());
   }
 
   /** A session object is done with. @param isDeleted the session is gone for all */
@@ -179,6 +180,7 @@ export class HostFunctions implements HostSide {
     }
     // Should there be another one of its id, that knows nobody yet.
     if (isDeleted) this.#announced.delete(scope.sessionId);
+    else this.#endIfUnused(scope.sessionId);
     this.#connection.checkIdle();
   }
 
@@ -215,8 +217,7 @@ export class HostFunctions implements HostSide {
       case "hostCallCancelled":
         return this.#calls.cancel(frame.value.hostCallId);
       case "releasedHostFunctionId":
-        this.#passed.delete(frame.value);
-        return this.#connection.checkIdle();
+        return this.#forgetPassed([frame.value]);
     }
   }
 
@@ -241,6 +242,14 @@ export class HostFunctions implements HostSide {
     for (const exposed of [...this.#exposed]) this.#end(exposed, undefined);
     this.#passed.clear();
     this.#calls.cancelAll();
+  }
+
+  #forgetPassed(ids: Iterable<string>): void {
+    for (const id of ids) {
+      const provided = this.#passed.get(id);
+      if (provided !== undefined && this.#passed.delete(id)) this.#endSoonIfUnused(provided.scope.sessionId);
+    }
+    this.#connection.checkIdle();
   }
 
   #find({ sessionId, function: asked }: HostCall): Provided | undefined {
@@ -351,6 +360,17 @@ export class HostFunctions implements HostSide {
     exposed.ended.resolve(error);
     this.#endIfUnused(exposed.scope.sessionId);
     this.#connection.checkIdle();
+  }
+
+  /** After a while, as one that was given back is often followed by another. */
+  #endSoonIfUnused(sessionId: string): void {
+    if (this.#ending.has(sessionId)) return;
+    this.#ending.add(sessionId);
+    const end = (): void => {
+      this.#ending.delete(sessionId);
+      this.#endIfUnused(sessionId);
+    };
+    setTimeout(end, ENDING).unref();
   }
 
   /** Tells a session that is lent nothing any more not to wait for this client: with the stream the names are free, for others to have. */
