@@ -238,6 +238,11 @@ export class HostFunctions implements HostSide {
     this.#calls.cancelAll();
   }
 
+  /** No stream will be this client again, so that no session is to wait for it. */
+  onClosing(): void {
+    for (const sessionId of [...this.#announced]) this.#connection.say(this.#naming({ sessionId }, 0));
+  }
+
   onClosed(): void {
     for (const exposed of [...this.#exposed]) this.#end(exposed, undefined);
     this.#passed.clear();

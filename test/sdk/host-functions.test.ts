@@ -442,10 +442,15 @@ describe("exposing", () => {
 
   test("ends with the client, and its names go with it", async () => {
     const other = await connect(served.server.address);
-    const exposure = await other.attach(session.id).expose({ f: () => 1 }, { reconnectWindow: 0 });
+    const exposure = await other.attach(session.id).expose({ f: () => 1, wait: () => new Promise(() => {}) });
+    const waiting = session.execute("await wait().catch((e) => e.message)");
+    await session.execute("await f()");
     other.close();
     expect(await exposure.ended).toBeUndefined();
+    // Whoever may come back would be waited for half a minute.
+    expect(await waiting).toContain("gone");
     await expect.poll(() => session.execute("await f().catch((e) => e.message)")).toContain("no client provides");
+    await (await session.expose({ f: () => 2 })).release();
   });
 });
 

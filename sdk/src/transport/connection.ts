@@ -114,6 +114,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
     clearTimeout(this.#reopening);
     const stream = this.#stream;
     if (stream !== undefined) {
+      this.#host?.onClosing();
       this.#flush();
       // Where the network takes nothing any more it would take until a ping is missed.
       setTimeout(() => stream.cancel(), CLOSING).unref();

@@ -16,6 +16,8 @@ export interface HostSide {
   onUnreachable(makeError: () => LivescopeError, since: number): void;
   /** The server refuses the stream, and would again. */
   onRefused(error: LivescopeError): void;
+  /** The client is closed: what is to be said last, where there is a stream. */
+  onClosing(): void;
   /** The client is closed, and its stream ends. */
   onClosed(): void;
 }
