@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { Encoding, type ConsoleEntry as WireConsoleEntry, type Execution as WireExecution } from "@livescope/proto";
 import { calledHere, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import { type Execution, type ExecutionPromise, executionPromise, readConsoleEntry } from "./execution.js";
@@ -172,11 +173,13 @@ export class Executor {
   ): Promise<WireExecution> {
     const { signal, onConsole } = options;
     const told: WireConsoleEntry[] = [];
+    // What it does belongs to who listens, as within a host function, and not to who opened the stream.
+    const hear = onConsole && AsyncResource.bind(onConsole);
     const console =
-      onConsole &&
+      hear &&
       ((entry: WireConsoleEntry) => {
         told.push(entry);
-        callBack(() => onConsole(readConsoleEntry(entry)));
+        callBack(() => hear(readConsoleEntry(entry)));
       });
     const listenerOf = (to: StreamSink | undefined): CommandListener | undefined =>
       (console || to) && { console, emitted: to?.emitted };

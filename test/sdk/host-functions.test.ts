@@ -74,6 +74,23 @@ describe("an exposed function", () => {
     expect(() => hostCall()).toThrow(LivescopeError);
   });
 
+  test("can ask for it, and call back, where it listens to a console", async () => {
+    const heard: unknown[] = [];
+    const listen = async (): Promise<void> => {
+      const called: Promise<unknown>[] = [];
+      const onConsole = (): void => {
+        heard.push(hostCall().locals.user);
+        called.push(session.execute("'within'"));
+      };
+      await session.execute("console.log(1)", { onConsole });
+      heard.push(...(await Promise.all(called)));
+    };
+    await session.expose({ listen });
+    // It holds the session: what were not on its behalf would wait for it.
+    await session.execute("await listen()", { locals: { user: "ann" }, atomic: true });
+    expect(heard).toEqual(["ann", "within"]);
+  });
+
   test("takes and gives values of every kind", async () => {
     const values = {
       undefined: undefined,
