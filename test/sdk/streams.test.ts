@@ -70,6 +70,14 @@ describe("a stream", () => {
     expect(await session.execute("made")).toBe(left);
   });
 
+  it("ends it also before anything came", async () => {
+    const stream = session.stream("await new Promise(() => setTimeout(() => {}, 60_000))");
+    const failure = stream.execution().catch((error) => error);
+    await stream.return();
+    expect(await failure).toBeInstanceOf(StoppedError);
+    expect(await failure).toMatchObject({ reason: "CANCELLED" });
+  });
+
   it("fails where it is read, after what came before", async () => {
     const stream = session.stream("(function* () { yield 1; yield 2; throw new TypeError('no') })()");
     const seen: unknown[] = [];

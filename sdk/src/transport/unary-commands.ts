@@ -3,10 +3,11 @@ import type { ClientReadableStream } from "@grpc/grpc-js";
 import {
   Command,
   type Event,
-  type Execution,
+  Execution,
   type RenderResponse,
   type RunResponse,
   SandboxServiceService,
+  StopReason,
   type Value,
 } from "@livescope/proto";
 import { LivescopeError, StatusError } from "../errors.js";
@@ -151,6 +152,8 @@ class Run implements StartedCommand {
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
   #executionId = "";
+  /** It was ended before its id was known, so that nobody is told how. */
+  #isCancelled = false;
   /** Why nobody waits for it any more. */
   #left: { readonly reason: unknown } | undefined;
 
@@ -175,7 +178,10 @@ class Run implements StartedCommand {
   }
 
   cancel(): void {
-    if (this.#executionId === "") return this.#stream.cancel();
+    if (this.#executionId === "") {
+      this.#isCancelled = true;
+      return this.#stream.cancel();
+    }
     cancelExecution(this.#channel, this.#command, this.#executionId);
     // How it ended comes after what is on its way.
     this.allow(Number.POSITIVE_INFINITY);
@@ -195,7 +201,11 @@ class Run implements StartedCommand {
     });
     return new Promise<Execution>((resolve, reject) => {
       stream.on("data", ({ event }: RunResponse) => this.#hear(event, resolve));
-      stream.on("error", (error) => reject(this.#left ? this.#left.reason : errorFrom(error)));
+      stream.on("error", (thrown) => {
+        const error = this.#left ? this.#left.reason : errorFrom(thrown);
+        if (this.#isCancelled && error instanceof StatusError && error.code === "CANCELLED") resolve(cancelled());
+        else reject(error);
+      });
       stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
     }).finally(notAborted);
   }
@@ -213,6 +223,12 @@ class Run implements StartedCommand {
         return resolve(event.event.value);
     }
   }
+}
+
+/** As the server tells it. */
+function cancelled(): Execution {
+  const value = { reason: StopReason.CANCELLED, message: "the execution was cancelled" };
+  return Execution.fromPartial({ outcome: { $case: "stopped", value } });
 }
 
 function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: string): void {
