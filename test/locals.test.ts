@@ -299,6 +299,17 @@ describe("compiled sources", () => {
     expect(await session.execute("try { eval('async (') } catch (error) { error.name }")).toBe("SyntaxError");
   });
 
+  test("that are too long to be read within the limits of their session are not, and those that need not be read run", async () => {
+    const run = (from: string, length: number) =>
+      session.execute(
+        `try { eval(${JSON.stringify(from)}.padEnd(${length})) } catch (error) { error.name + ": " + error.message }`,
+      );
+    const most = 4 << 20;
+    expect(await run("async () => 1; 7", most)).toBe(7);
+    expect(await run("async () => 1; 7", most + 1)).toMatch(/^SyntaxError: .* 4194304 characters/);
+    expect(await run("'\\u0041'", most + 1)).toBe("A");
+  });
+
   test("keep their completion values", async () => {
     const cases: [string, unknown][] = [
       ["try { await 0; 1 } finally { 2 }", 1],
