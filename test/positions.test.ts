@@ -93,6 +93,12 @@ describe.each([
     expect(console[0]?.text).toBe(plain[0]?.text);
   });
 
+  test("errors that are values have them in their stacks", async () => {
+    const { code, place } = marked("let a; const made = new Error^('m', { cause: 1 }); [made, { made }]");
+    const [error] = await session.execute<[Error]>(code);
+    expect(error.stack).toBe(`Error: m\n    at <eval> (script.js:${place})`);
+  });
+
   test("stacks are text with the same places, causes included", async () => {
     const plain = "throw new Error('outer', { cause: new Error('inner') })";
     const shape = async (code: string) => {

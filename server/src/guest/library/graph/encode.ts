@@ -1,5 +1,6 @@
 /** Writes a value as a graph. Getters of what is copied run, as they do in structured cloning; nothing else of the guest. */
 
+import { withCallersPositions } from "../../callers-positions.js";
 import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
 import { toBase64 } from "../../host-asks.js";
@@ -336,7 +337,7 @@ class Graph {
     const message = dom === undefined ? ownValue(value, "message") : dom.message;
     if (typeof message === "string") add("message", message);
     const stack = ownValue(value, "stack");
-    if (typeof stack === "string" && stack !== "") add("stack", withoutKernel(stack));
+    if (typeof stack === "string" && stack !== "") add("stack", withCallersPositions(withoutKernel(stack)));
     if (isOwnData(value, "cause")) add("cause", ownValue(value, "cause"));
     const hasErrors = type === "AggregateError" && isOwnData(value, "errors");
     if (hasErrors) add("errors", ownValue(value, "errors"));
