@@ -189,6 +189,17 @@ describe("a value", () => {
     expectSame(await session.execute(`Object.assign(${code}, { [Symbol('s')]: 4 })`), { own: 2 });
   });
 
+  test("is a handle where its buffer is detached, and no bytes where that has shrunk away from it", async () => {
+    const gone = "const gone = new Uint8Array(4); gone.buffer.transfer(); ";
+    for (const code of [`${gone} gone`, `${gone} [gone]`]) {
+      const value = [await session.execute<unknown>(code)].flat()[0];
+      expect(value).toMatchObject({ type: "uint8array", preview: "Uint8Array(0) []" });
+    }
+    const shrunk =
+      "const buffer = new ArrayBuffer(8, { maxByteLength: 8 }), view = new Uint8Array(buffer, 4, 4); buffer.resize(2); view";
+    expectSame(await session.execute(shrunk), new Uint8Array(0));
+  });
+
   test("of a megabyte of text or bytes comes whole, both ways", { timeout: 60_000 }, async () => {
     for (const text of ["x".repeat(1 << 20), "é\u{1f600}".repeat(150_000), "\u0001\ud800".repeat(80_000)]) {
       expect((await session.call("identity", [text])) === text).toBe(true);

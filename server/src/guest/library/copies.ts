@@ -23,10 +23,12 @@ function isBytes(value: unknown): value is Uint8Array {
 
 function asBytes(value: Uint8Array, options: ResultOptions): EncodedResult | undefined {
   const length = apply(originals.bytesLength, value, []) as number;
-  if (length > options.valueBytes) return description().asHandle(value, options);
+  const isGone = apply(originals.detached, apply(originals.bytesBuffer, value, []), []) === true;
+  if (isGone || length > options.valueBytes) return description().asHandle(value, options);
   // A buffer that holds the bytes of the view and no others.
   const exact = construct(BytesOf, [length]) as object;
-  apply(originals.bytesSet, exact, [value]);
+  // Of a view that its buffer has shrunk away from nothing can be read.
+  if (length > 0) apply(originals.bytesSet, exact, [value]);
   return { arm: Arm.BYTES, text: "", bytes: apply(originals.bytesBuffer, exact, []) as ArrayBuffer };
 }
 
