@@ -208,6 +208,8 @@ export const structuredClones = [
   "(() => { const b = new ArrayBuffer(4); structuredClone(1, { transfer: [b] }); return b.byteLength })()",
   "(() => { const b = new ArrayBuffer(4); try { structuredClone([b, () => 1], { transfer: [b] }) } catch (e) { return [e.name, b.byteLength] } })()",
   "(() => { const b = new ArrayBuffer(4); structuredClone(1, { transfer: [b] }); structuredClone(b) })()",
+  "(() => { const b = new ArrayBuffer(4); let n = 0; return structuredClone({ get n() { return n++ }, b }, { transfer: [b] }) })()",
+  "(() => { const u = new Uint8Array(2); return structuredClone([u.buffer, { get n() { return (u[0] = 7) } }], { transfer: [u.buffer] }) })()",
   "(() => { const b = new ArrayBuffer(4); structuredClone(b, { transfer: [b, b] }) })()",
 ];
 

@@ -105,11 +105,20 @@ class Cloner {
 
   #buffer(value: Resizable): ArrayBuffer {
     if (value.detached) refuse(value);
-    if (this.#transferred.has(value)) return value.transfer();
     const options = value.resizable ? { maxByteLength: value.maxByteLength } : undefined;
     const clone = Reflect.construct(ArrayBuffer, [value.byteLength, options]) as ArrayBuffer;
-    new Uint8Array(clone).set(new Uint8Array(value));
+    if (!this.#transferred.has(value)) copyBytes(value, clone);
     return clone;
+  }
+
+  /** Ends the cloning: what is transferred changes hands now that nothing can fail any more, with what getters wrote meanwhile. */
+  transfer(): void {
+    for (const buffer of this.#transferred) if ((buffer as Resizable).detached) refuse(buffer);
+    for (const buffer of this.#transferred as ReadonlySet<Resizable>) {
+      const clone = this.#clones.get(buffer);
+      if (clone !== undefined) copyBytes(buffer, clone as ArrayBuffer);
+      buffer.transfer();
+    }
   }
 
   #view(value: object): object {
@@ -138,6 +147,11 @@ class Cloner {
     if (typeof stack === "string") setOwn(clone, "stack", stack, false);
     return clone;
   }
+}
+
+/** As many as the other has room for: a getter may have changed the length of a resizable one. */
+function copyBytes(from: ArrayBuffer, to: ArrayBuffer): void {
+  new Uint8Array(to).set(new Uint8Array(from, 0, Math.min(from.byteLength, to.byteLength)));
 }
 
 function ownData(object: object, key: string): unknown {
@@ -173,12 +187,10 @@ function toTransferred(options: unknown): Set<unknown> {
 export const { structuredClone } = {
   structuredClone(value: unknown, options: unknown = undefined): unknown {
     requireArguments(arguments.length, 1, "structuredClone");
-    const transferred = toTransferred(options);
-    if (transferred.size === 0) return new Cloner(transferred).clone(value);
-    // What cannot be cloned must be found before the first buffer changes hands.
-    new Cloner(new Set()).clone(value);
-    const clone = new Cloner(transferred).clone(value);
-    for (const buffer of transferred) if (!(buffer as Resizable).detached) (buffer as Resizable).transfer();
+    const cloner = new Cloner(toTransferred(options));
+    const clone = cloner.clone(value);
+    // What cannot be cloned was found before the first buffer changes hands; and once, for getters run.
+    cloner.transfer();
     return clone;
   },
 };
