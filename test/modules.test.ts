@@ -198,6 +198,17 @@ describe.each([
     await expect(client.createSession({ modules })).rejects.toThrow(message);
   });
 
+  test("are found whatever guest code puts behind the ends of arrays", async () => {
+    await session.execute(`for (const at of [1, 2, 3]) {
+      Object.defineProperty(Array.prototype, at, { get() { throw new Error("guest") }, configurable: true });
+    }`);
+    expect(
+      await session.execute("(await import('a')).default", {
+        modules: { a: "export { default } from 'b'", b: "export default 1" },
+      }),
+    ).toBe(1);
+  });
+
   test("are part of what makes a request the same", async () => {
     const requestId = crypto.randomUUID();
     const modules = { a: "export default 1", b: "" };

@@ -103,7 +103,8 @@ export function serveModules(request: string): unknown {
   const name = operands[1];
   switch (operands[0]) {
     case "find":
-      if (operands[2] !== undefined) beginImport(operands[2]);
+      // What is not there, guest code may have put into the prototypes of arrays.
+      if (operands.length > 2) beginImport(operands[2]);
       return describe(byName.get(name));
     case "link":
       return link(name, operands[2]);
