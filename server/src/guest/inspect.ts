@@ -12,6 +12,7 @@ import {
   FunctionPrototype,
   getOwnPropertyDescriptor,
   getPrototypeOf,
+  hasOwn,
   isArray,
   numberToString,
   ObjectPrototype,
@@ -26,8 +27,8 @@ import { isProxy } from "./proxies.js";
 const CHAIN_LIMIT = 100;
 /** Beyond it, turning a number into text takes longer than anybody would wait. */
 const LARGE_BIGINT = 2n ** 64n;
-/** A function that owns more than its length, name and prototype has something to show. */
-const FUNCTION_KEYS = 3;
+/** A function that owns more than its length and name, and maybe its prototype, has something to show. */
+const FUNCTION_KEYS = 2;
 
 /** The exports of library/inspect.ts. */
 interface InspectLibrary {
@@ -73,9 +74,11 @@ export function simpleText(value: unknown): string | undefined {
 
 /** Not of classes, whose prototype is read-only, nor of async and generator functions, which inherit from others. */
 function plainFunctionText(value: object): string | undefined {
-  if (getPrototypeOf(value) !== FunctionPrototype || ownKeys(value).length > FUNCTION_KEYS) return undefined;
+  if (getPrototypeOf(value) !== FunctionPrototype) return undefined;
   const prototype = getOwnPropertyDescriptor(value, "prototype");
   if (prototype !== undefined && prototype.writable !== true) return undefined;
+  const expected = prototype === undefined ? FUNCTION_KEYS : FUNCTION_KEYS + 1;
+  if (ownKeys(value).length !== expected || !hasOwn(value, "name") || !hasOwn(value, "length")) return undefined;
   const name = ownValue(value, "name");
   return typeof name === "string" && name !== "" ? `[Function: ${slice(name, 0, 100)}]` : "[Function (anonymous)]";
 }
