@@ -67,6 +67,7 @@ describe("the console prints what Node's prints", () => {
     ["console.log('%d', { valueOf() { return 5 } })", "NaN", "nor valueOf"],
     ["console.log('%j', { toJSON() { return 5 } })", "{ toJSON: [Function: toJSON] }", "nor toJSON"],
     ["console.table([{ get a() { return 1 } }])", "│ 0       │ [Getter] │", "nor a getter in a table"],
+    ["console.table({ get a() { return 1 } })", "│ a       │ [Getter] │", "nor one that is a row of it"],
     ["console.assert(false, { a: 1 })", "Assertion failed: { a: 1 }", "Node has [object Object]"],
     [
       "console.log({ [Symbol.for('nodejs.util.inspect.custom')]() { return 'x' } })",

@@ -24,17 +24,21 @@ const CELL_LIMIT = 1_000;
 const CELL_ITEMS = 3;
 const CELL_PROPERTIES = 2;
 
-/** Columns in the order their names were first met. */
+/** Columns in the order in which an object has its keys: indices first, then the others as they were first met. */
 class Columns {
-  readonly names = list<string>();
   readonly #cells = new SafeMap<string, string[]>();
+  readonly #order = { __proto__: null } as unknown as Record<string, true>;
+
+  get names(): readonly string[] {
+    return ownKeys(this.#order) as string[];
+  }
 
   set(name: string, row: number, text: string): void {
     let column = this.#cells.get(name);
     if (column === undefined) {
-      if (this.names.length >= MAXIMUM_COLUMNS) return;
+      if (this.#cells.size >= MAXIMUM_COLUMNS) return;
       column = list<string>();
-      this.names[this.names.length] = name;
+      this.#order[name] = true;
       this.#cells.set(name, column);
     }
     while (column.length < row) column[column.length] = "";
@@ -69,13 +73,14 @@ export function table(data: unknown, only: unknown, limit: number): string | und
   const keys = enumerableKeys(data);
   for (let row = 0; row < keys.length && spent <= limit; row++) {
     const key = keys[row] as string;
-    const value = dataOf(data, key);
+    const property = getOwnPropertyDescriptor(data, key);
+    const value = dataOf(property);
     heads[row] = key;
     values[row] = "";
-    if (typeof value === "function") continue;
-    if (typeof value !== "object" || value === null || isProxy(value)) {
+    const isOpened = (typeof value === "object" && value !== null) || typeof value === "function";
+    if (!isOpened || isProxy(value)) {
       if (filter !== undefined) continue;
-      values[row] = cell(value);
+      values[row] = property?.get === undefined ? cell(value) : "[Getter]";
       hasValues = true;
       spent += (values[row] as string).length;
       continue;
@@ -92,8 +97,9 @@ export function table(data: unknown, only: unknown, limit: number): string | und
   }
   const box = new Box();
   box.addColumn("(index)", heads);
-  for (let i = 0; i < columns.names.length; i++) {
-    const name = columns.names[i] as string;
+  const { names } = columns;
+  for (let i = 0; i < names.length; i++) {
+    const name = names[i] as string;
     box.addColumn(name, columns.of(name, heads.length));
   }
   if (hasValues) box.addColumn("Values", values);
@@ -151,8 +157,7 @@ function isLarge(value: unknown): boolean {
   return enumerableKeys(value).length > CELL_PROPERTIES;
 }
 
-function dataOf(value: object, key: string): unknown {
-  const descriptor = getOwnPropertyDescriptor(value, key);
+function dataOf(descriptor: PropertyDescriptor | undefined): unknown {
   return descriptor !== undefined && isData(descriptor) ? descriptor.value : undefined;
 }
 
@@ -170,7 +175,7 @@ function stringsOf(only: unknown): string[] | undefined {
   if (typeof only !== "object" || only === null || isProxy(only) || !isArray(only)) return undefined;
   const names = list<string>();
   for (let i = 0; i < only.length && i < MAXIMUM_COLUMNS; i++) {
-    const name = dataOf(only, `${i}`);
+    const name = dataOf(getOwnPropertyDescriptor(only, `${i}`));
     if (typeof name === "string") names[names.length] = name;
   }
   return names;
