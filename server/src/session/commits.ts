@@ -55,6 +55,11 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   /** Whether an atomic execution holds the session: what it does is committed when it ends; set by the session. */
   isHeld: () => boolean = () => false;
   #writer: CommitWriter | undefined;
+  /** When the store thinks that the session was used last. */
+  #storedUseAt = 0;
+  #keepingUse: Promise<void> | undefined;
+  /** Ids of the executions that the store has in flight: where something cannot be kept they go on from there. */
+  #storedExecutions: ReadonlySet<string> = new Set();
   #isChanged = false;
   #held: Held[] = [];
   #answers: Answer[] = [];
@@ -64,8 +69,19 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
   #ended: (() => Error) | undefined;
 
   /** The store has the session as it is now, and is to have each change of it. */
-  begin(writer: CommitWriter): void {
+  begin(writer: CommitWriter, stored: { readonly usedAt: number; readonly record: SessionRecord }): void {
     this.#writer = writer;
+    this.#noteStored(stored.usedAt, stored.record);
+  }
+
+  #noteStored(usedAt: number, { executions }: SessionRecord): void {
+    this.#storedUseAt = usedAt;
+    this.#storedExecutions = new Set(executions.map(({ executionId }) => executionId));
+  }
+
+  /** Whether the store has an execution of this id in flight. */
+  hasInFlight(executionId: string): boolean {
+    return this.#storedExecutions.has(executionId);
   }
 
   get isDurable(): boolean {
@@ -103,7 +119,26 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
 
   /** Has the store know when it was used last, and nothing else. @throws StoreError (rejects) */
   async touch(lastUsedAt: number): Promise<void> {
-    if (this.#ended === undefined) await this.#writer?.touch(lastUsedAt);
+    if (this.#ended !== undefined) return;
+    await this.#writer?.touch(lastUsedAt);
+    this.#storedUseAt = Math.max(this.#storedUseAt, lastUsedAt);
+  }
+
+  /**
+   * The same, where that is so much longer ago in the store.
+   *
+   * @param usedAt tells it, in milliseconds since the epoch; undefined where the session has left memory
+   * @param milliseconds of difference that may stay
+   * @throws StoreError (rejects): the session goes on as it is
+   */
+  async keepUse(usedAt: () => number | undefined, milliseconds: number): Promise<void> {
+    await this.#keepingUse;
+    const at = usedAt();
+    if (this.#writer === undefined || at === undefined || at - this.#storedUseAt <= milliseconds) return;
+    this.#keepingUse ??= this.touch(at).finally(() => {
+      this.#keepingUse = undefined;
+    });
+    await this.#keepingUse;
   }
 
   /** Takes the session out of the store. @throws StoreError (rejects): all is as it was */
@@ -144,6 +179,7 @@ export class Commits implements RequestIdsJournal<Outcome | CopyIds> {
     this.#isChanged = false;
     try {
       await this.#writer?.write({ info, record, answers, expired, forgotten }, memory);
+      this.#noteStored(info.lastUsedAt, record);
     } catch (error) {
       // It may have been deleted meanwhile.
       const why = this.#ended?.() ?? (error as Error);

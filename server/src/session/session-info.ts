@@ -35,3 +35,25 @@ export interface SessionInfo {
   readonly memoryBytes: number;
   readonly handleCount: number;
 }
+
+/** What a session is to be. */
+export interface SessionInit {
+  /** Empty for a session that lives for one execution; no handle can live in it. */
+  readonly sessionId: string;
+  readonly labels: ReadonlyMap<string, string>;
+  readonly limits: Limits;
+  /** Milliseconds without use after which the session is deleted. */
+  readonly idleTtl: number;
+  readonly idleAction: IdleAction;
+  /** Id of the session or snapshot that it is made from; empty for one that is made afresh. */
+  readonly parent: string;
+}
+
+/** What of a session may change; what is absent stays. */
+export interface SessionChanges {
+  readonly labels?: ReadonlyMap<string, string>;
+  /** Those that are named; 0 is the server's default. */
+  readonly limits?: Partial<Limits>;
+  readonly idleTtl?: number;
+  readonly idleAction?: IdleAction;
+}

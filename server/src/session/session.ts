@@ -17,7 +17,7 @@ import type { Outcome } from "./outcome.js";
 import { sizeOfAnswer } from "./outcome-size.js";
 import { RequestIds } from "./request-ids.js";
 import { SessionCopies, withRoom } from "./session-copies.js";
-import type { IdleAction, SessionInfo, SessionUsage } from "./session-info.js";
+import type { IdleAction, SessionChanges, SessionInfo, SessionInit, SessionUsage } from "./session-info.js";
 import { SessionLife } from "./session-life.js";
 import type { CopyIds, SavedSession, SessionRecord } from "./session-record.js";
 import { type Watcher, Watchers } from "./watchers.js";
@@ -25,18 +25,6 @@ import { type Watcher, Watchers } from "./watchers.js";
 /** Milliseconds: so much of when it was used last is forgotten when a session leaves memory. */
 export const USE_KEPT_WITHIN = 1_000;
 const NO_USAGE: SessionUsage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 0, hostCalls: 0 };
-
-export interface SessionInit {
-  /** Empty for a session that lives for one execution; no handle can live in it. */
-  readonly sessionId: string;
-  readonly labels: ReadonlyMap<string, string>;
-  readonly limits: Limits;
-  /** Milliseconds without use after which the session is deleted. */
-  readonly idleTtl: number;
-  readonly idleAction: IdleAction;
-  /** Id of the session or snapshot that it is made from; empty for one that is made afresh. */
-  readonly parent: string;
-}
 
 /** A session that was at rest goes on as itself. */
 export interface Awakened {
@@ -54,15 +42,6 @@ interface Copied {
   readonly awakened?: Awakened;
 }
 
-/** What of a session may change; what is absent stays. */
-export interface SessionChanges {
-  readonly labels?: ReadonlyMap<string, string>;
-  /** Those that are named; 0 is the server's default. */
-  readonly limits?: Partial<Limits>;
-  readonly idleTtl?: number;
-  readonly idleAction?: IdleAction;
-}
-
 export class Session {
   readonly sessionId: string;
   readonly parent: string;
@@ -73,11 +52,6 @@ export class Session {
   #idleTtl: number;
   #idleAction: IdleAction;
   #isGoingToRest = false;
-  /** When the store thinks that it was used last. */
-  #storedUseAt = 0;
-  #keepingUse: Promise<void> | undefined;
-  /** Executions that the store has in flight: where something cannot be kept they go on from there. */
-  #storedExecutions: ReadonlySet<string> = new Set();
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
@@ -118,9 +92,7 @@ export class Session {
 
   /** @param stored what the store has of it */
   #beginCommits(writer: CommitWriter, stored: SessionRecord): void {
-    this.#storedUseAt = this.lastUsedAt;
-    this.#storedExecutions = idsOf(stored);
-    this.commits.begin(writer);
+    this.commits.begin(writer, { usedAt: this.lastUsedAt, record: stored });
     this.#requestIds.keepIn(this.commits);
   }
 
@@ -494,31 +466,17 @@ export class Session {
    * @param milliseconds of difference that may stay
    * @throws StoreError (rejects): the session goes on as it is
    */
-  async keepUse(milliseconds: number): Promise<void> {
-    await this.#keepingUse;
-    const usedAt = this.isIdle ? this.lastUsedAt : Date.now();
-    if (!this.isDurable || this.#life.ended !== undefined || usedAt - this.#storedUseAt <= milliseconds) return;
-    this.#keepingUse ??= this.#touch(usedAt).finally(() => {
-      this.#keepingUse = undefined;
-    });
-    await this.#keepingUse;
-  }
-
-  async #touch(usedAt: number): Promise<void> {
-    await this.commits.touch(usedAt);
-    this.#storedUseAt = Math.max(this.#storedUseAt, usedAt);
+  keepUse(milliseconds: number): Promise<void> {
+    const usedAt = (): number => (this.isIdle ? this.lastUsedAt : Date.now());
+    return this.commits.keepUse(() => (this.hasEnded ? undefined : usedAt()), milliseconds);
   }
 
   /** Puts what has changed into the store, where it is durable. Never rejects: where that fails it leaves memory. */
   async commit(): Promise<void> {
     // What is committed ran until now.
     this.#life.lastUsedAt = Date.now();
-    const { info } = this;
-    const { record } = this.#executions;
     try {
-      await this.commits.write(info, record, this.#memory);
-      this.#storedUseAt = info.lastUsedAt;
-      this.#storedExecutions = idsOf(record);
+      await this.commits.write(this.info, this.#executions.record, this.#memory);
     } catch (error) {
       this.#lose(error);
     }
@@ -543,7 +501,7 @@ export class Session {
   /** What who waits for an execution is told where the session ends with this error: it is not undone that goes on. */
   lossOf(executionId: string, error: Error): Error {
     const isUndone = error instanceof SessionError && error.reason === "STORE_FULL";
-    if (!isUndone || !this.#storedExecutions.has(executionId)) return error;
+    if (!isUndone || !this.commits.hasInFlight(executionId)) return error;
     const message =
       "the server could not keep what this did last, and goes on with it from before: repeat it with the same request_id to hear how it ends, or look at the session";
     const ids = { session_id: this.sessionId, execution_id: executionId };
@@ -591,8 +549,4 @@ export class Session {
     if (names.length === 0) await this.commits.stored();
     return all;
   }
-}
-
-function idsOf({ executions }: SessionRecord): ReadonlySet<string> {
-  return new Set(executions.map(({ executionId }) => executionId));
 }
