@@ -13,6 +13,7 @@ const DETAILS_KEY = "grpc-status-details-bin";
 /** The store's own message names paths, which are for the log. */
 const STORE_FULL =
   "the server has no room to keep this; nothing was changed: try again when its operator has freed some";
+const DAMAGED = "what the server has stored of this is damaged; delete it, or ask its operator, whose log says more";
 /** Milliseconds. */
 const STORE_FULL_RETRY = 10_000;
 
@@ -75,6 +76,10 @@ export function toStatus(error: unknown, logger: Logger): Status {
   if (error instanceof StoreError && error.kind === "full") {
     logger.error({ err: error }, "the store is full");
     return toStatus(new SessionError("STORE_FULL", STORE_FULL, { retryAfter: STORE_FULL_RETRY }), logger);
+  }
+  if (error instanceof StoreError && error.kind === "damaged") {
+    logger.error({ err: error }, "something in the store is damaged");
+    return { code: Code.DATA_LOSS, message: DAMAGED, details: [] };
   }
   if (!(error instanceof SessionError)) {
     logger.error({ err: error }, "a request failed inside the server");

@@ -68,7 +68,7 @@ describe("calls that are run together", () => {
     database.run([put("bad")]);
     connection?.exec("UPDATE sessions_images SET image = x'00' WHERE id = 'bad'");
     commits = 0;
-    const damaged = { failed: "broken", message: expect.stringContaining("of bad of sessions is damaged") };
+    const damaged = { failed: "damaged", message: expect.stringContaining("of bad of sessions is damaged") };
     expect(database.run([put("a"), imageOf("bad"), put("b"), imageOf("b")])).toEqual([KEPT, damaged, KEPT, IMAGE]);
     expect(commits).toBe(1);
   });

@@ -443,7 +443,7 @@ export class Shelf {
 
   #damaged(id: string): StoreError {
     const advice = "delete that one; if there are more, put a backup in the file's place";
-    return new StoreError("broken", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
+    return new StoreError("damaged", `what ${this.#file} holds of ${id} of ${this.#kind} is damaged; ${advice}`);
   }
 }
 

@@ -262,7 +262,7 @@ export class DurableTables {
 
   #damaged(id: string): StoreError {
     const advice = "delete that one; if there are more, put a backup in the file's place";
-    return new StoreError("broken", `what ${this.#file} holds of the durable session ${id} is damaged; ${advice}`);
+    return new StoreError("damaged", `what ${this.#file} holds of the durable session ${id} is damaged; ${advice}`);
   }
 }
 

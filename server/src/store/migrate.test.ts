@@ -79,7 +79,8 @@ test("a database of version 2 has its durable sessions, and what was damaged is 
   expect(changed?.deltas).toEqual([3, 4, 5].map((version) => bytes(`delta ${version} of changed`)));
   expect(changed?.outcomes).toEqual(["x", "y"].map((requestId) => ({ requestId, outcome: `of ${requestId}` })));
   expect(await store.busySessions()).toEqual(["changed"]);
-  for (const id of ["gap", "bad", "no text"]) await expect(store.durable(id)).rejects.toMatchObject({ kind: "broken" });
+  for (const id of ["gap", "bad", "no text"])
+    await expect(store.durable(id)).rejects.toMatchObject({ kind: "damaged" });
   expect(await store.durable("rests")).toBeUndefined();
   expect(await store.sessionImage("rests")).toEqual(bytes("image of rests"));
 });

@@ -320,7 +320,7 @@ describe("the signing key", () => {
     file.close();
     const { store, signingKey } = await open({ directory });
     expect(await signingKey()).toEqual(key);
-    await expect(store.snapshot(SNAPSHOT.snapshotId)).rejects.toMatchObject({ kind: "broken" });
+    await expect(store.snapshot(SNAPSHOT.snapshotId)).rejects.toMatchObject({ kind: "damaged" });
     expect(await store.deleteSnapshot(SNAPSHOT.snapshotId)).toBe(true);
   });
 

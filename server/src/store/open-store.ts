@@ -81,7 +81,7 @@ async function hasSealed(store: Store): Promise<boolean> {
     return items.length > 0;
   } catch (error) {
     // One that is damaged is there, and only a server that has started can delete it.
-    if (error instanceof StoreError && error.kind === "broken") return true;
+    if (error instanceof StoreError && error.kind === "damaged") return true;
     throw error;
   }
 }

@@ -181,9 +181,10 @@ export interface Store {
 /**
  * full: there is no room; what is there stays, and the call works again when there is.
  * busy: another server has the store.
+ * damaged: what it has of one thing is not what was put there; the others are as they were.
  * broken: it cannot be used, by this process or at all.
  */
-export type StoreErrorKind = "full" | "busy" | "broken";
+export type StoreErrorKind = "full" | "busy" | "damaged" | "broken";
 
 export class StoreError extends Error {
   override readonly name = "StoreError";
