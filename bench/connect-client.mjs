@@ -1,5 +1,5 @@
 /** Calls over one Connect stream, as thin as the unary clients: those of one tick travel in one message. */
-import { CallRequest, Command, ConnectRequest, Encoding } from "@livescope/proto";
+import { CallRequest, Encoding } from "@livescope/proto";
 
 export class ConnectLane {
   #stream;
@@ -20,7 +20,7 @@ export class ConnectLane {
   call(sessionId, handleId, argument) {
     const args = [{ kind: { $case: "json", value: String(argument) } }];
     const value = CallRequest.create({ sessionId, handleId, args, encoding: Encoding.FULL });
-    const command = Command.create({ command: { $case: "call", value }, consoleAtEnd: true, dropEmitted: true });
+    const command = { command: { $case: "call", value }, consoleAtEnd: true, dropEmitted: true };
     const frameId = this.#nextId++;
     if (this.#frames.push({ frameId, frame: { $case: "command", value: command } }) === 1) {
       queueMicrotask(() => process.nextTick(() => this.#flush()));
@@ -33,7 +33,7 @@ export class ConnectLane {
   }
 
   #flush() {
-    this.#stream.write(ConnectRequest.fromPartial({ frames: this.#frames }));
+    this.#stream.write({ frames: this.#frames });
     this.#frames = [];
   }
 
