@@ -297,6 +297,20 @@ test("a client that was away is told which of its functions the guest never got"
   await back.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "lost");
 });
 
+test("a client that comes too late to a session that has rested since is told that nobody holds what it had passed", async () => {
+  const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+  const { id: sessionId } = session;
+  const expose = exposing(1, { sessionId, connectionId: "c", reconnectWindow: { seconds: 0n, nanos: 1_000_000 } });
+  const client = open();
+  client.send(expose, passing(2, sessionId, "keep", fn("mine")));
+  expect(await client.answer(2)).toBe("value undefined");
+  client.stream.cancel();
+  await isAsleep(session);
+  const back = open();
+  back.send(expose);
+  await back.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "mine");
+});
+
 test("a thousand names of the longest fit into a message, and a longer one is refused", async () => {
   const { id: sessionId } = await served.client.createSession();
   const client = open();

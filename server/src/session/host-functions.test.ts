@@ -116,6 +116,39 @@ test("of a session that has come back who passed functions is waited for, and as
   for (const each of [before, then, copy]) each.end();
 });
 
+test("of a session that has come back who was away, or comes too late, is told that nobody holds what it had passed", async () => {
+  const before = started();
+  const link = new NotingLink();
+  for (const [connectionId, reconnectWindow] of [
+    ["late", 1],
+    ["away", 60_000],
+  ] as const) {
+    const own = new NotingLink();
+    const ids = [`${connectionId} 1`, `${connectionId} 2`];
+    before.expose({ ...exposing, connectionId, names: [], reconnectWindow }, own).keep();
+    before.pass({ ids, link: own });
+    before.received(ids);
+    own.isOpen = false;
+    before.detach(own);
+  }
+  before.released("away 1");
+  await vi.waitFor(() => expect(before.record.passed).toEqual(["away 2"]));
+  const then = started();
+  then.restore(before.record, true);
+  const again = started();
+  again.restore(then.record, true);
+  for (const connectionId of ["late", "away", "stranger"]) {
+    again.expose({ ...exposing, connectionId, names: [] }, link).keep();
+  }
+  expect(link.told.filter((each) => each !== "attached").sort()).toEqual([
+    "released away 1",
+    "released late 1",
+    "released late 2",
+  ]);
+  expect(again.record.gone).toBeUndefined();
+  for (const each of [before, then, again]) each.end();
+});
+
 test("who was waited for and comes from where the session was before goes on there", () => {
   const before = started();
   const link = new NotingLink();

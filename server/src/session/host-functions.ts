@@ -11,7 +11,7 @@ import { SessionError } from "./errors.js";
 import { ExposedNames } from "./exposed-names.js";
 import { type Value, valueFrom } from "./outcome.js";
 import { type Call, PendingCalls } from "./pending-calls.js";
-import type { HostCallRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
+import type { GoneRecord, HostCallRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
 export interface HostLink {
@@ -115,6 +115,8 @@ const MOST = {
   connections: 1_000,
   /** Functions of clients that did not come back in time, and such clients, together. */
   abandoned: 10_000,
+  /** The same of those that are in a record, which is written with every commit. */
+  recorded: 1_000,
   names: 1_000,
   functions: 10_000,
   /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
@@ -335,6 +337,7 @@ export class HostFunctions {
     const lenders = [...this.#connections.values()]
       .map(({ id, reconnectWindow, functions }) => ({ id, reconnectWindow, held: [...functions].filter(isHeld) }))
       .filter(({ held }) => held.length > 0);
+    const gone = this.#gone();
     return {
       names: this.#names.known,
       passed: lenders.flatMap(({ held }) => held),
@@ -343,6 +346,7 @@ export class HostFunctions {
         reconnectWindow,
         passed: held.length,
       })),
+      ...(gone.length > 0 ? { gone } : {}),
       calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
   }
@@ -353,18 +357,20 @@ export class HostFunctions {
    * @param isItself the session has come back: calls have the ids that they had, and who lent it functions is waited for. In a copy
    * calls have ids of their own
    */
-  restore({ names, passed, lenders = [], calls }: HostFunctionsRecord, isItself: boolean): void {
+  restore({ names, passed, lenders = [], gone = [], calls }: HostFunctionsRecord, isItself: boolean): void {
     this.#names.await(names);
-    if (isItself) this.#awaitLenders(lenders, passed);
+    if (isItself) this.#awaitLenders(lenders, passed, gone);
     for (const call of calls) this.#callAgain(call, isItself);
   }
 
-  #awaitLenders(lenders: readonly LenderRecord[], passed: readonly string[]): void {
+  #awaitLenders(lenders: readonly LenderRecord[], passed: readonly string[], gone: readonly GoneRecord[]): void {
+    for (const { connectionId, functions } of gone) this.#abandoned.set(connectionId, functions);
     let first = 0;
     for (const { connectionId, reconnectWindow, passed: count } of lenders) {
       const functions = new Set(passed.slice(first, first + count));
       first += count;
       const connection = newConnection(connectionId, reconnectWindow, functions);
+      this.#takeReleased(connection);
       this.#connections.set(connectionId, connection);
       for (const id of functions) this.#byFunction.set(id, connection);
       this.#awaitReturn(connection);
@@ -506,8 +512,7 @@ export class HostFunctions {
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
       connection = newConnection(id, reconnectWindow);
-      connection.released.push(...(this.#abandoned.get(id) ?? []));
-      this.#abandoned.delete(id);
+      this.#takeReleased(connection);
       this.#connections.set(id, connection);
     }
     connection.reconnectWindow = reconnectWindow;
@@ -579,6 +584,25 @@ export class HostFunctions {
     this.#noteAbandoned(connection);
     const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
     this.#fail(calls, "the client that provides this function is gone");
+  }
+
+  /** What it is to be told when it comes. */
+  #takeReleased({ id, released }: Connection): void {
+    released.push(...(this.#abandoned.get(id) ?? []));
+    this.#abandoned.delete(id);
+  }
+
+  /** The newest of those that are to be told something should they come, in the order in which they went. */
+  #gone(): GoneRecord[] {
+    const away = [...this.#connections.values()].filter(({ released }) => released.length > 0);
+    const all = [...this.#abandoned, ...away.map(({ id, released }) => [id, released] as const)];
+    let count = 0;
+    const isKept = ([, functions]: readonly [string, readonly string[]]): boolean => {
+      count += 1 + functions.length;
+      return count <= MOST.recorded;
+    };
+    const kept = all.reverse().filter(isKept).reverse();
+    return kept.map(([connectionId, functions]) => ({ connectionId, functions: [...functions] }));
   }
 
   #noteAbandoned({ id, functions, released, reconnectWindow }: Connection): void {

@@ -71,6 +71,12 @@ export interface LenderRecord {
   readonly passed: number;
 }
 
+/** A client that is not here, and functions that it passed and nobody holds: should it come, it is told so. */
+export interface GoneRecord {
+  readonly connectionId: string;
+  readonly functions: readonly string[];
+}
+
 export interface HostFunctionsRecord {
   /** Those that guest code finds as global functions. */
   readonly names: readonly string[];
@@ -78,6 +84,8 @@ export interface HostFunctionsRecord {
   readonly passed: readonly string[];
   /** Clients that have passed some and may come back, for the session itself. Absent where an earlier version wrote it. */
   readonly lenders?: readonly LenderRecord[];
+  /** Absent where there is none, and where an earlier version wrote it. */
+  readonly gone?: readonly GoneRecord[];
   readonly calls: readonly HostCallRecord[];
 }
 
