@@ -377,6 +377,54 @@ describe("after another server has ended", () => {
     expect(await run(sessions, "a", WAITS, request)).toBe("stopped");
   });
 
+  test("who repeats what brought functions is told which of them nobody holds any more", async () => {
+    const sessions = start();
+    await create(sessions, "a", {
+      ...DURABLE,
+      setup: "let kept; function use(mine, lost) { kept = mine }",
+    });
+    const pass = async (to: Sessions): Promise<string[]> => {
+      const told: string[] = [];
+      const ignore = (): void => undefined;
+      const link: HostLink = {
+        isOpen: true,
+        attached: ignore,
+        ended: ignore,
+        cancelled: ignore,
+        passedOn: ignore,
+        released: (id) => told.push(`released ${id}`),
+        call: ignore,
+      };
+      const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
+      await to.use("a", (session) => session.expose(exposed, link));
+      const ids = ["mine", "lost"];
+      const args = ids.map((id) => ({ kind: "hostFunction", hostFunctionId: id, name: id }) as const);
+      const command = { kind: "call", handleId: undefined, path: "use", construct: false, thisValue: undefined, args };
+      const options = {
+        encoding: 0,
+        handleGroup: "",
+        atomic: false,
+        parentExecutionId: "",
+        requestId: "r",
+        digest: "d",
+      };
+      const passed = { ids, link };
+      const execution = to.submit(
+        "a",
+        { ...command, kind: "call" },
+        { ...options, deadline: Number.POSITIVE_INFINITY, passed },
+      );
+      expect((await execution.outcome).result.kind).toBe("value");
+      return told;
+    };
+    const told = await pass(sessions);
+    await run(sessions, "a", "void Array.from({ length: 100_000 }, (_, i) => ({ i }))");
+    await run(sessions, "a", "0");
+    expect(told).toEqual(["released lost"]);
+    // It was said to a stream that ended before it came.
+    expect(await pass(start())).toEqual(["released lost"]);
+  });
+
   test("those that were busy go on when there is room, also if that takes long", async () => {
     const before = start();
     for (const id of ["a", "b"]) {

@@ -269,6 +269,14 @@ export class HostFunctions {
     }
   }
 
+  /**
+   * A client repeats a command that brought these, which does not run again. The guest may have let go of them since, and who was to be
+   * told so may have gone before, or this server may have started since.
+   */
+  passedAgain({ ids, link }: PassedFunctions): void {
+    for (const id of new Set(ids)) if (!this.#byFunction.has(id)) link.released(id);
+  }
+
   /** A command that brought these has run: the guest may hold them. */
   received(ids: readonly string[]): void {
     for (const id of ids) this.#unknown.delete(id);

@@ -260,6 +260,7 @@ export class Session {
       return started.outcome;
     });
     if (started !== undefined) return started;
+    if (options.passed !== undefined) this.hostFunctions.passedAgain(options.passed);
     return {
       executionId: requestId,
       outcome,
