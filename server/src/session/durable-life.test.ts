@@ -263,7 +263,7 @@ describe("where the store is full", () => {
     expect(await reasonOf(sessions.info("a"))).toBe("SESSION_DELETED");
   });
 
-  test("a client keeps what it passed where it is not kept that the guest let go of it", async () => {
+  test("a client has back what it passed where that is not kept, and keeps it where it is not kept that the guest let go of it", async () => {
     const sessions = start();
     await create(sessions, "a", { ...DURABLE, setup: "var kept; function keep(fn) { kept = fn }" });
     const told: string[] = [];
@@ -294,7 +294,13 @@ describe("where the store is full", () => {
     } as const;
     const options = { encoding: 0, handleGroup: "", atomic: false, parentExecutionId: "", requestId: "", digest: "" };
     const passed = { ids: ["f"], link };
-    await sessions.submit("a", command, { ...options, deadline: Number.POSITIVE_INFINITY, passed }).outcome;
+    const pass = () =>
+      sessions.submit("a", command, { ...options, deadline: Number.POSITIVE_INFINITY, passed }).outcome;
+    store.failing.add("commit");
+    expect(await reasonOf(pass())).toBe("STORE_FULL");
+    store.failing.clear();
+    await vi.waitFor(() => expect(told.splice(0)).toEqual(["released f"]));
+    await pass();
     // Garbage is collected when the memory has grown, and that is told in the next turn.
     const letGo = () => {
       const first = run(sessions, "a", "kept = undefined; void Array.from({ length: 100_000 }, (_, i) => ({ i }))");

@@ -141,7 +141,11 @@ interface Connection {
 }
 
 /** Clients that lend functions to a session, on their way to where it is loaded again. */
-export type Lenders = readonly Connection[];
+export interface Lenders {
+  readonly clients: readonly Connection[];
+  /** Functions that commands brought which are undone: the guest has such alone that it knows where it is loaded. */
+  readonly undone: readonly string[];
+}
 
 interface Sent {
   readonly link: HostLink;
@@ -455,10 +459,15 @@ export class HostFunctions {
     }
   }
 
-  /** The session leaves memory, and is to be loaded again: those who lend it functions go on to do so there. */
-  handOver(): Lenders {
-    const lenders = [...this.#connections.values()];
-    for (const { timer, link } of lenders) {
+  /**
+   * The session leaves memory, and is to be loaded again: those who lend it functions go on to do so there.
+   *
+   * @param isUndone what is not kept is known to be undone; else it may come again, with the functions that it brought
+   */
+  handOver(isUndone = false): Lenders {
+    const clients = [...this.#connections.values()];
+    const undone = isUndone ? [...this.#unknown.keys()] : [];
+    for (const { timer, link } of clients) {
       clearTimeout(timer);
       link?.ended(this);
     }
@@ -468,12 +477,13 @@ export class HostFunctions {
     this.#unknown.clear();
     this.#letGo.clear();
     this.#pending.clear();
-    return lenders;
+    return { clients, undone };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
-  adopt(lenders: Lenders): void {
-    for (const lender of lenders) {
+  adopt({ clients, undone }: Lenders): void {
+    const unheld = undone.filter((id) => !this.#byFunction.has(id));
+    for (const lender of clients) {
       const known = this.#connections.get(lender.id);
       // It has come back by itself.
       if (known?.lastLink !== undefined) continue;
@@ -486,6 +496,7 @@ export class HostFunctions {
       if (lender.link?.isOpen === true) lender.link.attached(this);
       else this.#awaitReturn(lender);
     }
+    for (const id of unheld) this.released(id);
     for (const [callId, call] of this.#pending) {
       // Of who was waited for meanwhile another object may have come.
       const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;

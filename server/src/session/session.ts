@@ -490,7 +490,7 @@ export class Session {
     const isKnown = cause instanceof SessionError;
     const error = isKnown ? cause : new SessionError("STORE_FAILED", `the session could not be kept: ${cause}`);
     this.#life.end(() => error);
-    const lenders = this.hostFunctions.handOver();
+    const lenders = this.hostFunctions.handOver(error.reason === "STORE_FULL");
     this.#executions.end(
       () => error,
       ({ executionId }) => this.lossOf(executionId, error),
