@@ -1,5 +1,5 @@
 /** What the SDK does when its server, or the way to it, goes away and comes back. */
-import { ConnectionLostError, Livescope, UnavailableError } from "@livescope/sdk";
+import { ConnectionLostError, type HostCallContext, Livescope, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Wire } from "./support/wire-to-server.js";
@@ -91,6 +91,28 @@ describe("when the connection of a client with host functions breaks", () => {
     answer("slow");
     expect(await running).toBe("slow");
     expect(began).toEqual([1, 2]);
+  });
+
+  test("a call that outlives its execution runs once", async () => {
+    await using session = await client.createSession({ setup: "let asked" });
+    const signals: AbortSignal[] = [];
+    let answer: (value: string) => void = () => undefined;
+    const ask = (_: unknown, { signal }: HostCallContext) => {
+      signals.push(signal);
+      return new Promise<string>((resolve) => (answer = resolve));
+    };
+    await session.expose({ ask });
+    await using other = await Livescope.connect(server.address);
+    await other.attach(session.id).execute("asked = ask(1); 0", { timeout: 200 });
+    await expect.poll(() => signals.length).toBe(1);
+    wire.close();
+    // A second after the execution's time it was taken for cancelled.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    await wire.open();
+    await expect.poll(() => session.execute("'back'").catch(() => undefined), { timeout: 10_000 }).toBe("back");
+    answer("once");
+    expect(await other.attach(session.id).execute("await asked")).toBe("once");
+    expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 
   test("what was answered while it was away is told when it is back", async () => {

@@ -11,8 +11,10 @@ import { decodeValue } from "./values.js";
 
 /** Answers that are kept: should the stream break before the server has one, it asks again. */
 const KEPT = { answers: 1_000, bytes: 16 * 1024 * 1024 };
-/** How long after the end of its execution's time a call whose stream is lost is taken for cancelled, in milliseconds. */
+/** How long after the end of its execution's time it is looked whether the stream of a call is lost, in milliseconds. */
 const GRACE = 1_000;
+/** How long the server waits for a client that did not say how long, in milliseconds. */
+const RECONNECT_WINDOW = 30_000;
 
 interface RunningCall {
   readonly call: HostCall;
@@ -101,7 +103,7 @@ export class HostCalls {
       this.#onEnded(call.sessionId);
       this.#connection.checkIdle();
     };
-    const { timeout } = provided;
+    const { timeout, reconnectWindow = RECONNECT_WINDOW } = provided;
     if (timeout !== undefined) {
       const expire = (): void => {
         const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
@@ -112,11 +114,14 @@ export class HostCalls {
     }
     if (call.remainingTime !== undefined) {
       const left = readDuration(call.remainingTime) + GRACE;
-      // A call may outlive its execution, and is answered. While its stream is there the server says when nobody waits for it.
-      const giveUp = (): void => {
-        if (running.stream < this.#stream || !this.#connection.isOpen) this.cancel(hostCallId);
+      // A call may outlive its execution, and is answered. While its stream is there the server says when nobody waits for it; else
+      // it is sent again, as long as the server waits for another stream.
+      const unlessHere = (then: () => void): void => {
+        if (running.stream < this.#stream || !this.#connection.isOpen) then();
       };
-      timers.push(setTimeout(giveUp, Math.min(left, LONGEST_TIMER)).unref());
+      const giveUp = (): void => unlessHere(() => this.cancel(hostCallId));
+      const look = (): void => unlessHere(() => void timers.push(setTimeout(giveUp, reconnectWindow).unref()));
+      timers.push(setTimeout(look, Math.min(left, LONGEST_TIMER)).unref());
     }
     controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
     this.#call(call, provided, controller.signal).then(

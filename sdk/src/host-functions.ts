@@ -31,6 +31,8 @@ export interface HostScope {
 export interface Provided {
   readonly run: HostFunction;
   readonly timeout: number | undefined;
+  /** How long its calls wait where the connection is lost, in milliseconds; undefined for the server's default. */
+  readonly reconnectWindow: number | undefined;
   readonly scope: HostScope;
   /** Makes what stands for handles among the arguments. */
   readonly wrap?: WrapHandle | undefined;
@@ -128,7 +130,7 @@ export class HostFunctions implements HostSide {
     const provided = new Map<string, Provided>();
     for (const [name, run] of Object.entries(functions)) {
       if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
-      provided.set(name, { run, timeout, scope });
+      provided.set(name, { run, timeout, reconnectWindow, scope });
     }
     const request = Expose.create({
       sessionId: scope.sessionId,
@@ -165,7 +167,8 @@ export class HostFunctions implements HostSide {
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
-    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
+    for (const [id, run] of byId)
+      this.#passed.set(id, { run, timeout: undefined, reconnectWindow: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => this.#forgetPassed(byId.keys());
   }
