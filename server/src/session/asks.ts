@@ -55,6 +55,8 @@ export class Asks {
             else this.#commits.pass(() => resolve(answer), reject);
           };
           if (result.kind === "undone") {
+            // With the session all is undone that has begun.
+            if (this.#life.ended !== undefined) return reject(this.#life.ended);
             const message = "the session has not the memory or the time left to answer this";
             return reject(
               new SessionError("QUOTA_EXCEEDED", message, { ids: { session_id: this.#session.sessionId } }),
