@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { SandboxServiceService, type Handle as WireHandle } from "@livescope/proto";
-import { NotFoundError, SessionLostError } from "./errors.js";
+import { NotFoundError, SessionLostError, StatusError } from "./errors.js";
 import type { Handle } from "./handle.js";
 import type { Channel } from "./transport/channel.js";
 
@@ -164,7 +164,8 @@ export class SessionHandles {
       await this.#transport.letGo(SandboxServiceService.releaseHandles, request);
     } catch (error) {
       // With the session its handles are gone as well, which is all that was asked.
-      if (!(error instanceof NotFoundError || error instanceof SessionLostError)) throw error;
+      const isGone = error instanceof NotFoundError || error instanceof SessionLostError;
+      if (!isGone && !(error instanceof StatusError && error.reason === "SESSION_DELETED")) throw error;
     }
   }
 }

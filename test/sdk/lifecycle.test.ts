@@ -226,6 +226,19 @@ describe("leaving a block", () => {
     expect(await block()).toBe("object");
   });
 
+  test("of what waits for a session that is deleted meanwhile is one that was deleted", async () => {
+    await using attached = served.client.attach(session.id);
+    const handle = await attached.handle("api");
+    const busy = rejection(session.execute("for (;;);"));
+    const released = rejection(handle.release());
+    const disposed = rejection(attached[Symbol.asyncDispose]());
+    // Both are on their way when this is answered.
+    await served.client.serverInfo();
+    await session.delete();
+    expect([await released, await disposed]).toEqual(["it resolved", "it resolved"]);
+    await busy;
+  });
+
   test("twice is once", async () => {
     const made = await served.client.createSession();
     await made[Symbol.asyncDispose]();
