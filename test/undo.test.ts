@@ -188,6 +188,19 @@ describe("a turn that is ended by", () => {
     expect(await session.execute("typeof mine")).toBe("undefined");
   });
 
+  test("draws no number and no id again that its console has told", async () => {
+    const drawn = "[crypto.randomUUID(), Math.random()].join(' ')";
+    const told: unknown[] = [];
+    await session.update({ limits: { cpuTime: 200 } });
+    for (const hang of ["for (;;);", 'new Array(1e9) + ""', "for (;;);"]) {
+      const stopped = await Promise.resolve(session.execute(`console.log(${drawn}); ${hang}`)).catch((error) => error);
+      expect(stopped).toMatchObject({ reason: "CPU_TIME", console: [{ undone: true }] });
+      told.push(...(stopped as StoppedError).console.map(({ text }) => text));
+    }
+    told.push(await session.execute(drawn));
+    expect(new Set(told.flatMap((each) => String(each).split(" "))).size).toBe(8);
+  });
+
   test("cancelling is undone, whether it polls or its thread has to be ended", async () => {
     for (const code of ["for (;;);", 'new Array(1e9) + ""']) {
       const abort = new AbortController();

@@ -253,9 +253,7 @@ export class Engine {
 
   /** Gives a session other entropy: what it draws next cannot be told from an image of it. No turn of it may be on its way. */
   reseed(memory: SessionMemory): void {
-    // A checkpoint that a worker took after its last turn has the entropy of before.
-    memory.posted++;
-    this.#memories.seed(memory.memory);
+    this.#memories.reseed(memory);
   }
 
   /** An image as bytes, which `decodeImage` of the same build reads together with its extent. */

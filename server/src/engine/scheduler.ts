@@ -65,6 +65,7 @@ export class Scheduler {
    * @param specs at most MAXIMUM_TURNS
    */
   run(memory: SessionMemory, specs: readonly TurnSpec[]): Turn[] {
+    if (memory.isReseedDue) this.#memories.reseed(memory);
     const group: Group = { memory, turns: [] };
     const turns = specs.map((spec) => this.#pend(group, spec));
     this.#waiting.push(group);
@@ -247,6 +248,8 @@ export class Scheduler {
 
   #end(turn: PendingTurn, result: TurnResult): void {
     this.#turns.delete(turn.turn);
+    // What it drew and told would be drawn again.
+    if (result.kind === "undone" && result.console.length > 0) turn.memory.isReseedDue = true;
     turn.done(result);
   }
 }

@@ -41,6 +41,11 @@ export class SharedMemories {
     this.#collectIfDue();
   }
 
+  /** As `SessionMemories.reseed`. */
+  reseed(session: SessionMemory): void {
+    this.#memories.reseed(session);
+  }
+
   /** As `SessionMemories.move`. */
   move(session: SessionMemory, memory: WebAssembly.Memory): void {
     this.#memories.move(session, memory);
