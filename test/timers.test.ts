@@ -40,6 +40,7 @@ describe("a timer", () => {
     const answer = await session.execute(`
       const gone = setTimeout(() => log.push("never"), 1);
       clearTimeout(gone);
+      for (const id in { [setTimeout(() => log.push("never"), 1)]: 0, other: 1 }) clearTimeout(id);
       clearTimeout(gone); clearTimeout(undefined); clearTimeout({}); clearInterval(12345);
       let n = 0;
       await new Promise((resolve) => {

@@ -72,7 +72,9 @@ function start(name: string, callback: unknown, delay: unknown, args: unknown[],
 }
 
 function clear(id: unknown): void {
-  const timer = typeof id === "number" ? byId.get(id) : undefined;
+  // As text, ids come from keys of objects.
+  const number = typeof id === "string" ? KernelNumber(id) : id;
+  const timer = typeof number === "number" ? byId.get(number) : undefined;
   if (timer !== undefined) remove(timer);
 }
 
