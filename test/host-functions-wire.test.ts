@@ -270,6 +270,17 @@ describe("host calls", () => {
     expect((await session.info()).handleCount).toBe(0);
   });
 
+  test("hold nothing where an argument cannot be read", async () => {
+    await expose();
+    connection.send(
+      run(2, "await f(() => 1, { get broken() { throw new Error('guest') } }).catch(({ message }) => message)"),
+    );
+    expect(await connection.answer(2)).toBe('value "guest"');
+    expect((await session.info()).handleCount).toBe(0);
+    connection.send(run(3, "await new Promise(() => {})"));
+    expect(await connection.answer(3)).toBe("exception TypeError");
+  });
+
   test("are no deadlock while they are open", async () => {
     await expose();
     connection.send(run(2, "await f()"), run(3, "await new Promise(() => {})"));

@@ -110,16 +110,27 @@ function call(target: string, args: readonly unknown[]): Promise<unknown> {
     }
     const context = currentContext();
     const id = randomId();
-    const options = optionsFor(context, id);
-    let encoded = "";
-    for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
-    const locals = localsText(context, options);
-    calls.set(id, { context, resolve, reject, stack });
-    const execution = Context.executionOf(context);
-    const number = execution?.isOpen === true ? execution.number : 0;
-    const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
-    emitEffect(EffectKind.HOST_CALL, number, options.encoding, text);
+    try {
+      calls.set(id, { context, resolve, reject, stack });
+      send(context, id, target, args);
+    } catch (error) {
+      // A getter of an argument threw: nobody is told of those before it, so nobody would release what holds them.
+      calls.delete(id);
+      releaseGroup(id);
+      throw error;
+    }
   });
+}
+
+function send(context: Context, id: string, target: string, args: readonly unknown[]): void {
+  const options = optionsFor(context, id);
+  let encoded = "";
+  for (let i = 0; i < args.length; i++) encoded += `${i === 0 ? "" : ","}[${valueText(args[i], options)}]`;
+  const locals = localsText(context, options);
+  const execution = Context.executionOf(context);
+  const number = execution?.isOpen === true ? execution.number : 0;
+  const text = `{"call":"${id}",${target},"args":[${encoded}]${locals}}`;
+  emitEffect(EffectKind.HOST_CALL, number, options.encoding, text);
 }
 
 /** The locals where it is called, as a further member of the call's text. */
