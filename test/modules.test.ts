@@ -209,6 +209,19 @@ describe.each([
     ).toBe(1);
   });
 
+  test("are found after one was imported where the stack has no room for it", async () => {
+    await session.execute(
+      `for (let size = 1; size < 20; size++) {
+        let left = 14;
+        const names = Array.from({ length: size }, (_, i) => "v" + i).join();
+        const recursion = "const deeper = (" + names + ") => { try { deeper(" + names + ") } catch {} if (take()) import('a').catch(() => {}) }; try { deeper() } catch {}";
+        new Function("take", recursion)(() => left-- > 0);
+      }`,
+      { modules: { a: "export default 1" } },
+    );
+    expect(await session.execute("(await import('a')).default")).toBe(1);
+  });
+
   test("are part of what makes a request the same", async () => {
     const requestId = crypto.randomUUID();
     const modules = { a: "export default 1", b: "" };

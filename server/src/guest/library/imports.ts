@@ -18,7 +18,10 @@ let next = 0;
 
 /** Compiled sources give to `import()` what this gives. */
 export function noteImport(specifier: unknown): unknown {
-  if (typeof specifier === "string") noted.set(next++, { specifier, context: currentContext() });
+  if (typeof specifier !== "string") return specifier;
+  noted.set(next, { specifier, context: currentContext() });
+  // Only now: where the stack has no room for the import, none is missing.
+  next++;
   return specifier;
 }
 
