@@ -67,6 +67,32 @@ describe("a timer", () => {
     });
   });
 
+  test("is cleared whole or not at all where the stack has hardly room for it", async () => {
+    const missed = await session.execute(`
+      const fired = new Set(), kept = new Set(), unsure = new Set(), ids = [];
+      for (let i = 0; i < 400; i++) {
+        const id = setTimeout(() => fired.add(id), 1 + ((i * 37) % 11));
+        ids.push(id);
+        kept.add(id);
+      }
+      const clear = () => {
+        const [id] = ids.splice((ids.length * 7) % ids.length, 1);
+        kept.delete(id);
+        try { clearTimeout(id) } catch { unsure.add(id) }
+      };
+      // Frames of many sizes: in each the stack ends somewhere else.
+      for (let size = 1; size < 14; size++) {
+        let left = 14;
+        const names = Array.from({ length: size }, (_, i) => "v" + i).join();
+        const recursion = "const deeper = (" + names + ") => { try { deeper(" + names + ") } catch {} clear() }; deeper()";
+        new Function("clear", recursion)(() => { if (left-- > 0) clear() });
+      }
+      await sleep(100);
+      const wrong = [...fired].filter((id) => !kept.has(id) && !unsure.has(id));
+      [[...kept].filter((id) => !fired.has(id)).length, wrong.length, unsure.size > 0]`);
+    expect(missed).toEqual([0, 0, true]);
+  });
+
   test("left behind by an execution runs in the next one, and not between", async () => {
     await session.execute("setTimeout(() => log.push('late'), 1); 0");
     await new Promise((resolve) => setTimeout(resolve, 30));

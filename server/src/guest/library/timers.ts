@@ -30,6 +30,9 @@ interface Timer {
 /** Of the platforms that guest code knows, the longest delay; longer ones fire at once there too. */
 const LONGEST_DELAY = 2 ** 31 - 1;
 
+/** Calls of next to nothing that take more of the stack than to put a timer into the heap, or to take one out. */
+const STACK = 12;
+
 const byId = new SafeMap<number, Timer>();
 const heap = new SafeMap<number, Timer>();
 let nextId = 1;
@@ -52,6 +55,7 @@ export const { setTimeout, setInterval, clearTimeout, clearInterval } = {
 
 function start(name: string, callback: unknown, delay: unknown, args: unknown[], repeats: boolean): number {
   if (typeof callback !== "function") throw new KernelTypeError(`${name}: the callback must be a function`);
+  requireStack(STACK);
   const wanted = KernelNumber(delay);
   // As everywhere: what is no number, below one or too long counts as one.
   const milliseconds = wanted >= 1 && wanted <= LONGEST_DELAY ? wanted - (wanted % 1) : 1;
@@ -74,8 +78,14 @@ function start(name: string, callback: unknown, delay: unknown, args: unknown[],
 function clear(id: unknown): void {
   // As text, ids come from keys of objects.
   const number = typeof id === "string" ? KernelNumber(id) : id;
+  requireStack(STACK);
   const timer = typeof number === "number" ? byId.get(number) : undefined;
   if (timer !== undefined) remove(timer);
+}
+
+/** Throws what the engine throws where so many calls find no room: the heap is changed as a whole, or not at all. */
+function requireStack(calls: number): void {
+  if (calls > 0) requireStack(calls - 1);
 }
 
 /** Calls the function of the timer that is due longest; nothing where none is due yet. */
