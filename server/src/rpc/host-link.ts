@@ -3,7 +3,8 @@ import { randomUUID } from "node:crypto";
 import type { Exception, Expose, HostCall as HostCallMessage, HostResult, ServerFrame } from "@livescope/proto";
 import type { HostException, HostResult as HostResultInput, InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "../session/errors.js";
-import { type HostCall, type HostFunctions, type HostLink, RECONNECT_WINDOW } from "../session/host-functions.js";
+import { RECONNECT_WINDOW } from "../session/host-functions.js";
+import type { CalledBack, HostCall, HostLink } from "../session/lending.js";
 import type { Sessions } from "../session/sessions.js";
 import { encodeFrame, MESSAGE_BYTES } from "./streamed-command.js";
 import { durationOf, millisecondsOf } from "./time.js";
@@ -31,9 +32,9 @@ export interface HostStream {
 export class StreamHostLink implements HostLink {
   readonly #stream: HostStream;
   /** Sessions that may call. */
-  readonly #attached = new Set<HostFunctions>();
+  readonly #attached = new Set<CalledBack>();
   /** Calls that the client has not answered. */
-  readonly #calls = new Map<string, HostFunctions>();
+  readonly #calls = new Map<string, CalledBack>();
   /** Such as it has not answered either, but that another stream of the client is asked for now: they are not sent here again. */
   readonly #passedOn = new Set<string>();
   #isDetached = false;
@@ -91,15 +92,15 @@ export class StreamHostLink implements HostLink {
 
   // What the sessions say.
 
-  attached(functions: HostFunctions): void {
+  attached(functions: CalledBack): void {
     this.#attached.add(functions);
   }
 
-  ended(functions: HostFunctions): void {
+  ended(functions: CalledBack): void {
     this.#attached.delete(functions);
   }
 
-  call(call: HostCall, functions: HostFunctions): void {
+  call(call: HostCall, functions: CalledBack): void {
     if (this.#passedOn.delete(call.callId)) {
       this.#calls.set(call.callId, functions);
       return;

@@ -29,9 +29,12 @@ describe("a failure of the store", () => {
     expect(failWith("damaged").status).toMatchObject({ code: Code.DATA_LOSS, details: [] });
   });
 
-  test.each(["full", "busy", "damaged", "broken"] as const)("is told to the log whole, and not to the client (%s)", (kind) => {
-    const { status, log } = failWith(kind);
-    expect(log).toContain("/srv/data/store.db: what is wrong");
-    expect(JSON.stringify(status)).not.toContain("/srv/data");
-  });
+  test.each(["full", "busy", "damaged", "broken"] as const)(
+    "is told to the log whole, and not to the client (%s)",
+    (kind) => {
+      const { status, log } = failWith(kind);
+      expect(log).toContain("/srv/data/store.db: what is wrong");
+      expect(JSON.stringify(status)).not.toContain("/srv/data");
+    },
+  );
 });

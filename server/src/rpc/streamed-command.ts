@@ -1,7 +1,7 @@
 /** One command of a Connect stream: what it says on its way, and how fast it may say it. */
 import { type Command, ConnectResponse, encoded, type ServerFrame } from "@livescope/proto";
 import type { Logger } from "pino";
-import type { HostLink } from "../session/host-functions.js";
+import type { HostLink } from "../session/lending.js";
 import { FIRST_CREDIT } from "../session/running-execution.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Outbox } from "./outbox.js";

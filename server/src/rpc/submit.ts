@@ -2,7 +2,7 @@
 import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
 import { invalid, SessionError } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
-import type { HostLink } from "../session/host-functions.js";
+import type { HostLink } from "../session/lending.js";
 import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
 import { renderCommand } from "./render.js";

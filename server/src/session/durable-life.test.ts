@@ -11,7 +11,7 @@ import {
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
-import type { HostCall, HostLink } from "./host-functions.js";
+import type { HostCall, HostLink } from "./lending.js";
 import type { ForkOptions, Sessions } from "./sessions.js";
 import type { Watcher } from "./watchers.js";
 

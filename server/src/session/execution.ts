@@ -3,7 +3,7 @@
 export type { Command } from "../engine/kernel-protocol.js";
 
 import type { InputValue } from "../engine/kernel-protocol.js";
-import type { PassedFunctions } from "./host-functions.js";
+import type { PassedFunctions } from "./lending.js";
 import type { Limits } from "./limits.js";
 import type { ConsoleEntry, Outcome, Value } from "./outcome.js";
 

@@ -1,5 +1,6 @@
 import { expect, test, vi } from "vitest";
-import { HostFunctions, type HostFunctionsHost, type HostLink } from "./host-functions.js";
+import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
+import type { HostLink } from "./lending.js";
 
 /** A stream that notes what it was told. */
 class NotingLink implements HostLink {
@@ -79,7 +80,7 @@ test("a client that comes when its window is over is told that nobody holds what
   functions.received(["1", "2", "3"]);
   first.isOpen = false;
   functions.detach(first);
-  functions.released("2");
+  functions.letGo("2");
   await vi.waitFor(() => expect(functions.hasClients).toBe(false));
   functions.expose({ ...exposing, names: [], connectionId: "stranger" }, stranger).keep();
   functions.expose({ ...exposing, names: [] }, next).keep();
@@ -107,7 +108,7 @@ test("of a session that has come back who passed functions is waited for, and as
   expect(then.hasClients).toBe(true);
   then.expose({ ...exposing, connectionId: "b", names: [] }, link).keep();
   expect(link.told).toEqual(["attached", "call first", "call later"]);
-  then.released("2");
+  then.letGo("2");
   expect(link.told.at(-1)).toBe("released 2");
   // Whoever has a copy lends it what is to be lent there.
   const copy = started();
@@ -131,7 +132,7 @@ test("of a session that has come back who was away, or comes too late, is told t
     own.isOpen = false;
     before.detach(own);
   }
-  before.released("away 1");
+  before.letGo("away 1");
   await vi.waitFor(() => expect(before.record.passed).toEqual(["away 2"]));
   const then = started();
   then.restore(before.record, true);
@@ -223,9 +224,9 @@ test("what was released while its client was away is told when it is back, once"
   const named = { ...exposing, names: [], reconnectWindow: 30_000 };
   functions.expose(named, first).keep();
   functions.pass({ ids: ["x", "y", "z"], link: first });
-  functions.released("x");
+  functions.letGo("x");
   functions.detach(first);
-  functions.released("y");
+  functions.letGo("y");
   functions.expose(named, second).keep();
   functions.expose(named, third).keep();
   functions.end();
@@ -245,7 +246,7 @@ test("a client that lends nothing any more keeps the session as long as it has a
   functions.expose({ ...exposing, names: [] }, link).keep();
   functions.call(0, { ...calling("1"), id: "x" });
   expect(functions.hasClients).toBe(true);
-  functions.released("x");
+  functions.letGo("x");
   expect(functions.hasClients).toBe(true);
   functions.cancelOf(0);
   expect(functions.hasClients).toBe(false);

@@ -8,72 +8,12 @@
 import { randomBytes, randomUUID } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
-import { ExposedNames } from "./exposed-names.js";
-import { type Value, valueFrom } from "./outcome.js";
+import { ExposedNames, type Provider } from "./exposed-names.js";
+import { type FunctionOwner, FunctionOwners } from "./function-owners.js";
+import type { CalledBack, ExposeOptions, Exposing, HostCall, HostLink, PassedFunctions } from "./lending.js";
+import { valueFrom } from "./outcome.js";
 import { type Call, PendingCalls } from "./pending-calls.js";
 import type { GoneRecord, HostCallRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
-
-/** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
-export interface HostLink {
-  /** False once the stream has ended, or the client has said its last: it answers no calls then. */
-  readonly isOpen: boolean;
-  /** A session may call it from now on, until `ended`, and wants to be told when the stream ends: `functions.detach`. */
-  attached(functions: HostFunctions): void;
-  /** The session is gone, or knows the client by another stream. */
-  ended(functions: HostFunctions): void;
-  /** Asks the client to run a function; the answer goes to `functions.result`. */
-  call(call: HostCall, functions: HostFunctions): void;
-  /** Nobody waits for a call any more. */
-  cancelled(callId: string): void;
-  /** Another stream of the client is asked from now on, until this one may be again. */
-  passedOn(callId: string): void;
-  /** The guest does not hold a function any more that was passed as a value. */
-  released(hostFunctionId: string): void;
-}
-
-export interface HostCall {
-  /** Stays the same however often the call is sent. */
-  readonly callId: string;
-  /** Empty in a session that lives for one execution. */
-  readonly sessionId: string;
-  /** Empty where no execution owns the call. */
-  readonly executionId: string;
-  readonly name: string;
-  /** Of a function that was passed as a value; empty for an exposed one. */
-  readonly hostFunctionId: string;
-  /** As in the contract's Encoding: how the execution asked for its values. */
-  readonly encoding: number;
-  readonly args: readonly Value[];
-  /** Those of the execution where it calls. */
-  readonly locals: ReadonlyMap<string, Value>;
-  /** Milliseconds that the execution has left; undefined where none owns the call. */
-  readonly remainingTime: number | undefined;
-}
-
-export interface ExposeOptions {
-  /** Names the client to this session, also after a reconnect. */
-  readonly connectionId: string;
-  /** Empty: only the client is named, so that what it passes as values finds it again. */
-  readonly names: readonly string[];
-  /** Takes names from the connection that has them. */
-  readonly takeOver: boolean;
-  /** Milliseconds that calls wait for the client when its stream has ended. */
-  readonly reconnectWindow: number;
-}
-
-/** What an `expose` has changed, until it is known whether the session can define its names: one of these has to be called then. */
-export interface Exposing {
-  /** It can. @returns all names that the client provides now */
-  keep(): string[];
-  /** It cannot: each name is with whom it was, unless it was exposed again since. */
-  undo(): void;
-}
-
-/** Functions that a command brings with it as values. */
-export interface PassedFunctions {
-  readonly ids: readonly string[];
-  readonly link: HostLink;
-}
 
 /** What the functions ask of their session. */
 export interface HostFunctionsHost {
@@ -113,10 +53,6 @@ export const RECONNECT_WINDOW = 30_000;
 /** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
 const MOST = {
   connections: 1_000,
-  /** Functions of clients that did not come back in time, and such clients, together. */
-  abandoned: 10_000,
-  /** The same of those that are in a record, which is written with every commit. */
-  recorded: 1_000,
   names: 1_000,
   functions: 10_000,
   /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
@@ -125,17 +61,10 @@ const MOST = {
   argumentSize: 16 * 1024 * 1024,
 };
 
-interface Connection {
-  readonly id: string;
-  /** Undefined while the client is away. */
+interface Connection extends FunctionOwner, Provider {
   link: HostLink | undefined;
   /** That by which it was here last. */
   lastLink: HostLink | undefined;
-  readonly names: Set<string>;
-  /** Ids of functions that were passed as values. */
-  readonly functions: Set<string>;
-  /** Such as the guest let go of while the client was away. They are no more than it had: nobody passes any while away. */
-  readonly released: string[];
   reconnectWindow: number;
   timer: NodeJS.Timeout | undefined;
 }
@@ -158,17 +87,11 @@ interface PendingCall extends Call {
   sent: Sent | undefined;
 }
 
-export class HostFunctions {
+export class HostFunctions implements CalledBack {
   readonly #host: HostFunctionsHost;
   readonly #connections = new Map<string, Connection>();
   readonly #names = new ExposedNames<Connection>();
-  readonly #byFunction = new Map<string, Connection>();
-  /** Ids of functions of clients that did not come back in time, by client: should one come yet, it is told that nobody holds them. */
-  readonly #abandoned = new Map<string, readonly string[]>();
-  /** Of functions that the guest may never have got: how many commands under way bring each. */
-  readonly #unknown = new Map<string, number>();
-  /** Such as the guest holds no more, which may yet be undone: until then their clients keep them. */
-  readonly #letGo = new Set<string>();
+  readonly #owners = new FunctionOwners<Connection>();
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending = new PendingCalls<PendingCall>();
 
@@ -251,19 +174,11 @@ export class HostFunctions {
    * @throws SessionError QUOTA_EXCEEDED
    */
   pass({ ids, link }: PassedFunctions): void {
-    if (this.#byFunction.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
+    if (this.#owners.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
     const known = [...this.#connections.values()].find((each) => each.lastLink === link);
     const connection = known ?? this.#connect(randomUUID(), link, 0);
     const passed = new Set(ids);
-    for (const id of passed) {
-      const former = this.#byFunction.get(id);
-      const commands = this.#unknown.get(id) ?? 0;
-      if (former === undefined || commands > 0) this.#unknown.set(id, commands + 1);
-      former?.functions.delete(id);
-      connection.functions.add(id);
-      this.#byFunction.set(id, connection);
-      this.#letGo.delete(id);
-    }
+    this.#owners.pass(connection, passed);
     for (const id of passed) {
       for (const [callId, call] of this.#pending.of({ id, name: "" })) {
         if (call.connection !== undefined) continue;
@@ -278,31 +193,23 @@ export class HostFunctions {
    * told so may have gone before, or this server may have started since.
    */
   passedAgain({ ids, link }: PassedFunctions): void {
-    for (const id of new Set(ids)) if (!this.#byFunction.has(id)) link.released(id);
+    for (const id of new Set(ids)) if (!this.#owners.has(id)) link.released(id);
   }
 
   /** A command that brought these has run: the guest may hold them. */
   received(ids: readonly string[]): void {
-    for (const id of ids) this.#unknown.delete(id);
+    this.#owners.received(ids);
   }
 
   /** A command that brought these never ran, or was undone: the guest has those alone that it got by another. */
   notReceived(ids: readonly string[]): void {
-    for (const id of new Set(ids)) {
-      const commands = this.#unknown.get(id) ?? 0;
-      if (commands > 1) this.#unknown.set(id, commands - 1);
-      else if (commands === 1) this.released(id);
-    }
+    this.#owners.notReceived(ids);
   }
 
   /** A client keeps a function no more that it passed; calls of it fail from now on. */
   forget(link: HostLink, hostFunctionId: string): void {
-    const connection = this.#byFunction.get(hostFunctionId);
-    if (connection?.link !== link) return;
-    connection.functions.delete(hostFunctionId);
-    this.#byFunction.delete(hostFunctionId);
-    this.#unknown.delete(hostFunctionId);
-    this.#letGo.delete(hostFunctionId);
+    if (this.#owners.of(hostFunctionId)?.link !== link) return;
+    this.#owners.forget(hostFunctionId);
     this.#fail(this.#pending.of({ id: hostFunctionId, name: "" }), "the client has released this function");
   }
 
@@ -325,7 +232,7 @@ export class HostFunctions {
     const refuse = (message: string): void => this.#host.reply(text.call, execution, failure(message));
     const connection = this.#providerOf(text);
     const isAwaited = text.id === undefined && this.#names.isAwaited(text.name);
-    if (connection === undefined && !isAwaited) return refuse(`no client provides the function ${text.name} now`);
+    if (connection === undefined && !isAwaited) return refuse(`no client provides ${named(text)} now`);
     const size = sizeOf(text);
     if (this.#pending.size >= MOST.calls || this.#pending.argumentSize + size > MOST.argumentSize) {
       return refuse("too many calls of host functions are open; await some of them");
@@ -340,25 +247,14 @@ export class HostFunctions {
   }
 
   #providerOf(text: HostCallText): Connection | undefined {
-    return text.id === undefined ? this.#names.providerOf(text.name) : this.#byFunction.get(text.id);
+    return text.id === undefined ? this.#names.providerOf(text.name) : this.#owners.of(text.id);
   }
 
   /** What a copy of the session has to know. */
   get record(): HostFunctionsRecord {
-    const isHeld = (id: string): boolean => !this.#letGo.has(id);
-    const lenders = [...this.#connections.values()]
-      .map(({ id, reconnectWindow, functions }) => ({ id, reconnectWindow, held: [...functions].filter(isHeld) }))
-      .filter(({ held }) => held.length > 0);
-    const gone = this.#gone();
     return {
       names: this.#names.known,
-      passed: lenders.flatMap(({ held }) => held),
-      lenders: lenders.map(({ id, reconnectWindow, held }) => ({
-        connectionId: id,
-        reconnectWindow,
-        passed: held.length,
-      })),
-      ...(gone.length > 0 ? { gone } : {}),
+      ...this.#owners.record([...this.#connections.values()]),
       calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
     };
   }
@@ -376,15 +272,15 @@ export class HostFunctions {
   }
 
   #awaitLenders(lenders: readonly LenderRecord[], passed: readonly string[], gone: readonly GoneRecord[]): void {
-    for (const { connectionId, functions } of gone) this.#abandoned.set(connectionId, functions);
+    this.#owners.restoreGone(gone);
     let first = 0;
     for (const { connectionId, reconnectWindow, passed: count } of lenders) {
       const functions = new Set(passed.slice(first, first + count));
       first += count;
       const connection = newConnection(connectionId, reconnectWindow, functions);
-      this.#takeReleased(connection);
+      this.#owners.noteReturn(connection);
+      this.#owners.add(connection);
       this.#connections.set(connectionId, connection);
-      for (const id of functions) this.#byFunction.set(id, connection);
       this.#awaitReturn(connection);
     }
   }
@@ -395,9 +291,7 @@ export class HostFunctions {
       this.#pending.delete(callId);
       call.connection?.link?.cancelled(callId);
     }
-    const known = new Set(passed);
-    this.#letGo.clear();
-    for (const id of [...this.#byFunction.keys()]) if (!known.has(id)) this.released(id);
+    this.#owners.keepOnly(passed);
     this.restore({ names, passed, calls }, false);
   }
 
@@ -424,23 +318,11 @@ export class HostFunctions {
 
   /** The guest does not hold a function any more; it does again should that be undone. */
   letGo(hostFunctionId: string): void {
-    this.#letGo.add(hostFunctionId);
-    const final = (): void => {
-      if (this.#letGo.has(hostFunctionId)) this.released(hostFunctionId);
-    };
-    this.#host.whenFinal(final, () => this.#letGo.delete(hostFunctionId));
-  }
-
-  /** The guest does not hold a function any more, or never got it. */
-  released(hostFunctionId: string): void {
-    this.#unknown.delete(hostFunctionId);
-    this.#letGo.delete(hostFunctionId);
-    const connection = this.#byFunction.get(hostFunctionId);
-    if (connection === undefined) return;
-    this.#byFunction.delete(hostFunctionId);
-    connection.functions.delete(hostFunctionId);
-    if (connection.link === undefined) connection.released.push(hostFunctionId);
-    else connection.link.released(hostFunctionId);
+    this.#owners.letGo(hostFunctionId);
+    this.#host.whenFinal(
+      () => this.#owners.releaseLetGo(hostFunctionId),
+      () => this.#owners.holdAgain(hostFunctionId),
+    );
   }
 
   /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
@@ -466,37 +348,35 @@ export class HostFunctions {
    */
   handOver(isUndone = false): Lenders {
     const clients = [...this.#connections.values()];
-    const undone = isUndone ? [...this.#unknown.keys()] : [];
+    const undone = isUndone ? this.#owners.unknown : [];
     for (const { timer, link } of clients) {
       clearTimeout(timer);
       link?.ended(this);
     }
     this.#connections.clear();
     this.#names.clear();
-    this.#byFunction.clear();
-    this.#unknown.clear();
-    this.#letGo.clear();
+    this.#owners.clear();
     this.#pending.clear();
     return { clients, undone };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
   adopt({ clients, undone }: Lenders): void {
-    const unheld = undone.filter((id) => !this.#byFunction.has(id));
+    const unheld = undone.filter((id) => !this.#owners.has(id));
     for (const lender of clients) {
       const known = this.#connections.get(lender.id);
       // It has come back by itself.
       if (known?.lastLink !== undefined) continue;
       clearTimeout(known?.timer);
       // Such as it has taken back since what the session was loaded from.
-      for (const id of known?.functions ?? []) this.#byFunction.delete(id);
+      if (known !== undefined) this.#owners.remove(known);
       this.#connections.set(lender.id, lender);
       this.#names.adopt(lender);
-      for (const id of lender.functions) this.#byFunction.set(id, lender);
+      this.#owners.add(lender);
       if (lender.link?.isOpen === true) lender.link.attached(this);
       else this.#awaitReturn(lender);
     }
-    for (const id of unheld) this.released(id);
+    for (const id of unheld) this.#owners.release(id);
     for (const [callId, call] of this.#pending) {
       // Of who was waited for meanwhile another object may have come.
       const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;
@@ -509,11 +389,7 @@ export class HostFunctions {
   end(): void {
     for (const [callId, call] of this.#pending) call.connection?.link?.cancelled(callId);
     this.#pending.clear();
-    for (const [id, connection] of this.#byFunction) connection.link?.released(id);
-    this.#byFunction.clear();
-    this.#unknown.clear();
-    this.#letGo.clear();
-    this.#abandoned.clear();
+    this.#owners.end();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
@@ -531,7 +407,7 @@ export class HostFunctions {
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
       connection = newConnection(id, reconnectWindow);
-      this.#takeReleased(connection);
+      this.#owners.noteReturn(connection);
       this.#connections.set(id, connection);
     }
     connection.reconnectWindow = reconnectWindow;
@@ -596,42 +472,9 @@ export class HostFunctions {
   #abandon(connection: Connection): void {
     this.#connections.delete(connection.id);
     this.#names.abandon(connection);
-    for (const id of connection.functions) {
-      this.#byFunction.delete(id);
-      this.#letGo.delete(id);
-    }
-    this.#noteAbandoned(connection);
+    this.#owners.giveUp(connection);
     const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
     this.#fail(calls, "the client that provides this function is gone");
-  }
-
-  /** What it is to be told when it comes. */
-  #takeReleased({ id, released }: Connection): void {
-    released.push(...(this.#abandoned.get(id) ?? []));
-    this.#abandoned.delete(id);
-  }
-
-  /** The newest of those that are to be told something should they come, in the order in which they went. */
-  #gone(): GoneRecord[] {
-    const away = [...this.#connections.values()].filter(({ released }) => released.length > 0);
-    const all = [...this.#abandoned, ...away.map(({ id, released }) => [id, released] as const)];
-    let count = 0;
-    const isKept = ([, functions]: readonly [string, readonly string[]]): boolean => {
-      count += 1 + functions.length;
-      return count <= MOST.recorded;
-    };
-    const kept = all.reverse().filter(isKept).reverse();
-    return kept.map(([connectionId, functions]) => ({ connectionId, functions: [...functions] }));
-  }
-
-  #noteAbandoned({ id, functions, released, reconnectWindow }: Connection): void {
-    // Without a window it was never to come back.
-    if (reconnectWindow > 0) this.#abandoned.set(id, [...released, ...functions]);
-    let count = 0;
-    for (const [each, held] of [...this.#abandoned].reverse()) {
-      count += 1 + held.length;
-      if (count > MOST.abandoned) this.#abandoned.delete(each);
-    }
   }
 
   #tooMany(what: string, most: number): SessionError {
@@ -644,6 +487,11 @@ export class HostFunctions {
 function newConnection(id: string, reconnectWindow: number, functions = new Set<string>()): Connection {
   const away = { link: undefined, lastLink: undefined, timer: undefined };
   return { id, ...away, names: new Set(), functions, released: [], reconnectWindow };
+}
+
+/** Functions that are passed as values need not have a name. */
+function named({ name }: HostCallText): string {
+  return name === "" ? "this function" : `the function ${name}`;
 }
 
 /** Of the arguments and locals, in UTF-16 units or bytes. */

@@ -1,0 +1,200 @@
+/**
+ * The functions that clients have passed to one session as values: whose each is, and who is to be told that the guest does not hold
+ * one any more. That may be while the client is away, or after it was given up; then it is told should it come.
+ */
+import type { GoneRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
+
+/** A client. */
+export interface FunctionOwner {
+  readonly id: string;
+  /** Undefined while it is away. */
+  readonly link: { released(hostFunctionId: string): void } | undefined;
+  /** Ids of those that it has passed. */
+  readonly functions: Set<string>;
+  /** Such as the guest let go of while the client was away. They are no more than it had: nobody passes any while away. */
+  readonly released: string[];
+  /** Milliseconds that are waited for it when it is away. */
+  readonly reconnectWindow: number;
+}
+
+/** What is kept of clients that are gone: they and their functions, together. */
+const MOST = {
+  gone: 10_000,
+  /** In a record, which is written with every commit. */
+  recorded: 1_000,
+};
+
+export class FunctionOwners<O extends FunctionOwner> {
+  readonly #owners = new Map<string, O>();
+  /** Ids of functions of clients that were given up, by client. */
+  readonly #gone = new Map<string, readonly string[]>();
+  /** Of functions that the guest may never have got: how many commands under way bring each. */
+  readonly #unknown = new Map<string, number>();
+  /** Such as the guest holds no more, which may yet be undone: until then their clients keep them. */
+  readonly #letGo = new Set<string>();
+
+  get size(): number {
+    return this.#owners.size;
+  }
+
+  has(id: string): boolean {
+    return this.#owners.has(id);
+  }
+
+  of(id: string): O | undefined {
+    return this.#owners.get(id);
+  }
+
+  /** Those that the guest may never have got. */
+  get unknown(): string[] {
+    return [...this.#unknown.keys()];
+  }
+
+  /** A command brings these with it, which are this client's from now on. */
+  pass(owner: O, ids: ReadonlySet<string>): void {
+    for (const id of ids) {
+      const former = this.#owners.get(id);
+      const commands = this.#unknown.get(id) ?? 0;
+      if (former === undefined || commands > 0) this.#unknown.set(id, commands + 1);
+      former?.functions.delete(id);
+      owner.functions.add(id);
+      this.#owners.set(id, owner);
+      this.#letGo.delete(id);
+    }
+  }
+
+  /** A command that brought these has run: the guest may hold them. */
+  received(ids: readonly string[]): void {
+    for (const id of ids) this.#unknown.delete(id);
+  }
+
+  /** A command that brought these never ran, or was undone: the guest has those alone that it got by another. */
+  notReceived(ids: readonly string[]): void {
+    for (const id of new Set(ids)) {
+      const commands = this.#unknown.get(id) ?? 0;
+      if (commands > 1) this.#unknown.set(id, commands - 1);
+      else if (commands === 1) this.release(id);
+    }
+  }
+
+  /** The guest holds one no more, which may yet be undone. */
+  letGo(id: string): void {
+    this.#letGo.add(id);
+  }
+
+  /** That was undone. */
+  holdAgain(id: string): void {
+    this.#letGo.delete(id);
+  }
+
+  /** That cannot be undone any more. One that was passed again meanwhile is held. */
+  releaseLetGo(id: string): void {
+    if (this.#letGo.has(id)) this.release(id);
+  }
+
+  /** The guest does not hold one any more, or never got it: its client is told, when it is there. */
+  release(id: string): void {
+    const owner = this.#owners.get(id);
+    this.forget(id);
+    if (owner === undefined) return;
+    if (owner.link === undefined) owner.released.push(id);
+    else owner.link.released(id);
+  }
+
+  /** It is its client's own matter now. */
+  forget(id: string): void {
+    this.#owners.get(id)?.functions.delete(id);
+    this.#owners.delete(id);
+    this.#unknown.delete(id);
+    this.#letGo.delete(id);
+  }
+
+  /** The session was put back to where it knew these alone, and holds them. */
+  keepOnly(ids: readonly string[]): void {
+    const known = new Set(ids);
+    this.#letGo.clear();
+    for (const id of [...this.#owners.keys()]) if (!known.has(id)) this.release(id);
+  }
+
+  /** A client is here, or is waited for, with all that it has passed. */
+  add(owner: O): void {
+    for (const id of owner.functions) this.#owners.set(id, owner);
+  }
+
+  /** A client that may be one of those that were given up is to be told what there was to tell. */
+  noteReturn({ id, released }: O): void {
+    released.push(...(this.#gone.get(id) ?? []));
+    this.#gone.delete(id);
+  }
+
+  /** Another object of the same client takes its place. */
+  remove({ functions }: O): void {
+    for (const id of functions) this.#owners.delete(id);
+  }
+
+  /** A client did not come back in time. */
+  giveUp(owner: O): void {
+    this.remove(owner);
+    const { id, functions, released, reconnectWindow } = owner;
+    for (const each of functions) this.#letGo.delete(each);
+    // Without a window it was never to come back.
+    if (reconnectWindow > 0) this.#gone.set(id, [...released, ...functions]);
+    const kept = new Set(newestOf([...this.#gone], MOST.gone).map(([each]) => each));
+    for (const each of this.#gone.keys()) if (!kept.has(each)) this.#gone.delete(each);
+  }
+
+  /** What is known of them where the session goes on. @param owners all that are here or waited for */
+  record(owners: readonly O[]): Pick<HostFunctionsRecord, "passed" | "lenders" | "gone"> {
+    const isHeld = (id: string): boolean => !this.#letGo.has(id);
+    const lenders = owners
+      .map(({ id, reconnectWindow, functions }) => ({ id, reconnectWindow, held: [...functions].filter(isHeld) }))
+      .filter(({ held }) => held.length > 0);
+    const gone = this.#goneRecord(owners);
+    return {
+      passed: lenders.flatMap(({ held }) => held),
+      lenders: lenders.map(({ id, reconnectWindow, held }): LenderRecord => {
+        return { connectionId: id, reconnectWindow, passed: held.length };
+      }),
+      ...(gone.length > 0 ? { gone } : {}),
+    };
+  }
+
+  /** Those that are to be told something should they come, in the order in which they went. */
+  #goneRecord(owners: readonly O[]): GoneRecord[] {
+    const away = owners.filter(({ released }) => released.length > 0);
+    const all = [...this.#gone, ...away.map(({ id, released }) => [id, released] as const)];
+    const kept = newestOf(all, MOST.recorded);
+    return kept.map(([connectionId, functions]) => ({ connectionId, functions: [...functions] }));
+  }
+
+  /** As `record` has it. */
+  restoreGone(gone: readonly GoneRecord[]): void {
+    for (const { connectionId, functions } of gone) this.#gone.set(connectionId, functions);
+  }
+
+  /** The session has left memory: clients keep what they have passed. */
+  clear(): void {
+    this.#owners.clear();
+    this.#unknown.clear();
+    this.#letGo.clear();
+  }
+
+  /** The session ends: nobody holds anything. */
+  end(): void {
+    for (const [id, { link }] of this.#owners) link?.released(id);
+    this.#gone.clear();
+    this.clear();
+  }
+}
+
+type Gone = readonly [clientId: string, functions: readonly string[]];
+
+/** The last ones, of so many clients and functions together. */
+function newestOf(all: readonly Gone[], most: number): Gone[] {
+  let count = 0;
+  const first = all.findLastIndex(([, functions]) => {
+    count += 1 + functions.length;
+    return count > most;
+  });
+  return all.slice(first + 1);
+}
