@@ -59,8 +59,8 @@ export class PassedFunctions {
 
 const NAME_LENGTH = 1_000;
 
-/** How long it takes at least until something is asked again that was refused for now, in milliseconds. */
-const AGAIN = 100;
+/** How long it takes until something is asked again that was refused for now, in milliseconds: at least, and where the server does not say. */
+const AGAIN = { least: 100, otherwise: 1_000 };
 /** How long a session that gave back what was passed to it is waited for to be passed more, in milliseconds: less than an idle stream is kept. */
 const ENDING = 500;
 
@@ -313,7 +313,7 @@ export class HostFunctions implements HostSide {
   }
 
   /** The server has no room for it now: many streams that broke at once, or one that carried much, ask for all of it at once. */
-  #askLater({ sessionId, again }: Asked, delay = AGAIN): void {
+  #askLater({ sessionId, again }: Asked, delay = AGAIN.otherwise): void {
     const stream = this.#stream;
     const ask = (): void => {
       // The next stream begins with all of it.
@@ -322,7 +322,7 @@ export class HostFunctions implements HostSide {
       if (this.#countAnswer(sessionId)) this.#calls.cancelLeftBehind(sessionId);
       if (saying !== undefined) this.#connection.say(saying);
     };
-    setTimeout(ask, Math.min(Math.max(delay, AGAIN), LONGEST_TIMER)).unref();
+    setTimeout(ask, Math.min(Math.max(delay, AGAIN.least), LONGEST_TIMER)).unref();
   }
 
   #onAnswer(frameId: number, error: StatusError | undefined): void {
