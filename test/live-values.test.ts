@@ -34,6 +34,14 @@ describe("what cannot be copied", () => {
     ["a detached buffer", "const b = new ArrayBuffer(8); b.transfer(); b", "arraybuffer"],
   ];
 
+  test("is held by its sign, too, where it is zero", async () => {
+    await using zero = await session.handle("0");
+    await using negative = await session.handle("-0");
+    expect([await zero.value(), await negative.value(), negative.preview]).toEqual([0, -0, "-0"]);
+    expect(await session.handle("-0")).toBe(negative);
+    await negative.release();
+  });
+
   test.each(LIVE)("comes as a handle, and as one inside other values: %s", async (_, code, type) => {
     await session.execute(`var live = (0, eval)(${JSON.stringify(code)})`);
     await using direct = await session.execute<Handle>("live");

@@ -3,6 +3,13 @@ import { byId, type Entry, groups } from "./handles.js";
 import { SafeMap } from "./intrinsics.js";
 import { randomId } from "./random-id.js";
 
+/** Maps take -0 for 0. */
+const NEGATIVE_ZERO = {};
+
+function keyOf(value: unknown): unknown {
+  return value === 0 && 1 / (value as number) < 0 ? NEGATIVE_ZERO : value;
+}
+
 /** The handle of a value within a group: the same value gets the same id there. */
 export function retain(value: unknown, group: string): string {
   let members = groups.get(group);
@@ -10,10 +17,11 @@ export function retain(value: unknown, group: string): string {
     members = new SafeMap<unknown, Entry>();
     groups.set(group, members);
   }
-  const known = members.get(value);
+  const key = keyOf(value);
+  const known = members.get(key);
   if (known !== undefined) return known.id;
   const entry: Entry = { id: randomId(), value, group };
-  members.set(value, entry);
+  members.set(key, entry);
   byId.set(entry.id, entry);
   return entry.id;
 }
@@ -25,7 +33,7 @@ export function release(id: string): number {
   byId.delete(id);
   const members = groups.get(entry.group);
   if (members !== undefined) {
-    members.delete(entry.value);
+    members.delete(keyOf(entry.value));
     if (members.size === 0) groups.delete(entry.group);
   }
   return 1;
