@@ -250,6 +250,29 @@ export const aborts = [
   "AbortSignal.any([]).aborted",
   "(() => { const a = new AbortController(), seen = []; const any = AbortSignal.any([AbortSignal.any([a.signal])]); any.onabort = () => seen.push('any', a.signal.aborted); a.signal.onabort = () => seen.push('a'); a.abort(); return seen })()",
   "AbortSignal.any([{}])",
+  `(() => {
+    const a = new AbortController(), t = new EventTarget(), seen = [];
+    AbortSignal.any([a.signal]).addEventListener('abort', () => seen.push('abort'));
+    AbortSignal.any([a.signal]).onabort = () => seen.push('onabort');
+    t.addEventListener('x', () => seen.push('x'), { signal: AbortSignal.any([a.signal]) });
+    t.dispatchEvent(new Event('x'));
+    a.abort();
+    t.dispatchEvent(new Event('x'));
+    return seen;
+  })()`,
+  `(() => {
+    const a = new AbortController(), any = AbortSignal.any([a.signal]), t = new EventTarget(), seen = [];
+    const first = () => seen.push('first'), second = () => seen.push('second');
+    any.addEventListener('abort', first);
+    any.addEventListener('abort', second);
+    any.removeEventListener('abort', first);
+    t.addEventListener('x', first, { signal: any });
+    t.removeEventListener('x', first);
+    t.addEventListener('x', second, { signal: any, once: true });
+    t.dispatchEvent(new Event('x'));
+    a.abort();
+    return [seen, any.aborted];
+  })()`,
   "AbortSignal.any()",
   "AbortSignal.timeout(-1)",
   "Object.getOwnPropertyDescriptor(AbortSignal.prototype, 'aborted').get.call({})",

@@ -168,6 +168,24 @@ describe("what the platform does with time and errors", () => {
     ]);
   });
 
+  test("a signal that lives on holds nothing that was made of it, or waited for it, and is over", async () => {
+    const guest = new Guest();
+    await guest.run("const { signal } = new AbortController(), target = new EventTarget(); 0");
+    const round = `for (let i = 0; i < 500; i++) {
+      AbortSignal.any([signal]);
+      const any = AbortSignal.any([signal]), listener = () => 1;
+      any.addEventListener("abort", listener);
+      any.removeEventListener("abort", listener);
+      target.addEventListener("x", listener, { signal: any });
+      target.removeEventListener("x", listener);
+    }
+    0`;
+    for (let i = 0; i < 3; i++) await guest.run(round);
+    const before = guest.memory.heapBytes;
+    for (let i = 0; i < 10; i++) await guest.run(round);
+    expect(guest.memory.heapBytes).toBeLessThan(before + 500_000);
+  });
+
   test("what a listener or a microtask throws reaches neither its caller nor the others", async () => {
     const guest = new Guest();
     await guest.run(`var seen = [], target = new EventTarget();

@@ -9,10 +9,15 @@ interface State {
   isAborted: boolean;
   reason: unknown;
   /** What the platform does on abort, before listeners hear of it. */
-  algorithms: (() => void)[];
+  algorithms: Set<() => void>;
   /** Signals of which this one is made; null where it is not made of others. */
   sources: Set<AbortSignal> | null;
-  dependents: Set<AbortSignal>;
+  /** Signals that are made of this one, as long as somebody has them. */
+  dependents: Set<WeakRef<AbortSignal>>;
+  /** Those of them that somebody waits for, who need not have them. */
+  awaited: Set<AbortSignal>;
+  /** In the lists of its sources; null where it is not made of others. */
+  self: WeakRef<AbortSignal> | null;
   handler: ((event: Event) => unknown) | null;
 }
 
@@ -23,9 +28,11 @@ class AbortSignal extends EventTarget {
   readonly #state: State = {
     isAborted: false,
     reason: undefined,
-    algorithms: [],
+    algorithms: new Set(),
     sources: null,
     dependents: new Set(),
+    awaited: new Set(),
+    self: null,
     handler: null,
   };
 
@@ -76,7 +83,9 @@ class AbortSignal extends EventTarget {
       return result;
     }
     state.sources = new Set(given.flatMap((signal) => [...(stateOf(signal).sources ?? [signal])]));
-    for (const source of state.sources) stateOf(source).dependents.add(result);
+    state.self = new WeakRef(result);
+    for (const source of state.sources) stateOf(source).dependents.add(state.self);
+    lost.register(result, { self: state.self, sources: state.sources });
     return result;
   }
 
@@ -122,6 +131,23 @@ class AbortController {
 
 asInterface(AbortController, "AbortController");
 
+/** Its sources need not know it any more. */
+const lost = new FinalizationRegistry(
+  ({ self, sources }: { self: WeakRef<AbortSignal>; sources: Set<AbortSignal> }) => {
+    for (const source of sources) stateOf(source).dependents.delete(self);
+  },
+);
+
+/** Somebody waits for a signal, or nobody does any more. */
+function awaitSignal(signal: AbortSignal, isAwaited: boolean): void {
+  const { sources, algorithms } = stateOf(signal);
+  for (const source of sources ?? []) {
+    const { awaited } = stateOf(source);
+    if (isAwaited || algorithms.size > 0) awaited.add(signal);
+    else awaited.delete(signal);
+  }
+}
+
 function make(): AbortSignal {
   return Reflect.construct(AbortSignal, [BY_PLATFORM]) as AbortSignal;
 }
@@ -133,21 +159,39 @@ function aborted(): DOMException {
 /** All that depend on it have aborted before the first listener hears of it. */
 function abort(signal: AbortSignal, reason: unknown): void {
   if (stateOf(signal).isAborted) return;
-  const signals = [signal, ...stateOf(signal).dependents].filter((it) => !stateOf(it).isAborted);
+  const dependents = [...stateOf(signal).dependents].map((it) => it.deref()).filter((it) => it !== undefined);
+  const signals = [signal, ...dependents].filter((it) => !stateOf(it).isAborted);
   for (const it of signals) {
     const state = stateOf(it);
     state.isAborted = true;
     state.reason = reason;
-    for (const source of state.sources ?? []) stateOf(source).dependents.delete(it);
+    for (const source of state.sources ?? []) {
+      stateOf(source).awaited.delete(it);
+      if (state.self !== null) stateOf(source).dependents.delete(state.self);
+    }
     state.sources = null;
   }
   for (const it of signals) {
     const { algorithms } = stateOf(it);
-    for (const run of algorithms.splice(0)) run();
+    const all = [...algorithms];
+    algorithms.clear();
+    for (const run of all) run();
     fire(it, "abort");
   }
 }
 
-connectSignals(isSignal, (signal, algorithm) => stateOf(signal as AbortSignal).algorithms.push(algorithm));
+connectSignals(isSignal, {
+  listens(signal, isListening) {
+    awaitSignal(signal as AbortSignal, isListening);
+  },
+  onAbort(signal, algorithm, isListening) {
+    const { algorithms } = stateOf(signal as AbortSignal);
+    algorithms.add(algorithm);
+    awaitSignal(signal as AbortSignal, true);
+    return () => {
+      if (algorithms.delete(algorithm)) awaitSignal(signal as AbortSignal, isListening());
+    };
+  },
+});
 
 export { AbortController, AbortSignal };

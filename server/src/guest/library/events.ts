@@ -12,6 +12,8 @@ interface Listener {
   readonly once: boolean;
   readonly passive: boolean;
   isRemoved: boolean;
+  /** Has the signal that it was added with forget it; undefined for one without. */
+  forget: (() => void) | undefined;
 }
 
 let listenersOf: (target: EventTarget) => Listener[];
@@ -36,15 +38,20 @@ class EventTarget {
     if (callback === null || callback === undefined || signal?.aborted === true) return;
     if (find(listeners, name, callback, capture) !== undefined) return;
     const { once, passive } = bag;
-    listeners.push({
+    const listener: Listener = {
       type: name,
       callback: callback as Callback,
       capture,
       once: !!once,
       passive: !!passive,
       isRemoved: false,
-    });
-    if (signal !== undefined) onAbort(signal, () => this.removeEventListener(name, callback, capture));
+      forget: undefined,
+    };
+    listeners.push(listener);
+    if (isSignal(this)) signals.listens(this, hasAbortListener(this));
+    if (signal === undefined) return;
+    const removed = (): void => remove(this, listener);
+    listener.forget = signals.onAbort(signal, removed, () => hasAbortListener(signal));
   }
 
   removeEventListener(type: string, callback: unknown, options: unknown = undefined): void {
@@ -53,7 +60,7 @@ class EventTarget {
     const isBag = typeof options === "object" && options !== null;
     const capture = isBag ? !!(options as Record<string, unknown>).capture : !!options;
     const listener = find(listeners, `${type}`, callback, capture);
-    if (listener !== undefined) remove(listeners, listener);
+    if (listener !== undefined) remove(this, listener);
   }
 
   dispatchEvent(event: Event): boolean {
@@ -79,10 +86,17 @@ function find(listeners: Listener[], type: string, callback: unknown, capture: b
   return listeners.find((it) => it.type === type && it.callback === callback && it.capture === capture);
 }
 
-function remove(listeners: Listener[], listener: Listener): void {
+function remove(target: EventTarget, listener: Listener): void {
+  const listeners = listenersOf(target);
   listener.isRemoved = true;
   const at = listeners.indexOf(listener);
   if (at >= 0) listeners.splice(at, 1);
+  listener.forget?.();
+  if (isSignal(target)) signals.listens(target, hasAbortListener(target));
+}
+
+function hasAbortListener(target: EventTarget): boolean {
+  return listenersOf(target).some(({ type }) => type === "abort");
 }
 
 /** Capturing listeners first, as the standard has it for the target too. @returns false where one prevented the default */
@@ -96,7 +110,7 @@ function deliver(target: EventTarget, event: Event): boolean {
     if (dispatch.isStopped) break;
     for (const listener of [...listeners]) {
       if (listener.type !== event.type || listener.capture !== capture || listener.isRemoved) continue;
-      if (listener.once) remove(listeners, listener);
+      if (listener.once) remove(target, listener);
       dispatch.isPassive = listener.passive;
       invoke(listener.callback, target, event);
       dispatch.isPassive = false;
@@ -145,12 +159,21 @@ export function fire(target: EventTarget, type: string): void {
 }
 
 let isSignal: (value: unknown) => boolean = () => false;
-let onAbort: (signal: EventTarget, algorithm: () => void) => void;
+
+/** What events ask of signals. */
+interface Signals {
+  /** Listeners of a signal were added or removed. */
+  listens(signal: EventTarget, isListening: boolean): void;
+  /** @returns what takes the algorithm back */
+  onAbort(signal: EventTarget, algorithm: () => void, isListening: () => boolean): () => void;
+}
+
+let signals: Signals;
 
 /** Tells this file what an `AbortSignal` is: it is made of what stands here. */
-export function connectSignals(is: typeof isSignal, on: typeof onAbort): void {
+export function connectSignals(is: typeof isSignal, by: Signals): void {
   isSignal = is;
-  onAbort = on;
+  signals = by;
 }
 
 export { CustomEvent, Event, EventTarget, reportError };
