@@ -42,6 +42,21 @@ function found({ id }: Session): Session {
   return client.attach(id, { durability: "durable" });
 }
 
+test("what copies one is answered when the server is told to stop meanwhile", async () => {
+  // What cannot be compressed takes time to be kept.
+  const setup = `
+    const large = new Uint32Array(1 << 20);
+    for (let i = 0, x = 1; i < large.length; i++) large[i] = x = Math.imul(x, 1664525) + 1013904223;`;
+  const limits = { memoryBytes: 64 << 20 };
+  const session = await client.createSession({ durability: "durable", limits, setup });
+  const copies = session.fork(3);
+  await sleep(100);
+  process.kill(server.process.pid, "SIGTERM");
+  expect(await copies).toHaveLength(3);
+  await expect.poll(() => server.hasEnded, { timeout: 10_000 }).toBe(true);
+  expect(server.process.log).toBe("");
+});
+
 describe("a durable session, after its server was killed", () => {
   test("goes on with all that lived in it", async () => {
     const session = await client.createSession({

@@ -6,6 +6,7 @@ import { HealthImplementation } from "grpc-health-check";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
 import { cutLongDeadlines } from "./rpc/long-deadlines.js";
+import { OpenCalls } from "./rpc/open-calls.js";
 import { OpenStreams } from "./rpc/open-streams.js";
 import { addReflection } from "./rpc/reflection.js";
 import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
@@ -70,6 +71,8 @@ const CHANNEL_OPTIONS = {
   "grpc.enable_channelz": 0,
 } as const;
 
+/** Milliseconds: for what is no execution, such as a session that is being made, copied or deleted. */
+const LAST_CALLS = 5_000;
 /** Milliseconds. */
 const LAST_ANSWERS = 20;
 
@@ -112,9 +115,10 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
-  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, logger));
-  server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, logger));
-  server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, logger));
+  const openCalls = new OpenCalls();
+  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, openCalls, logger));
+  server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, openCalls, logger));
+  server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, openCalls, logger));
   health.addToServer(server);
   addReflection(server);
 
@@ -133,6 +137,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
     await sessions.drain();
     openStreams.endAll();
+    await openCalls.end(LAST_CALLS);
     // Answers of the last executions leave in the ticks after their outcomes. Then its connections go, which `forceShutdown` forgets of a
     // server without channelz.
     server.drain(address, LAST_ANSWERS);

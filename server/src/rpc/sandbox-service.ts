@@ -20,6 +20,7 @@ import type { Sessions } from "../session/sessions.js";
 import { cancelExecution } from "./cancel.js";
 import { checkedPath } from "./commands.js";
 import { CONNECT_METHOD, connect } from "./connect.js";
+import type { OpenCalls } from "./open-calls.js";
 import type { OpenStreams } from "./open-streams.js";
 import { render } from "./render.js";
 import { run } from "./run.js";
@@ -54,6 +55,7 @@ export function sandboxService(
   sessions: Sessions,
   facts: ServerFacts,
   openStreams: OpenStreams,
+  calls: OpenCalls,
   logger: Logger,
 ): SandboxServiceServer {
   const answer = async (
@@ -65,7 +67,7 @@ export function sandboxService(
     const { execution, options } = submitted;
     return { execution: executionMessage(await execution.outcome, options.encoding) };
   };
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),

@@ -24,6 +24,7 @@ import {
   requestedLimits,
 } from "./commands.js";
 import { checkedLabels } from "./labels.js";
+import type { OpenCalls } from "./open-calls.js";
 import type { OpenStreams } from "./open-streams.js";
 import { checkedPageSize } from "./pages.js";
 import { checkedIdleAction, sessionMessage } from "./session-message.js";
@@ -47,8 +48,13 @@ export const SESSION_SERVICE = {
   },
 };
 
-export function sessionService(sessions: Sessions, openStreams: OpenStreams, logger: Logger): SessionServiceServer {
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
+export function sessionService(
+  sessions: Sessions,
+  openStreams: OpenStreams,
+  calls: OpenCalls,
+  logger: Logger,
+): SessionServiceServer {
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     createSession: handle(async (request, context) => {
       let isCancelled = false;

@@ -7,14 +7,20 @@ import type { Snapshots } from "../session/snapshots.js";
 import { canonicalTexts, checkedRequestId, digestOf } from "./commands.js";
 import { checkedLabels } from "./labels.js";
 import { checkedPageSize } from "./pages.js";
+import type { OpenCalls } from "./open-calls.js";
 import { snapshotMessage } from "./snapshot-message.js";
 import { exportSnapshot, importSnapshot } from "./snapshot-streams.js";
 import { toServiceError } from "./status.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, unary } from "./unary.js";
 
-export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger: Logger): SnapshotServiceServer {
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, logger);
+export function snapshotService(
+  sessions: Sessions,
+  snapshots: Snapshots,
+  calls: OpenCalls,
+  logger: Logger,
+): SnapshotServiceServer {
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     createSnapshot: handle(async (request) => {
       sessions.checkNotDraining();
@@ -56,7 +62,7 @@ export function snapshotService(sessions: Sessions, snapshots: Snapshots, logger
         sessions.checkNotDraining();
         return { snapshot: snapshotMessage(await importSnapshot(snapshots, call)) };
       };
-      answer().then(
+      calls.run(answer).then(
         (response) => callback(null, response),
         (error: unknown) => callback(toServiceError(error, logger)),
       );

@@ -1,6 +1,7 @@
 /** Turns a function from request to response into a gRPC handler. */
 import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import type { OpenCalls } from "./open-calls.js";
 import { toServiceError } from "./status.js";
 
 /** What a handler may know of the call it serves. */
@@ -15,9 +16,11 @@ export type Handler<Request, Response> = (request: Request, context: CallContext
 
 export function unary<Request, Response>(
   handler: Handler<Request, Response>,
+  calls: OpenCalls,
   logger: Logger,
 ): handleUnaryCall<Request, Response> {
-  return (call, callback) => void answer(handler, call, callback, logger);
+  const counted: Handler<Request, Response> = (request, context) => calls.run(() => handler(request, context));
+  return (call, callback) => void answer(counted, call, callback, logger);
 }
 
 async function answer<Request, Response>(
