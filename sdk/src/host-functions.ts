@@ -53,11 +53,16 @@ export class PassedFunctions {
     const hostFunctionId = this.#ids.get(run) ?? randomUUID();
     this.#ids.set(run, hostFunctionId);
     this.byId.set(hostFunctionId, run);
-    return { hostFunctionId, name: run.name.slice(0, NAME_LENGTH) };
+    return { hostFunctionId, name: nameOf(run) };
   }
 }
 
 const NAME_LENGTH = 1_000;
+
+/** What a function says that it is called may be anything. */
+function nameOf({ name }: { readonly name: unknown }): string {
+  return typeof name === "string" ? name.replaceAll("\0", "").slice(0, NAME_LENGTH) : "";
+}
 
 /** How long it takes until something is asked again that was refused for now, in milliseconds: at least, and where the server does not say. */
 const AGAIN = { least: 100, otherwise: 1_000 };

@@ -488,6 +488,15 @@ describe("a function passed as an argument or a binding", () => {
     expect(await session.execute("await kept(); await kept()")).toBe(2);
   });
 
+  test.each([
+    ["NUL in it", "a\0b"],
+    ["a number", 7],
+    ["longer than any", "x".repeat(2_000)],
+  ])("may be called what it likes: %s", async (_, name) => {
+    const odd = Object.defineProperty(() => 1, "name", { value: name });
+    expect(await session.execute("await fn()", { bindings: { fn: odd } })).toBe(1);
+  });
+
   test("lives on when the call that passed it is aborted", async () => {
     await session.execute("let kept");
     const aborting = new AbortController();

@@ -43,7 +43,7 @@ function plain(message: string): string {
       .replace(/^No connection established\. Last error: (?:Error: )?(?=.)/s, "")
       .replace(/\.? Resolution note: *$/, "")
       // Of a connection through a proxy gRPC keeps no reason.
-      .replace(/^undefined$/, "No connection established")
+      .replace(/^(?:undefined|null)$/, "No connection established")
   );
 }
 
