@@ -137,7 +137,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
     await sessions.drain();
     openStreams.endAll();
-    await openCalls.end(LAST_CALLS);
+    await openCalls.finish(LAST_CALLS);
     // Answers of the last executions leave in the ticks after their outcomes. Then its connections go, which `forceShutdown` forgets of a
     // server without channelz.
     server.drain(address, LAST_ANSWERS);

@@ -1,29 +1,35 @@
 /** Calls that have one answer and have not got it. A server that stops waits for them, since what they asked for may be done. */
-import { setTimeout as sleep } from "node:timers/promises";
 import { SessionError } from "../session/errors.js";
 
 export class OpenCalls {
-  readonly #open = new Set<Promise<unknown>>();
+  #open = 0;
   #isOver = false;
+  #onNone: () => void = () => undefined;
+
+  /** One more; `end` is to be called when it is answered. */
+  begin(): void {
+    this.#open++;
+  }
 
   /** @throws SessionError DRAINING where none is taken any more */
-  async run<T>(work: () => Promise<T> | T): Promise<T> {
+  checkNotOver(): void {
     if (this.#isOver) throw new SessionError("DRAINING", "the server is stopping; try again elsewhere or later");
-    const running = (async () => work())();
-    this.#open.add(running);
-    try {
-      return await running;
-    } finally {
-      this.#open.delete(running);
-    }
+  }
+
+  end(): void {
+    if (--this.#open === 0) this.#onNone();
   }
 
   /** From now on none is taken. Resolves when all have their answer, or so many milliseconds are over. */
-  async end(patience: number): Promise<void> {
+  finish(patience: number): Promise<void> {
     this.#isOver = true;
-    const isOver = new AbortController();
-    const waited = sleep(patience, undefined, { signal: isOver.signal }).catch(() => undefined);
-    await Promise.race([Promise.allSettled(this.#open), waited]);
-    isOver.abort();
+    if (this.#open === 0) return Promise.resolve();
+    return new Promise((resolve) => {
+      const timer = setTimeout(resolve, patience);
+      this.#onNone = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
   }
 }

@@ -6,13 +6,13 @@ import type { Sessions } from "../session/sessions.js";
 import type { Snapshots } from "../session/snapshots.js";
 import { canonicalTexts, checkedRequestId, digestOf } from "./commands.js";
 import { checkedLabels } from "./labels.js";
-import { checkedPageSize } from "./pages.js";
 import type { OpenCalls } from "./open-calls.js";
+import { checkedPageSize } from "./pages.js";
 import { snapshotMessage } from "./snapshot-message.js";
 import { exportSnapshot, importSnapshot } from "./snapshot-streams.js";
 import { toServiceError } from "./status.js";
 import { millisecondsOf } from "./time.js";
-import { type Handler, unary } from "./unary.js";
+import { answer, type Handler, unary } from "./unary.js";
 
 export function snapshotService(
   sessions: Sessions,
@@ -58,14 +58,11 @@ export function snapshotService(
       );
     },
     importSnapshot: (call, callback) => {
-      const answer = async () => {
+      const work = async () => {
         sessions.checkNotDraining();
         return { snapshot: snapshotMessage(await importSnapshot(snapshots, call)) };
       };
-      calls.run(answer).then(
-        (response) => callback(null, response),
-        (error: unknown) => callback(toServiceError(error, logger)),
-      );
+      void answer(work, callback, calls, logger);
     },
   };
 }

@@ -19,20 +19,24 @@ export function unary<Request, Response>(
   calls: OpenCalls,
   logger: Logger,
 ): handleUnaryCall<Request, Response> {
-  const counted: Handler<Request, Response> = (request, context) => calls.run(() => handler(request, context));
-  return (call, callback) => void answer(counted, call, callback, logger);
+  return (call, callback) => void answer(() => handler(call.request, contextOf(call)), callback, calls, logger);
 }
 
-async function answer<Request, Response>(
-  handler: Handler<Request, Response>,
-  call: ServerUnaryCall<Request, Response>,
+/** Answers a call with what `work` gives. */
+export async function answer<Response>(
+  work: () => Promise<Response> | Response,
   callback: sendUnaryData<Response>,
+  calls: OpenCalls,
   logger: Logger,
 ): Promise<void> {
+  calls.begin();
   try {
-    callback(null, await handler(call.request, contextOf(call)));
+    calls.checkNotOver();
+    callback(null, await work());
   } catch (error) {
     callback(toServiceError(error, logger));
+  } finally {
+    calls.end();
   }
 }
 
