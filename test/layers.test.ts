@@ -10,13 +10,20 @@ const source = join(root, "server/src");
 const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: readonly (string | RegExp)[] }>> = {
   "": {
     layers: ["cli", "rpc", "session", "engine", "store"],
-    packages: ["@grpc/grpc-js", "@livescope/proto", "grpc-health-check", "pino"],
+    packages: ["@grpc/grpc-js", "@livescope/proto", "pino"],
   },
   // A client like any other: it knows the server by its contract alone.
   cli: { layers: [], packages: ["@grpc/grpc-js", "@livescope/sdk", "acorn", "commander", "esbuild"] },
   rpc: {
     layers: ["session", "engine"],
-    packages: [/^@livescope\/proto/, "@grpc/grpc-js", "@grpc/reflection", "@bufbuild/protobuf/wire", "pino"],
+    packages: [
+      /^@livescope\/proto/,
+      "@bufbuild/protobuf/wire",
+      "@grpc/grpc-js",
+      "@grpc/reflection",
+      "grpc-health-check",
+      "pino",
+    ],
   },
   session: { layers: ["engine", "store"], packages: [] },
   store: { layers: [], packages: ["libsql"] },

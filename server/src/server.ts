@@ -2,9 +2,9 @@
 import { readFileSync } from "node:fs";
 import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { SnapshotServiceService } from "@livescope/proto";
-import { HealthImplementation } from "grpc-health-check";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
+import { Health } from "./rpc/health.js";
 import { cutLongDeadlines } from "./rpc/long-deadlines.js";
 import { OpenCalls } from "./rpc/open-calls.js";
 import { OpenStreams } from "./rpc/open-streams.js";
@@ -112,14 +112,14 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     hibernateAfter: (options.hibernateAfter ?? 300) * 1000,
     onRestFailed: (err) => logger.error({ err }, "a session could not leave memory for the store; it stays"),
   });
-  const health = new HealthImplementation(Object.fromEntries(SERVICES.map((name) => [name, "SERVING"])));
+  const health = new Health(SERVICES);
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
   const openCalls = new OpenCalls();
   server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, openCalls, logger));
   server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, openCalls, logger));
   server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, openCalls, logger));
-  health.addToServer(server);
+  health.addTo(server);
   addReflection(server);
 
   let bound: number;
@@ -134,7 +134,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const address = addressOf(host, bound);
   void sessions.resume();
   const close = async (): Promise<void> => {
-    for (const name of SERVICES) health.setStatus(name, "NOT_SERVING");
+    health.end();
     await sessions.drain();
     openStreams.endAll();
     await openCalls.finish(LAST_CALLS);

@@ -94,7 +94,7 @@ export class Engine {
     this.#pageImages = new PageImages(baseImage);
   }
 
-  /** Builds the base image on the first worker, then starts the others from it. */
+  /** Loads the engine on the first worker, then starts the others with it, which nobody has to wait for. */
   static async start(options: EngineOptions): Promise<Engine> {
     const events: WorkerEvents = {
       onReplies: () => undefined,
@@ -108,7 +108,6 @@ export class Engine {
     const shared = await first.ready;
     const engine = new Engine(options, heaps, first, shared);
     Object.assign(events, engine.#events);
-    await Promise.all(engine.#workers.threads.map((worker) => worker.ready));
     return engine;
   }
 

@@ -50,6 +50,7 @@ export class Scheduler {
     this.#workers = workers;
     this.#memories = memories;
     this.#rotates = rotates;
+    workers.onJoined = () => this.#distribute();
     this.#watchdog = new Watchdog(workers, memories, layout, {
       isUnanswered: (turn) => this.#turns.get(turn.turn) === turn,
       requeue: (groups) => this.#requeue(groups),

@@ -82,7 +82,7 @@ export class Watchdog {
     if (!worker.condemn(culprit)) return;
     const { startedAt, isCollecting } = worker;
     const reason = culprit.stopRequestedAt === undefined ? "budget" : "stopped";
-    this.#workers.replace(worker, () => this.#host.distribute());
+    this.#workers.replace(worker);
     await worker.terminate();
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
@@ -113,7 +113,7 @@ export class Watchdog {
     const memory = (culprit as PendingTurn | undefined)?.memory;
     const execution = memory === undefined ? 0 : this.#executionIn(memory);
     if (memory !== undefined) this.#restore(worker, memory);
-    this.#workers.replace(worker, () => this.#host.distribute());
+    this.#workers.replace(worker);
     this.#recover(worker, culprit as PendingTurn | undefined, {
       ...undone("trap", `its worker died: ${error.message}`),
       culprit: execution,

@@ -17,16 +17,19 @@ export class Workers {
   /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
+  /** One more may be given something to run; set by its owner. */
+  onJoined: () => void = () => undefined;
 
   /**
    * @param count how many places there are
-   * @param first has the first of them
+   * @param first has the first of them, and is ready
    * @param start gives another thread
    */
   constructor(count: number, first: WorkerThread, start: () => WorkerThread) {
     this.#start = start;
-    this.#add(first);
-    while (this.#workers.length < count) this.#add(this.#start());
+    this.#workers.push(first);
+    this.#idle.add(first);
+    while (this.#workers.length < count) this.#place(this.#workers.length, this.#start());
     this.#startSpareAfter(SPARE_AFTER.start);
   }
 
@@ -64,26 +67,25 @@ export class Workers {
     return true;
   }
 
-  /**
-   * The spare takes over the place, so that sessions keep their affinity; another spare is warmed up.
-   *
-   * @param joined is called when it may be given something to run
-   */
-  replace(worker: WorkerThread, joined: () => void): void {
+  /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
+  replace(worker: WorkerThread): void {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
-    const spare = this.#spare ?? this.#start();
-    this.#workers[index] = spare;
+    this.#place(index, this.#spare ?? this.#start());
     this.#spare = undefined;
     this.#startSpareAfter(SPARE_AFTER.use);
-    // One that still warms up makes nobody wait while another is free.
+  }
+
+  /** One that still warms up makes nobody wait while another is free. */
+  #place(index: number, worker: WorkerThread): void {
+    this.#workers[index] = worker;
     const join = (): void => {
-      if (!this.#workers.includes(spare)) return;
-      this.#idle.add(spare);
-      joined();
+      if (!this.#workers.includes(worker)) return;
+      this.#idle.add(worker);
+      this.onJoined();
     };
-    spare.ready.then(join, () => undefined);
+    worker.ready.then(join, () => undefined);
   }
 
   /** Ends all. */
@@ -97,10 +99,5 @@ export class Workers {
     this.#spareTimer = setTimeout(() => {
       this.#spare ??= this.#start();
     }, milliseconds);
-  }
-
-  #add(worker: WorkerThread): void {
-    this.#workers.push(worker);
-    this.#idle.add(worker);
   }
 }
