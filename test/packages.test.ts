@@ -11,6 +11,7 @@ const PACKAGES = ["proto", "sdk", "server"] as const;
 const BIN = join(ROOT, "node_modules/.bin");
 /** They are packed, and programs are compiled and run. */
 const LONG = 120_000;
+const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 /** Starts a server and asks it, by whatever way the packages were had. */
 const USE = `
@@ -61,12 +62,12 @@ beforeAll(async () => {
 afterAll(() => rmSync(folder, { recursive: true }));
 
 describe.each(PACKAGES)("the package %s", (name) => {
-  test("has what publint asks for", { timeout: LONG }, async () => {
+  test.runIf(isLong)("has what publint asks for (with LIVESCOPE_LONG)", { timeout: LONG }, async () => {
     const { messages } = await publint({ pkgDir: join(ROOT, name), strict: true, pack: "npm" });
     expect(messages).toEqual([]);
   });
 
-  test("has types that are found by whoever imports it", { timeout: LONG }, async () => {
+  test.runIf(isLong)("has types that all ways of importing find (with LIVESCOPE_LONG)", { timeout: LONG }, async () => {
     const flags = [
       // Ways of resolving that no Node has which these packages run on.
       ["--profile", "node16"],
@@ -108,23 +109,19 @@ describe("a project that has the packages", () => {
   });
 
   // It asks the registry, as `npm ci` does, and takes what a user would get today.
-  test.skipIf(process.env.LIVESCOPE_LONG === undefined)(
-    "installs them from tarballs (with LIVESCOPE_LONG)",
-    { timeout: 2 * LONG },
-    async () => {
-      const project = mkdtempSync(join(tmpdir(), "livescope-project-"));
-      try {
-        writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
-        const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
-        const { exitCode, stderr } = await run("npm", ["install", "--prefix", project, ...flags, ...tarballs.values()]);
-        expect(exitCode, stderr).toBe(0);
-        expect(existsSync(join(project, "node_modules/.bin/livescope"))).toBe(true);
-        await expectToWork(project);
-      } finally {
-        rmSync(project, { recursive: true });
-      }
-    },
-  );
+  test.runIf(isLong)("installs them from tarballs (with LIVESCOPE_LONG)", { timeout: 2 * LONG }, async () => {
+    const project = mkdtempSync(join(tmpdir(), "livescope-project-"));
+    try {
+      writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
+      const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
+      const { exitCode, stderr } = await run("npm", ["install", "--prefix", project, ...flags, ...tarballs.values()]);
+      expect(exitCode, stderr).toBe(0);
+      expect(existsSync(join(project, "node_modules/.bin/livescope"))).toBe(true);
+      await expectToWork(project);
+    } finally {
+      rmSync(project, { recursive: true });
+    }
+  });
 });
 
 async function expectToWork(project: string): Promise<void> {
