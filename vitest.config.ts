@@ -23,7 +23,8 @@ export default defineConfig({
     pool: "forks",
     // Files in turn share a process, which loads server and SDK once: they leave nothing behind that another file would notice.
     isolate: false,
-    maxWorkers: 2,
+    // One more than the cores of a small machine: many tests wait, for a deadline or for a process.
+    maxWorkers: 3,
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
