@@ -78,6 +78,17 @@ describe("a stream", () => {
     expect(await failure).toMatchObject({ reason: "CANCELLED" });
   });
 
+  it("ends it also in the tick in which it began", async () => {
+    const code = "await new Promise((resolve) => setTimeout(resolve, 200)); made = 7";
+    await session.stream(code).return();
+    const aborting = new AbortController();
+    const aborted = session.stream(code, { signal: aborting.signal }).execution();
+    aborting.abort(new Error("not needed"));
+    await expect(aborted).rejects.toThrow("not needed");
+    await session.execute("await new Promise((resolve) => setTimeout(resolve, 400))");
+    expect(await session.execute("made")).toBe(0);
+  });
+
   it("fails where it is read, after what came before", async () => {
     const stream = session.stream("(function* () { yield 1; yield 2; throw new TypeError('no') })()");
     const seen: unknown[] = [];

@@ -180,7 +180,7 @@ class Run implements StartedCommand {
   cancel(): void {
     if (this.#executionId === "") {
       this.#isCancelled = true;
-      return this.#stream.cancel();
+      return this.#endStream();
     }
     cancelExecution(this.#channel, this.#command, this.#executionId);
     // How it ended comes after what is on its way.
@@ -189,7 +189,12 @@ class Run implements StartedCommand {
 
   giveUp(error: unknown): void {
     this.#left ??= { reason: error };
-    this.#stream.cancel();
+    this.#endStream();
+  }
+
+  /** Not in the tick in which it began: gRPC would say that it is cancelled, and send it, and nobody could end it any more. */
+  #endStream(): void {
+    setImmediate(() => this.#stream.cancel());
   }
 
   #listen(): Promise<Execution> {
