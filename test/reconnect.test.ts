@@ -115,6 +115,28 @@ describe("when the connection of a client with host functions breaks", () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 
+  test("such a call runs once also where the session waits longer than its exposure asked for", async () => {
+    await using session = await client.createSession({ setup: "let asked" });
+    let began = 0;
+    let answer: (value: string) => void = () => undefined;
+    const ask = () => {
+      began++;
+      return new Promise<string>((resolve) => (answer = resolve));
+    };
+    await session.expose({ ask }, { reconnectWindow: 200 });
+    await session.expose({ more: () => 1 }, { reconnectWindow: 60_000 });
+    await using other = await Livescope.connect(server.address);
+    await other.attach(session.id).execute("asked = ask(); 0", { timeout: 200 });
+    await expect.poll(() => began).toBe(1);
+    wire.close();
+    await new Promise((resolve) => setTimeout(resolve, 2_000));
+    await wire.open();
+    await expect.poll(() => session.execute("'back'").catch(() => undefined), { timeout: 10_000 }).toBe("back");
+    answer("once");
+    expect(await other.attach(session.id).execute("await asked")).toBe("once");
+    expect(began).toBe(1);
+  });
+
   test("what was answered while it was away is told when it is back", async () => {
     await using session = await client.createSession();
     let count = 0;

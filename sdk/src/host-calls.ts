@@ -13,8 +13,6 @@ import { decodeValue } from "./values.js";
 const KEPT = { answers: 1_000, bytes: 16 * 1024 * 1024 };
 /** How long after the end of its execution's time it is looked whether the stream of a call is lost, in milliseconds. */
 const GRACE = 1_000;
-/** How long the server waits for a client that did not say how long, in milliseconds. */
-const RECONNECT_WINDOW = 30_000;
 
 interface RunningCall {
   readonly call: HostCall;
@@ -23,19 +21,25 @@ interface RunningCall {
   stream: number;
 }
 
+interface HostCallsHost {
+  /** How long a session may wait for the client where its stream is lost, in milliseconds. */
+  windowOf(sessionId: string): number;
+  /** A call of a session runs no more. */
+  onEnded(sessionId: string): void;
+}
+
 /** The calls of host functions that a client runs, each once however often it is sent, and their newest answers. */
 export class HostCalls {
   readonly #connection: Connection;
-  readonly #onEnded: (sessionId: string) => void;
+  readonly #host: HostCallsHost;
   readonly #running = new Map<string, RunningCall>();
   readonly #answers = new Map<string, HostResult>();
   #answerBytes = 0;
   #stream = 0;
 
-  /** @param onEnded called when one of a session runs no more */
-  constructor(connection: Connection, onEnded: (sessionId: string) => void) {
+  constructor(connection: Connection, host: HostCallsHost) {
     this.#connection = connection;
-    this.#onEnded = onEnded;
+    this.#host = host;
   }
 
   get areRunning(): boolean {
@@ -73,7 +77,7 @@ export class HostCalls {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
     running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
-    if (running !== undefined) this.#onEnded(running.call.sessionId);
+    if (running !== undefined) this.#host.onEnded(running.call.sessionId);
     this.#connection.checkIdle();
   }
 
@@ -100,10 +104,10 @@ export class HostCalls {
       if (this.#running.get(hostCallId) !== running) return;
       this.#running.delete(hostCallId);
       this.#answer({ hostCallId, outcome });
-      this.#onEnded(call.sessionId);
+      this.#host.onEnded(call.sessionId);
       this.#connection.checkIdle();
     };
-    const { timeout, reconnectWindow = RECONNECT_WINDOW } = provided;
+    const { timeout } = provided;
     if (timeout !== undefined) {
       const expire = (): void => {
         const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
@@ -120,7 +124,8 @@ export class HostCalls {
         if (running.stream < this.#stream || !this.#connection.isOpen) then();
       };
       const giveUp = (): void => unlessHere(() => this.cancel(hostCallId));
-      const look = (): void => unlessHere(() => void timers.push(setTimeout(giveUp, reconnectWindow).unref()));
+      const wait = (): void => void timers.push(setTimeout(giveUp, this.#host.windowOf(call.sessionId)).unref());
+      const look = (): void => unlessHere(wait);
       timers.push(setTimeout(look, Math.min(left, LONGEST_TIMER)).unref());
     }
     controller.signal.addEventListener("abort", () => settle(undefined), { once: true });

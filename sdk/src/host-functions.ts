@@ -6,7 +6,7 @@ import type { Handle } from "./handle.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
 import type { Lifetime } from "./lifetime.js";
-import { writeDuration } from "./limits.js";
+import { readDuration, writeDuration } from "./limits.js";
 import { LONGEST_TIMER } from "./longest-timer.js";
 import type { WrapHandle } from "./outcome.js";
 import type { Session } from "./session.js";
@@ -31,8 +31,6 @@ export interface HostScope {
 export interface Provided {
   readonly run: HostFunction;
   readonly timeout: number | undefined;
-  /** How long its calls wait where the connection is lost, in milliseconds; undefined for the server's default. */
-  readonly reconnectWindow: number | undefined;
   readonly scope: HostScope;
   /** Makes what stands for handles among the arguments. */
   readonly wrap?: WrapHandle | undefined;
@@ -66,6 +64,8 @@ function nameOf({ name }: { readonly name: unknown }): string {
 
 /** How long it takes until something is asked again that was refused for now, in milliseconds: at least, and where the server does not say. */
 const AGAIN = { least: 100, otherwise: 1_000 };
+/** How long the server waits for a client that did not say how long, in milliseconds. */
+const RECONNECT_WINDOW = 30_000;
 /** How long a session that gave back what was passed to it is waited for to be passed more, in milliseconds: less than an idle stream is kept. */
 const ENDING = 500;
 
@@ -100,8 +100,8 @@ export class HostFunctions implements HostSide {
   readonly #calls: HostCalls;
   readonly #exposed = new Set<Exposed>();
   readonly #passed = new Map<string, Provided>();
-  /** Sessions that know the connection on the stream that there is. */
-  readonly #announced = new Set<string>();
+  /** Sessions that know the connection on the stream that there is, and the longest that they may wait for it, in milliseconds. */
+  readonly #announced = new Map<string, number>();
   /** Sessions of which it is looked soon whether they are lent anything yet. */
   readonly #ending = new Set<string>();
   /** What an answer is waited for, by the id of its frame. */
@@ -113,7 +113,10 @@ export class HostFunctions implements HostSide {
 
   constructor(connection: Connection) {
     this.#connection = connection;
-    this.#calls = new HostCalls(connection, (sessionId) => this.#endIfUnused(sessionId));
+    this.#calls = new HostCalls(connection, {
+      windowOf: (sessionId) => this.#announced.get(sessionId) ?? RECONNECT_WINDOW,
+      onEnded: (sessionId) => this.#endIfUnused(sessionId),
+    });
     connection.serve(this);
   }
 
@@ -135,7 +138,7 @@ export class HostFunctions implements HostSide {
     const provided = new Map<string, Provided>();
     for (const [name, run] of Object.entries(functions)) {
       if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
-      provided.set(name, { run, timeout, reconnectWindow, scope });
+      provided.set(name, { run, timeout, scope });
     }
     const request = Expose.create({
       sessionId: scope.sessionId,
@@ -172,8 +175,7 @@ export class HostFunctions implements HostSide {
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
-    for (const [id, run] of byId)
-      this.#passed.set(id, { run, timeout: undefined, reconnectWindow: undefined, scope, wrap });
+    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => this.#forgetPassed(byId.keys());
   }
@@ -248,7 +250,7 @@ export class HostFunctions implements HostSide {
 
   /** No stream will be this client again, so that no session is to wait for it. */
   onClosing(): void {
-    for (const sessionId of [...this.#announced]) this.#connection.say(this.#naming({ sessionId }, 0));
+    for (const sessionId of [...this.#announced.keys()]) this.#connection.say(this.#naming({ sessionId }, 0));
   }
 
   onClosed(): void {
@@ -279,7 +281,6 @@ export class HostFunctions implements HostSide {
   #asking(exposed: Exposed): Saying {
     const { request, isBegun } = exposed;
     const { sessionId } = request;
-    this.#announced.add(sessionId);
     // Who waits for the first answer may ask again itself.
     const again = (): Saying | undefined => (isBegun && this.#exposed.has(exposed) ? this.#asking(exposed) : undefined);
     return {
@@ -293,7 +294,6 @@ export class HostFunctions implements HostSide {
 
   /** What tells a session who this is. @param window milliseconds, where it is not the server's default */
   #naming({ sessionId }: Pick<HostScope, "sessionId">, window?: number): Saying {
-    this.#announced.add(sessionId);
     const value = Expose.create({
       sessionId,
       connectionId: this.#connectionId,
@@ -305,7 +305,11 @@ export class HostFunctions implements HostSide {
   }
 
   #ask(value: Expose, asked: Asked): Saying {
-    this.#unanswered.set(asked.sessionId, (this.#unanswered.get(asked.sessionId) ?? 0) + 1);
+    const { sessionId } = asked;
+    // The last one that is said counts, unless it is refused.
+    const window = value.reconnectWindow === undefined ? RECONNECT_WINDOW : readDuration(value.reconnectWindow);
+    this.#announced.set(sessionId, Math.max(window, this.#announced.get(sessionId) ?? 0));
+    this.#unanswered.set(sessionId, (this.#unanswered.get(sessionId) ?? 0) + 1);
     return { frame: { $case: "expose", value }, sent: (frameId) => this.#asked.set(frameId, asked) };
   }
 
