@@ -7,7 +7,7 @@ import type { Reading } from "./guest-execution.js";
 import type { Handle } from "./handle.js";
 import { type RunningHostCall, runningHostCall } from "./host-function.js";
 import { PassedFunctions } from "./host-functions.js";
-import { writeLimits } from "./limits.js";
+import { type Limits, writeLimits } from "./limits.js";
 import type { CallOptions, ExecuteOptions, RenderContext, RenderOptions, Template } from "./options.js";
 import type { WrapHandle } from "./outcome.js";
 import type { SessionHandles } from "./session-handles.js";
@@ -194,7 +194,7 @@ export class Requests {
     checkRecord("locals", locals);
     return {
       locals: encodeValues(locals, "locals", pass),
-      limits: timeout === undefined && limits === undefined ? undefined : writeLimits({ ...limits, timeout }),
+      limits: writeExecutionLimits(limits, timeout),
       handleGroup: this.#session?.handles.group ?? "",
       requestId: requestId ?? "",
       atomic: atomic ?? false,
@@ -219,4 +219,10 @@ export class Requests {
     const running = runningHostCall.getStore();
     return running !== undefined && running.sessionId === this.#session?.id ? running : undefined;
   }
+}
+
+/** Those of a session, which types let pass as well, may have a timeout: it counts where the option is left out. */
+function writeExecutionLimits(limits: Limits | undefined, timeout: number | undefined) {
+  if (timeout !== undefined) return writeLimits({ ...limits, timeout });
+  return limits === undefined ? undefined : writeLimits(limits);
 }

@@ -2,6 +2,7 @@ import { types } from "node:util";
 import {
   GuestError,
   InvalidRequestError,
+  type Limits,
   Livescope,
   NotFoundError,
   Preview,
@@ -209,6 +210,16 @@ describe("an execution is stopped", () => {
     expect(error).toMatchObject({ reason: "TIMEOUT", undone: true, console: [{ text: "in" }] });
     expect((error as StoppedError).message).not.toBe("");
     expect(await session.execute("total")).toBe(7);
+  });
+
+  it("also at the timeout of limits that are a session's, where it is given none", async () => {
+    const limits: Limits = { timeout: 200, memoryBytes: 32 << 20 };
+    const begin = performance.now();
+    await expect(session.execute("for (;;);", { limits })).rejects.toMatchObject({ reason: "TIMEOUT" });
+    expect(performance.now() - begin).toBeLessThan(5_000);
+    expect(
+      await session.execute("const end = Date.now() + 400; while (Date.now() < end);", { limits, timeout: 5_000 }),
+    ).toBe(undefined);
   });
 
   it("when a turn holds a worker for too long", async () => {
