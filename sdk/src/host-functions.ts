@@ -3,6 +3,7 @@ import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
 import { LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
+import { HeldFunctions } from "./held-functions.js";
 import { HostCalls } from "./host-calls.js";
 import { type ExposeOptions, Exposure, type HostFunction } from "./host-function.js";
 import type { Lifetime } from "./lifetime.js";
@@ -99,7 +100,7 @@ export class HostFunctions implements HostSide {
   readonly #connectionId = randomUUID();
   readonly #calls: HostCalls;
   readonly #exposed = new Set<Exposed>();
-  readonly #passed = new Map<string, Provided>();
+  readonly #passed = new HeldFunctions();
   /** Sessions that know the connection on the stream that there is, and the longest that they may wait for it, in milliseconds. */
   readonly #announced = new Map<string, number>();
   /** Sessions of which it is looked soon whether they are lent anything yet. */
@@ -175,7 +176,7 @@ export class HostFunctions implements HostSide {
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
-    for (const [id, run] of byId) this.#passed.set(id, { run, timeout: undefined, scope, wrap });
+    for (const [id, run] of byId) this.#passed.add(id, { run, timeout: undefined, scope, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => this.#forgetPassed(byId.keys());
   }
@@ -183,7 +184,7 @@ export class HostFunctions implements HostSide {
   /** A session object is done with. @param isDeleted the session is gone for all */
   forget(scope: HostScope, isDeleted: boolean): void {
     for (const exposed of [...this.#exposed]) if (exposed.scope === scope) this.#end(exposed, undefined);
-    for (const [id, provided] of this.#passed) {
+    for (const [id, provided] of this.#passed.of(scope.sessionId)) {
       if (provided.scope !== scope) continue;
       this.#passed.delete(id);
       if (!isDeleted) this.#connection.say({ frame: { $case: "releaseHostFunctionId", value: id } });
@@ -205,9 +206,7 @@ export class HostFunctions implements HostSide {
     for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
     const sayings: Saying[] = [];
     // Before what is exposed: should that be refused, what was passed finds this client all the same.
-    for (const { scope } of this.#passed.values()) {
-      if (!this.#announced.has(scope.sessionId)) sayings.push(this.#naming(scope));
-    }
+    for (const sessionId of this.#passed.sessionIds) sayings.push(this.#naming({ sessionId }));
     for (const exposed of this.#exposed) sayings.push(this.#asking(exposed));
     // What runs yet of functions that were released is to be answered.
     for (const sessionId of this.#calls.sessionIds) {
@@ -262,7 +261,9 @@ export class HostFunctions implements HostSide {
   #forgetPassed(ids: Iterable<string>): void {
     for (const id of ids) {
       const provided = this.#passed.get(id);
-      if (provided !== undefined && this.#passed.delete(id)) this.#endSoonIfUnused(provided.scope.sessionId);
+      if (provided === undefined) continue;
+      this.#passed.delete(id);
+      this.#endSoonIfUnused(provided.scope.sessionId);
     }
     this.#connection.checkIdle();
   }
@@ -353,7 +354,7 @@ export class HostFunctions implements HostSide {
   /** The session is gone, and with it who could call what was passed to it. */
   #dropPassed(sessionId: string): void {
     this.#announced.delete(sessionId);
-    for (const [id, { scope }] of this.#passed) if (scope.sessionId === sessionId) this.#passed.delete(id);
+    for (const [id] of this.#passed.of(sessionId)) this.#passed.delete(id);
     this.#connection.checkIdle();
   }
 
@@ -400,8 +401,8 @@ export class HostFunctions implements HostSide {
 
   /** Also what runs yet counts. */
   #isLentTo(sessionId: string): boolean {
+    if (this.#passed.isAnyOf(sessionId)) return true;
     for (const { scope } of this.#exposed) if (scope.sessionId === sessionId) return true;
-    for (const { scope } of this.#passed.values()) if (scope.sessionId === sessionId) return true;
     return this.#calls.areRunningIn(sessionId);
   }
 }
