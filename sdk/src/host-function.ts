@@ -5,8 +5,8 @@ import type { Session } from "./session.js";
 
 /**
  * A function of the client that guest code calls. It is given what the guest passed, as a result comes out of the session, and
- * after that a {@link HostCallContext}; where the guest passed fewer arguments than the function declares, undefined stands for
- * those that are missing. What it returns, awaited, is the guest's, and so is what it throws.
+ * after that a {@link HostCallContext}. The last parameter that the function declares is taken for that one: where the guest passed
+ * fewer arguments, undefined stands for those missing before it. What it returns, awaited, is the guest's, and so is what it throws.
  */
 // biome-ignore lint/suspicious/noExplicitAny: guest code decides what it passes; who knows better declares it
 export type HostFunction = (...args: any[]) => unknown;
@@ -22,7 +22,8 @@ export interface ExposeOptions {
   readonly takeOver?: boolean | undefined;
   /**
    * How long calls wait when the connection of this client breaks, in milliseconds, before they are rejected; 0 is not at all,
-   * the most are ten minutes. Left out: the server's default, 30 seconds.
+   * the most are ten minutes. It is one for all that the client lends to the session: what the last exposure says counts. Left out:
+   * the server's default, 30 seconds.
    */
   readonly reconnectWindow?: number | undefined;
 }
