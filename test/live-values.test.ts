@@ -40,6 +40,9 @@ describe("what cannot be copied", () => {
     expect([await zero.value(), await negative.value(), negative.preview]).toEqual([0, -0, "-0"]);
     expect(await session.handle("-0")).toBe(negative);
     await negative.release();
+    await negative.release();
+    await using later = await session.handle("-0");
+    expect([await later.value(), later === negative]).toEqual([-0, false]);
   });
 
   test.each(LIVE)("comes as a handle, and as one inside other values: %s", async (_, code, type) => {

@@ -3,11 +3,9 @@ import { byId, type Entry, groups } from "./handles.js";
 import { SafeMap } from "./intrinsics.js";
 import { randomId } from "./random-id.js";
 
-/** Maps take -0 for 0. */
-const NEGATIVE_ZERO = {};
-
+/** Maps take -0 for 0: for it stands what no guest has, and what is the same in all libraries that have a copy of this file. */
 function keyOf(value: unknown): unknown {
-  return value === 0 && 1 / (value as number) < 0 ? NEGATIVE_ZERO : value;
+  return value === 0 && 1 / (value as number) < 0 ? byId : value;
 }
 
 /** The handle of a value within a group: the same value gets the same id there. */
