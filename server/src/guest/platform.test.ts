@@ -186,6 +186,18 @@ describe("what the platform does with time and errors", () => {
     expect(guest.memory.heapBytes).toBeLessThan(before + 500_000);
   });
 
+  test("a signal that is awaited goes with all that it was made of, where nobody has those any more", async () => {
+    const guest = new Guest();
+    const round = `for (let i = 0; i < 500; i++) {
+      AbortSignal.any([new AbortController().signal, new AbortController().signal]).addEventListener("abort", () => 1);
+    }
+    0`;
+    for (let i = 0; i < 3; i++) await guest.run(round);
+    const before = guest.memory.heapBytes;
+    for (let i = 0; i < 10; i++) await guest.run(round);
+    expect(guest.memory.heapBytes).toBeLessThan(before + 500_000);
+  });
+
   test("what a listener or a microtask throws reaches neither its caller nor the others", async () => {
     const guest = new Guest();
     await guest.run(`var seen = [], target = new EventTarget();

@@ -85,7 +85,7 @@ class AbortSignal extends EventTarget {
     state.sources = new Set(given.flatMap((signal) => [...(stateOf(signal).sources ?? [signal])]));
     state.self = new WeakRef(result);
     for (const source of state.sources) stateOf(source).dependents.add(state.self);
-    lost.register(result, { self: state.self, sources: state.sources });
+    lost.register(result, { self: state.self, lists: [...state.sources].map((source) => stateOf(source).dependents) });
     return result;
   }
 
@@ -131,12 +131,16 @@ class AbortController {
 
 asInterface(AbortController, "AbortController");
 
+/** Where a signal is known that may be lost. Not its sources: they may have it, and it would never be lost then. */
+interface Known {
+  readonly self: WeakRef<AbortSignal>;
+  readonly lists: readonly Set<WeakRef<AbortSignal>>[];
+}
+
 /** Its sources need not know it any more. */
-const lost = new FinalizationRegistry(
-  ({ self, sources }: { self: WeakRef<AbortSignal>; sources: Set<AbortSignal> }) => {
-    for (const source of sources) stateOf(source).dependents.delete(self);
-  },
-);
+const lost = new FinalizationRegistry(({ self, lists }: Known) => {
+  for (const list of lists) list.delete(self);
+});
 
 /** Somebody waits for a signal, or nobody does any more. */
 function awaitSignal(signal: AbortSignal, isAwaited: boolean): void {
