@@ -201,6 +201,18 @@ describe("a turn that is ended by", () => {
     expect(new Set(told.flatMap((each) => String(each).split(" "))).size).toBe(8);
   });
 
+  test("is followed by none that draws what its console has told, also by such as came together with it", async () => {
+    const drawn = "[crypto.randomUUID(), Math.random()].join(' ')";
+    const told: unknown[] = [];
+    await session.update({ limits: { cpuTime: 200 } });
+    for (const hang of ["for (;;);", 'new Array(1e9) + ""']) {
+      const stopped = Promise.resolve(session.execute(`console.log(${drawn}); ${hang}`)).catch((error) => error);
+      told.push(...(await Promise.all([session.execute(drawn), session.execute(drawn)])));
+      told.push(...((await stopped) as StoppedError).console.map(({ text }) => text));
+    }
+    expect(new Set(told.flatMap((each) => String(each).split(" "))).size).toBe(12);
+  });
+
   test("cancelling is undone, whether it polls or its thread has to be ended", async () => {
     for (const code of ["for (;;);", 'new Array(1e9) + ""']) {
       const abort = new AbortController();

@@ -66,7 +66,6 @@ export class Scheduler {
    * @param specs at most MAXIMUM_TURNS
    */
   run(memory: SessionMemory, specs: readonly TurnSpec[]): Turn[] {
-    if (memory.isReseedDue) this.#memories.reseed(memory);
     const group: Group = { memory, turns: [] };
     const turns = specs.map((spec) => this.#pend(group, spec));
     this.#waiting.push(group);
@@ -204,6 +203,7 @@ export class Scheduler {
     if (this.#nextTurn > LAST_TURN) this.#nextTurn = 1;
     const index = this.#workers.take(worker);
     for (const { memory, turns } of batch) {
+      if (memory.isReseedDue) this.#memories.reseed(memory);
       memory.lastWorker = index;
       for (const turn of turns) {
         turn.turn = this.#nextTurn++;

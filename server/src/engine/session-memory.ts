@@ -4,20 +4,11 @@
  * Dropped memories come back only when every thread that ever held them collects garbage, which nobody does on his own;
  * so a memory that is not large is cleared and used again: for a new session if it did not grow, else for a copy of the same size.
  */
-import { randomFillSync } from "node:crypto";
 import { pagesOf, placePages, type SessionPages } from "./session-image.js";
 import { clear } from "./worker/clear.js";
+import { seed } from "./worker/entropy.js";
 import type { HeapSum } from "./worker/heap-sum.js";
-import {
-  type BaseImage,
-  Cell,
-  HEAP_START,
-  heapRangeEnd,
-  KEY_WORDS,
-  pageCount,
-  SEED_WORDS,
-  STATIC_END,
-} from "./worker/layout.js";
+import { type BaseImage, HEAP_START, heapRangeEnd, pageCount, STATIC_END } from "./worker/layout.js";
 import { INITIAL_PAGES, MAXIMUM_PAGES } from "./worker/wasm-module.js";
 
 /** An opaque handle to one session's memory. Made by `SessionMemories.create`, given back by `release`. */
@@ -106,7 +97,6 @@ export class SessionMemories {
   /** Those to be used again, oldest first: of the size of a fresh session as one begins, larger ones of zeroes. */
   #free: FreeMemory[] = [];
   #freeBytes = 0;
-  readonly #entropy = new Int32Array(SEED_WORDS + KEY_WORDS);
   #nextKey = 1;
   /** A memory is not to be used again: nobody is to hold anything of it; set by its owner. */
   onGivenUp: (key: number) => void = () => undefined;
@@ -344,11 +334,6 @@ export class SessionMemories {
 
   /** Gives a session entropy of its own, also when it was put back: ids that it drew meanwhile are known outside. */
   seed(memory: WebAssembly.Memory): void {
-    randomFillSync(this.#entropy);
-    const cells = this.#base.layout.cells >> 2;
-    const words = new Int32Array(memory.buffer);
-    words.set(this.#entropy.subarray(0, SEED_WORDS), cells + Cell.SEED);
-    words.set(this.#entropy.subarray(SEED_WORDS), cells + Cell.KEY);
-    words[cells + Cell.SEED_GENERATION] = ((words[cells + Cell.SEED_GENERATION] ?? 0) + 1) | 0;
+    seed(memory, this.#base.layout);
   }
 }

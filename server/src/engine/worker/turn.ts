@@ -5,6 +5,7 @@
 import { loadTypeScript } from "../../compile/typescript.js";
 import { type CheckpointExtent, restoreCheckpoint, takeCheckpoint } from "./checkpoint.js";
 import { BETWEEN_TURNS, type Control, clock } from "./control.js";
+import { seed } from "./entropy.js";
 import { collect, collectBefore, isToBeCollectedBefore } from "./guest-garbage.js";
 import { Instance } from "./instance.js";
 import { Cell, HEAP_RANGE_START, HEAP_START, heapRangeEnd, pageCount, runningExecution } from "./layout.js";
@@ -71,13 +72,18 @@ export class TurnRunner {
   /** The checkpoint in the buffer, when this instance has put down all that was written to since then. */
   #base: { instance: Instance; extent: CheckpointExtent } | undefined;
   #group = { memoryKey: 0, maximumPages: 0 };
+  /** The turn that wrote to its console last. */
+  #told = 0;
   /** Number of the first turn of the batch. */
   #firstTurn = 0;
 
   constructor(engine: SharedEngine, { control, checkpoint, heaps, trackAbove }: RunnerSetup, report: TurnReport) {
     this.#trackAbove = trackAbove;
     this.#report = report;
-    this.#guest = new RunningGuest(engine, control, heaps, (turn, entry) => report.console(turn, entry));
+    this.#guest = new RunningGuest(engine, control, heaps, (turn, entry) => {
+      this.#told = turn;
+      report.console(turn, entry);
+    });
     this.#engine = engine;
     this.#control = control;
     this.#checkpoint = checkpoint;
@@ -282,6 +288,8 @@ export class TurnRunner {
     const noted = reason === "trap" ? undefined : this.#guest.culprit;
     const culprit = noted ?? runningExecution(instance.memory, layout);
     const memory = restoreCheckpoint(instance.memory, this.#checkpoint, extent, layout, maximumPages);
+    // What it drew and told those behind it would draw again. Now, since another worker may run the session once this is answered.
+    if (this.#told === request.turn) seed(memory, layout);
     if (memory !== instance.memory) this.#guest.didNotGrow(pageCount(instance.memory) - pageCount(memory));
     // What there was no room for may have been garbage, and as it was put back the next turn would meet the same.
     if (reason === "memory" || instance.outOfMemory !== undefined) collect(new Int32Array(memory.buffer), layout);
