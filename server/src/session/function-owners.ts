@@ -137,8 +137,9 @@ export class FunctionOwners<O extends FunctionOwner> {
     this.remove(owner);
     const { id, functions, released, reconnectWindow } = owner;
     for (const each of functions) this.#letGo.delete(each);
+    const unheld = [...released, ...functions];
     // Without a window it was never to come back.
-    if (reconnectWindow > 0) this.#gone.set(id, [...released, ...functions]);
+    if (reconnectWindow > 0 && unheld.length > 0) this.#gone.set(id, unheld);
     const kept = new Set(newestOf([...this.#gone], MOST.gone).map(([each]) => each));
     for (const each of this.#gone.keys()) if (!kept.has(each)) this.#gone.delete(each);
   }

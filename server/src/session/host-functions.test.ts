@@ -88,6 +88,16 @@ test("a client that comes when its window is over is told that nobody holds what
   expect(next.told.sort()).toEqual(["attached", "released 1", "released 2", "released 3"]);
 });
 
+test("of a client that did not come back nothing is known where there is nothing to tell it", async () => {
+  const functions = started();
+  const gone = new NotingLink();
+  functions.expose({ ...exposing, reconnectWindow: 1 }, gone).keep();
+  gone.isOpen = false;
+  functions.detach(gone);
+  await vi.waitFor(() => expect(functions.hasClients).toBe(false));
+  expect(functions.record.gone).toBeUndefined();
+});
+
 test("of a session that has come back who passed functions is waited for, and asked again when it is here", () => {
   const before = started();
   const link = new NotingLink();
