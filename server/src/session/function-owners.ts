@@ -45,6 +45,11 @@ export class FunctionOwners<O extends FunctionOwner> {
     return this.#owners.get(id);
   }
 
+  /** Such as the guest holds no more, which may yet be undone. */
+  get unheld(): string[] {
+    return [...this.#letGo];
+  }
+
   /** Those that the guest may never have got. */
   get unknown(): string[] {
     return [...this.#unknown.keys()];

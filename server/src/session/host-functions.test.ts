@@ -32,7 +32,7 @@ class NotingLink implements HostLink {
   }
 }
 
-function started(): HostFunctions {
+function started(own: Partial<HostFunctionsHost> = {}): HostFunctions {
   const host: HostFunctionsHost = {
     sessionId: "s",
     hasRoomFor: () => true,
@@ -40,6 +40,7 @@ function started(): HostFunctions {
     whenKept: (send) => send(),
     whenFinal: (work) => work(),
     callerOf: () => undefined,
+    ...own,
   };
   return new HostFunctions(host);
 }
@@ -176,6 +177,25 @@ test("who was waited for and comes from where the session was before goes on the
   expect(link.told.at(-1)).toBe("call later");
   then.end();
 });
+
+test.each([true, false])(
+  "where it is not known whether that was kept, what the guest let go of is held if it is found there: %s",
+  (isFound) => {
+    const before = started({ whenFinal: () => undefined });
+    const link = new NotingLink();
+    before.expose({ ...exposing, reconnectWindow: 60_000 }, link).keep();
+    before.pass({ ids: ["1"], link });
+    before.received(["1"]);
+    const held = before.record;
+    before.letGo("1");
+    const found = isFound ? held : before.record;
+    const lenders = before.handOver();
+    const then = started();
+    then.restore(found, true);
+    then.adopt(lenders);
+    expect(link.told).toEqual(["attached", "ended", "attached", ...(isFound ? [] : ["released 1"])]);
+  },
+);
 
 test("of two exposes that are refused nothing stays, whichever is refused first", () => {
   for (const order of [

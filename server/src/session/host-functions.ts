@@ -72,8 +72,8 @@ interface Connection extends FunctionOwner, Provider {
 /** Clients that lend functions to a session, on their way to where it is loaded again. */
 export interface Lenders {
   readonly clients: readonly Connection[];
-  /** Functions that commands brought which are undone: the guest has such alone that it knows where it is loaded. */
-  readonly undone: readonly string[];
+  /** Functions that commands brought which are undone, or that the guest let go of: it has such alone that it knows where it is loaded. */
+  readonly doubtful: readonly string[];
 }
 
 interface Sent {
@@ -348,7 +348,7 @@ export class HostFunctions implements CalledBack {
    */
   handOver(isUndone = false): Lenders {
     const clients = [...this.#connections.values()];
-    const undone = isUndone ? this.#owners.unknown : [];
+    const doubtful = [...this.#owners.unheld, ...(isUndone ? this.#owners.unknown : [])];
     for (const { timer, link } of clients) {
       clearTimeout(timer);
       link?.ended(this);
@@ -357,12 +357,12 @@ export class HostFunctions implements CalledBack {
     this.#names.clear();
     this.#owners.clear();
     this.#pending.clear();
-    return { clients, undone };
+    return { clients, doubtful };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
-  adopt({ clients, undone }: Lenders): void {
-    const unheld = undone.filter((id) => !this.#owners.has(id));
+  adopt({ clients, doubtful }: Lenders): void {
+    const unheld = doubtful.filter((id) => !this.#owners.has(id));
     for (const lender of clients) {
       const known = this.#connections.get(lender.id);
       // It has come back by itself.
