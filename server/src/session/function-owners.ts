@@ -32,6 +32,8 @@ export class FunctionOwners<O extends FunctionOwner> {
   readonly #unknown = new Map<string, number>();
   /** Such as the guest holds no more, which may yet be undone: until then their clients keep them. */
   readonly #letGo = new Set<string>();
+  /** Such as it had let go of when commands came that bring them again: they are among the unknown. */
+  readonly #passedAgain = new Set<string>();
 
   get size(): number {
     return this.#owners.size;
@@ -60,17 +62,21 @@ export class FunctionOwners<O extends FunctionOwner> {
     for (const id of ids) {
       const former = this.#owners.get(id);
       const commands = this.#unknown.get(id) ?? 0;
-      if (former === undefined || commands > 0) this.#unknown.set(id, commands + 1);
+      const isLetGo = this.#letGo.delete(id);
+      if (isLetGo) this.#passedAgain.add(id);
+      if (former === undefined || commands > 0 || isLetGo) this.#unknown.set(id, commands + 1);
       former?.functions.delete(id);
       owner.functions.add(id);
       this.#owners.set(id, owner);
-      this.#letGo.delete(id);
     }
   }
 
   /** A command that brought these has run: the guest may hold them. */
   received(ids: readonly string[]): void {
-    for (const id of ids) this.#unknown.delete(id);
+    for (const id of ids) {
+      this.#unknown.delete(id);
+      this.#passedAgain.delete(id);
+    }
   }
 
   /** A command that brought these never ran, or was undone: the guest has those alone that it got by another. */
@@ -78,8 +84,14 @@ export class FunctionOwners<O extends FunctionOwner> {
     for (const id of new Set(ids)) {
       const commands = this.#unknown.get(id) ?? 0;
       if (commands > 1) this.#unknown.set(id, commands - 1);
-      else if (commands === 1) this.release(id);
+      else if (commands === 1) this.#neverCame(id);
     }
+  }
+
+  #neverCame(id: string): void {
+    if (!this.#passedAgain.delete(id)) return this.release(id);
+    this.#unknown.delete(id);
+    this.#letGo.add(id);
   }
 
   /** The guest holds one no more, which may yet be undone. */
@@ -90,10 +102,12 @@ export class FunctionOwners<O extends FunctionOwner> {
   /** That was undone. */
   holdAgain(id: string): void {
     this.#letGo.delete(id);
+    if (this.#passedAgain.delete(id)) this.#unknown.delete(id);
   }
 
-  /** That cannot be undone any more. One that was passed again meanwhile is held. */
+  /** That cannot be undone any more. Whether one that was passed again meanwhile is held its commands tell. */
   releaseLetGo(id: string): void {
+    this.#passedAgain.delete(id);
     if (this.#letGo.has(id)) this.release(id);
   }
 
@@ -112,12 +126,14 @@ export class FunctionOwners<O extends FunctionOwner> {
     this.#owners.delete(id);
     this.#unknown.delete(id);
     this.#letGo.delete(id);
+    this.#passedAgain.delete(id);
   }
 
   /** The session was put back to where it knew these alone, and holds them. */
   keepOnly(ids: readonly string[]): void {
     const known = new Set(ids);
     this.#letGo.clear();
+    this.#passedAgain.clear();
     for (const id of [...this.#owners.keys()]) if (!known.has(id)) this.release(id);
   }
 
@@ -142,6 +158,7 @@ export class FunctionOwners<O extends FunctionOwner> {
     this.remove(owner);
     const { id, functions, released, reconnectWindow } = owner;
     for (const each of functions) this.#letGo.delete(each);
+    for (const each of functions) this.#passedAgain.delete(each);
     const unheld = [...released, ...functions];
     // Without a window it was never to come back.
     if (reconnectWindow > 0 && unheld.length > 0) this.#gone.set(id, unheld);
@@ -183,6 +200,7 @@ export class FunctionOwners<O extends FunctionOwner> {
     this.#owners.clear();
     this.#unknown.clear();
     this.#letGo.clear();
+    this.#passedAgain.clear();
   }
 
   /** The session ends: nobody holds anything. */

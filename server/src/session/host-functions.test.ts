@@ -197,6 +197,26 @@ test.each([true, false])(
   },
 );
 
+test.each([
+  ["and that is final", true, ["released 1"]],
+  ["and that is undone", false, []],
+])("one that is passed again when the guest had let go of it, by a command that never ran: %s", (_, isFinal, told) => {
+  for (const isRefusedBefore of [true, false]) {
+    let end = (): void => undefined;
+    const functions = started({ whenFinal: (work, undone) => (end = isFinal ? work : undone) });
+    const link = new NotingLink();
+    functions.expose(exposing, link).keep();
+    functions.pass({ ids: ["1"], link });
+    functions.received(["1"]);
+    functions.letGo("1");
+    functions.pass({ ids: ["1"], link });
+    if (isRefusedBefore) functions.notReceived(["1"]);
+    end();
+    if (!isRefusedBefore) functions.notReceived(["1"]);
+    expect([link.told, functions.record.passed]).toEqual([["attached", ...told], isFinal ? [] : ["1"]]);
+  }
+});
+
 test("of two exposes that are refused nothing stays, whichever is refused first", () => {
   for (const order of [
     [0, 1],
