@@ -277,6 +277,24 @@ function show(value: unknown): string {
   });
 }
 
+test("a snapshot that is being read is read whole though its server is told to stop", async () => {
+  const server = await startServer({ workers: 1 });
+  await using client = await Livescope.connect(server.address);
+  const setup = `
+    const large = new Uint32Array(4 << 20);
+    for (let i = 0, x = 1; i < large.length; i++) large[i] = x = Math.imul(x, 1664525) + 1013904223;`;
+  const session = await client.createSession({ limits: { memoryBytes: 64 << 20 }, setup });
+  let bytes = 0;
+  let closed: Promise<void> | undefined;
+  for await (const chunk of client.exportSnapshot(await session.snapshot())) {
+    bytes += chunk.length;
+    closed ??= server.close();
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  await closed;
+  expect(bytes).toBeGreaterThan(16 << 20);
+});
+
 test("a session with everything alive in it goes on in another process as one does that never moved", async () => {
   const server = await startServer({ workers: 1 });
   await using client = await Livescope.connect(server.address);

@@ -51,11 +51,17 @@ export function snapshotService(
       }
       return {};
     }),
-    exportSnapshot: (stream) => {
-      exportSnapshot(snapshots, stream).then(
-        () => stream.end(),
-        (error: unknown) => stream.emit("error", toServiceError(error, logger)),
-      );
+    exportSnapshot: async (stream) => {
+      calls.begin();
+      try {
+        calls.checkNotOver();
+        await exportSnapshot(snapshots, stream);
+        stream.end();
+      } catch (error) {
+        stream.emit("error", toServiceError(error, logger));
+      } finally {
+        calls.end();
+      }
     },
     importSnapshot: (call, callback) => {
       const work = async () => {
