@@ -198,6 +198,13 @@ describe("what the platform does with time and errors", () => {
     expect(guest.memory.heapBytes).toBeLessThan(before + 500_000);
   });
 
+  test("signals are there also where guest code has taken weak references away", async () => {
+    const code = `delete globalThis.WeakRef, delete globalThis.FinalizationRegistry;
+      const { signal } = new AbortController();
+      [signal.aborted, AbortSignal.any([signal]).aborted]`;
+    expect(await new Guest().run(code)).toEqual([false, false]);
+  });
+
   test("what a listener or a microtask throws reaches neither its caller nor the others", async () => {
     const guest = new Guest();
     await guest.run(`var seen = [], target = new EventTarget();

@@ -1,4 +1,5 @@
 /** `AbortController` and `AbortSignal` of the DOM standard. */
+import { KernelFinalizationRegistry, KernelWeakRef } from "../natives.js";
 import { asInterface, requireArguments } from "../webidl.js";
 import { DOMException } from "./dom-exception.js";
 import { connectSignals, type Event, EventTarget, fire } from "./events.js";
@@ -83,7 +84,7 @@ class AbortSignal extends EventTarget {
       return result;
     }
     state.sources = new Set(given.flatMap((signal) => [...(stateOf(signal).sources ?? [signal])]));
-    state.self = new WeakRef(result);
+    state.self = new KernelWeakRef(result);
     for (const source of state.sources) stateOf(source).dependents.add(state.self);
     lost.register(result, { self: state.self, lists: [...state.sources].map((source) => stateOf(source).dependents) });
     return result;
@@ -138,7 +139,7 @@ interface Known {
 }
 
 /** Its sources need not know it any more. */
-const lost = new FinalizationRegistry(({ self, lists }: Known) => {
+const lost = new KernelFinalizationRegistry(({ self, lists }: Known) => {
   for (const list of lists) list.delete(self);
 });
 
