@@ -9,11 +9,16 @@ import type { WorkerThread } from "./worker-thread.js";
  * on a core, which whoever waits for the server or in place of the thread that was ended is to have.
  */
 const SPARE_AFTER = { start: 1000, use: 30 };
+/** Milliseconds after which another is started for one that ended before it was ready: what ended it is likely to end that one, too. */
+const AGAIN_AFTER = 1000;
 
 export class Workers {
   readonly #start: () => WorkerThread;
   readonly #workers: WorkerThread[] = [];
   readonly #idle = new Set<WorkerThread>();
+  /** Those that are ready, or were. */
+  readonly #ready = new WeakSet<WorkerThread>();
+  readonly #again = new Set<NodeJS.Timeout>();
   /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
@@ -26,11 +31,19 @@ export class Workers {
    * @param start gives another thread
    */
   constructor(count: number, first: WorkerThread, start: () => WorkerThread) {
-    this.#start = start;
-    this.#workers.push(first);
+    this.#start = () => this.#watched(start());
+    this.#workers.push(this.#watched(first));
     this.#idle.add(first);
     while (this.#workers.length < count) this.#place(this.#workers.length, this.#start());
     this.#startSpareAfter(SPARE_AFTER.start);
+  }
+
+  #watched(worker: WorkerThread): WorkerThread {
+    worker.ready.then(
+      () => this.#ready.add(worker),
+      () => undefined,
+    );
+    return worker;
   }
 
   /** Those that have a place, in order. */
@@ -63,7 +76,7 @@ export class Workers {
   spareEnded(worker: WorkerThread): boolean {
     if (worker !== this.#spare) return false;
     this.#spare = undefined;
-    this.#startSpareAfter(SPARE_AFTER.use);
+    this.#startSpareAfter(this.#ready.has(worker) ? SPARE_AFTER.use : AGAIN_AFTER);
     return true;
   }
 
@@ -72,9 +85,19 @@ export class Workers {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
+    if (this.#spare === undefined && !this.#ready.has(worker)) return this.#startAgain(index, worker);
     this.#place(index, this.#spare ?? this.#start());
     this.#spare = undefined;
     this.#startSpareAfter(SPARE_AFTER.use);
+  }
+
+  /** The one that has ended keeps its place till then, idle never. */
+  #startAgain(index: number, ended: WorkerThread): void {
+    const timer = setTimeout(() => {
+      this.#again.delete(timer);
+      if (this.#workers[index] === ended) this.#place(index, this.#start());
+    }, AGAIN_AFTER);
+    this.#again.add(timer);
   }
 
   /** One that still warms up makes nobody wait while another is free. */
@@ -91,6 +114,7 @@ export class Workers {
   /** Ends all. */
   async close(): Promise<void> {
     clearTimeout(this.#spareTimer);
+    for (const timer of this.#again) clearTimeout(timer);
     await Promise.all(this.threads.map((worker) => worker.terminate()));
   }
 
