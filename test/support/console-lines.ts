@@ -46,6 +46,7 @@ export const values: readonly string[] = [
   "async function*ag(){}",
   "Object.assign(function f(){}, {a:1})",
   "Object.assign(()=>1, {a:1})",
+  "Object.assign(()=>1, {prototype:{a:1}})",
   "Object.assign({m(){}}.m, {a:1})",
   "Object.assign(Math.max, {a:1})",
   "Object.create(null)",

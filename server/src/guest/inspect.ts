@@ -76,7 +76,8 @@ export function simpleText(value: unknown): string | undefined {
 function plainFunctionText(value: object): string | undefined {
   if (getPrototypeOf(value) !== FunctionPrototype) return undefined;
   const prototype = getOwnPropertyDescriptor(value, "prototype");
-  if (prototype !== undefined && prototype.writable !== true) return undefined;
+  // One that was given, as any property can be, is shown.
+  if (prototype !== undefined && (prototype.writable !== true || prototype.enumerable === true)) return undefined;
   const expected = prototype === undefined ? FUNCTION_KEYS : FUNCTION_KEYS + 1;
   if (ownKeys(value).length !== expected || !hasOwn(value, "name") || !hasOwn(value, "length")) return undefined;
   const name = ownValue(value, "name");
