@@ -1,4 +1,7 @@
-/** Calls that have one answer, or the bytes of a snapshot, and have not got it. A server that stops waits for them, since what they asked for may be done. */
+/**
+ * Calls that have one answer, or the bytes of a snapshot, and have not got it. A server that stops waits for them, since what they
+ * asked for may be done.
+ */
 import { SessionError } from "../session/errors.js";
 
 export class OpenCalls {
