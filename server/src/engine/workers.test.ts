@@ -16,9 +16,11 @@ test("threads that end before they are ready are not started again and again wit
     setImmediate(() => workers.spareEnded(failing) || workers.replace(failing));
     return failing;
   });
-  await new Promise((resolve) => setTimeout(resolve, 200));
-  expect(started).toBe(2);
-  await expect.poll(() => started, { timeout: 5_000 }).toBeGreaterThanOrEqual(4);
+  await new Promise((resolve) => setTimeout(resolve, 1_000));
+  // Without one it is hundreds.
+  expect(started).toBeLessThan(20);
+  const soFar = started;
+  await expect.poll(() => started, { timeout: 5_000 }).toBeGreaterThan(soFar);
   await workers.close();
   const before = started;
   await new Promise((resolve) => setTimeout(resolve, 1_200));

@@ -9,8 +9,11 @@ import type { WorkerThread } from "./worker-thread.js";
  * on a core, which whoever waits for the server or in place of the thread that was ended is to have.
  */
 const SPARE_AFTER = { start: 1000, use: 30 };
-/** Milliseconds after which another is started for one that ended before it was ready: what ended it is likely to end that one, too. */
-const AGAIN_AFTER = 1000;
+/**
+ * When another is started for one that ended before it was ready, in milliseconds, for each that did in a row: what ended them is likely to
+ * end that one, too.
+ */
+const AGAIN_AFTER = { each: 20, most: 1000 };
 
 export class Workers {
   readonly #start: () => WorkerThread;
@@ -19,6 +22,8 @@ export class Workers {
   /** Those that are ready, or were. */
   readonly #ready = new WeakSet<WorkerThread>();
   readonly #again = new Set<NodeJS.Timeout>();
+  /** Threads that ended before they were ready since one was. */
+  #failures = 0;
   /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
@@ -40,7 +45,10 @@ export class Workers {
 
   #watched(worker: WorkerThread): WorkerThread {
     worker.ready.then(
-      () => this.#ready.add(worker),
+      () => {
+        this.#ready.add(worker);
+        this.#failures = 0;
+      },
       () => undefined,
     );
     return worker;
@@ -76,7 +84,7 @@ export class Workers {
   spareEnded(worker: WorkerThread): boolean {
     if (worker !== this.#spare) return false;
     this.#spare = undefined;
-    this.#startSpareAfter(this.#ready.has(worker) ? SPARE_AFTER.use : AGAIN_AFTER);
+    this.#startSpareAfter(this.#ready.has(worker) ? SPARE_AFTER.use : this.#pause());
     return true;
   }
 
@@ -96,8 +104,13 @@ export class Workers {
     const timer = setTimeout(() => {
       this.#again.delete(timer);
       if (this.#workers[index] === ended) this.#place(index, this.#start());
-    }, AGAIN_AFTER);
+    }, this.#pause());
     this.#again.add(timer);
+  }
+
+  /** One more has ended before it was ready. @returns milliseconds */
+  #pause(): number {
+    return Math.min(AGAIN_AFTER.each * ++this.#failures, AGAIN_AFTER.most);
   }
 
   /** One that still warms up makes nobody wait while another is free. */
