@@ -60,6 +60,18 @@ export interface WorkerEvents {
   onDeath: (worker: WorkerThread, error: Error) => void;
 }
 
+/** @throws Error where the system gives no thread */
+function startThread(workerData: WorkerSetup): Worker {
+  return new Worker(ENTRY, {
+    workerData,
+    resourceLimits: { stackSizeMb: STACK_MEBIBYTES, maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
+    // Nothing of the environment or of the command line belongs into a thread that runs guest code.
+    env: {},
+    argv: [],
+    execArgv: [],
+  });
+}
+
 export class WorkerThread {
   readonly #worker: Worker;
   readonly #control = new Control();
@@ -74,6 +86,7 @@ export class WorkerThread {
   #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
   #isEnding = false;
+  #couldNotStart = false;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
@@ -97,14 +110,12 @@ export class WorkerThread {
       trackAbove,
       ...(engine === undefined ? {} : { engine }),
     };
-    this.#worker = new Worker(ENTRY, {
-      workerData: setup,
-      resourceLimits: { stackSizeMb: STACK_MEBIBYTES, maxYoungGenerationSizeMb: YOUNG_MEBIBYTES },
-      // Nothing of the environment or of the command line belongs into a thread that runs guest code.
-      env: {},
-      argv: [],
-      execArgv: [],
-    });
+    try {
+      this.#worker = startThread(setup);
+    } catch (error) {
+      heaps.freeSlot(this.#slot);
+      throw error;
+    }
     this.ready = this.#listen(events, engine);
     // Whoever does not wait for it learns of a death by `onDeath`.
     this.ready.catch(() => undefined);
@@ -112,6 +123,7 @@ export class WorkerThread {
 
   #listen(events: WorkerEvents, engine: SharedEngine | undefined): Promise<SharedEngine> {
     let built = engine;
+    let isReady = false;
     return new Promise((resolve, reject) => {
       const answered = (replies: readonly TurnReply[]): void => {
         this.#unanswered -= replies.length;
@@ -135,6 +147,7 @@ export class WorkerThread {
           default:
             // Until then it keeps the process alive: who waits for it is to hear why it never comes.
             this.#worker.unref();
+            isReady = true;
             if (built !== undefined) resolve(built);
         }
       });
@@ -145,11 +158,17 @@ export class WorkerThread {
       // Not at the error: what the thread posted before it is heard by now.
       this.#worker.once("exit", (code) => {
         this.#heaps.freeSlot(this.#slot);
+        this.#couldNotStart = cause !== undefined && !isReady;
         const death = cause ?? new Error(`it ended with exit code ${code}`);
         reject(death);
         if (!this.#isEnding) events.onDeath(this, death);
       });
     });
+  }
+
+  /** It ended by an error before it was ready. */
+  get couldNotStart(): boolean {
+    return this.#couldNotStart;
   }
 
   /** What it made memories grow was looked at; it is free, or has ended. */

@@ -9,21 +9,14 @@ import type { WorkerThread } from "./worker-thread.js";
  * on a core, which whoever waits for the server or in place of the thread that was ended is to have.
  */
 const SPARE_AFTER = { start: 1000, use: 30 };
-/**
- * When another is started for one that ended before it was ready, in milliseconds, for each that did in a row: what ended them is likely to
- * end that one, too.
- */
-const AGAIN_AFTER = { each: 20, most: 1000 };
+/** When another is started for one that could not start, in milliseconds: it is likely that it cannot, either. */
+const AGAIN_AFTER = 1000;
 
 export class Workers {
   readonly #start: () => WorkerThread;
   readonly #workers: WorkerThread[] = [];
   readonly #idle = new Set<WorkerThread>();
-  /** Those that are ready, or were. */
-  readonly #ready = new WeakSet<WorkerThread>();
   readonly #again = new Set<NodeJS.Timeout>();
-  /** Threads that ended before they were ready since one was. */
-  #failures = 0;
   /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
@@ -36,22 +29,11 @@ export class Workers {
    * @param start gives another thread
    */
   constructor(count: number, first: WorkerThread, start: () => WorkerThread) {
-    this.#start = () => this.#watched(start());
-    this.#workers.push(this.#watched(first));
+    this.#start = start;
+    this.#workers.push(first);
     this.#idle.add(first);
     while (this.#workers.length < count) this.#place(this.#workers.length, this.#start());
     this.#startSpareAfter(SPARE_AFTER.start);
-  }
-
-  #watched(worker: WorkerThread): WorkerThread {
-    worker.ready.then(
-      () => {
-        this.#ready.add(worker);
-        this.#failures = 0;
-      },
-      () => undefined,
-    );
-    return worker;
   }
 
   /** Those that have a place, in order. */
@@ -84,7 +66,7 @@ export class Workers {
   spareEnded(worker: WorkerThread): boolean {
     if (worker !== this.#spare) return false;
     this.#spare = undefined;
-    this.#startSpareAfter(this.#ready.has(worker) ? SPARE_AFTER.use : this.#pause());
+    this.#startSpareAfter(worker.couldNotStart ? AGAIN_AFTER : SPARE_AFTER.use);
     return true;
   }
 
@@ -93,8 +75,9 @@ export class Workers {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
-    if (this.#spare === undefined && !this.#ready.has(worker)) return this.#startAgain(index, worker);
-    this.#place(index, this.#spare ?? this.#start());
+    const spare = this.#spare ?? (worker.couldNotStart ? undefined : this.#tryStart());
+    if (spare === undefined) return this.#startAgain(index, worker);
+    this.#place(index, spare);
     this.#spare = undefined;
     this.#startSpareAfter(SPARE_AFTER.use);
   }
@@ -103,14 +86,20 @@ export class Workers {
   #startAgain(index: number, ended: WorkerThread): void {
     const timer = setTimeout(() => {
       this.#again.delete(timer);
-      if (this.#workers[index] === ended) this.#place(index, this.#start());
-    }, this.#pause());
+      const worker = this.#tryStart();
+      if (worker === undefined) this.#startAgain(index, ended);
+      else this.#place(index, worker);
+    }, AGAIN_AFTER);
     this.#again.add(timer);
   }
 
-  /** One more has ended before it was ready. @returns milliseconds */
-  #pause(): number {
-    return Math.min(AGAIN_AFTER.each * ++this.#failures, AGAIN_AFTER.most);
+  /** Undefined where the system gives no thread. */
+  #tryStart(): WorkerThread | undefined {
+    try {
+      return this.#start();
+    } catch {
+      return undefined;
+    }
   }
 
   /** One that still warms up makes nobody wait while another is free. */
@@ -134,7 +123,8 @@ export class Workers {
   #startSpareAfter(milliseconds: number): void {
     clearTimeout(this.#spareTimer);
     this.#spareTimer = setTimeout(() => {
-      this.#spare ??= this.#start();
+      this.#spare ??= this.#tryStart();
+      if (this.#spare === undefined) this.#startSpareAfter(AGAIN_AFTER);
     }, milliseconds);
   }
 }
