@@ -36,6 +36,16 @@ test("a sequence that is stopped while a call of it runs takes that with it, and
   expect(await short.atomic((tx) => tx.execute("n"))).toBe(0);
 });
 
+test("what comes after its end in its last turn is undone with it, and calls nobody", async () => {
+  const called: string[] = [];
+  await session.expose({ note: (what: string) => void called.push(what) });
+  const late = "(async () => { for (let i = 0; i < 50; i++) await 0; await note('late') })()";
+  const failing = session.execute(`${late}; await 0; throw new Error("undo it")`, { atomic: true });
+  await expect(failing).rejects.toThrow("undo it");
+  await session.execute("await note('then')");
+  expect(called).toEqual(["then"]);
+});
+
 describe.each(["connect", "unary"] as const)("the callback of a sequence, over %s,", (transport) => {
   test.each(["timeout", "abort", "cut", "throw"] as const)(
     "can run nothing once that has failed by %s",

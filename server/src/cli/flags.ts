@@ -1,6 +1,6 @@
 /** Flags that several commands share, and how their values are read. */
 import { type Command, InvalidArgumentError, Option } from "commander";
-import { isScheme, DEFAULT_ADDRESS } from "./serve-options.js";
+import { DEFAULT_ADDRESS, isScheme } from "./serve-options.js";
 
 /** The flags of every command that asks a server. */
 export interface ClientFlags {

@@ -2,8 +2,8 @@
 import type { UpdateSessionRequest } from "@livescope/proto";
 import { invalid } from "../session/errors.js";
 import type { Limits } from "../session/limits.js";
-import type { SessionInfo } from "../session/session-info.js";
-import type { Sessions, UpdateOptions } from "../session/sessions.js";
+import type { SessionChanges, SessionInfo } from "../session/session-info.js";
+import type { Sessions } from "../session/sessions.js";
 import { requestedLimits } from "./commands.js";
 import { checkedLabels } from "./labels.js";
 import { checkedIdleAction } from "./session-message.js";
@@ -27,7 +27,7 @@ export function updateSession(
   if (session === undefined) throw invalid("session", "must be set: it has the id and the new values");
   if (updateMask.length === 0) throw invalid("update_mask", "must name what to change");
   const { labels, limits, idleTtl, idleAction, sessionId } = session;
-  let options: UpdateOptions = {};
+  let options: SessionChanges = {};
   const namesLimits = updateMask.some((path) => path === "limits" || LIMITS.has(path));
   const wanted = namesLimits ? (requestedLimits(limits, "session.limits") ?? {}) : {};
   for (const path of updateMask) {

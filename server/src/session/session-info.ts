@@ -54,6 +54,7 @@ export interface SessionChanges {
   readonly labels?: ReadonlyMap<string, string>;
   /** Those that are named; 0 is the server's default. */
   readonly limits?: Partial<Limits>;
+  /** Milliseconds; 0 for the default. */
   readonly idleTtl?: number;
   readonly idleAction?: IdleAction;
 }

@@ -136,9 +136,9 @@ export class SessionTurns {
     for (const effect of result.effects) if (effect.kind === "warning") this.#open.warn(effect);
     const { rollBacks } = this.#loop;
     for (const effect of result.effects) {
-      // What it let go of in a turn that an effect before this one has undone it holds.
-      if (effect.kind === "hostFunctionReleased" && this.#loop.rollBacks !== rollBacks) continue;
       this.apply(effect);
+      // What undid the turn makes void what else came out of it.
+      if (this.#loop.rollBacks !== rollBacks) break;
     }
     const stopping = this.#stopping;
     this.#stopping = undefined;

@@ -12,7 +12,7 @@ import { LoneExecutions } from "./lone-executions.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, NEVER_RETRY, Room, type RoomOptions } from "./room.js";
 import { Session, USE_KEPT_WITHIN } from "./session.js";
-import type { IdleAction, SessionInfo } from "./session-info.js";
+import type { SessionChanges, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
 import { type CreateOptions, prepare } from "./session-setup.js";
 import { type Kept, SessionsAtRest } from "./sessions-at-rest.js";
@@ -44,16 +44,6 @@ export interface ForkOptions {
   readonly labels: ReadonlyMap<string, string>;
   readonly requestId: string;
   readonly digest: string;
-}
-
-/** What of a session is to be changed; what is absent stays. */
-export interface UpdateOptions {
-  readonly labels?: ReadonlyMap<string, string>;
-  /** Those that are named; 0 is the server's default. */
-  readonly limits?: Partial<Limits>;
-  /** Milliseconds; 0 for the default. */
-  readonly idleTtl?: number;
-  readonly idleAction?: IdleAction;
 }
 
 export class Sessions {
@@ -330,14 +320,10 @@ export class Sessions {
   }
 
   /** @throws SessionError INVALID_REQUEST; nothing is changed then */
-  async update(sessionId: string, { labels, limits, idleTtl, idleAction }: UpdateOptions): Promise<SessionInfo> {
+  async update(sessionId: string, changes: SessionChanges): Promise<SessionInfo> {
+    const { idleTtl } = changes;
     return this.use(sessionId, async (session) => {
-      await session.update({
-        ...(labels === undefined ? {} : { labels }),
-        ...(limits === undefined ? {} : { limits }),
-        ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }),
-        ...(idleAction === undefined ? {} : { idleAction }),
-      });
+      await session.update({ ...changes, ...(idleTtl === undefined ? {} : { idleTtl: checkedIdleTtl(idleTtl) }) });
       return session.info;
     });
   }
