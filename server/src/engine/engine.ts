@@ -252,7 +252,9 @@ export class Engine {
 
   /** Gives a session other entropy: what it draws next cannot be told from an image of it. No turn of it may be on its way. */
   reseed(memory: SessionMemory): void {
-    this.#memories.reseed(memory);
+    // A checkpoint that a worker took after its last turn has the entropy of before.
+    memory.posted++;
+    this.#memories.seed(memory.memory);
   }
 
   /** An image as bytes, which `decodeImage` of the same build reads together with its extent. */

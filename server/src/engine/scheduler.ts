@@ -203,7 +203,6 @@ export class Scheduler {
     if (this.#nextTurn > LAST_TURN) this.#nextTurn = 1;
     const index = this.#workers.take(worker);
     for (const { memory, turns } of batch) {
-      if (memory.isReseedDue) this.#memories.reseed(memory);
       memory.lastWorker = index;
       for (const turn of turns) {
         turn.turn = this.#nextTurn++;
@@ -249,8 +248,6 @@ export class Scheduler {
 
   #end(turn: PendingTurn, result: TurnResult): void {
     this.#turns.delete(turn.turn);
-    // What it drew and told would be drawn again.
-    if (result.kind === "undone" && result.console.length > 0) turn.memory.isReseedDue = true;
     turn.done(result);
   }
 }

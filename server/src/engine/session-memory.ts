@@ -20,8 +20,6 @@ export class SessionMemory {
   maximumPages: number;
   /** Groups of turns posted so far, also of who lived there before: a checkpoint that a worker kept holds for the next one only. */
   posted = 0;
-  /** A turn was undone that told something: what comes next is not to draw what it drew. */
-  isReseedDue = false;
   /** Heap in use after the last turn, in bytes. */
   heapBytes = 0;
   /** Handles the session holds after the last turn. */
@@ -322,14 +320,6 @@ export class SessionMemories {
   #drop(memory: WebAssembly.Memory): void {
     this.#dropped.count++;
     this.#dropped.bytes += memory.buffer.byteLength;
-  }
-
-  /** Gives a session other entropy. No turn of it may be on its way. */
-  reseed(session: SessionMemory): void {
-    session.isReseedDue = false;
-    // A checkpoint that a worker took after its last turn has the entropy of before.
-    session.posted++;
-    this.seed(session.memory);
   }
 
   /** Gives a session entropy of its own, also when it was put back: ids that it drew meanwhile are known outside. */

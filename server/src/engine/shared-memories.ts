@@ -41,11 +41,6 @@ export class SharedMemories {
     this.#collectIfDue();
   }
 
-  /** As `SessionMemories.reseed`. */
-  reseed(session: SessionMemory): void {
-    this.#memories.reseed(session);
-  }
-
   /** As `SessionMemories.move`. */
   move(session: SessionMemory, memory: WebAssembly.Memory): void {
     this.#memories.move(session, memory);

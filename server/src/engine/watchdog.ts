@@ -7,6 +7,7 @@ import type { SessionMemory } from "./session-memory.js";
 import type { SharedMemories } from "./shared-memories.js";
 import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
+import { seed } from "./worker/entropy.js";
 import { collectBefore, collectLater } from "./worker/guest-garbage.js";
 import { type Layout, runningExecution } from "./worker/layout.js";
 import type { WorkerThread } from "./worker-thread.js";
@@ -86,7 +87,7 @@ export class Watchdog {
     await worker.terminate();
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
-    this.#restore(worker, culprit.memory);
+    this.#restore(worker, culprit);
     const words = new Int32Array(culprit.memory.memory.buffer);
     if (isCollecting) {
       // Nothing of the turn has run: it does without.
@@ -112,7 +113,7 @@ export class Watchdog {
     const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
     const memory = (culprit as PendingTurn | undefined)?.memory;
     const execution = memory === undefined ? 0 : this.#executionIn(memory);
-    if (memory !== undefined) this.#restore(worker, memory);
+    if (culprit !== undefined) this.#restore(worker, culprit as PendingTurn);
     this.#workers.replace(worker);
     this.#recover(worker, culprit as PendingTurn | undefined, {
       ...undone("trap", `its worker died: ${error.message}`),
@@ -120,13 +121,15 @@ export class Watchdog {
     });
   }
 
-  /** Puts the pages back that a dead worker left half changed. */
-  #restore(worker: WorkerThread, memory: SessionMemory): void {
+  /** Puts the pages back that a dead worker left half changed. @param turn that it ran */
+  #restore(worker: WorkerThread, { memory, console }: PendingTurn): void {
     const extent = worker.checkpointExtent;
     if (extent === undefined) return;
     const layout = this.#layout;
     const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
     if (restored !== memory.memory) this.#memories.move(memory, restored);
+    // What it drew and told would be drawn again.
+    if (console.length > 0) seed(restored, layout);
   }
 
   /** Ends the turn that a worker's death is to blame on, if there is one, and runs the rest of its batch elsewhere. */
