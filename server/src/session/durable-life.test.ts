@@ -29,6 +29,19 @@ beforeEach(() => {
 const start = (options: StartOptions = {}): Sessions =>
   startSessions(engine, store, { maximum: 100, maximumDurable: 100, ...options }).sessions;
 const DURABLE = { isDurable: true } as const;
+/** The end of a client's stream that takes no notice of anything else. */
+function linkOf(heard: Partial<HostLink>): HostLink {
+  const ignore = (): void => undefined;
+  const silent = {
+    attached: ignore,
+    ended: ignore,
+    call: ignore,
+    cancelled: ignore,
+    passedOn: ignore,
+    released: ignore,
+  };
+  return { isOpen: true, ...silent, ...heard };
+}
 const settle = () => new Promise((resolve) => setTimeout(resolve, 50));
 
 describe("the store knows of what is in use that it is", () => {
@@ -267,13 +280,7 @@ describe("where the store is full", () => {
     const sessions = start();
     await create(sessions, "a", { ...DURABLE, setup: "var kept; function keep(fn) { kept = fn }" });
     const told: string[] = [];
-    const ignore = (): void => undefined;
-    const link: HostLink = {
-      isOpen: true,
-      attached: ignore,
-      ended: ignore,
-      cancelled: ignore,
-      passedOn: ignore,
+    const link = linkOf({
       released: (id) => told.push(`released ${id}`),
       call: ({ callId, hostFunctionId }, functions) => {
         told.push(`call ${hostFunctionId}`);
@@ -281,7 +288,7 @@ describe("where the store is full", () => {
           functions.result(link, callId, { kind: "value", value: { kind: "json", text: "42" } } as HostResult),
         );
       },
-    };
+    });
     const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
     await sessions.use("a", (session) => session.expose(exposed, link));
     const command = {
@@ -319,18 +326,12 @@ describe("where the store is full", () => {
   test("a client has all that it lent when it lends some more while the session is loaded again", async () => {
     const sessions = start();
     await create(sessions, "a", DURABLE);
-    const link: HostLink = {
-      isOpen: true,
-      attached: () => undefined,
-      ended: () => undefined,
-      cancelled: () => undefined,
-      passedOn: () => undefined,
-      released: () => undefined,
+    const link = linkOf({
       call: ({ callId, name }, functions) => {
         const text = JSON.stringify(`from ${name}`);
         queueMicrotask(() => functions.result(link, callId, { kind: "value", value: { kind: "json", text } }));
       },
-    };
+    });
     const expose = (name: string) =>
       sessions.use("a", (session) =>
         session.expose({ connectionId: "c", names: [name], takeOver: false, reconnectWindow: 30_000 }, link),
@@ -391,16 +392,7 @@ describe("after another server has ended", () => {
     });
     const pass = async (to: Sessions): Promise<string[]> => {
       const told: string[] = [];
-      const ignore = (): void => undefined;
-      const link: HostLink = {
-        isOpen: true,
-        attached: ignore,
-        ended: ignore,
-        cancelled: ignore,
-        passedOn: ignore,
-        released: (id) => told.push(`released ${id}`),
-        call: ignore,
-      };
+      const link = linkOf({ released: (id) => told.push(`released ${id}`) });
       const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
       await to.use("a", (session) => session.expose(exposed, link));
       const ids = ["mine", "lost"];
