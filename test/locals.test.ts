@@ -49,6 +49,11 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(partly)).toBe("1 2");
   });
 
+  test("that of a request is there for getters of what the code throws, also where nothing has read it before", async () => {
+    const thrown = session.execute("throw { get x() { return locals.x } }", { locals: { x: 1 } });
+    await expect(thrown).rejects.toMatchObject({ thrown: { x: 1 } });
+  });
+
   test("also when the inner one throws", async () => {
     const code = `const seen = cur.with({ x: 1 }, () => {
       try { cur.with({ x: 2 }, () => { throw new Error(String(cur.x)) }) } catch (error) { return [error.message, cur.x] }

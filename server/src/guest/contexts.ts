@@ -61,6 +61,8 @@ export const rootContext = makeContext(undefined, undefined);
 /** Undefined while it is that of an execution for which nobody has needed it yet. */
 let current: Context | undefined = rootContext;
 let begun: Execution | undefined;
+/** What its context will begin with. */
+let begunBindings: Binding | undefined;
 /** The job that entered it. */
 let enteredIn = -1;
 
@@ -72,14 +74,15 @@ export function currentContext(): Context {
 
 /** What the execution's own code begins in; most have their outcome before anybody needs it. */
 export function contextOf(execution: Execution): Context {
-  execution.context ??= makeContext(execution, undefined);
+  execution.context ??= makeContext(execution, execution === begun ? begunBindings : undefined);
   return execution.context;
 }
 
-/** What runs from now on, in this job, runs in what the execution's own code begins in. */
-export function enterExecution(execution: Execution): void {
+/** A new execution: what runs from now on, in this job, runs in what its own code begins in, with these bindings. */
+export function enterExecution(execution: Execution, bindings: Binding | undefined): void {
   begun = execution;
-  current = execution.context;
+  begunBindings = bindings;
+  current = undefined;
   enteredIn = cells[JOB] as number;
   cells[CONTEXT_OWNER] = execution.number;
   cells[CURRENT_EXECUTION] = execution.number;
@@ -102,6 +105,10 @@ export function enterContext(context: Context): void {
 
 /** The turn is over: nothing runs, and nothing that ran is held. */
 export function leaveContexts(): void {
+  if (begunBindings !== undefined) {
+    contextOf(begun as Execution);
+    begunBindings = undefined;
+  }
   current = rootContext;
   begun = undefined;
   enteredIn = -1;
@@ -135,5 +142,5 @@ export const executionLocals = {};
 
 /** What an execution's own code finds in `locals`. @param values own properties of an object without prototype */
 export function localsOf(values: object): Binding {
-  return { key: executionLocals, value: freeze(values), next: undefined };
+  return { key: executionLocals, value: values, next: undefined };
 }

@@ -1,10 +1,17 @@
 /** Executions, from their begin to the one outcome that each of them has. */
-import { type Binding, type Context, contextOf, enterContext, enterExecution, rootContext } from "./contexts.js";
+import {
+  type Binding,
+  type Context,
+  contextOf,
+  currentContext,
+  enterContext,
+  enterExecution,
+  rootContext,
+} from "./contexts.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
 import { SafeMap } from "./intrinsics.js";
-import { makeContext } from "./make-context.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
 import type { Evaluated } from "./sources.js";
@@ -48,10 +55,9 @@ export function beginExecution(
   locals: Binding | undefined,
 ): Execution {
   const execution: Execution = { isOpen: true, isDead: false, number, options, context: undefined };
-  if (locals !== undefined) execution.context = makeContext(execution, locals);
   begun = execution;
   if (options.streams) emissions().openOutlet(execution, credit);
-  enterExecution(execution);
+  enterExecution(execution, locals);
   return execution;
 }
 
@@ -142,6 +148,8 @@ export function fail(execution: Execution, phase: number, error: unknown): void 
 }
 
 function failNow(execution: Execution, error: unknown, phase: number): void {
+  // Getters of what was thrown run in it; it may be made only now, and of a closed execution it would be the root's.
+  currentContext();
   close(execution);
   emitEffect(EffectKind.EXCEPTION, execution.number, phase, description().tellThrown(error, execution.options));
 }

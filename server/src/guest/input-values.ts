@@ -16,8 +16,11 @@ export class Refused {
   ) {}
 }
 
-/** @param field the name of the value, should it have to be refused */
-export function readValue(field: string): unknown {
+/**
+ * @param field the name of the value, should it have to be refused
+ * @param key of it within that field, where it is one of many
+ */
+export function readValue(field: string, key?: string): unknown {
   const arm = readNumber();
   if (arm === Arm.UNDEFINED) return undefined;
   const text = readText();
@@ -27,7 +30,7 @@ export function readValue(field: string): unknown {
     case Arm.HOST_FUNCTION:
       return hostFunctions().passedFunction(text, readText());
     case Arm.GRAPH:
-      return readGraph(text, field);
+      return readGraph(text, nameOf(field, key));
     case Arm.BYTES:
       return construct(BytesOf, [takeBytes(+text)]);
     case Arm.STRING:
@@ -36,8 +39,12 @@ export function readValue(field: string): unknown {
   try {
     return jsonParse(text);
   } catch {
-    throw new Refused(Refusal.INVALID_JSON, field);
+    throw new Refused(Refusal.INVALID_JSON, nameOf(field, key));
   }
+}
+
+function nameOf(field: string, key: string | undefined): string {
+  return key === undefined ? field : `${field}[${key}]`;
 }
 
 function heldValue(handle: string): unknown {

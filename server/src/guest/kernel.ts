@@ -222,7 +222,7 @@ function readNames(field: string): Record<string, unknown> | undefined {
   const values = create(null) as Record<string, unknown>;
   for (let i = 0; i < count; i++) {
     const name = readText();
-    values[name] = readValue(`${field}[${name}]`);
+    values[name] = readValue(field, name);
   }
   return values;
 }

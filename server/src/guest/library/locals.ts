@@ -9,7 +9,6 @@ import {
   construct,
   create,
   defineProperty,
-  freeze,
   getOwnPropertyDescriptor,
   hasOwn,
   KernelProxy,
@@ -96,7 +95,7 @@ const withValues = {
     const outer = valuesIn(bindings, key);
     if (outer !== undefined) copyValues(outer, all);
     copyValues(values, all);
-    return runWith(bind(bindings, key, freeze(all)), () => apply(callback, undefined, []));
+    return runWith(bind(bindings, key, all), () => apply(callback, undefined, []));
   },
 }.with;
 
