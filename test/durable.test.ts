@@ -13,22 +13,38 @@ import {
   type Session,
   StatusError,
 } from "@livescope/sdk";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect } from "./support/durable-load.js";
 import { DurableServer } from "./support/durable-server.js";
 import { ServerProcess } from "./support/server-process.js";
 
+/** One for all tests, emptied after each: a start takes longer than most of them. A test that ends it leaves the next one another. */
 let server: DurableServer;
 let client: Livescope;
+beforeAll(makeServer);
+afterAll(() => server[Symbol.asyncDispose]());
 beforeEach(async () => {
-  server = await DurableServer.make();
-  await server.start();
+  if (!server.isRunning) {
+    await server[Symbol.asyncDispose]();
+    await makeServer();
+  }
   client = await connect(server.address);
 });
 afterEach(async () => {
   client.close();
-  await server[Symbol.asyncDispose]();
+  if (server.isRunning) await empty();
 });
+
+async function makeServer(): Promise<void> {
+  server = await DurableServer.make();
+  await server.start();
+}
+
+async function empty(): Promise<void> {
+  await using emptying = await connect(server.address);
+  for await (const { sessionId } of emptying.listSessions()) await emptying.attach(sessionId).delete();
+  for await (const snapshot of emptying.listSnapshots()) await emptying.deleteSnapshot(snapshot);
+}
 
 async function crash(): Promise<void> {
   await server.process.kill();

@@ -180,9 +180,9 @@ describe("where memory is full", () => {
   });
 
   test("and many are made at once, every one of them is there", async () => {
-    const client = await start({ data: join(folder, "many"), maximumSessions: 60, hibernateAfter: 0.2 });
+    const client = await start({ data: join(folder, "many"), maximumSessions: 30, hibernateAfter: 0.2 });
     const made: Session[] = [];
-    const each = process.env.LIVESCOPE_LONG === undefined ? 8 : 20;
+    const each = process.env.LIVESCOPE_LONG === undefined ? 4 : 20;
     const lane = async (): Promise<void> => {
       for (let i = 0; i < each; i++) {
         const session = await client.createSession({ setup: "let n = 1" });
@@ -212,7 +212,7 @@ describe("where memory is full", () => {
   test("of heaps that are large, those that are woken at once wait for each other", async () => {
     const client = await start({ maximumMemory: 96 << 20, hibernateAfter: 0.2, workers: 1 });
     const sessions: Session[] = [];
-    for (let round = 0; round < 3; round++) {
+    for (let round = 0; round < 2; round++) {
       const some = await Promise.all([1, 2, 3, 4].map(() => client.createSession()));
       for (const session of some) {
         await session.execute("globalThis.held = new Uint8Array(16 << 20).fill(1); held.length");

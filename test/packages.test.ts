@@ -11,7 +11,6 @@ const PACKAGES = ["proto", "sdk", "server"] as const;
 const BIN = join(ROOT, "node_modules/.bin");
 /** They are packed, and programs are compiled and run. */
 const LONG = 120_000;
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 /** Starts a server and asks it, by whatever way the packages were had. */
 const USE = `
@@ -44,83 +43,86 @@ async function main(): Promise<void> {
 main();
 `;
 
-/** Within the repository: what the packages depend on is found there, as it was installed. */
-const base = join(ROOT, "node_modules/.cache");
-mkdirSync(base, { recursive: true });
-const folder = mkdtempSync(join(base, "packages-"));
-const tarballs = new Map<string, string>();
+describe.runIf(process.env.LIVESCOPE_LONG)("what is published (with LIVESCOPE_LONG)", () => {
+  /** Within the repository: what the packages depend on is found there, as it was installed. */
+  const base = join(ROOT, "node_modules/.cache");
+  let folder: string;
+  const tarballs = new Map<string, string>();
 
-beforeAll(async () => {
-  const workspaces = PACKAGES.flatMap((name) => ["-w", name]);
-  const { stdout, stderr } = await run("npm", ["pack", ...workspaces, "--json", "--pack-destination", folder], {
-    npm_config_loglevel: "error",
-  });
-  expect(stdout, stderr).not.toBe("");
-  for (const { name, filename } of JSON.parse(stdout) as { name: string; filename: string }[])
-    tarballs.set(name.replace("@livescope/", ""), join(folder, filename));
-}, LONG);
-afterAll(() => rmSync(folder, { recursive: true }));
+  beforeAll(async () => {
+    mkdirSync(base, { recursive: true });
+    folder = mkdtempSync(join(base, "packages-"));
+    const workspaces = PACKAGES.flatMap((name) => ["-w", name]);
+    const { stdout, stderr } = await run("npm", ["pack", ...workspaces, "--json", "--pack-destination", folder], {
+      npm_config_loglevel: "error",
+    });
+    expect(stdout, stderr).not.toBe("");
+    for (const { name, filename } of JSON.parse(stdout) as { name: string; filename: string }[])
+      tarballs.set(name.replace("@livescope/", ""), join(folder, filename));
+  }, LONG);
+  afterAll(() => rmSync(folder, { recursive: true }));
 
-describe.each(PACKAGES)("the package %s", (name) => {
-  test.runIf(isLong)("has what publint asks for (with LIVESCOPE_LONG)", { timeout: LONG }, async () => {
-    const { messages } = await publint({ pkgDir: join(ROOT, name), strict: true, pack: "npm" });
-    expect(messages).toEqual([]);
-  });
+  describe.each(PACKAGES)("the package %s", (name) => {
+    test("has what publint asks for", { timeout: LONG }, async () => {
+      const { messages } = await publint({ pkgDir: join(ROOT, name), strict: true, pack: "npm" });
+      expect(messages).toEqual([]);
+    });
 
-  test.runIf(isLong)("has types that all ways of importing find (with LIVESCOPE_LONG)", { timeout: LONG }, async () => {
-    const flags = [
-      // Ways of resolving that no Node has which these packages run on.
-      ["--profile", "node16"],
-      // `require` gives an ES module, which Node does since 20.19. A second, CommonJS build would be a second copy of each
-      // class, and an error of one copy is no instance of the other's.
-      ["--ignore-rules", "cjs-resolves-to-esm"],
-      // This one is data, and has no types.
-      ["--exclude-entrypoints", "./descriptor.binpb"],
-    ].flat();
-    const { exitCode, stdout } = await run(join(BIN, "attw"), [tarballs.get(name) ?? "", ...flags]);
-    expect(exitCode, stdout).toBe(0);
-  });
+    test("has types that all ways of importing find", { timeout: LONG }, async () => {
+      const flags = [
+        // Ways of resolving that no Node has which these packages run on.
+        ["--profile", "node16"],
+        // `require` gives an ES module, which Node does since 20.19. A second, CommonJS build would be a second copy of each
+        // class, and an error of one copy is no instance of the other's.
+        ["--ignore-rules", "cjs-resolves-to-esm"],
+        // This one is data, and has no types.
+        ["--exclude-entrypoints", "./descriptor.binpb"],
+      ].flat();
+      const { exitCode, stdout } = await run(join(BIN, "attw"), [tarballs.get(name) ?? "", ...flags]);
+      expect(exitCode, stdout).toBe(0);
+    });
 
-  test("has a README, and the license of the project", async () => {
-    const read = async (file: string): Promise<string> =>
-      (await run("tar", ["-xzOf", tarballs.get(name) ?? "", `package/${file}`])).stdout;
-    expect(await read("README.md")).toContain(`# @livescope/${name}\n`);
-    expect(await read("LICENSE")).toBe(readFileSync(join(ROOT, "LICENSE"), "utf8"));
-  });
+    test("has a README, and the license of the project", async () => {
+      const read = async (file: string): Promise<string> =>
+        (await run("tar", ["-xzOf", tarballs.get(name) ?? "", `package/${file}`])).stdout;
+      expect(await read("README.md")).toContain(`# @livescope/${name}\n`);
+      expect(await read("LICENSE")).toBe(readFileSync(join(ROOT, "LICENSE"), "utf8"));
+    });
 
-  test("has neither tests in it nor what a build leaves behind", async () => {
-    const { stdout } = await run("tar", ["-tzf", tarballs.get(name) ?? ""]);
-    expect(stdout.split("\n").filter((path) => /\.test\.|tsbuildinfo|(?<!\.d)\.ts$/.test(path))).toEqual([]);
-  });
-});
-
-describe("a project that has the packages", () => {
-  test("imports and requires them, with types", { timeout: LONG }, async () => {
-    const project = join(folder, "project");
-    for (const name of PACKAGES) {
-      const target = join(project, "node_modules/@livescope", name);
-      mkdirSync(target, { recursive: true });
-      await run("tar", ["-xzf", tarballs.get(name) ?? "", "--strip-components", "1", "-C", target]);
-      // What npm put there because another version stands in the root.
-      const own = join(ROOT, name, "node_modules");
-      if (existsSync(own)) symlinkSync(own, join(target, "node_modules"));
-    }
-    await expectToWork(project);
+    test("has neither tests in it nor what a build leaves behind", async () => {
+      const { stdout } = await run("tar", ["-tzf", tarballs.get(name) ?? ""]);
+      expect(stdout.split("\n").filter((path) => /\.test\.|tsbuildinfo|(?<!\.d)\.ts$/.test(path))).toEqual([]);
+    });
   });
 
-  // It asks the registry, as `npm ci` does, and takes what a user would get today.
-  test.runIf(isLong)("installs them from tarballs (with LIVESCOPE_LONG)", { timeout: 2 * LONG }, async () => {
-    const project = mkdtempSync(join(tmpdir(), "livescope-project-"));
-    try {
-      writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
-      const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
-      const { exitCode, stderr } = await run("npm", ["install", "--prefix", project, ...flags, ...tarballs.values()]);
-      expect(exitCode, stderr).toBe(0);
-      expect(existsSync(join(project, "node_modules/.bin/livescope"))).toBe(true);
+  describe("a project that has the packages", () => {
+    test("imports and requires them, with types", { timeout: LONG }, async () => {
+      const project = join(folder, "project");
+      for (const name of PACKAGES) {
+        const target = join(project, "node_modules/@livescope", name);
+        mkdirSync(target, { recursive: true });
+        await run("tar", ["-xzf", tarballs.get(name) ?? "", "--strip-components", "1", "-C", target]);
+        // What npm put there because another version stands in the root.
+        const own = join(ROOT, name, "node_modules");
+        if (existsSync(own)) symlinkSync(own, join(target, "node_modules"));
+      }
       await expectToWork(project);
-    } finally {
-      rmSync(project, { recursive: true });
-    }
+    });
+
+    // It asks the registry, as `npm ci` does, and takes what a user would get today.
+    test("installs them from tarballs", { timeout: 2 * LONG }, async () => {
+      const project = mkdtempSync(join(tmpdir(), "livescope-project-"));
+      try {
+        writeFileSync(join(project, "package.json"), JSON.stringify({ name: "project", private: true }));
+        const flags = ["--prefer-offline", "--no-audit", "--no-fund"];
+        const { exitCode, stderr } = await run("npm", ["install", "--prefix", project, ...flags, ...tarballs.values()]);
+        expect(exitCode, stderr).toBe(0);
+        expect(existsSync(join(project, "node_modules/.bin/livescope"))).toBe(true);
+        await expectToWork(project);
+      } finally {
+        rmSync(project, { recursive: true });
+      }
+    });
   });
 });
 

@@ -4,6 +4,8 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { expectSame } from "./support/same-value.js";
 import { withServer } from "./support/server.js";
 
+/** Calls with large bytes, of each of some sessions; a multiple of 4. The long run is that of .ci/run. */
+const LARGE = process.env.LIVESCOPE_LONG === undefined ? 4 : 12;
 const served = withServer();
 let session: Session;
 
@@ -275,7 +277,7 @@ describe("an error", () => {
 test("large bytes of many calls at once come whole and to whom they belong", async () => {
   const sessions = await Promise.all(Array.from({ length: 4 }, () => served.client.createSession()));
   const calls = sessions.flatMap((own, s) =>
-    Array.from({ length: 12 }, async (_, i) => {
+    Array.from({ length: LARGE }, async (_, i) => {
       // From less than what is cloned to more than what fits beside each other where both threads see it.
       const sent = new Uint8Array([1_000, 70_000, 400_000, 3_000_000][i % 4] as number).fill(s * 16 + i);
       const came = await own.execute("bytes.map((byte) => byte + 100)", { bindings: { bytes: sent } });

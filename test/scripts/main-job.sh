@@ -17,15 +17,20 @@ rpc() {
   buf curl --protocol grpc --http2-prior-knowledge --data "$2" "http://$address/sandbox.v1.$1"
 }
 
-# object NAME=TEXT NAME:=JSON ...: prints a JSON object.
+# object NAME=TEXT NAME:=JSON ...: prints a JSON object. Texts are of one line.
 object() {
-  node -e '
-    const fields = process.argv.slice(1).map((field) => {
-      const [, name, isJson, text] = /^(\w+)(:?)=(.*)$/s.exec(field);
-      return [name, isJson ? JSON.parse(text) : text];
-    });
-    console.log(JSON.stringify(Object.fromEntries(fields)));
-  ' "$@"
+  local field name text members=()
+  for field in "$@"; do
+    name=${field%%=*} text=${field#*=}
+    if [[ $name == *: ]]; then
+      members+=("\"${name%:}\":$text")
+    else
+      text=${text//\\/\\\\}
+      members+=("\"$name\":\"${text//\"/\\\"}\"")
+    fi
+  done
+  local IFS=,
+  echo "{${members[*]}}"
 }
 
 # read_json EXPRESSION: prints what the expression makes of `it`, the JSON on standard input. Text as it is, else JSON.

@@ -33,6 +33,10 @@ export class DurableServer implements AsyncDisposable {
     return this.#process;
   }
 
+  get isRunning(): boolean {
+    return this.#process !== undefined && !this.hasEnded;
+  }
+
   /** Whether it has ended, by itself or not. */
   get hasEnded(): boolean {
     return this.#process?.exit !== undefined;
