@@ -111,11 +111,19 @@ describe("what only a module may have", () => {
     "import 'b'",
     "export const a = 1",
     "let x; export { x }",
+    "let x; \n\n  export { x }",
+    "{}\u2028export default 1",
   ])("is told in words that help: %s", (code) => {
     expect(() => compiled(code)).toThrow("source_type MODULE");
   });
 
   test.each(["import('b')", "`\nexport const a = 1`", "import.meta"])("is not: %s", (code) => {
     expect(() => compiled(code)).not.toThrow();
+  });
+
+  test("is not looked for again from each line of white space", () => {
+    const before = performance.now();
+    compiled("\n".repeat(100_000));
+    expect(performance.now() - before).toBeLessThan(2_000);
   });
 });

@@ -37,8 +37,11 @@ export interface CompiledScript {
 const DECLARES = /\b(?:let|const|class)\b/;
 const AWAITS = /\bawait\b/;
 const HAS_VAR = /\bvar\b/;
-/** How a statement begins that only a module may have. */
-const MODULE_STATEMENT = /(?:^|[;}])\s*(?:import\s*[\w$*{"']|export\b)/m;
+/**
+ * How a statement begins that only a module may have. A line is a begin of its own, so white space is looked through within one: through
+ * all that follows, it would be looked through again from each line of it.
+ */
+const MODULE_STATEMENT = /(?:^|[;}])[^\S\n\r\u2028\u2029]*(?:import\s*[\w$*{"']|export\b)/m;
 
 const SCRIPT: Options = {
   ecmaVersion: LANGUAGE,
