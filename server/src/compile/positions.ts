@@ -32,9 +32,14 @@ export function positionsOf(text: string, rewritten?: MagicString): Positions | 
   const groups = new Groups();
   for (const [i, line] of lines.entries()) {
     const pieces = withAstral(line, segments[i] ?? []);
+    let counted = 0;
+    let points = 0;
     for (const [j, [column, sourceLine, sourceColumn]] of pieces.entries()) {
+      // From piece to piece: counted from its begin for each of them, a long line takes seconds.
+      points += codePoints(line.slice(counted, column));
+      counted = column;
       if (NO_TOKEN.test(line.slice(column, pieces[j + 1]?.[0]))) continue;
-      groups.add(i + 1, codePoints(line, column) + 1, sourceLine + 1, sourceColumn + 1);
+      groups.add(i + 1, points + 1, sourceLine + 1, sourceColumn + 1);
     }
   }
   return groups.result();
@@ -53,17 +58,19 @@ function segmentsOf(rewritten: MagicString): Segment[][] {
 function withAstral(line: string, segments: readonly Segment[]): readonly Segment[] {
   if (!ASTRAL.test(line)) return segments;
   const added: Segment[] = [];
+  let last = 0;
   for (const run of line.matchAll(ASTRAL_RUNS)) {
     const end = run.index + run[0].length;
-    const within = segments.findLast(([column]) => column <= end);
+    while ((segments[last + 1]?.[0] ?? Number.POSITIVE_INFINITY) <= end) last++;
+    const within = segments[last];
     if (within !== undefined && within[0] < end) added.push([end, within[1], within[2] + end - within[0]]);
   }
   return [...segments, ...added].sort(([a], [b]) => a - b);
 }
 
-function codePoints(line: string, end: number): number {
-  let count = end;
-  for (const run of line.slice(0, end).matchAll(ASTRAL_RUNS)) count -= run[0].length / 2;
+function codePoints(text: string): number {
+  let count = text.length;
+  for (const [run] of text.matchAll(ASTRAL_RUNS)) count -= run.length / 2;
   return count;
 }
 
