@@ -211,6 +211,10 @@ describe("the console", () => {
       "(function tree(d) { return d ? Array.from({ length: 60 }, () => tree(d - 1)) : 'x'.repeat(99) })(3)",
     ],
     ["a deep list", "(() => { let l = null; for (let i = 0; i < 1e5; i++) l = { l }; return l })()"],
+    [
+      "a long chain of prototypes",
+      "(() => { let o = null; for (let i = 0; i < 1e5; i++) o = Object.create(o); return o })()",
+    ],
     ["a large map", "new Map(Array.from({ length: 1e5 }, (_, i) => [i, { i }]))"],
     [
       "a long chain of causes",

@@ -52,6 +52,7 @@ export const values: readonly string[] = [
   "Object.create(null)",
   "Object.create({})",
   "Object.create(Object.create(null))",
+  "let o = null; for (let i = 0; i < 8; i++) { o = Object.create(o); console.log(o, [[o]]); console.dir([o], { depth: 5 }) }",
   "Object.create(null,{a:{value:1,enumerable:true}})",
   "Math",
   "JSON",

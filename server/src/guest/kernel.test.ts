@@ -209,6 +209,12 @@ describe("the kernel", () => {
     expect(await execute("ran.join()")).toMatchObject(valueText('"getter"'));
   });
 
+  test("tells of what was thrown however long its chain of prototypes is", async () => {
+    await execute("let long = null; for (let i = 0; i < 30_000; i++) long = Object.create(long); 0");
+    expect(await execute("throw long")).toMatchObject({ kind: "exception" });
+    expect(await execute("Promise.reject(long); 1")).toMatchObject({ kind: "value" });
+  });
+
   test("needs no method of strings that guest code can replace", async () => {
     await execute(
       "for (const name of Object.getOwnPropertyNames(String.prototype)) String.prototype[name] = () => 'x'",

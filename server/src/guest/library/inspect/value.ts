@@ -129,10 +129,7 @@ interface Shape {
 }
 
 function shapeOf(context: Context, value: object, level: number): Shape {
-  const className = constructorName(value, (prototype) => {
-    const innermost = level > context.depth;
-    return innermost ? "Complex prototype" : describePrototype(context, prototype, level + 1);
-  });
+  const className = constructorName(value, (prototype) => describePrototype(context, prototype, level));
   const tag = tagOf(value);
   const prefix = (fallback: string, size?: number): string =>
     prefixOf(className, tag, fallback, size === undefined ? "" : `(${size})`);
@@ -215,7 +212,9 @@ function shapeOf(context: Context, value: object, level: number): Shape {
   return shape(className === "Object" && tag === "" ? "{" : `${prefix("Object")}{`, "}", undefined);
 }
 
+/** @param level of what inherits from it: a chain of prototypes is followed no deeper than a value */
 function describePrototype(context: Context, prototype: object, level: number): string {
+  if (level > context.depth) return "Complex prototype";
   const name = constructorName(prototype, (next) => describePrototype(context, next, level + 1));
   if (name !== null) return name;
   return keysOf(context, prototype, false).length === 0 ? "[Object: null prototype] {}" : "[Object: null prototype]";
