@@ -191,12 +191,15 @@ describe("the console", () => {
       for (let i = 0; i < 6; i++) define(Object.prototype, fields[i], { __proto__: null, get: met, set: met, configurable: true });
       globalThis.parseFloat = globalThis.Uint8Array = null; 0`);
     const code =
-      "console.log('%s %o', 1, [1]); console.log({ a: [1, 'x', null], b: { c: 1n } }, new ArrayBuffer(2), -1.5); console.table([[1]])";
+      "console.log('%s %o', 1, [1]); console.log({ a: [1, 'x', null], b: { c: 1n } }, new ArrayBuffer(2), -1.5); console.table([[1]]); console.table([2]);" +
+      "const f = () => 1; define(f, 'prototype', { __proto__: null, get() {}, configurable: true }); console.log(f)";
     expect(await printed(code)).toBe(
       [
         "1 [ 1, [length]: 1 ]",
         "{ a: [ 1, 'x', null ], b: { c: 1n } } ArrayBuffer { [Uint8Contents]: <00 00>, byteLength: 2 } -1.5",
         "┌─────────┬───┐\n│ (index) │ 0 │\n├─────────┼───┤\n│ 0       │ 1 │\n└─────────┴───┘",
+        "┌─────────┬────────┐\n│ (index) │ Values │\n├─────────┼────────┤\n│ 0       │ 2      │\n└─────────┴────────┘",
+        "[Function: f]",
       ].join("\n"),
     );
   });

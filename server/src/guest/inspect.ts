@@ -77,7 +77,10 @@ function plainFunctionText(value: object): string | undefined {
   if (getPrototypeOf(value) !== FunctionPrototype) return undefined;
   const prototype = getOwnPropertyDescriptor(value, "prototype");
   // One that was given, as any property can be, is shown.
-  if (prototype !== undefined && (prototype.writable !== true || prototype.enumerable === true)) return undefined;
+  if (prototype !== undefined) {
+    const isOwn = hasOwnValue(prototype) && prototype.writable === true && prototype.enumerable !== true;
+    if (!isOwn) return undefined;
+  }
   const expected = prototype === undefined ? FUNCTION_KEYS : FUNCTION_KEYS + 1;
   if (ownKeys(value).length !== expected || !hasOwn(value, "name") || !hasOwn(value, "length")) return undefined;
   const name = ownValue(value, "name");

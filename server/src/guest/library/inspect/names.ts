@@ -99,6 +99,7 @@ function classLabel(value: object, className: string | null, tag: string): strin
 
 /** Only of classes and of built-in constructors is the prototype read-only; and only classes have a source. */
 function isClass(value: object): boolean {
-  if (getOwnPropertyDescriptor(value, "prototype")?.writable !== false) return false;
+  const prototype = getOwnPropertyDescriptor(value, "prototype");
+  if (prototype === undefined || !isData(prototype) || prototype.writable !== false) return false;
   return indexOf(slice(functionToString(value), 0, 5), "class") === 0;
 }

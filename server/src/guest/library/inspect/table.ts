@@ -80,7 +80,7 @@ export function table(data: unknown, only: unknown, limit: number): string | und
     const isOpened = (typeof value === "object" && value !== null) || typeof value === "function";
     if (!isOpened || isProxy(value)) {
       if (filter !== undefined) continue;
-      values[row] = property?.get === undefined ? cell(value) : "[Getter]";
+      values[row] = hasGetter(property) ? "[Getter]" : cell(value);
       hasValues = true;
       spent += (values[row] as string).length;
       continue;
@@ -159,6 +159,10 @@ function isLarge(value: unknown): boolean {
 
 function dataOf(descriptor: PropertyDescriptor | undefined): unknown {
   return descriptor !== undefined && isData(descriptor) ? descriptor.value : undefined;
+}
+
+function hasGetter(descriptor: PropertyDescriptor | undefined): boolean {
+  return descriptor !== undefined && !isData(descriptor) && descriptor.get !== undefined;
 }
 
 function enumerableKeys(value: object): string[] {
