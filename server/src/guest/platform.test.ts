@@ -168,6 +168,18 @@ describe("what the platform does with time and errors", () => {
     ]);
   });
 
+  test("a handler of abort that was taken away and given again is called once, behind those that came meanwhile", async () => {
+    const guest = new Guest();
+    await guest.run(`var seen = [];
+      const { signal } = (globalThis.controller = new AbortController()), handler = () => seen.push("handler");
+      signal.onabort = handler;
+      signal.onabort = null;
+      signal.addEventListener("abort", () => seen.push("listener"));
+      signal.onabort = () => seen.push("never");
+      signal.onabort = handler; 0`);
+    expect(await guest.run("controller.abort(); seen")).toEqual(["listener", "handler"]);
+  });
+
   test("a signal that lives on holds nothing that was made of it, or waited for it, and is over", async () => {
     const guest = new Guest();
     await guest.run("const { signal } = new AbortController(), target = new EventTarget(); 0");

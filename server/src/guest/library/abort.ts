@@ -20,6 +20,8 @@ interface State {
   /** In the lists of its sources; null where it is not made of others. */
   self: WeakRef<AbortSignal> | null;
   handler: ((event: Event) => unknown) | null;
+  /** Calls the handler; among the listeners while there is one. */
+  listener: ((event: Event) => unknown) | null;
 }
 
 let stateOf: (signal: AbortSignal) => State;
@@ -35,6 +37,7 @@ class AbortSignal extends EventTarget {
     awaited: new Set(),
     self: null,
     handler: null,
+    listener: null,
   };
 
   static {
@@ -108,11 +111,15 @@ class AbortSignal extends EventTarget {
 
   set onabort(value: unknown) {
     const state = this.#state;
-    if (state.handler === null && typeof value === "function") {
-      // It keeps the place among the listeners that it was given first.
-      this.addEventListener("abort", (event: Event) => state.handler?.call(this, event));
+    const handler = typeof value === "function" ? (value as State["handler"]) : null;
+    if (handler === null) {
+      if (state.listener !== null) this.removeEventListener("abort", state.listener);
+    } else if (state.handler === null) {
+      // It keeps the place among the listeners that it has now until it is taken away.
+      state.listener ??= (event) => state.handler?.call(this, event);
+      this.addEventListener("abort", state.listener);
     }
-    state.handler = typeof value === "function" ? (value as State["handler"]) : null;
+    state.handler = handler;
   }
 }
 
