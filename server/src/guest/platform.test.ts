@@ -168,6 +168,20 @@ describe("what the platform does with time and errors", () => {
     ]);
   });
 
+  test("AbortSignal.timeout waits in parts where no timer is as long", async () => {
+    const guest = new Guest();
+    await guest.run("var waits = []; globalThis.setTimeout = (run, delay) => waits.push([run, delay])");
+    await guest.run("var signal = AbortSignal.timeout(2 ** 32)");
+    const told = "[signal.aborted, waits.map(([, delay]) => delay)]";
+    const longest = 2 ** 31 - 1;
+    expect(await guest.run(told)).toEqual([false, [longest]]);
+    await guest.run("waits[0][0]()");
+    await guest.run("waits[1][0]()");
+    expect(await guest.run(told)).toEqual([false, [longest, longest, 2]]);
+    await guest.run("waits[2][0]()");
+    expect(await guest.run("signal.aborted")).toBe(true);
+  });
+
   test("a handler of abort that was taken away and given again is called once, behind those that came meanwhile", async () => {
     const guest = new Guest();
     await guest.run(`var seen = [];

@@ -5,6 +5,8 @@ import { DOMException } from "./dom-exception.js";
 import { connectSignals, type Event, EventTarget, fire } from "./events.js";
 
 const BY_PLATFORM = Symbol();
+/** Of a timer; a longer one would fire at once. */
+const LONGEST_DELAY = 2 ** 31 - 1;
 
 interface State {
   isAborted: boolean;
@@ -66,10 +68,14 @@ class AbortSignal extends EventTarget {
     }
     const signal = make();
     const timers = globalThis as unknown as { setTimeout(run: () => void, delay: number): unknown };
-    timers.setTimeout(
-      () => abort(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError")),
-      Math.trunc(delay),
-    );
+    const wait = (left: number): void => {
+      const part = Math.min(left, LONGEST_DELAY);
+      timers.setTimeout(() => {
+        if (left > part) wait(left - part);
+        else abort(signal, new DOMException("The operation was aborted due to timeout", "TimeoutError"));
+      }, part);
+    };
+    wait(Math.trunc(delay));
     return signal;
   }
 
