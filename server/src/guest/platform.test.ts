@@ -194,6 +194,24 @@ describe("what the platform does with time and errors", () => {
     expect(await guest.run("controller.abort(); seen")).toEqual(["listener", "handler"]);
   });
 
+  test("structuredClone of plain objects takes no longer where it is called deep in calls", async () => {
+    const guest = new Guest();
+    const fastest = async (depth: number): Promise<number> => {
+      const code = `{
+        const list = Array.from({ length: 300 }, () => ({ a: 1 }));
+        const at = (n) => n > 0 ? at(n - 1) : structuredClone(list);
+        const start = Date.now();
+        at(${depth});
+        Date.now() - start;
+      }`;
+      const times: number[] = [];
+      for (let i = 0; i < 4; i++) times.push((await guest.run(code)) as number);
+      return Math.min(...times);
+    };
+    const near = await fastest(0);
+    expect(await fastest(300)).toBeLessThan(3 * near + 50);
+  });
+
   test("a signal that lives on holds nothing that was made of it, or waited for it, and is over", async () => {
     const guest = new Guest();
     await guest.run("const { signal } = new AbortController(), target = new EventTarget(); 0");

@@ -1,6 +1,8 @@
 /** `structuredClone` of the HTML standard. */
+import { ClassId } from "../classes.js";
 import { answers, isClosed, isError, unwrapped } from "../cloneable.js";
 import { domExceptionText } from "../dom-exceptions.js";
+import { classOf } from "../host-asks.js";
 import { typedArrayTag } from "../methods.js";
 import { isProxy } from "../proxies.js";
 import { getterOf, requireArguments, toDictionary } from "../webidl.js";
@@ -55,6 +57,12 @@ class Cloner {
   #object(value: object): object {
     if (isProxy(value)) refuse(value);
     if (Array.isArray(value)) return this.#properties(value, new Array<unknown>(value.length));
+    if (classOf(value) === ClassId.OBJECT && value !== globalThis) {
+      // Most are. All else is found out by methods of its kind, which throw at what is of another, and that takes its time.
+      const exception = domExceptionText(value);
+      if (exception === undefined) return this.#properties(value, {});
+      return this.#domException(value, exception.name, exception.message);
+    }
     if (answers(mapSize, value)) return this.#map(value);
     if (answers(setSize, value)) return this.#set(value);
     if (answers(bufferLength, value)) return this.#keep(value, this.#buffer(value as Resizable));
@@ -64,8 +72,6 @@ class Cloner {
     if (getOwnPropertyDescriptor(value, "lastIndex") !== undefined && answers(source, value)) {
       return this.#keep(value, new RegExp(apply(source, value, []) as string, apply(flags, value, []) as string));
     }
-    const exception = domExceptionText(value);
-    if (exception !== undefined) return this.#domException(value, exception.name, exception.message);
     const primitive = unwrapped(value);
     if (primitive !== undefined) return this.#keep(value, Object(primitive) as object);
     if (isClosed(value)) refuse(value);
