@@ -81,6 +81,15 @@ describe("a script behaves as at a console", () => {
     expect(await session.execute("let v; v")).toBeUndefined();
   });
 
+  test.each([
+    ["let last\n(1)", 1],
+    ["let last\n[1, 2].length", 2],
+    ["let last // none\n`text`", "text"],
+    ["let first, last\n/a/.source", "a"],
+  ])("a declaration without a value ends where its line does: %s", async (code, result) => {
+    expect(await session.execute(code)).toBe(result);
+  });
+
   test("within one source the language's rules hold, and then nothing is declared", async () => {
     expect(await failureOf("let a = 1; let a = 2")).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
     expect(await session.execute("typeof a")).toBe("undefined");

@@ -15,7 +15,9 @@ describe("a script without top-level let, const or class", () => {
 describe("top-level declarations", () => {
   test.each([
     ["let x = 1", "var x = 1", ["x"], []],
-    ["let x", "var x = void 0", ["x"], []],
+    ["let x", "var x = void 0;", ["x"], []],
+    ["let x\n(1)", "var x = void 0;\n(1)", ["x"], []],
+    ["let x, y // both\n[1]", "var x = void 0, y = void 0; // both\n[1]", ["x", "y"], []],
     ["let x, y = 2", "var x = void 0, y = 2", ["x", "y"], []],
     ["const K = 1", "var   K = 1", [], ["K"]],
     ["const { a, b: [c], ...d } = o", "var   { a, b: [c], ...d } = o", [], ["a", "c", "d"]],

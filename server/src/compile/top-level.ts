@@ -2,7 +2,7 @@
  * The rewrite that makes a script behave like a modern console: `let`, `const` and `class` at top level persist and may be
  * declared again, and bindings are visible to one source alone.
  */
-import type { Program, Statement, VariableDeclaration } from "acorn";
+import type { Program, Statement, VariableDeclaration, VariableDeclarator } from "acorn";
 import { recursive } from "acorn-walk";
 import type MagicString from "magic-string";
 
@@ -94,7 +94,7 @@ class TopLevelRewrite {
     for (const name of names) (kind === "const" ? this.#constants : this.#variables).add(name);
     this.#text.overwrite(declaration.start, declaration.start + kind.length, kind === "const" ? "var  " : "var");
     for (const declarator of declaration.declarations) {
-      if (!declarator.init) this.#text.appendLeft(declarator.end, " = void 0");
+      if (!declarator.init) this.#text.appendLeft(declarator.end, ` = void 0${endOf(declaration, declarator)}`);
     }
   }
 
@@ -151,6 +151,14 @@ class TopLevelRewrite {
     this.#text.prependLeft(start, `with(${SCOPE_NAME}.takeBindings()){${hoisted}`);
     this.#text.append("\n}");
   }
+}
+
+/**
+ * What ends a declaration whose text is changed at its end: a line break that ended it need not do so any more. Nothing where
+ * it has a semicolon of its own.
+ */
+function endOf(declaration: VariableDeclaration, { end }: VariableDeclarator): string {
+  return end === declaration.end ? ";" : "";
 }
 
 type Pattern = VariableDeclaration["declarations"][number]["id"];
