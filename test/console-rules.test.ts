@@ -152,6 +152,24 @@ describe("a script behaves as at a console", () => {
       expect(await session.execute("typeof x + y")).toBe("undefined5");
     });
 
+    test.each([
+      ["let x\n[x].length", 1],
+      ["const x = () => { return 2 }\n[x()].length", 1],
+      ["let x, y; [x, y]", [1, undefined]],
+      ["let y, x = 2; [x, y]", [2, undefined]],
+      ["var x, y; [x, y]", [1, undefined]],
+      ["{ var x = 2, y } [x, y]", [2, undefined]],
+      ["if (x) { var { x } = { x: 2 } } x", 2],
+      ["{ [0]\nvar [x] = [2] } x", 2],
+      ["{ var x\n[x][0] }", 1],
+      ["for (var x = 0, y; x < 2; x++) y = x; [x, y]", [2, 1]],
+      ["for await (var { x, y } of [{ x: 2, y: 3 }]) {} [x, y]", [2, 3]],
+      ["for await (var x of [2]) {} x", 2],
+      ["class A { static { var x = 2 } } x", 1],
+    ])("are found where the source declares them without a value, or not at its top: %s", async (code, result) => {
+      expect(await session.execute(code, { bindings: { x: 1 } })).toEqual(result);
+    });
+
     test.each(["class", "await", "let", "yield", "eval", "arguments", "null", "enum"])(
       "cannot be named by a reserved word: %s",
       async (name) => {

@@ -3,7 +3,7 @@
  * declared again, and bindings are visible to one source alone.
  */
 import type { Program, Statement, VariableDeclaration, VariableDeclarator } from "acorn";
-import { recursive } from "acorn-walk";
+import { base, recursive } from "acorn-walk";
 import type MagicString from "magic-string";
 
 /** Top-level names that the kernel prepares before the source runs: the engine would otherwise make them permanent. */
@@ -49,6 +49,8 @@ class TopLevelRewrite {
   readonly #vars = new Set<string>();
   readonly #boundConstants = new Set<string>();
   readonly #functions: string[] = [];
+  /** Names of `var` that are declared together with a binding; the declaration itself becomes an assignment. */
+  readonly #hoisted = new Set<string>();
 
   constructor(text: MagicString, bound: ReadonlySet<string>) {
     this.#text = text;
@@ -59,7 +61,7 @@ class TopLevelRewrite {
     return {
       variables: [...this.#variables],
       constants: [...this.#constants],
-      vars: [...this.#vars],
+      vars: [...this.#vars, ...this.#hoisted],
       boundConstants: [...this.#boundConstants],
     };
   }
@@ -101,36 +103,64 @@ class TopLevelRewrite {
   /** A declaration that names a binding becomes an assignment, which finds the binding first. */
   #assignInstead(declaration: VariableDeclaration, names: readonly string[]): void {
     for (const name of names) {
-      if (!this.#bound.has(name)) this.#variables.add(name);
+      if (!this.#bound.has(name)) this.#declareBeside(declaration, name);
       else if (declaration.kind === "const") this.#boundConstants.add(name);
     }
     this.#text.overwrite(declaration.start, declaration.start + declaration.kind.length, "void(");
-    const last = declaration.declarations.at(-1);
     for (const declarator of declaration.declarations) {
       if (declarator.init) continue;
-      // It begins with the bound value.
-      this.#text.overwrite(declarator.start, declarator.end, "0");
+      const [name = ""] = namesOf(declarator.id);
+      // A binding begins with the bound value, and a `var` keeps the value that it has.
+      const isKept = this.#bound.has(name) || declaration.kind === "var";
+      this.#text.overwrite(declarator.start, declarator.end, isKept ? "0" : `${name} = void 0`);
     }
-    this.#text.appendLeft(last?.end ?? declaration.end, ")");
+    const last = declaration.declarations.at(-1) as VariableDeclarator;
+    this.#text.appendLeft(last.end, `)${endOf(declaration, last)}`);
+  }
+
+  /** A name that is declared together with a binding, and is none. */
+  #declareBeside({ kind }: VariableDeclaration, name: string): void {
+    if (kind === "var") this.#hoisted.add(name);
+    else this.#variables.add(name);
   }
 
   /** `var` inside blocks and loop heads reaches the top level too. */
   nestedVars(program: Program): void {
     const topLevel = new Set<unknown>(program.body);
+    const heads = new Set<unknown>();
+    const moved = new Set<unknown>();
     recursive(program, undefined, {
       Function: () => undefined,
+      StaticBlock: () => undefined,
+      ForStatement: (node, state, visit) => {
+        heads.add(node.init);
+        base.ForStatement?.(node, state, visit);
+      },
+      ForInStatement: (node, state, visit) => {
+        heads.add(node.left);
+        base.ForInStatement?.(node, state, visit);
+      },
+      ForOfStatement: (node, state, visit) => {
+        heads.add(node.left);
+        if (node.await) moved.add(node.left);
+        base.ForOfStatement?.(node, state, visit);
+      },
       VariableDeclaration: (node, _state, visit) => {
         for (const declarator of node.declarations) if (declarator.init) visit(declarator.init, undefined);
         if (node.kind !== "var" || topLevel.has(node)) return;
         const names = node.declarations.flatMap((declarator) => namesOf(declarator.id));
-        if (names.some((name) => this.#bound.has(name))) this.#nestedAssignment(node, names);
-        else for (const name of names) this.#vars.add(name);
+        // The rewrite for locals has moved the pattern of a loop that awaits into its body. There `var` finds the binding by itself.
+        const isMoved = moved.has(node) && node.declarations[0]?.id.type !== "Identifier";
+        if (isMoved || !names.some((name) => this.#bound.has(name))) for (const name of names) this.#vars.add(name);
+        else if (heads.has(node)) this.#assignInHead(node, names);
+        else this.#assignInstead(node, names);
       },
     });
   }
 
-  #nestedAssignment(node: VariableDeclaration, names: readonly string[]): void {
-    for (const name of names) if (!this.#bound.has(name)) this.#variables.add(name);
+  /** In the head of a loop what is declared can be what is assigned, or an expression. */
+  #assignInHead(node: VariableDeclaration, names: readonly string[]): void {
+    for (const name of names) if (!this.#bound.has(name)) this.#declareBeside(node, name);
     this.#text.overwrite(node.start, node.start + node.kind.length, "   ");
   }
 
@@ -145,7 +175,8 @@ class TopLevelRewrite {
       this.#text.overwrite(statement.start, statement.end, " ".repeat(statement.end - statement.start));
     }
     const functions = this.#functions.join(",");
-    const hoisted = functions === "" ? "" : `${SCOPE_NAME}.declareFunctions({${functions}});`;
+    const vars = this.#hoisted.size === 0 ? "" : `var ${[...this.#hoisted].join(",")};`;
+    const hoisted = functions === "" ? vars : `${vars}${SCOPE_NAME}.declareFunctions({${functions}});`;
     const { start } = program.body[0] ?? program;
     // Behind whatever stands in front of the first statement, so that a `#!` stays the first line.
     this.#text.prependLeft(start, `with(${SCOPE_NAME}.takeBindings()){${hoisted}`);
