@@ -212,6 +212,18 @@ describe("what the platform does with time and errors", () => {
     expect(await fastest(300)).toBeLessThan(3 * near + 50);
   });
 
+  test("parameters that are added to a URL one by one take no longer the more there are", async () => {
+    const guest = new Guest();
+    const code = `{
+      const url = new URL("http://a/?b=c"), start = Date.now();
+      for (let i = 0; i < 2000; i++) url.searchParams.append("k" + i, "v");
+      [url.href.length, url.search.length, Date.now() - start];
+    }`;
+    const [href, search, time] = (await guest.run(code)) as [number, number, number];
+    expect([href, search]).toEqual([14_903, 14_894]);
+    expect(time).toBeLessThan(2_000);
+  });
+
   test("a signal that lives on holds nothing that was made of it, or waited for it, and is over", async () => {
     const guest = new Guest();
     await guest.run("const { signal } = new AbortController(), target = new EventTarget(); 0");

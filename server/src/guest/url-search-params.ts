@@ -11,7 +11,7 @@ export function toText(value: unknown): string {
 
 interface State {
   pairs: Pair[];
-  /** Writes the pairs into the URL that they are of. */
+  /** Tells the URL that they are of. */
   update(): void;
 }
 
@@ -188,16 +188,19 @@ function iterate(state: State, pick: (pair: Pair) => unknown): object {
   return iterator;
 }
 
-/** The parameters of a URL. @param update called with the new query, null where there is none */
-export function paramsOf(query: string, update: (query: string | null) => void): URLSearchParams {
+/** The parameters of a URL. @param update called when they have changed */
+export function paramsOf(query: string, update: () => void): URLSearchParams {
   const params = new URLSearchParams();
   const state = stateOf(params);
   state.pairs = parseUrlencodedString(query);
-  state.update = () => {
-    const text = serializeUrlencoded(state.pairs);
-    update(text === "" ? null : text);
-  };
+  state.update = update;
   return params;
+}
+
+/** What the parameters make the query of their URL; null where there is none. */
+export function queryOf(params: URLSearchParams): string | null {
+  const text = serializeUrlencoded(stateOf(params).pairs);
+  return text === "" ? null : text;
 }
 
 /** The URL's query has changed. */

@@ -12,7 +12,7 @@ import {
   setThePassword,
   setTheUsername,
 } from "whatwg-url/lib/url-state-machine.js";
-import { paramsOf, setQuery, toText, URLSearchParams } from "../url-search-params.js";
+import { paramsOf, queryOf, setQuery, toText, URLSearchParams } from "../url-search-params.js";
 import { asInterface, requireArguments } from "../webidl.js";
 
 function parse(input: unknown, base: unknown): ParsedURL | null {
@@ -23,14 +23,16 @@ function parse(input: unknown, base: unknown): ParsedURL | null {
 }
 
 class URL {
-  #url: ParsedURL;
+  #parsed: ParsedURL;
   #params: URLSearchParams | undefined;
+  /** The parameters were changed, and the query was not yet: written anew with each of them, many would take their time. */
+  #isQueryOld = false;
 
   constructor(url: unknown, base: unknown = undefined) {
     requireArguments(arguments.length, 1, "URL");
     const parsed = parse(url, base);
     if (parsed === null) throw invalid(url);
-    this.#url = parsed;
+    this.#parsed = parsed;
   }
 
   static canParse(url: unknown, base: unknown = undefined): boolean {
@@ -51,7 +53,7 @@ class URL {
   set href(value: unknown) {
     const parsed = basicURLParse(toText(value));
     if (parsed === null) throw invalid(value);
-    this.#url = parsed;
+    this.#parsed = parsed;
     this.#queryChanged();
   }
 
@@ -145,8 +147,8 @@ class URL {
   }
 
   get searchParams(): URLSearchParams {
-    this.#params ??= paramsOf(this.#url.query ?? "", (query) => {
-      this.#url.query = query;
+    this.#params ??= paramsOf(this.#url.query ?? "", () => {
+      this.#isQueryOld = true;
     });
     return this.#params;
   }
@@ -174,12 +176,21 @@ class URL {
     return this.href;
   }
 
+  get #url(): ParsedURL {
+    if (this.#isQueryOld && this.#params !== undefined) {
+      this.#isQueryOld = false;
+      this.#parsed.query = queryOf(this.#params);
+    }
+    return this.#parsed;
+  }
+
   #set(input: string, stateOverride: ParserState): void {
     basicURLParse(input, { url: this.#url, stateOverride });
   }
 
   #queryChanged(): void {
-    if (this.#params !== undefined) setQuery(this.#params, this.#url.query ?? "");
+    this.#isQueryOld = false;
+    if (this.#params !== undefined) setQuery(this.#params, this.#parsed.query ?? "");
   }
 }
 
