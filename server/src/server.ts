@@ -88,6 +88,8 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const starting = Engine.start({
     workers: options.workers ?? 2,
     rotateWorkers: options.rotateWorkers ?? false,
+    onThreadFailed: (err) =>
+      logger.error({ err }, "a thread that runs guest code could not start; it is tried again until there is one"),
     ...(options.maximumMemory === undefined ? {} : { memoryBytes: options.maximumMemory }),
   }).catch(async (error: unknown) => {
     await store.close();

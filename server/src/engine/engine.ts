@@ -41,6 +41,8 @@ export interface EngineOptions {
   readonly workers: number;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly memoryBytes?: number;
+  /** Is told why a thread could not start, once in a while: others run the turns, and it is tried again. */
+  readonly onThreadFailed?: (why: Error) => void;
   /** Milliseconds for which workers keep an instance of the engine that nobody needs; default: a minute. */
   readonly unusedAfter?: number;
   /** Tests only: heap in use, in bytes, above which a session's stores may be tracked; 0: always. */
@@ -86,6 +88,7 @@ export class Engine {
       options.workers,
       first,
       () => new WorkerThread(this.#events, heaps, { engine: shared, trackAbove: options.trackAbove }),
+      options.onThreadFailed,
     );
     this.#memories = new SessionMemories(baseImage, heaps);
     this.#sharedMemories = new SharedMemories(this.#memories, this.#workers, options.unusedAfter);

@@ -86,7 +86,7 @@ export class WorkerThread {
   #turns: readonly PostedTurn[] = [];
   #unanswered = 0;
   #isEnding = false;
-  #couldNotStart = false;
+  #startFailure: Error | undefined;
   #postedAt = 0;
   /** Resolves with the engine: its own when it had to build one. Rejects when the thread dies before. */
   readonly ready: Promise<SharedEngine>;
@@ -158,7 +158,7 @@ export class WorkerThread {
       // Not at the error: what the thread posted before it is heard by now.
       this.#worker.once("exit", (code) => {
         this.#heaps.freeSlot(this.#slot);
-        this.#couldNotStart = cause !== undefined && !isReady;
+        if (!isReady) this.#startFailure = cause;
         const death = cause ?? new Error(`it ended with exit code ${code}`);
         reject(death);
         if (!this.#isEnding) events.onDeath(this, death);
@@ -166,9 +166,9 @@ export class WorkerThread {
     });
   }
 
-  /** It ended by an error before it was ready. */
-  get couldNotStart(): boolean {
-    return this.#couldNotStart;
+  /** Why it ended before it was ready; undefined where it was, or was told to. */
+  get startFailure(): Error | undefined {
+    return this.#startFailure;
   }
 
   /** What it made memories grow was looked at; it is free, or has ended. */

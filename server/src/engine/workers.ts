@@ -11,6 +11,8 @@ import type { WorkerThread } from "./worker-thread.js";
 const SPARE_AFTER = { start: 1000, use: 30 };
 /** When another is started for one that could not start, in milliseconds: it is likely that it cannot, either. */
 const AGAIN_AFTER = 1000;
+/** Before that is told again, in milliseconds: it may go on for long, for all places, and stop and begin in between. */
+const TELL_AGAIN_AFTER = 10 * 60_000;
 
 export class Workers {
   readonly #start: () => WorkerThread;
@@ -20,6 +22,8 @@ export class Workers {
   /** Undefined for a moment after the start, and after it took a place. */
   #spare: WorkerThread | undefined;
   #spareTimer: NodeJS.Timeout | undefined;
+  readonly #onCouldNotStart: (why: Error) => void;
+  #toldAt = Number.NEGATIVE_INFINITY;
   /** One more may be given something to run; set by its owner. */
   onJoined: () => void = () => undefined;
 
@@ -27,9 +31,16 @@ export class Workers {
    * @param count how many places there are
    * @param first has the first of them, and is ready
    * @param start gives another thread
+   * @param onCouldNotStart is told why one could not start: once, and not again soon
    */
-  constructor(count: number, first: WorkerThread, start: () => WorkerThread) {
+  constructor(
+    count: number,
+    first: WorkerThread,
+    start: () => WorkerThread,
+    onCouldNotStart: (why: Error) => void = () => undefined,
+  ) {
     this.#start = start;
+    this.#onCouldNotStart = onCouldNotStart;
     this.#workers.push(first);
     this.#idle.add(first);
     while (this.#workers.length < count) this.#place(this.#workers.length, this.#start());
@@ -66,7 +77,7 @@ export class Workers {
   spareEnded(worker: WorkerThread): boolean {
     if (worker !== this.#spare) return false;
     this.#spare = undefined;
-    this.#startSpareAfter(worker.couldNotStart ? AGAIN_AFTER : SPARE_AFTER.use);
+    this.#startSpareAfter(this.#couldStart(worker) ? SPARE_AFTER.use : AGAIN_AFTER);
     return true;
   }
 
@@ -75,7 +86,8 @@ export class Workers {
     const index = this.#workers.indexOf(worker);
     if (index < 0) return;
     this.#idle.delete(worker);
-    const spare = this.#spare ?? (worker.couldNotStart ? undefined : this.#tryStart());
+    const couldStart = this.#couldStart(worker);
+    const spare = this.#spare ?? (couldStart ? this.#tryStart() : undefined);
     if (spare === undefined) return this.#startAgain(index, worker);
     this.#place(index, spare);
     this.#spare = undefined;
@@ -97,9 +109,22 @@ export class Workers {
   #tryStart(): WorkerThread | undefined {
     try {
       return this.#start();
-    } catch {
+    } catch (error) {
+      this.#tell(error as Error);
       return undefined;
     }
+  }
+
+  #couldStart({ startFailure }: WorkerThread): boolean {
+    if (startFailure !== undefined) this.#tell(startFailure);
+    return startFailure === undefined;
+  }
+
+  #tell(why: Error): void {
+    const now = performance.now();
+    if (now < this.#toldAt + TELL_AGAIN_AFTER) return;
+    this.#toldAt = now;
+    this.#onCouldNotStart(why);
   }
 
   /** One that still warms up makes nobody wait while another is free. */
