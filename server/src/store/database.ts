@@ -1,5 +1,5 @@
 /** The SQLite database of a data directory. Synchronous: it runs on a thread of its own (thread.ts). */
-import { chmodSync, closeSync, openSync } from "node:fs";
+import { chmodSync, closeSync, openSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type Library from "libsql";
@@ -93,9 +93,10 @@ export class Database {
     try {
       // SQLite gives its other files the mode of this one.
       make(this.#file);
+      if (!statSync(this.#file).isFile()) throw noFile(this.#file);
       chmodSync(this.#file, 0o600);
     } catch (error) {
-      throw fileFailure(error, this.#file);
+      throw error instanceof StoreError ? error : fileFailure(error, this.#file);
     }
     try {
       this.#connection = new library(this.#file);
@@ -470,6 +471,11 @@ function make(file: string): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
   }
+}
+
+function noFile(file: string): StoreError {
+  const advice = "move it away, or name another directory with --data";
+  return new StoreError("broken", `${file} is not a file, and cannot be the database; ${advice}`);
 }
 
 function isWriting({ name }: Call): boolean {

@@ -124,6 +124,13 @@ describe("a data directory that is there", () => {
       "another program",
     ],
     [
+      "has a directory where its database should be",
+      async () => {
+        await mkdir(join(directory, "store.db"), { recursive: true, mode: 0o700 });
+      },
+      "move it away, or name another directory with --data",
+    ],
+    [
       "has a database of a later version",
       async () => {
         const { store } = await openStore({ directory });
