@@ -55,20 +55,41 @@ export function endOnFailingOutput(): void {
   for (const output of [process.stdout, process.stderr]) output.on("error", endWithoutOutput);
 }
 
+let end: (exitCode: number) => void = process.exit;
+let hasFailed = false;
+
+/**
+ * For a command that has something to put away first.
+ *
+ * @param work ends it in place of the process, once
+ * @returns the command has nothing to put away any more, when it is disposed
+ */
+export function endBy(work: (exitCode: number) => void): Disposable {
+  end = work;
+  return {
+    [Symbol.dispose]: () => {
+      end = process.exit;
+    },
+  };
+}
+
 /** For a process that others need, whether or not anybody reads what it has to say. */
 export function outliveErrorOutput(): void {
   process.stderr.off("error", endWithoutOutput).on("error", () => undefined);
 }
 
 function endWithoutOutput({ code, message }: NodeJS.ErrnoException): void {
-  if (code === "EPIPE") process.exit(process.exitCode ?? 0);
+  // What is written until it has ended fails as well.
+  if (hasFailed) return;
+  hasFailed = true;
+  if (code === "EPIPE") return end(Number(process.exitCode ?? ExitCode.OK));
   try {
     // Not by the stream, which may be the one that failed.
     writeSync(process.stderr.fd, `livescope: the output cannot be written: ${message}\n`);
   } catch {
     // The exit code tells it.
   }
-  process.exit(ExitCode.USAGE);
+  end(ExitCode.USAGE);
 }
 
 /** The line for an error; undefined for what the user knows already. */

@@ -2,7 +2,7 @@
 import { on } from "node:events";
 import { createInterface, type Interface } from "node:readline";
 import { type ConsoleEntry, ExecutionError, GuestError, LivescopeError, StatusError } from "@livescope/sdk";
-import { ExitCode, Interrupted, messageOf } from "../failure.js";
+import { ExitCode, endBy, Interrupted, messageOf } from "../failure.js";
 import { describeGuestError } from "../guest-error.js";
 import { writeEntry, writeNotes } from "../guest-output.js";
 import { type SourceFile, sourceOf } from "../source-file.js";
@@ -64,6 +64,8 @@ export class Repl {
     const onEnd = (signal: "SIGTERM" | "SIGHUP"): void => this.#end(signal === "SIGTERM" ? 143 : 129);
     this.#lines.on("SIGINT", onSigint);
     process.on("SIGINT", onSigint).on("SIGTERM", onEnd).on("SIGHUP", onEnd);
+    // Nobody reads on: what it made is deleted all the same.
+    using _output = endBy((exitCode) => this.#end(exitCode));
     try {
       this.#prompt();
       for await (const [line] of on(this.#lines, "line", { close: ["close"] })) {
