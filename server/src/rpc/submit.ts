@@ -1,5 +1,6 @@
 /** The one way of a command from the contract into its session. */
 import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
+import { hasPassed } from "../session/deadline.js";
 import { invalid, SessionError } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
 import type { HostLink } from "../session/lending.js";
@@ -32,7 +33,7 @@ export function submit(
   link?: HostLink,
 ): Submitted {
   // Nobody waits for the answer, so nothing is to happen.
-  if (context.deadline <= Date.now()) {
+  if (hasPassed(context.deadline)) {
     throw new SessionError("DEADLINE_PASSED", "the deadline had passed when the request arrived; nothing ran");
   }
   const ids: string[] | undefined = link === undefined ? undefined : [];

@@ -1,12 +1,13 @@
 /** Turns a function from request to response into a gRPC handler. */
 import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
 import type { Logger } from "pino";
+import { deadlineAt } from "../session/deadline.js";
 import type { OpenCalls } from "./open-calls.js";
 import { toServiceError } from "./status.js";
 
 /** What a handler may know of the call it serves. */
 export interface CallContext {
-  /** Milliseconds since the epoch; Infinity when the caller set none. */
+  /** As `deadlineOf` has it. */
   readonly deadline: number;
   /** Runs `listener` when the caller cancels, vanishes, or its deadline passes. */
   onCancelled(listener: () => void): void;
@@ -45,8 +46,8 @@ export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDead
   return { deadline: deadlineOf(call), onCancelled: (listener) => void call.on("cancelled", listener) };
 }
 
-/** Milliseconds since the epoch; Infinity when the caller set none. */
+/** As `deadlineAt` gives it; Infinity when the caller set none. */
 export function deadlineOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline">): number {
   const deadline = call.getDeadline();
-  return typeof deadline === "number" ? deadline : deadline.getTime();
+  return deadlineAt(typeof deadline === "number" ? deadline : deadline.getTime());
 }

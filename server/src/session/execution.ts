@@ -33,7 +33,7 @@ export interface CommandOptions {
   readonly atomic: boolean;
   /** Id of the execution on whose behalf it runs; empty for none. */
   readonly parentExecutionId: string;
-  /** Milliseconds since the epoch by which the caller wants an answer; Infinity for none. */
+  /** By which the caller wants an answer, as `deadlineAt` gives it; Infinity for none. */
   readonly deadline: number;
   readonly listener?: ExecutionListener | undefined;
   /** Functions of the client that the command carries as values. */

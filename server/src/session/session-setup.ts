@@ -26,7 +26,7 @@ export interface CreateOptions {
   readonly setup: string;
   readonly requestId: string;
   readonly digest: string;
-  /** Milliseconds since the epoch by which the setup has to be through; Infinity for none. */
+  /** By which the setup has to be through, as `deadlineAt` gives it; Infinity for none. */
   readonly deadline: number;
 }
 
