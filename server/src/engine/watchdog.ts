@@ -52,6 +52,7 @@ export class Watchdog {
 
   /** Watches until no worker has anything to run. */
   watch(): void {
+    if (this.#isClosed) return;
     this.#timer ??= setInterval(() => this.#watch(), WATCH_EVERY);
   }
 

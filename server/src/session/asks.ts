@@ -5,7 +5,7 @@
 import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { Commits } from "./commits.js";
 import { SessionError } from "./errors.js";
-import { type EventLoop, KERNEL_TURN_BUDGET, type Pause } from "./event-loop.js";
+import { type EventLoop, type Input, KERNEL_TURN_BUDGET, type Pause } from "./event-loop.js";
 import { refusalOf } from "./refusals.js";
 import type { SessionLife } from "./session-life.js";
 import type { SessionRecord } from "./session-record.js";
@@ -43,11 +43,15 @@ export class Asks {
     this.#life.use();
     return new Promise((resolve, reject) => {
       this.#asks.add(reject);
-      this.#loop.add({
+      const asking: Input = {
         owner: 0,
         isReading: input.kind === "inspect",
         begin: () => ({ input, budget: KERNEL_TURN_BUDGET, consoleBytes: 0 }),
         done: (result) => {
+          this.#turns.passed();
+          // For the sake of an execution, which has ended now; what is asked is none of it.
+          const isStopped = result.kind === "undone" && result.reason === "stopped";
+          if (isStopped && this.#life.ended === undefined) return this.#loop.addAgain(asking);
           this.#asks.delete(reject);
           // Nobody waits for the store to hear what was there.
           const tell = (answer: { count: number; text: string }): void => {
@@ -70,7 +74,8 @@ export class Asks {
           // What defines answers nothing.
           tell({ count: 0, text: "" });
         },
-      });
+      };
+      this.#loop.add(asking);
     });
   }
 

@@ -140,13 +140,18 @@ export class SessionTurns {
       // What undid the turn makes void what else came out of it.
       if (this.#loop.rollBacks !== rollBacks) break;
     }
-    const stopping = this.#stopping;
-    this.#stopping = undefined;
-    if (stopping !== undefined && this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
+    this.passed();
     if (payer === undefined || !this.#open.has(payer)) return;
     payer.goesOn();
     // It was asked to stop in this turn, which was faster.
     if (payer.isStopping) this.#host.endBetweenTurns(payer);
+  }
+
+  /** A turn has ended for which nobody has to answer: who was to be stopped in it ends now. */
+  passed(): void {
+    const stopping = this.#stopping;
+    this.#stopping = undefined;
+    if (stopping !== undefined && this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
   }
 
   /** What came out of a turn. */
@@ -170,7 +175,8 @@ export class SessionTurns {
 
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
-   * without it, once. Else the owner answers. Where there is neither it is given again too, once, unless it took too long.
+   * without it, once, and each time where that one was asked to stop. Else the owner answers. Where there is neither it is given again too,
+   * once, unless it took too long.
    *
    * @returns whether the input is to be given again
    */
@@ -184,8 +190,10 @@ export class SessionTurns {
       return false;
     }
     const culprit = stopping ?? this.#open.get(result.culprit);
-    const isForeign = culprit !== undefined && culprit !== own;
-    const answers = isForeign && !isRetry ? culprit : (own ?? culprit);
+    const isForeign = culprit !== undefined && culprit !== own && (!isRetry || culprit === stopping);
+    const answers = isForeign ? culprit : (own ?? culprit);
+    // Who was asked to stop has been answered by now: that a turn before this one had ended was heard after it was asked.
+    if (result.reason === "stopped" && answers?.isStopping !== true && !isRetry) return true;
     // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
     if (answers === undefined) return result.reason === "trap" && !isRetry;
     answers.account(result);
@@ -196,6 +204,6 @@ export class SessionTurns {
     this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
     // One that did not begin in this turn began in one before it, which may be run again and be told of after this.
     if (answers.hasCommitted || answers !== own) this.#loop.drop(answers.number);
-    return isForeign && !isRetry;
+    return isForeign;
   }
 }

@@ -1,0 +1,92 @@
+/** Executions that are cancelled while turns that are not theirs are on their way: they end, and nobody else does. */
+import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { Engine } from "../engine/engine.js";
+import type { SessionMemory } from "../engine/session-memory.js";
+import { SessionError } from "./errors.js";
+import type { Execution } from "./execution.js";
+import { sessionLimits } from "./limits.js";
+import type { RunningExecution } from "./running-execution.js";
+import { Session } from "./session.js";
+
+let engine: Engine;
+const memories: SessionMemory[] = [];
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+  const create = engine.createMemory.bind(engine);
+  vi.spyOn(engine, "createMemory").mockImplementation((bytes) => {
+    const memory = create(bytes);
+    memories.push(memory);
+    return memory;
+  });
+});
+afterAll(() => engine.close());
+
+const sessions: Session[] = [];
+afterEach(async () => {
+  for (const session of sessions.splice(0)) await session.end(() => new SessionError("SESSION_DELETED", "over"));
+});
+
+function newSession(): Session {
+  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+  const session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  sessions.push(session);
+  return session;
+}
+
+function run(session: Session, code: string, atomic = false): Execution {
+  return session.submit(
+    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
+    {
+      encoding: 2,
+      handleGroup: "",
+      requestId: "",
+      digest: "",
+      atomic,
+      parentExecutionId: "",
+      deadline: Number.POSITIVE_INFINITY,
+    },
+  );
+}
+
+/** What was submitted is with the engine then. */
+async function ticks(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+}
+
+const ending = ({ outcome }: Execution): Promise<string> =>
+  outcome.then(({ result }) => (result.kind === "stopped" ? result.reason : result.kind), String);
+
+/** As a call of a host function is, it cannot be told to settle never. */
+const forEver = "setTimeout(resolve, 3_600_000)";
+
+test("an atomic one is answered when something was being asked of its session, and that is answered too", async () => {
+  const session = newSession();
+  await ending(run(session, "var n = 1"));
+  const atomic = run(session, `n = 2; await new Promise((resolve) => ${forEver})`, true);
+  await expect.poll(() => (atomic as RunningExecution).hasCommitted).toBe(true);
+  // Has the only thread, so that what is asked waits for it.
+  const other = run(newSession(), "for (;;);");
+  await ticks();
+  const asked = session.inspect({ handleId: undefined, path: "n", maximumProperties: 1 });
+  await ticks();
+  atomic.cancel();
+  other.cancel();
+  expect(await ending(atomic)).toBe("CANCELLED");
+  expect(JSON.parse(await asked)).toMatchObject({ handle: { preview: "1" } });
+});
+
+test("one that goes on in another's turn is answered, and not that other, whatever had ended before and was not heard of yet", async () => {
+  const session = newSession();
+  const waits = run(session, `await new Promise((resolve) => { globalThis.go = resolve; ${forEver} }); for (;;);`);
+  await expect.poll(() => (waits as RunningExecution).hasCommitted).toBe(true);
+  // It takes longer than what it brings out is held back for, so it is told of before the next turn begins.
+  const before = run(session, "for (const end = Date.now() + 10; Date.now() < end; ); 1");
+  const goes = run(session, "go(); 2");
+  await ticks();
+  const { number } = waits as RunningExecution;
+  const isRunning = (): boolean => memories.some((memory) => engine.runningExecution(memory) === number);
+  // Nothing is heard meanwhile.
+  for (const end = performance.now() + 20_000; !isRunning() && performance.now() < end; );
+  waits.cancel();
+  expect(await Promise.all([waits, before, goes].map(ending))).toEqual(["CANCELLED", "value", "value"]);
+});
