@@ -140,6 +140,7 @@ export class Watchdog {
     const rest = (worker.batch as readonly Group[])
       .map((group) => ({ memory: group.memory, turns: group.turns.filter(isUnanswered) }))
       .filter(({ turns }) => turns.length > 0);
+    worker.forgetBatch();
     for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
     this.#host.requeue(rest);
     if (culprit !== undefined) this.#host.settle(culprit, ending);

@@ -330,6 +330,13 @@ export class WorkerThread {
     return this.#control.condemn(turn.turn);
   }
 
+  /** It has ended, and others have what it was given: should it keep its place for a while, nothing more is to come of that. */
+  forgetBatch(): void {
+    this.#batch = [];
+    this.#turns = [];
+    this.#unanswered = 0;
+  }
+
   /** The pages of the turn that ran last as they were before it; undefined when none had begun. */
   get checkpointExtent(): CheckpointExtent | undefined {
     return this.#control.checkpoint;
