@@ -441,6 +441,29 @@ describe("turns that go back from a worker to the queue", () => {
   });
 });
 
+test("a session with many turns leaves the worker to others between them", async () => {
+  const engine = await Engine.start({ workers: 1 });
+  try {
+    const ended: string[] = [];
+    const note = (name: string) => (result: TurnResult) => ended.push(`${name} ${answer(result)}`);
+    const many = new Guest(engine);
+    const other = new Guest(engine);
+    // Each takes longer than a group may before it leaves the rest.
+    const slow = "for (const end = Date.now() + 30; Date.now() < end; ); n++";
+    await many.run("var n = 0");
+    const turns = many.start([slow, slow, slow, slow]).map(({ result }) => result.then(note("many")));
+    await Promise.all([...turns, other.turn("1").then(note("other"))]);
+    expect(ended).toEqual(["many 0", "other 1", "many 1", "many 2", "many 3"]);
+    const stopped = many.start([slow, slow, slow]);
+    stopped[2]?.stop();
+    const [first, second, third] = await Promise.all(stopped.map(({ result }) => result));
+    expect([first, second, third].map((result) => answer(result as TurnResult))).toEqual(["4", "5", "undone: stopped"]);
+    expect(await many.run("n")).toBe("6");
+  } finally {
+    await engine.close();
+  }
+});
+
 describe("turns of one session on changing workers", () => {
   test("see one memory, whatever state it holds", async () => {
     const engine = await Engine.start({ workers: 2, rotateWorkers: true });

@@ -76,6 +76,7 @@ export class Engine {
   readonly #scheduler: Scheduler;
   readonly #events: WorkerEvents = {
     onReplies: (worker, replies) => this.#scheduler.onReplies(worker, replies),
+    onLeft: (worker, group) => this.#scheduler.onLeft(worker, group),
     onConsole: (turn, entry) => this.#scheduler.onConsole(turn, entry),
     onRestarted: (turn) => this.#scheduler.onRestarted(turn),
     onDeath: (worker, error) => this.#scheduler.onDeath(worker, error),
@@ -101,6 +102,7 @@ export class Engine {
   static async start(options: EngineOptions): Promise<Engine> {
     const events: WorkerEvents = {
       onReplies: () => undefined,
+      onLeft: () => undefined,
       onConsole: () => undefined,
       onRestarted: () => undefined,
       onDeath: () => undefined,

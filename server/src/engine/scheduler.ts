@@ -26,7 +26,7 @@ import { Watchdog } from "./watchdog.js";
 import { clock } from "./worker/control.js";
 import type { Layout } from "./worker/layout.js";
 import { type ConsoleText, MAXIMUM_BATCH, type TurnReply } from "./worker/messages.js";
-import type { PostedTurn, WorkerThread } from "./worker-thread.js";
+import type { PostedGroup, PostedTurn, WorkerThread } from "./worker-thread.js";
 import type { Workers } from "./workers.js";
 
 /** Turn numbers fit into a signed word, with room for a group. */
@@ -131,11 +131,23 @@ export class Scheduler {
       } else if (reply.memory !== undefined) this.#memories.move(memory, reply.memory);
       this.#end(turn, resultOf(turn, reply));
     }
-    if (worker.isFree) {
-      this.#memories.note(worker.batch);
-      worker.clearGrowth();
-    }
+    if (worker.isFree) this.#noteGrowth(worker);
     this.#isGathering = false;
+    this.#distribute();
+  }
+
+  #noteGrowth(worker: WorkerThread): void {
+    this.#memories.note(worker.batch);
+    worker.clearGrowth();
+  }
+
+  /** A group was not run to its end: the rest of it waits behind all that waits now. */
+  onLeft(worker: WorkerThread, group: PostedGroup): void {
+    this.#requeue([group as Group], (groups) => this.#waiting.pushAll(groups));
+    if (worker.isFree) {
+      this.#workers.putBack(worker);
+      this.#noteGrowth(worker);
+    }
     this.#distribute();
   }
 
@@ -225,8 +237,15 @@ export class Scheduler {
     if (this.#waiting.remove(turn)) this.#settle(turn, neverBegan());
   }
 
-  /** Groups that a worker will not run: they waited longest, so they come first. Who was asked to stop meanwhile ends here. */
-  #requeue(groups: readonly Group[]): void {
+  /**
+   * Groups that a worker will not run. Who was asked to stop meanwhile ends here.
+   *
+   * @param wait has them wait; left out: they waited longest, so they come first
+   */
+  #requeue(
+    groups: readonly Group[],
+    wait: (groups: readonly Group[]) => void = (rest) => this.#waiting.putBack(rest),
+  ): void {
     const stopped: PendingTurn[] = [];
     const rest = groups.map(({ memory, turns }) => ({
       memory,
@@ -238,7 +257,7 @@ export class Scheduler {
         return false;
       }),
     }));
-    this.#waiting.putBack(rest.filter(({ turns }) => turns.length > 0));
+    wait(rest.filter(({ turns }) => turns.length > 0));
     for (const turn of stopped) this.#settle(turn, neverBegan());
   }
 

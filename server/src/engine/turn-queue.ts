@@ -18,6 +18,10 @@ export class TurnQueue {
     this.#groups.push(group);
   }
 
+  pushAll(groups: readonly Group[]): void {
+    this.#groups.push(...groups);
+  }
+
   /** Groups that waited before and come again: they are served first. */
   putBack(groups: readonly Group[]): void {
     this.#groups.unshift(...groups);

@@ -52,6 +52,8 @@ export interface PostedTurn extends Omit<TurnRequest, "turn"> {
 export interface WorkerEvents {
   /** Some turns of the posted batch ended. */
   onReplies: (worker: WorkerThread, replies: readonly TurnReply[]) => void;
+  /** These turns of a group of the posted batch were not run: others are to be before them. */
+  onLeft: (worker: WorkerThread, group: PostedGroup) => void;
   /** Guest code wrote to its console. */
   onConsole: (turn: number, entry: ConsoleText) => void;
   /** A turn is run again, as if it had not run before. */
@@ -141,6 +143,11 @@ export class WorkerThread {
           case "restarted":
             events.onRestarted(message.turn);
             break;
+          case "left": {
+            const left = this.#takeLeft(message.turn);
+            if (left !== undefined) events.onLeft(this, left);
+            break;
+          }
           case "engine":
             built = message.engine;
             break;
@@ -233,6 +240,19 @@ export class WorkerThread {
     // The worker never looked at them, so it may not hold what came with them.
     for (const { memory } of taken) this.forget(memory.key);
     return taken;
+  }
+
+  /** Takes this turn out of the batch, and those behind it in its group. */
+  #takeLeft(number: number): PostedGroup | undefined {
+    const place = this.#batch.findIndex(({ turns }) => turns.some(({ turn }) => turn === number));
+    const group = this.#batch[place];
+    if (group === undefined) return undefined;
+    const { memory, turns } = group;
+    const first = turns.findIndex(({ turn }) => turn === number);
+    const left = turns.slice(first);
+    this.#batch = this.#batch.with(place, { memory, turns: turns.slice(0, first) });
+    this.#unanswered -= left.length;
+    return { memory, turns: left };
   }
 
   /** The worker lets go of its instance with the next batch. */

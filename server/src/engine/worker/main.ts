@@ -37,6 +37,7 @@ function begin(engine: SharedEngine): void {
     {
       console: (turn, entry) => post({ type: "console", turn, entry }),
       restarted: (turn) => post({ type: "restarted", turn }),
+      left: (turn) => post({ type: "left", turn }),
     },
   );
   port?.on("message", (request: WorkerRequest) => {

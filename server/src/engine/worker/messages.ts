@@ -155,7 +155,9 @@ export type WorkerMessage =
   | { readonly type: "console"; readonly turn: number; readonly entry: ConsoleText }
   /** The turn is run again; what it wrote to the console before does not count. */
   | { readonly type: "restarted"; readonly turn: number }
-  | { readonly type: "replies"; readonly replies: readonly TurnReply[] };
+  | { readonly type: "replies"; readonly replies: readonly TurnReply[] }
+  /** This turn and those behind it in its group are not run: others are to have the worker before them. */
+  | { readonly type: "left"; readonly turn: number };
 
 /** A batch, or what to do between batches; as text, a batch whose numbers stand in the mailbox (mailbox.ts). */
 export type WorkerRequest = BatchRequest | CollectRequest | string;

@@ -41,6 +41,8 @@ export interface TurnReport {
   console(turn: number, entry: ConsoleText): void;
   /** The turn is run again: what it wrote to the console before does not count. */
   restarted(turn: number): void;
+  /** This turn and those behind it in its group are not run here. */
+  left(turn: number): void;
 }
 
 /**
@@ -48,6 +50,12 @@ export interface TurnReport {
  * again when one of them has to be undone.
  */
 const HOLD_EFFECTS = 2;
+
+/**
+ * Milliseconds after which a group leaves the rest of its turns for later: a session that has many of them is not to have the worker for all
+ * of their time while others wait.
+ */
+const LONGEST_GROUP = 20;
 
 /** What a checkpoint copies of a heap in a millisecond, about. */
 const COPIED = 12 << 20;
@@ -119,7 +127,7 @@ export class TurnRunner {
       this.#base = undefined;
     }
     const startedAt = clock();
-    if (!this.#runTurns(turns, word, answer)) return false;
+    if (!this.#runTurns(turns, word, answer, startedAt + LONGEST_GROUP)) return false;
     // From here on another worker may run the session: nothing is written to its memory any more, the table of pages included.
     this.#trackIfWorthIt(memoryKey, isHot, clock() - startedAt);
     // A session that comes again and again finds its checkpoint taken: the copying is off its caller's way.
@@ -171,8 +179,16 @@ export class TurnRunner {
     return instance;
   }
 
-  /** @param word what the control's turn word holds before the first of them */
-  #runTurns(turns: readonly TurnRequest[], word: number, answer: (replies: TurnReply[]) => void): boolean {
+  /**
+   * @param word what the control's turn word holds before the first of them
+   * @param until when the rest is left
+   */
+  #runTurns(
+    turns: readonly TurnRequest[],
+    word: number,
+    answer: (replies: TurnReply[]) => void,
+    until = Number.POSITIVE_INFINITY,
+  ): boolean {
     let rest = turns;
     let before = word;
     while (rest.length > 0) {
@@ -180,6 +196,10 @@ export class TurnRunner {
       if (slice === undefined) return false;
       rest = rest.slice(slice);
       before = BETWEEN_TURNS;
+      const [next] = rest;
+      if (next === undefined || clock() < until) continue;
+      this.#report.left(next.turn);
+      break;
     }
     return true;
   }
