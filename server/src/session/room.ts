@@ -3,7 +3,7 @@
  * there is. Those that nobody used for long leave it anyhow.
  */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine } from "../engine/engine.js";
+import { clock, type Engine } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
 import type { LiveSessions } from "./live-sessions.js";
 import type { Session } from "./session.js";
@@ -51,13 +51,13 @@ export class Room {
   readonly #options: RoomOptions;
   /** Sessions that are on their way to the store. */
   readonly #resting = new Map<Session, Promise<boolean>>();
-  /** When those that could not be put to rest may be tried again, in milliseconds since the epoch. */
+  /** When those that could not be put to rest may be tried again, by `clock()`. */
   readonly #restAgainAt = new WeakMap<Session, number>();
   readonly #sweeper: NodeJS.Timeout;
   /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
   #reserved = 0;
   #sweeps = 0;
-  /** When the store may be told again which sessions are in use, in milliseconds since the epoch: the last time failed. */
+  /** When the store may be told again which sessions are in use, by `clock()`: the last time failed. */
   #keepUsesAt = 0;
   #isResting = false;
 
@@ -98,7 +98,7 @@ export class Room {
   async bringIn<T>(wanted: Newcomers, patience: number, work: () => Promise<T>): Promise<T> {
     // Nobody is to leave memory for what there can never be.
     if (!this.#engine.couldHold(wanted.heaps, wanted.heapBytes)) throw tooLarge();
-    const until = Date.now() + patience;
+    const until = clock() + patience;
     while (!this.#hasRoomFor(wanted)) {
       this.#live.expire();
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
@@ -106,7 +106,7 @@ export class Room {
       // Others may be making room just now.
       if (await this.#hasRested()) continue;
       if (this.#hasRoomFor(wanted)) continue;
-      if (Date.now() >= until) throw this.#noRoomFor(wanted);
+      if (clock() >= until) throw this.#noRoomFor(wanted);
       await sleep(ROOM_EVERY);
     }
     const leave = this.take(wanted.sessions);
@@ -160,7 +160,7 @@ export class Room {
   }
 
   #keepUses(): void {
-    const now = Date.now();
+    const now = clock();
     if (now < this.#keepUsesAt) return;
     const failed = (): void => {
       this.#keepUsesAt = now + REST_RETRY;
@@ -176,7 +176,7 @@ export class Room {
    * @returns how many there were
    */
   async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
-    const now = Date.now();
+    const now = clock();
     const mayRest = (session: Session): boolean =>
       isMeant(session) &&
       (this.#restAgainAt.get(session) ?? 0) <= now &&
@@ -205,7 +205,7 @@ export class Room {
       .catch((error: unknown) => {
         // It was deleted on its way.
         if (error instanceof SessionError) return false;
-        this.#restAgainAt.set(session, Date.now() + REST_RETRY);
+        this.#restAgainAt.set(session, clock() + REST_RETRY);
         this.#options.onRestFailed?.(error);
         return false;
       })

@@ -206,6 +206,21 @@ describe("a session that is woken", () => {
     await deleted;
   });
 
+  test("waits for room as long as it may, also where the machine's clock is set meanwhile", async () => {
+    const sessions = await aRests();
+    let leave = (): void => undefined;
+    const busy = sessions.use("b", () => new Promise<void>((resolve) => (leave = resolve)));
+    const woken = reasonOf(sessions.use("a", () => undefined));
+    await settle();
+    const { now } = Date;
+    const set = vi.spyOn(Date, "now").mockImplementation(() => now() + 10_000);
+    await settle();
+    leave();
+    await busy;
+    expect(await woken).toBe("none");
+    set.mockRestore();
+  });
+
   test("and for which there is no room can be deleted all the same", async () => {
     const sessions = await aRests();
     const busy = submit(sessions, "b", "await new Promise((done) => setTimeout(done, 60_000)); 1");

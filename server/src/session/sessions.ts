@@ -1,6 +1,6 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Engine } from "../engine/engine.js";
+import { clock, type Engine } from "../engine/engine.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, isDeletion, SessionError } from "./errors.js";
@@ -97,15 +97,11 @@ export class Sessions {
 
   /** Loads a session unasked. Never rejects: undefined where that cannot be, and who uses it is told why. */
   async #bringBack(sessionId: string): Promise<Session | undefined> {
-    for (
-      const end = Date.now() + RELOAD_PATIENCE;
-      !this.#draining;
-      await sleep(RELOAD_AGAIN, undefined, { ref: false })
-    ) {
+    for (const end = clock() + RELOAD_PATIENCE; !this.#draining; await sleep(RELOAD_AGAIN, undefined, { ref: false })) {
       try {
         return await this.#wake(sessionId);
       } catch (error) {
-        if (!isPassing(error) || Date.now() > end) break;
+        if (!isPassing(error) || clock() > end) break;
       }
     }
     return undefined;
