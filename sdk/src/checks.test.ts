@@ -87,6 +87,13 @@ describe("what no type allows is refused with what to give instead, before anyth
       TypeError,
       "bindings is 5: give an object of values by their names, or leave it out",
     ],
+    ["a listener", run({ onConsole: 5 }), TypeError, "onConsole is 5: give a function, or leave it out"],
+    [
+      "a listener that is none",
+      run({ onConsole: false }),
+      TypeError,
+      "onConsole is false: give a function, or leave it out",
+    ],
     [
       "a language",
       run({ language: "python" }),

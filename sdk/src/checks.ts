@@ -30,6 +30,12 @@ export function checkText(name: string, value: string): void {
   if (typeof value !== "string") throw new TypeError(`${name} is ${shown(value)}: give a string`);
 }
 
+/** @throws {TypeError} if it is neither undefined nor a function */
+export function checkCallback(name: string, value: unknown): void {
+  if (value === undefined || typeof value === "function") return;
+  throw new TypeError(`${name} is ${shown(value)}: give a function, or leave it out`);
+}
+
 /** @throws {TypeError} if it is no array */
 export function checkList(name: string, value: readonly unknown[]): void {
   if (!Array.isArray(value))

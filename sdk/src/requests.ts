@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CallRequest, Encoding, ExecuteRequest, Language, RenderRequest, SourceType } from "@livescope/proto";
-import { checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import { checkCallback, checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
 import { DisposedError } from "./errors.js";
 import type { StreamSink } from "./execution-stream.js";
 import type { Reading } from "./guest-execution.js";
@@ -190,8 +190,9 @@ export class Requests {
   }
 
   /** The fields that all requests have. */
-  #shared({ timeout, limits, locals, requestId, atomic }: CallOptions, pass: PassFunction | undefined) {
+  #shared({ timeout, limits, locals, requestId, atomic, onConsole }: CallOptions, pass: PassFunction | undefined) {
     checkRecord("locals", locals);
+    checkCallback("onConsole", onConsole);
     return {
       locals: encodeValues(locals, "locals", pass),
       limits: writeExecutionLimits(limits, timeout),
