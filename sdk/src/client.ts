@@ -17,6 +17,7 @@ import { Lifetime } from "./lifetime.js";
 import { type AllLimits, type Limits, readLimits, writeDuration, writeLimits } from "./limits.js";
 import type { ExecuteOptions, RequestOptions } from "./options.js";
 import { Session } from "./session.js";
+import { deleteSessions } from "./session-changes.js";
 import {
   type Durability,
   type IdleAction,
@@ -99,7 +100,7 @@ export interface CreateSessionOptions extends RequestOptions {
   readonly setup?: string | undefined;
   /**
    * A UUID that makes a repeat of the same request safe, also from another process: it gives the session that the first one
-   * made. Left out: one is made, which makes the SDK's own retries safe.
+   * made. Left out: one is made, which makes the SDK's own retries safe, and a session whose request is aborted is deleted.
    */
   readonly requestId?: string | undefined;
 }
@@ -219,7 +220,12 @@ export class Livescope implements AsyncDisposable {
       setup,
       requestId: options.requestId ?? randomUUID(),
     });
-    const { session } = await this.#channel.send(SessionServiceService.createSession, request, options);
+    const { createSession } = SessionServiceService;
+    const channel = this.#channel;
+    const { session } =
+      options.requestId === undefined
+        ? await channel.make(createSession, request, options, (made) => deleteSessions(channel, [made.session]))
+        : await channel.send(createSession, request, options);
     const { sessionId, durability } = readSession(session);
     return this.#session(sessionId, { isOwned: true, isDurable: durability === "durable" });
   }

@@ -18,7 +18,10 @@ const MOST_COPIES = 2 ** 31 - 1;
 export interface ForkOptions extends RequestOptions {
   /** Labels of the copies; those of the session itself are not copied. */
   readonly labels?: Readonly<Record<string, string>> | undefined;
-  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
+  /**
+   * A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made, and copies whose request is
+   * aborted are deleted.
+   */
   readonly requestId?: string | undefined;
 }
 
@@ -46,7 +49,7 @@ export async function forkSession(
   channel: Channel,
   sessionId: string,
   count: number,
-  { labels, requestId = randomUUID(), ...options }: ForkOptions,
+  { labels, requestId, ...options }: ForkOptions,
 ): Promise<string[]> {
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
     throw new RangeError(`count is ${count}: give how many copies to make`);
@@ -55,10 +58,25 @@ export async function forkSession(
     sessionId,
     count,
     labels: new Map(Object.entries(labels ?? {})),
-    requestId,
+    requestId: requestId ?? randomUUID(),
   });
-  const { sessions } = await channel.send(SessionServiceService.forkSession, request, options);
+  const { forkSession } = SessionServiceService;
+  const { sessions } =
+    requestId === undefined
+      ? await channel.make(forkSession, request, options, (made) => deleteSessions(channel, made.sessions))
+      : await channel.send(forkSession, request, options);
   return sessions.map((session) => session.sessionId);
+}
+
+/** Deletes sessions that nobody is to get. */
+export async function deleteSessions(
+  channel: Channel,
+  sessions: readonly (Pick<WireSession, "sessionId"> | undefined)[],
+): Promise<void> {
+  const ids = sessions.map((session) => session?.sessionId ?? "");
+  const letGo = (sessionId: string): Promise<void> =>
+    channel.letGo(SessionServiceService.deleteSession, { sessionId, allowMissing: true });
+  await Promise.all(ids.map(letGo));
 }
 
 /** Puts a session back to a snapshot of it. */

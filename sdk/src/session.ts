@@ -1,4 +1,3 @@
-import { randomUUID } from "node:crypto";
 import { Encoding, SessionServiceService } from "@livescope/proto";
 import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
 import type { ClientParts, SessionKind } from "./client-parts.js";
@@ -316,7 +315,7 @@ export class Session implements AsyncDisposable {
    * @throws {DisposedError} if the session object is disposed
    */
   async snapshot(options: SnapshotOptions = {}): Promise<Snapshot> {
-    return takeSnapshot(this.#transport, this.id, options.requestId ?? randomUUID(), options);
+    return takeSnapshot(this.#transport, this.id, options);
   }
 
   /**

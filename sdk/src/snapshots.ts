@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import {
   CreateSnapshotRequest,
   ImportSnapshotRequest,
@@ -30,7 +31,10 @@ export interface SnapshotOptions extends RequestOptions {
   readonly labels?: Readonly<Record<string, string>> | undefined;
   /** How long the server keeps it, in milliseconds. Left out: until it is deleted. */
   readonly ttl?: number | undefined;
-  /** A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made. */
+  /**
+   * A UUID that makes a repeat of the same request safe, also from another process. Left out: one is made, and a snapshot whose request
+   * is aborted is deleted.
+   */
   readonly requestId?: string | undefined;
 }
 
@@ -47,19 +51,20 @@ export function snapshotIdOf(snapshot: Snapshot | string): string {
   return typeof snapshot === "string" ? snapshot : snapshot.snapshotId;
 }
 
-export async function takeSnapshot(
-  channel: Channel,
-  sessionId: string,
-  requestId: string,
-  options: SnapshotOptions,
-): Promise<Snapshot> {
+export async function takeSnapshot(channel: Channel, sessionId: string, options: SnapshotOptions): Promise<Snapshot> {
   const request = CreateSnapshotRequest.create({
     sessionId,
     labels: new Map(Object.entries(options.labels ?? {})),
     ttl: options.ttl === undefined ? undefined : writeDuration("ttl", options.ttl),
-    requestId,
+    requestId: options.requestId ?? randomUUID(),
   });
-  const { snapshot } = await channel.send(SnapshotServiceService.createSnapshot, request, options);
+  const { createSnapshot, deleteSnapshot } = SnapshotServiceService;
+  const unmake = ({ snapshot: made }: { readonly snapshot?: Pick<WireSnapshot, "snapshotId"> | undefined }) =>
+    channel.letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true });
+  const { snapshot } =
+    options.requestId === undefined
+      ? await channel.make(createSnapshot, request, options, unmake)
+      : await channel.send(createSnapshot, request, options);
   return readSnapshot(snapshot);
 }
 

@@ -294,3 +294,54 @@ test("a session that outlives its client is found again by its id", async () => 
   expect(await attached.execute("kept")).toBe(1);
   await attached.delete();
 });
+
+describe("what is made for a request that is aborted is deleted again:", () => {
+  const patiently = { timeout: 20_000 };
+  const aborted = async (make: (signal: AbortSignal) => Promise<unknown>): Promise<void> => {
+    const controller = new AbortController();
+    const made = make(controller.signal);
+    controller.abort(new Error("not now"));
+    await expect(made).rejects.toThrow("not now");
+  };
+  const count = async (list: AsyncIterable<unknown>): Promise<number> => {
+    let found = 0;
+    for await (const _ of list) found++;
+    return found;
+  };
+
+  test("a session", async () => {
+    const sessionId = "made-for-nobody";
+    await aborted((signal) => served.client.createSession({ sessionId, signal }));
+    await using again = await vi.waitFor(() => served.client.createSession({ sessionId }), patiently);
+    expect(again.id).toBe(sessionId);
+  });
+
+  test("copies", async () => {
+    const labels = { copies: session.id };
+    await aborted((signal) => session.fork(2, { labels, signal }));
+    // It comes after them.
+    await session.execute("1");
+    await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
+  });
+
+  test("a snapshot", async () => {
+    await aborted((signal) => session.snapshot({ signal }));
+    const { snapshotId } = await session.snapshot();
+    await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
+    await served.client.deleteSnapshot(snapshotId);
+  });
+
+  test("but a session that a repeat may ask for stays", async () => {
+    const options = { sessionId: "made-for-later", requestId: "e2b6a1d2-6f2e-4b58-b6a7-1a7c5b1f9c11" };
+    await aborted((signal) => served.client.createSession({ ...options, signal }));
+    await using made = await served.client.createSession(options);
+    expect(await made.execute("1")).toBe(1);
+  });
+
+  test("and one whose request is aborted when it has its answer", async () => {
+    const controller = new AbortController();
+    await using made = await served.client.createSession({ signal: controller.signal });
+    controller.abort();
+    expect(await made.execute("1")).toBe(1);
+  });
+});

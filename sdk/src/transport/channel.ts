@@ -104,6 +104,33 @@ export class Channel {
     return this.#guard(options, (call) => this.#sendUntilAnswered(method, request, call));
   }
 
+  /**
+   * Sends a request that makes something, as `send` does. The server makes it whoever hears of it: where nobody waits for it any more
+   * it is made undone.
+   * @param unmake lets go of what an answer tells of
+   */
+  async make<Request, Response>(
+    method: Method<Request, Response>,
+    request: Request,
+    { signal, timeout }: RequestOptions,
+    unmake: (response: Response) => Promise<unknown>,
+  ): Promise<Response> {
+    signal?.throwIfAborted();
+    const unsent = new AbortController();
+    const made = this.send(method, request, { timeout, signal: unsent.signal });
+    const { promise, resolve, reject } = withResolvers<Response>();
+    const notAborted = whenAborted(signal, () => {
+      reject(signal?.reason);
+      // What was sent cannot be taken back, in its own tick neither.
+      if (this.isReady) made.then(unmake).catch(() => undefined);
+      else unsent.abort();
+    });
+    // At once: what is aborted from then on has its answer.
+    made.then(notAborted, notAborted);
+    made.then(resolve, reject);
+    return promise;
+  }
+
   /** Sends a request as `send` does, once, and fails at once where there is no connection. */
   sendOnce<Request, Response>(
     method: Method<Request, Response>,
