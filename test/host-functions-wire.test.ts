@@ -47,6 +47,20 @@ function statusOf(on: RawConnection, frameId: number): Status | undefined {
 }
 
 describe("expose", () => {
+  test("is told when its session ends, under the last frame that exposed something there", async () => {
+    await expose();
+    connection.send(exposing(2, { sessionId: session.id, names: ["g"], connectionId: "c" }));
+    expect(await connection.exposed(2)).toEqual(["f", "g"]);
+    await session.delete();
+    const { frameId, frame } = await connection.until(({ frame }) => frame?.$case === "status");
+    expect([frameId, frame?.value]).toMatchObject([2n, { code: Code.ABORTED }]);
+    // Once, and another session of its id is another.
+    await using again = await served.client.createSession({ sessionId: session.id });
+    connection.send(exposing(3, { sessionId: again.id, names: ["f"], connectionId: "c" }));
+    expect(await connection.exposed(3)).toEqual(["f"]);
+    expect(connection.frames.filter(({ frame }) => frame?.$case === "status")).toHaveLength(1);
+  });
+
   test("gives the session functions that call the client, and the guest what it answers", async () => {
     connection.send(exposing(1, { sessionId: session.id, names: ["add", "f"] }));
     expect(await connection.exposed(1)).toEqual(["add", "f"]);

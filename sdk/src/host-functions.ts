@@ -107,6 +107,8 @@ export class HostFunctions implements HostSide {
   readonly #ending = new Set<string>();
   /** What an answer is waited for, by the id of its frame. */
   readonly #asked = new Map<number, Asked>();
+  /** The frame by which a session was told something last on this stream: by its id is said that the session has ended. */
+  readonly #toldBy = new Map<string, number>();
   /** How much of what is said to a session on this stream has no answer that it stays with. */
   readonly #unanswered = new Map<string, number>();
   /** Counts streams. */
@@ -200,6 +202,7 @@ export class HostFunctions implements HostSide {
   opening(): Saying[] {
     this.#stream++;
     this.#asked.clear();
+    this.#toldBy.clear();
     this.#unanswered.clear();
     this.#announced.clear();
     this.#calls.onNewStream();
@@ -337,8 +340,11 @@ export class HostFunctions implements HostSide {
 
   #onAnswer(frameId: number, error: StatusError | undefined): void {
     const asked = this.#asked.get(frameId);
-    if (asked === undefined) return;
+    if (asked === undefined) return this.#onSessionEnd(frameId, error);
     this.#asked.delete(frameId);
+    if (error === undefined && this.#isLentTo(asked.sessionId)) this.#toldBy.set(asked.sessionId, frameId);
+    // It was told that it is lent nothing any more.
+    else if (error === undefined) this.#toldBy.delete(asked.sessionId);
     const isRefusedForNow = error?.code === "UNAVAILABLE" || error?.retryDelay !== undefined;
     if (isRefusedForNow && (asked.exposed?.isBegun ?? true)) return this.#askLater(asked, error.retryDelay);
     // Whatever was to be sent again has come before the last of them.
@@ -349,6 +355,17 @@ export class HostFunctions implements HostSide {
     if (error !== undefined) return this.#refuse(exposed, error);
     exposed.isBegun = true;
     exposed.begun.resolve();
+  }
+
+  /** A session has ended that had answered. Another of its id may have been made since, which knows nothing of this client. */
+  #onSessionEnd(frameId: number, error: StatusError | undefined): void {
+    const sessionId = error?.metadata.session_id;
+    if (error === undefined || sessionId === undefined || this.#toldBy.get(sessionId) !== frameId) return;
+    this.#toldBy.delete(sessionId);
+    this.#announced.delete(sessionId);
+    for (const exposed of [...this.#exposed]) {
+      if (exposed.isBegun && exposed.request.sessionId === sessionId) this.#refuse(exposed, error);
+    }
   }
 
   /** The session is gone, and with it who could call what was passed to it. */

@@ -432,6 +432,20 @@ describe("exposing", () => {
     await second.release();
   });
 
+  test("ends with the session, which may be deleted and made anew by another client", async () => {
+    await using other = await connect(served.server.address);
+    const exposure = await session.expose({ f: () => 1 });
+    const another = await session.expose({ g: () => 2 });
+    await other.attach(session.id).delete();
+    const ends = await Promise.all([exposure.ended, another.ended]);
+    expect(ends).toMatchObject([{ reason: "SESSION_DELETED" }, { reason: "SESSION_DELETED" }]);
+    await using anew = await other.createSession({ sessionId: session.id });
+    expect(await anew.execute("typeof f")).toBe("undefined");
+    // It finds this client like one that was never there before.
+    await session.expose({ f: () => 3 });
+    expect(await anew.execute("await f()")).toBe(3);
+  });
+
   test("ends with the session object", async () => {
     const exposure = await session.expose({ f: () => 1 });
     await session.delete();

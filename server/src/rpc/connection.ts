@@ -67,6 +67,7 @@ export class Connection implements CommandHost {
     this.hostFunctions = new StreamHostLink({
       sessions,
       say: (frame) => this.say(frame),
+      refuse: (frameId, error) => this.#refuse(frameId, error),
       onAnswered: () => this.#endIfDone(),
     });
     this.outbox = new Outbox(transport.send, () => this.#onTaken());

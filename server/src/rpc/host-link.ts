@@ -5,6 +5,7 @@ import type { HostException, HostResult as HostResultInput, InputValue } from ".
 import { invalid, SessionError } from "../session/errors.js";
 import { RECONNECT_WINDOW } from "../session/host-functions.js";
 import type { CalledBack, HostCall, HostLink } from "../session/lending.js";
+import { deletedMeanwhile } from "../session/live-sessions.js";
 import type { Sessions } from "../session/sessions.js";
 import { encodeFrame, MESSAGE_BYTES } from "./streamed-command.js";
 import { durationOf, millisecondsOf } from "./time.js";
@@ -24,6 +25,8 @@ export interface HostStream {
   readonly sessions: Sessions;
   /** Sends an encoded frame. */
   say(frame: Uint8Array): void;
+  /** Answers a frame with a failure. */
+  refuse(frameId: bigint, error: unknown): void;
   /** A call is not open any more. */
   onAnswered(): void;
 }
@@ -37,6 +40,8 @@ export class StreamHostLink implements HostLink {
   readonly #calls = new Map<string, CalledBack>();
   /** Such as it has not answered either, but that another stream of the client is asked for now: they are not sent here again. */
   readonly #passedOn = new Set<string>();
+  /** The frames that exposed something to a session last, by the ids of the sessions. */
+  readonly #exposedBy = new Map<string, bigint>();
   #isDetached = false;
 
   constructor(stream: HostStream) {
@@ -61,10 +66,12 @@ export class StreamHostLink implements HostLink {
     if (names.includes("__proto__")) throw invalid("names[__proto__]", "cannot be the name of a global function");
     const connectionId = checkedText(request.connectionId, "connection_id") || randomUUID();
     const reconnectWindow = reconnectWindowOf(request);
-    const all = await this.#stream.sessions.use(sessionId, (session) =>
-      session.expose({ connectionId, names, takeOver, reconnectWindow }, this),
-    );
-    this.#say(frameId, { $case: "exposed", value: { sessionId, names: all, connectionId } });
+    await this.#stream.sessions.use(sessionId, async (session) => {
+      const all = await session.expose({ connectionId, names, takeOver, reconnectWindow }, this);
+      if (session.hasEnded) throw deletedMeanwhile(sessionId);
+      this.#exposedBy.set(sessionId, frameId);
+      this.#say(frameId, { $case: "exposed", value: { sessionId, names: all, connectionId } });
+    });
   }
 
   /** One for a call that is unknown, has been answered, or is another stream's to answer is ignored. */
@@ -87,6 +94,7 @@ export class StreamHostLink implements HostLink {
     const attached = [...this.#attached];
     this.#attached.clear();
     this.#calls.clear();
+    this.#exposedBy.clear();
     for (const functions of attached) functions.detach(this);
   }
 
@@ -98,6 +106,12 @@ export class StreamHostLink implements HostLink {
 
   ended(functions: CalledBack): void {
     this.#attached.delete(functions);
+  }
+
+  sessionLeft(sessionId: string, why: SessionError | undefined): void {
+    const frameId = this.#exposedBy.get(sessionId);
+    this.#exposedBy.delete(sessionId);
+    if (frameId !== undefined && why !== undefined) this.#stream.refuse(frameId, why);
   }
 
   call(call: HostCall, functions: CalledBack): void {

@@ -35,6 +35,7 @@ function linkOf(heard: Partial<HostLink>): HostLink {
   const silent = {
     attached: ignore,
     ended: ignore,
+    sessionLeft: ignore,
     call: ignore,
     cancelled: ignore,
     passedOn: ignore,
@@ -259,6 +260,7 @@ describe("where the store is full", () => {
       call,
       cancelled: ignore,
       released: ignore,
+      sessionLeft: ignore,
     };
     const exposed = { connectionId: "c", names: ["ask"], takeOver: false, reconnectWindow: 30_000 };
     await sessions.use("a", (session) => session.expose(exposed, link as never));
@@ -444,6 +446,7 @@ describe("what host functions were called with, and answered", () => {
       isOpen: true,
       attached: () => undefined,
       ended: () => undefined,
+      sessionLeft: () => undefined,
       cancelled: () => undefined,
       passedOn: () => undefined,
       released: () => undefined,

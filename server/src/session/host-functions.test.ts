@@ -15,6 +15,10 @@ class NotingLink implements HostLink {
     this.told.push("ended");
   }
 
+  sessionLeft(sessionId: string, why: unknown): void {
+    this.told.push(`session ${sessionId} ${why === undefined ? "left" : "ended"}`);
+  }
+
   call({ callId }: { readonly callId: string }): void {
     this.told.push(`call ${callId}`);
   }
@@ -125,7 +129,7 @@ test("of a session that has come back who passed functions is waited for, and as
   const copy = started();
   copy.restore(record, false);
   expect(copy.hasClients).toBe(false);
-  for (const each of [before, then, copy]) each.end();
+  for (const each of [before, then, copy]) each.end(true);
 });
 
 test("of a session that has come back who was away, or comes too late, is told that nobody holds what it had passed", async () => {
@@ -158,7 +162,7 @@ test("of a session that has come back who was away, or comes too late, is told t
     "released late 2",
   ]);
   expect(again.record.gone).toBeUndefined();
-  for (const each of [before, then, again]) each.end();
+  for (const each of [before, then, again]) each.end(true);
 });
 
 test("who was waited for and comes from where the session was before goes on there", () => {
@@ -175,7 +179,7 @@ test("who was waited for and comes from where the session was before goes on the
   expect(link.told).toEqual(["attached", "call first", "ended", "attached", "call first"]);
   then.call(0, { ...calling("later"), id: "1" });
   expect(link.told.at(-1)).toBe("call later");
-  then.end();
+  then.end(true);
 });
 
 test.each([true, false])(
@@ -279,11 +283,11 @@ test("what was released while its client was away is told when it is back, once"
   functions.letGo("y");
   functions.expose(named, second).keep();
   functions.expose(named, third).keep();
-  functions.end();
+  functions.end(true);
   expect([first.told, second.told, third.told]).toEqual([
     ["attached", "released x"],
     ["attached", "released y", "ended"],
-    ["attached", "released z", "ended"],
+    ["attached", "released z", "ended", "session s ended"],
   ]);
 });
 

@@ -385,8 +385,11 @@ export class HostFunctions implements CalledBack {
     }
   }
 
-  /** The session ends. */
-  end(): void {
+  /** The session leaves memory. @param isOver it ends, of which its clients are told */
+  end(isOver: boolean): void {
+    const { sessionId } = this.#host;
+    const message = "the session was deleted or has expired, and with it all that was exposed to it";
+    const why = new SessionError("SESSION_DELETED_MEANWHILE", message, { ids: { session_id: sessionId } });
     for (const [callId, call] of this.#pending) call.connection?.link?.cancelled(callId);
     this.#pending.clear();
     this.#owners.end();
@@ -394,6 +397,7 @@ export class HostFunctions implements CalledBack {
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
       link?.ended(this);
+      link?.sessionLeft(sessionId, isOver ? why : undefined);
     }
     this.#connections.clear();
   }

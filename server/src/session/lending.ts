@@ -1,5 +1,6 @@
 /** How clients lend functions to a session: the end of a stream by which it calls them, and what is told by it. */
 import type { HostResult } from "../engine/kernel-protocol.js";
+import type { SessionError } from "./errors.js";
 import type { Value } from "./outcome.js";
 
 /** The client's end of a stream. One serves all sessions of its stream, and remembers those that it was given to. */
@@ -10,6 +11,8 @@ export interface HostLink {
   attached(functions: CalledBack): void;
   /** The session is gone, or knows the client by another stream. */
   ended(functions: CalledBack): void;
+  /** A session has left memory. @param why set where it has ended, and with it what the client exposes to it: the client is told */
+  sessionLeft(sessionId: string, why: SessionError | undefined): void;
   /** Asks the client to run a function; the answer goes to `functions.result`. */
   call(call: HostCall, functions: CalledBack): void;
   /** Nobody waits for a call any more. */
