@@ -71,6 +71,11 @@ export class FunctionOwners<O extends FunctionOwner> {
     }
   }
 
+  /** Commands that brought these are lost, and may come again. */
+  awaitRepeat(ids: readonly string[]): void {
+    for (const id of ids) if (this.#owners.has(id)) this.#unknown.set(id, 1);
+  }
+
   /** A command that brought these has run: the guest may hold them. */
   received(ids: readonly string[]): void {
     for (const id of ids) {

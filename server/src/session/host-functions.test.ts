@@ -1,4 +1,4 @@
-import { expect, test, vi } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import type { HostLink } from "./lending.js";
 
@@ -234,6 +234,51 @@ test("of two exposes that are refused nothing stays, whichever is refused first"
     functions.call(0, calling("1"));
     expect([functions.names, one.told, other.told]).toEqual([["f"], ["attached"], ["attached", "call 1"]]);
   }
+});
+
+describe("where it is not known whether commands were kept, functions that they brought and nobody knows", () => {
+  beforeEach(() => {
+    vi.useFakeTimers();
+    return () => vi.useRealTimers();
+  });
+
+  /** The session is loaded again after it was passed these. */
+  function loadedAgain(link: HostLink, ids: readonly string[]): HostFunctions {
+    const before = started();
+    before.expose({ ...exposing, names: [], reconnectWindow: 300_000 }, link).keep();
+    before.pass({ ids, link });
+    const then = started();
+    then.adopt(before.handOver());
+    return then;
+  }
+
+  test("wait for a repeat, and are given back where none comes", () => {
+    const link = new NotingLink();
+    const functions = loadedAgain(link, ["kept", "refused", "lost"]);
+    functions.pass({ ids: ["kept", "refused"], link });
+    functions.received(["kept"]);
+    functions.notReceived(["refused"]);
+    vi.advanceTimersByTime(59_000);
+    expect(link.told.splice(0)).toEqual(["attached", "ended", "attached"]);
+    vi.advanceTimersByTime(1_000);
+    expect(link.told).toEqual(["released refused", "released lost"]);
+    vi.advanceTimersByTime(600_000);
+    expect(link.told).toHaveLength(2);
+    functions.end(true);
+  });
+
+  test("are not given back to a client that was away, and may repeat yet", () => {
+    const [first, next] = [new NotingLink(), new NotingLink()];
+    const functions = loadedAgain(first, ["lost"]);
+    functions.detach(first);
+    vi.advanceTimersByTime(59_000);
+    functions.expose({ ...exposing, names: [], reconnectWindow: 300_000 }, next).keep();
+    vi.advanceTimersByTime(60_000);
+    expect(next.told).toEqual(["attached"]);
+    vi.advanceTimersByTime(1_000);
+    expect(next.told).toEqual(["attached", "released lost"]);
+    functions.end(true);
+  });
 });
 
 test("a name goes back to whom an expose gave it that was answered meanwhile", () => {

@@ -50,6 +50,9 @@ const CALL_ID_BYTES = 8;
 /** Milliseconds that calls wait for a client that did not say how long. */
 export const RECONNECT_WINDOW = 30_000;
 
+/** Milliseconds that a client has, while it is here, to repeat a command of which it is not known whether it was kept. */
+const REPEAT_PATIENCE = 60_000;
+
 /** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
 const MOST = {
   connections: 1_000,
@@ -74,6 +77,8 @@ export interface Lenders {
   readonly clients: readonly Connection[];
   /** Functions that commands brought which are undone, or that the guest let go of: it has such alone that it knows where it is loaded. */
   readonly doubtful: readonly string[];
+  /** Functions of commands that may come again: where it does not know one by then, it never gets it otherwise. */
+  readonly awaited: readonly string[];
 }
 
 interface Sent {
@@ -348,7 +353,8 @@ export class HostFunctions implements CalledBack {
    */
   handOver(isUndone = false): Lenders {
     const clients = [...this.#connections.values()];
-    const doubtful = [...this.#owners.unheld, ...(isUndone ? this.#owners.unknown : [])];
+    const { unheld, unknown } = this.#owners;
+    const [doubtful, awaited] = isUndone ? [[...unheld, ...unknown], []] : [unheld, unknown];
     for (const { timer, link } of clients) {
       clearTimeout(timer);
       link?.ended(this);
@@ -357,12 +363,13 @@ export class HostFunctions implements CalledBack {
     this.#names.clear();
     this.#owners.clear();
     this.#pending.clear();
-    return { clients, doubtful };
+    return { clients, doubtful, awaited };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
-  adopt({ clients, doubtful }: Lenders): void {
-    const unheld = doubtful.filter((id) => !this.#owners.has(id));
+  adopt({ clients, doubtful, awaited }: Lenders): void {
+    const isUnheld = (id: string): boolean => !this.#owners.has(id);
+    const [unheld, unknown] = [doubtful.filter(isUnheld), awaited.filter(isUnheld)];
     for (const lender of clients) {
       const known = this.#connections.get(lender.id);
       // It has come back by itself.
@@ -377,12 +384,29 @@ export class HostFunctions implements CalledBack {
       else this.#awaitReturn(lender);
     }
     for (const id of unheld) this.#owners.release(id);
+    this.#owners.awaitRepeat(unknown);
+    this.#lookForRepeat(unknown);
     for (const [callId, call] of this.#pending) {
       // Of who was waited for meanwhile another object may have come.
       const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;
       if (!isKnown) call.connection = this.#providerOf(call.text);
       this.#send(callId, call);
     }
+  }
+
+  /** Gives back those that no command has brought again once their clients have had the time for it. */
+  #lookForRepeat(ids: readonly string[]): void {
+    const awaited = ids.flatMap((id) => {
+      const owner = this.#owners.of(id);
+      return owner === undefined ? [] : [{ id, owner, link: owner.link }];
+    });
+    if (awaited.length === 0) return;
+    const look = (): void => {
+      const isThere = ({ owner, link }: (typeof awaited)[number]): boolean => link !== undefined && owner.link === link;
+      this.#owners.notReceived(awaited.filter(isThere).map(({ id }) => id));
+      this.#lookForRepeat(awaited.filter((each) => !isThere(each)).map(({ id }) => id));
+    };
+    setTimeout(look, REPEAT_PATIENCE).unref();
   }
 
   /** The session leaves memory. @param isOver it ends, of which its clients are told */
