@@ -137,7 +137,7 @@ export class HostCalls {
 
   async #call(
     call: HostCall,
-    { run, scope, wrap = (handle) => handle }: Provided,
+    { run, scope, lentIn, wrap = (handle) => handle }: Provided,
     signal: AbortSignal,
   ): Promise<unknown> {
     const { session, sessionId } = scope;
@@ -160,7 +160,8 @@ export class HostCalls {
     };
     while (args.length < run.length - 1) args.push(undefined);
     const { executionId } = call;
-    return await runningHostCall.run({ context, sessionId, executionId }, () => run(...args, context));
+    const running = { context, sessionId, executionId };
+    return await lentIn.runInAsyncScope(() => runningHostCall.run(running, () => run(...args, context)));
   }
 
   #answer(result: HostResult): void {

@@ -1,3 +1,4 @@
+import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
@@ -33,6 +34,8 @@ export interface Provided {
   readonly run: HostFunction;
   readonly timeout: number | undefined;
   readonly scope: HostScope;
+  /** Where it was lent: its calls come on a stream that may have been opened by anybody. */
+  readonly lentIn: AsyncResource;
   /** Makes what stands for handles among the arguments. */
   readonly wrap?: WrapHandle | undefined;
 }
@@ -139,9 +142,10 @@ export class HostFunctions implements HostSide {
     const { timeout, takeOver, reconnectWindow } = options;
     if (timeout !== undefined) writeDuration("timeout", timeout);
     const provided = new Map<string, Provided>();
+    const lentIn = new AsyncResource("HostFunctions");
     for (const [name, run] of Object.entries(functions)) {
       if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
-      provided.set(name, { run, timeout, scope });
+      provided.set(name, { run, timeout, scope, lentIn });
     }
     const request = Expose.create({
       sessionId: scope.sessionId,
@@ -178,7 +182,8 @@ export class HostFunctions implements HostSide {
 
   /** Keeps functions that a command is about to carry. @returns forgets them: the command was refused */
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
-    for (const [id, run] of byId) this.#passed.add(id, { run, timeout: undefined, scope, wrap });
+    const lentIn = new AsyncResource("HostFunctions");
+    for (const [id, run] of byId) this.#passed.add(id, { run, timeout: undefined, scope, lentIn, wrap });
     if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => this.#forgetPassed(byId.keys());
   }

@@ -1,4 +1,5 @@
 /** What the SDK promises about functions that a client lends to a session. */
+import { AsyncLocalStorage } from "node:async_hooks";
 import {
   AlreadyExistsError,
   DisposedError,
@@ -89,6 +90,20 @@ describe("an exposed function", () => {
     // It holds the session: what were not on its behalf would wait for it.
     await session.execute("await listen()", { locals: { user: "ann" }, atomic: true });
     expect(heard).toEqual(["ann", "within"]);
+  });
+
+  test("runs in the context of who exposed or passed it, and not of who opened the stream", async () => {
+    const tenant = new AsyncLocalStorage<string>();
+    const who = () => tenant.getStore() ?? "nobody";
+    const bindings = { who };
+    await using client = await connect(served.server.address);
+    await using own = await client.createSession();
+    await tenant.run("first", () => own.execute("1", { bindings }));
+    await tenant.run("second", () => own.expose({ whoExposed: who }));
+    expect(await own.execute("await whoExposed()")).toBe("second");
+    expect(await own.execute("await who()", { bindings })).toBe("nobody");
+    expect(await tenant.run("third", () => own.execute("await who()", { bindings }))).toBe("third");
+    expect(await tenant.run("fourth", () => own.atomic(who))).toBe("fourth");
   });
 
   test("takes and gives values of every kind", async () => {
