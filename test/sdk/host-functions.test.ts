@@ -51,6 +51,22 @@ describe("an exposed function", () => {
     await expect(session.execute("await nested()")).rejects.toThrow("on behalf of another execution");
   });
 
+  test("is told that nobody waits when what it was called by had ended within an atomic execution that is undone", async () => {
+    let hanging: AbortSignal | undefined;
+    await session.expose({
+      hang: ({ signal }: HostCallContext) => new Promise(() => (hanging = signal)),
+      callBack: () => session.execute("void hang(); 1"),
+    });
+    await expect(session.execute("await callBack(); throw new Error('undo it')", { atomic: true })).rejects.toThrow(
+      "undo it",
+    );
+    await vi.waitFor(() => expect(hanging?.aborted).toBe(true), { timeout: 20_000 });
+    // What stands is waited for.
+    await session.execute("await callBack()", { atomic: true });
+    await session.execute("1");
+    expect(hanging?.aborted).toBe(false);
+  });
+
   test("gets what was passed and a context after it", async () => {
     const given: unknown[][] = [];
     await session.expose({

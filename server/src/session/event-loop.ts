@@ -229,6 +229,11 @@ export class EventLoop {
     return this.#hold !== undefined;
   }
 
+  /** Number of the atomic execution that has the session alone; 0 for none. */
+  get holder(): number {
+    return this.#hold?.owner ?? 0;
+  }
+
   /** How often an atomic execution was undone. */
   get rollBacks(): number {
     return this.#rollBacks;

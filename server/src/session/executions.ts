@@ -363,6 +363,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.#session.memoryBytes));
     }
+    this.hostFunctions.cancelHeld(execution.number);
     for (const { undone } of this.#afterHold.splice(0)) undone();
     this.#exposeAgain();
     return true;
@@ -400,6 +401,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   whenFinal(final: () => void, undone: () => void): void {
     if (this.#loop.isHeld) this.#afterHold.push({ final, undone });
     else this.#commits.pass(final);
+  }
+
+  get holder(): number {
+    return this.#loop.holder;
   }
 
   callerOf(execution: number): RunningExecution | undefined {

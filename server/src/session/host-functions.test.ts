@@ -43,6 +43,7 @@ function started(own: Partial<HostFunctionsHost> = {}): HostFunctions {
     reply: () => undefined,
     whenKept: (send) => send(),
     whenFinal: (work) => work(),
+    holder: 0,
     callerOf: () => undefined,
     ...own,
   };

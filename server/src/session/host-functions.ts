@@ -31,6 +31,8 @@ export interface HostFunctionsHost {
    * @param undone is called in its place where an atomic execution has undone it
    */
   whenFinal(work: () => void, undone: () => void): void;
+  /** Number of the atomic execution that holds the session, and may yet be undone; 0 for none. */
+  readonly holder: number;
   /** The execution of this number while it is open. */
   callerOf(execution: number): HostCaller | undefined;
 }
@@ -90,6 +92,8 @@ interface PendingCall extends Call {
   connection: Connection | undefined;
   /** That it was sent last, or is to be when the store has it. */
   sent: Sent | undefined;
+  /** Number of the atomic execution that held the session when it was made; 0 for none. */
+  readonly holder: number;
 }
 
 export class HostFunctions implements CalledBack {
@@ -242,7 +246,7 @@ export class HostFunctions implements CalledBack {
     if (this.#pending.size >= MOST.calls || this.#pending.argumentSize + size > MOST.argumentSize) {
       return refuse("too many calls of host functions are open; await some of them");
     }
-    this.#open(text.call, { execution, text, size, connection, sent: undefined });
+    this.#open(text.call, { execution, text, size, connection, sent: undefined, holder: this.#host.holder });
   }
 
   #open(callId: string, call: PendingCall): void {
@@ -308,6 +312,7 @@ export class HostFunctions implements CalledBack {
       size: sizeOf(text),
       connection,
       sent: undefined,
+      holder: 0,
     });
   }
 
@@ -341,6 +346,15 @@ export class HostFunctions implements CalledBack {
   /** Nobody waits any more for the calls of an execution. */
   cancelOf(execution: number): void {
     for (const [callId, call] of this.#pending.madeFor(execution)) {
+      this.#pending.delete(callId);
+      call.connection?.link?.cancelled(callId);
+    }
+  }
+
+  /** An atomic execution was undone: the guest knows of no call that was made meanwhile, whoever made it. */
+  cancelHeld(holder: number): void {
+    for (const [callId, call] of this.#pending) {
+      if (call.holder !== holder) continue;
       this.#pending.delete(callId);
       call.connection?.link?.cancelled(callId);
     }
