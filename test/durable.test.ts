@@ -338,6 +338,29 @@ describe("a durable session, after its server was killed", () => {
     expect(await found(session).execute("n")).toBe(61);
   });
 
+  test("does not run a sequence twice that its server had not ended", async () => {
+    await using patient = await Livescope.connect(server.address, { reconnectTimeout: 25_000 });
+    const session = await patient.createSession({ durability: "durable", setup: "const log = []" });
+    let [runs, begin, goOn] = [0, (): void => undefined, (): void => undefined];
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const again = new Promise<void>((resolve) => (goOn = resolve));
+    const sequence = session.atomic(async (tx) => {
+      runs++;
+      await tx.execute("log.push('begun')");
+      begin();
+      await again;
+      await tx.execute("log.push('ended')");
+    });
+    const error = sequence.catch((thrown: unknown) => thrown);
+    await begun;
+    await server.process.kill();
+    await server.start();
+    expect(await error).toMatchObject({ name: "UnavailableError", message: expect.stringContaining("is undone") });
+    goOn();
+    expect(await session.execute("log")).toEqual([]);
+    expect(runs).toBe(1);
+  });
+
   test("expires as any, also while no server runs, and is deleted by who deletes it", async () => {
     const short = await client.createSession({ durability: "durable", idleTtl: 1_000 });
     const kept = await client.createSession({ durability: "durable", idleTtl: 1_000, idleAction: "hibernate" });

@@ -1,4 +1,4 @@
-import { GuestError } from "./errors.js";
+import { GuestError, UnavailableError } from "./errors.js";
 import { type AtomicSequence, type RunningHostCall, runningHostCall } from "./host-function.js";
 import type { ExecuteOptions } from "./options.js";
 import type { Session } from "./session.js";
@@ -27,7 +27,8 @@ export type AtomicOptions = Pick<ExecuteOptions, "timeout" | "signal">;
 /**
  * Runs a sequence as one atomic execution: that calls back, and what the callback runs in the session runs on its behalf. So
  * the server holds the session for it, and undoes it whole, whatever becomes of this process. A callback that goes on when the execution
- * has failed can run nothing in the session any more.
+ * has failed can run nothing in the session any more. Should the server begin the execution again, as one that has been started since
+ * does, what the callback still runs would be part of that: so it is undone too.
  */
 export async function runAtomic<T>(
   session: Session,
@@ -36,12 +37,20 @@ export async function runAtomic<T>(
 ): Promise<T> {
   let ended: { readonly value: T } | { readonly error: unknown } | undefined;
   const state: AtomicSequence = {};
+  let hasBegun = false;
   const run = async (): Promise<void> => {
+    if (hasBegun) {
+      state.failure = { error: undoneMeanwhile() };
+      ended = state.failure;
+      throw new Error("the sequence began again");
+    }
+    hasBegun = true;
     try {
       const running = runningHostCall.getStore() as RunningHostCall;
-      ended = { value: await runningHostCall.run({ ...running, sequence: state }, () => sequence(session)) };
+      const value = await runningHostCall.run({ ...running, sequence: state }, () => sequence(session));
+      ended ??= { value };
     } catch (error) {
-      ended = { error };
+      ended ??= { error };
       throw new Error("the sequence failed");
     }
   };
@@ -55,4 +64,10 @@ export async function runAtomic<T>(
     throw error;
   }
   return (ended as { readonly value: T }).value;
+}
+
+function undoneMeanwhile(): UnavailableError {
+  const message =
+    "the server went away, or could not keep what the sequence did: all of it is undone, and it is not run twice; call atomic again";
+  return new UnavailableError(message, { code: "UNAVAILABLE" });
 }
