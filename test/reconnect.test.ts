@@ -46,6 +46,36 @@ describe("when the connection breaks", () => {
     expect(await session.execute("n")).toBe(1);
   });
 
+  test.each(["connect", "unary"] as const)(
+    "a call that is aborted while there is none ends later, over %s",
+    async (transport) => {
+      await using own = await Livescope.connect(wire.address, { transport, reconnectTimeout: 25_000 });
+      await using watcher = await Livescope.connect(server.address);
+      await using session = await own.createSession({ setup: "let n = 0", limits: { timeout: 60_000 } });
+      const seen = watcher.attach(session.id);
+      const controller = new AbortController();
+      const code = "for (;;) { n++; await new Promise((resolve) => setTimeout(resolve, 1)) }";
+      const options = { requestId: crypto.randomUUID(), signal: controller.signal };
+      const aborted = session.execute(code, options);
+      const lost = session.execute("for (;;) await new Promise((resolve) => setTimeout(resolve, 1))", {
+        onConsole() {},
+      });
+      await expect.poll(() => seen.execute<number>("n")).toBeGreaterThan(0);
+      wire.close();
+      await expect(lost).rejects.toBeInstanceOf(UnavailableError);
+      await expect(own.serverInfo()).rejects.toBeInstanceOf(UnavailableError);
+      controller.abort(new Error("enough"));
+      await expect(aborted).rejects.toThrow("enough");
+      await wire.open();
+      const isStill = async (): Promise<boolean> => {
+        const before = await seen.execute("n");
+        await new Promise((resolve) => setTimeout(resolve, 50));
+        return before === (await seen.execute("n"));
+      };
+      await expect.poll(isStill, { timeout: 15_000 }).toBe(true);
+    },
+  );
+
   test("calls that are sent again run in the order in which they were made", async () => {
     for (let round = 0; round < 3; round++) {
       await using session = await client.createSession({ setup: "const log = []" });

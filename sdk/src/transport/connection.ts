@@ -102,10 +102,20 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   forget(command: PendingCommand, ends: boolean): void {
     this.#delayed.delete(command);
-    if (command.frameId === 0) return;
+    if (command.frameId === 0) {
+      if (ends) this.#endLost(command);
+      return;
+    }
     if (ends) this.cancel(command);
     this.#commands.delete(command.frameId);
     this.checkIdle();
+  }
+
+  /** One that was to be sent again may run yet, since it was sent before. */
+  #endLost({ wasSent, execution }: PendingCommand): void {
+    if (!wasSent || execution.executionId === "") return;
+    this.#outgoing.addSaying({ frame: { $case: "cancel", value: execution } });
+    this.#schedule();
   }
 
   /** What was said is still sent, such as that executions are to end. */

@@ -1,4 +1,4 @@
-import type { ClientFrame, Command, Event, Execution } from "@livescope/proto";
+import type { CancelExecutionRequest, ClientFrame, Command, Event, Execution } from "@livescope/proto";
 import { LONGEST_TIMER } from "../longest-timer.js";
 import { whenAborted } from "../when-aborted.js";
 import { type CommandOptions, noAnswerWithin, type Sending, type StartedCommand } from "./commands.js";
@@ -56,6 +56,12 @@ export class PendingCommand implements StartedCommand {
   get mayRepeat(): boolean {
     const { command, listener } = this.#sent;
     return command.value.requestId !== "" && listener === undefined;
+  }
+
+  /** What names its execution, also on another stream; without an id where only the server knows it. */
+  get execution(): CancelExecutionRequest {
+    const { requestId: executionId, sessionId = "" } = this.#sent.command.value;
+    return { sessionId, executionId };
   }
 
   /** The frame that sends it. */
