@@ -237,6 +237,20 @@ test("of two exposes that are refused nothing stays, whichever is refused first"
   }
 });
 
+test("a call that is not known where the session is loaded again is cancelled, and another one made again", () => {
+  const [before, then] = [started(), started()];
+  const link = new NotingLink();
+  before.expose({ ...exposing, reconnectWindow: 30_000 }, link).keep();
+  before.call(0, calling("kept"));
+  const { record } = before;
+  before.call(0, calling("lost"));
+  link.told.splice(0);
+  then.restore(record, true);
+  then.adopt(before.handOver());
+  expect(link.told).toEqual(["ended", "cancelled lost", "attached", "call kept"]);
+  then.end(true);
+});
+
 describe("where it is not known whether commands were kept, functions that they brought and nobody knows", () => {
   beforeEach(() => {
     vi.useFakeTimers();

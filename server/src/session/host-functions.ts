@@ -81,6 +81,8 @@ export interface Lenders {
   readonly doubtful: readonly string[];
   /** Functions of commands that may come again: where it does not know one by then, it never gets it otherwise. */
   readonly awaited: readonly string[];
+  /** Calls that clients were asked to answer. */
+  readonly asked: readonly { readonly callId: string; readonly link: HostLink }[];
 }
 
 interface Sent {
@@ -373,15 +375,18 @@ export class HostFunctions implements CalledBack {
       clearTimeout(timer);
       link?.ended(this);
     }
+    const asked = [...this.#pending].flatMap(([callId, { sent }]) => (sent === undefined ? [] : [{ callId, ...sent }]));
     this.#connections.clear();
     this.#names.clear();
     this.#owners.clear();
     this.#pending.clear();
-    return { clients, doubtful, awaited };
+    return { clients, doubtful, awaited, asked };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
-  adopt({ clients, doubtful, awaited }: Lenders): void {
+  adopt({ clients, doubtful, awaited, asked }: Lenders): void {
+    // What an atomic execution asked for that was not kept nobody waits for any more.
+    for (const { callId, link } of asked) if (this.#pending.get(callId) === undefined) link.cancelled(callId);
     const isUnheld = (id: string): boolean => !this.#owners.has(id);
     const [unheld, unknown] = [doubtful.filter(isUnheld), awaited.filter(isUnheld)];
     for (const lender of clients) {
