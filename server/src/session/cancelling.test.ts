@@ -75,18 +75,27 @@ test("an atomic one is answered when something was being asked of its session, a
   expect(JSON.parse(await asked)).toMatchObject({ handle: { preview: "1" } });
 });
 
-test("one that goes on in another's turn is answered, and not that other, whatever had ended before and was not heard of yet", async () => {
+/** Endings of three, or undefined where the worker has left the rest of the group: what goes on does not run till that is heard. */
+async function endingsOfThree(): Promise<string[] | undefined> {
   const session = newSession();
   const waits = run(session, `await new Promise((resolve) => { globalThis.go = resolve; ${forEver} }); for (;;);`);
   await expect.poll(() => (waits as RunningExecution).hasCommitted).toBe(true);
   // It takes longer than what it brings out is held back for, so it is told of before the next turn begins.
-  const before = run(session, "for (const end = Date.now() + 10; Date.now() < end; ); 1");
+  const before = run(session, "for (const end = Date.now() + 5; Date.now() < end; ); 1");
   const goes = run(session, "go(); 2");
   await ticks();
   const { number } = waits as RunningExecution;
   const isRunning = (): boolean => memories.some((memory) => engine.runningExecution(memory) === number);
   // Nothing is heard meanwhile.
-  for (const end = performance.now() + 20_000; !isRunning() && performance.now() < end; );
+  for (const end = performance.now() + 500; !isRunning() && performance.now() < end; );
+  const hasRun = isRunning();
   waits.cancel();
-  expect(await Promise.all([waits, before, goes].map(ending))).toEqual(["CANCELLED", "value", "value"]);
+  const endings = await Promise.all([waits, before, goes].map(ending));
+  return hasRun ? endings : undefined;
+}
+
+test("one that goes on in another's turn is answered, and not that other, whatever had ended before and was not heard of yet", async () => {
+  let endings: string[] | undefined;
+  for (let i = 0; i < 20 && endings === undefined; i++) endings = await endingsOfThree();
+  expect(endings).toEqual(["CANCELLED", "value", "value"]);
 });
