@@ -90,6 +90,14 @@ describe("a script behaves as at a console", () => {
     expect(await session.execute(code)).toBe(result);
   });
 
+  test.each([
+    ["class A {}class B {}typeof B", "function"],
+    ["class A {}await 2", 2],
+    ["class A {}try { await 3 } finally {}", 3],
+  ])("what follows a class need not stand apart from it: %s", async (code, result) => {
+    expect(await session.execute(code)).toBe(result);
+  });
+
   test("within one source the language's rules hold, and then nothing is declared", async () => {
     expect(await failureOf("let a = 1; let a = 2")).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
     expect(await session.execute("typeof a")).toBe("undefined");

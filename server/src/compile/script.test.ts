@@ -23,6 +23,7 @@ describe("top-level declarations", () => {
     ["const { a, b: [c], ...d } = o", "var   { a, b: [c], ...d } = o", [], ["a", "c", "d"]],
     ["let [p = 1, , ...q] = r", "var [p = 1, , ...q] = r", ["p", "q"], []],
     ["class A {}", "var A = class A {};", ["A"], []],
+    ["class A {}class B {}let x", "var A = class A {};var B = class B {};var x = void 0;", ["A", "B", "x"], []],
     ["{ let inner = 1 } for (const i of []) {}", "{ let inner = 1 } for (const i of []) {}", [], []],
     ["function f() { const x = 1 }", "function f() { const x = 1 }", [], []],
   ])("%s", (code, source, variables, constants) => {
@@ -86,6 +87,7 @@ describe("bindings", () => {
     ["class A { static { var x } }", "var A = class A { static { var x } };"],
     ["function x() {}", "x = function x() {};"],
     ["class x {}", "x = class x {};"],
+    ["function x() {}class A {}var x", "x = function x() {};var A = class A {};void( 0);"],
     ["let y = x", "var y = x"],
   ])("are found before names of the session: %s", (code, source) => {
     expect(compiled(code, ["x"]).source).toBe(inScope(source));

@@ -73,12 +73,13 @@ class TopLevelRewrite {
       const { name } = statement.id;
       if (!this.#bound.has(name)) this.#variables.add(name);
       this.#text.appendLeft(statement.start, this.#bound.has(name) ? `${name} = ` : `var ${name} = `);
-      this.#text.appendRight(statement.end, ";");
+      // Before all else that stands here: it was put in before what follows, and that may begin right here.
+      this.#text.prependLeft(statement.end, ";");
     } else if (statement.type === "FunctionDeclaration") {
       const { name } = statement.id;
       if (this.#bound.has(name)) {
         this.#text.appendLeft(statement.start, `${name} = `);
-        this.#text.appendRight(statement.end, ";");
+        this.#text.prependLeft(statement.end, ";");
       } else this.#functions.push(name);
     }
   }
