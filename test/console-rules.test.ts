@@ -173,6 +173,9 @@ describe("a script behaves as at a console", () => {
       ["for (var x = 0, y; x < 2; x++) y = x; [x, y]", [2, 1]],
       ["for await (var { x, y } of [{ x: 2, y: 3 }]) {} [x, y]", [2, 3]],
       ["for await (var x of [2]) {} x", 2],
+      ["for await (var v of [2]) var x = v\nx", 2],
+      ["for await (var v of [2]) for (var w of [v]) var x = await w, y = x // both\nvoid 0, [x, y]", [2, 2]],
+      ["{ for await (var v of [2]) var x }x", 1],
       ["class A { static { var x = 2 } } x", 1],
     ])("are found where the source declares them without a value, or not at its top: %s", async (code, result) => {
       expect(await session.execute(code, { bindings: { x: 1 } })).toEqual(result);

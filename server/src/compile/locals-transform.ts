@@ -38,6 +38,9 @@ const LOOP = `${SCOPE_NAME}i`;
 const VALUE = `${SCOPE_NAME}v`;
 const RESTORED = `${SCOPE_NAME}x`;
 
+/** How a name begins, or a word of the language. */
+const NAME = /^[\p{ID_Start}$_\\]/u;
+
 const SUSPENDS = /\b(?:await|async|import)\b/;
 
 /** False for a source that has nothing to rewrite, and need not be parsed for this. */
@@ -196,6 +199,15 @@ class LocalsRewrite {
     this.#text.appendLeft(at, marked(code));
   }
 
+  /**
+   * Puts code in behind a statement. Where that has no semicolon it may end with a declaration, and what other rewrites put in behind
+   * the declaration comes first. Right before a word it does not end so, and there what is put in before the word comes last.
+   */
+  #insertBehind(end: number, code: string): void {
+    if (NAME.test(this.#original(end, end + 2))) this.#insert(end, code);
+    else this.#text.appendRight(end, marked(code));
+  }
+
   #original(start: number, end: number): string {
     return this.#text.original.slice(start, end);
   }
@@ -250,7 +262,7 @@ class LocalsRewrite {
       if (suspends) this.#insert(finalizer.start + 1, restore(kind));
       visit(finalizer, kind);
     }
-    if (suspends) this.#insert(node.end, "}");
+    if (suspends) this.#insertBehind(node.end, "}");
   }
 
   #forAwait(node: acorn.ForOfStatement, labels: readonly acorn.Node[], kind: Kind, visit: WalkerCallback<Kind>): void {
@@ -276,8 +288,11 @@ class LocalsRewrite {
       isName ? `{const ${RESTORED}=${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP});` : `{${bound}`,
     );
     visit(body, kind);
-    this.#insert(body.end, "}");
-    this.#insert(node.end, `}catch(${VALUE}){${closed("catch{}", kind)}throw ${VALUE}}finally{${closed("", kind)}}}`);
+    this.#insertBehind(body.end, "}");
+    this.#insertBehind(
+      node.end,
+      `}catch(${VALUE}){${closed("catch{}", kind)}throw ${VALUE}}finally{${closed("", kind)}}}`,
+    );
   }
 
   #forOf(node: acorn.ForOfStatement, kind: Kind, visit: WalkerCallback<Kind>): void {
@@ -287,7 +302,7 @@ class LocalsRewrite {
     visit(right, kind);
     if (suspends) this.#insert(body.start, `{${note(kind)}try{`);
     visit(body, kind);
-    if (suspends) this.#insert(body.end, `}finally{${restore(kind)}}}`);
+    if (suspends) this.#insertBehind(body.end, `}finally{${restore(kind)}}}`);
   }
 }
 
