@@ -181,6 +181,17 @@ describe("a script behaves as at a console", () => {
       expect(await session.execute(code, { bindings: { x: 1 } })).toEqual(result);
     });
 
+    test.each([
+      ["5; let x = 2", 5],
+      ["5; var x", 5],
+      ["5; if (x) var x = 2; else var x", undefined],
+      ["for (const i of [1, 2]) { i; var x = i }", 2],
+      ["5; function x() {}", 5],
+      ["class x {}", undefined],
+    ])("are declared without a result, as any name is: %s", async (code, result) => {
+      expect(await session.execute(code, { bindings: { x: 1 } })).toBe(result);
+    });
+
     test.each(["class", "await", "let", "yield", "eval", "arguments", "null", "enum"])(
       "cannot be named by a reserved word: %s",
       async (name) => {

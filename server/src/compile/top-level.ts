@@ -22,6 +22,10 @@ export const NOTHING_DECLARED: Declared = { variables: [], constants: [], vars: 
 /** The global lexical constant through which compiled sources reach the kernel's scope functions. */
 export const SCOPE_NAME = "$livescope$";
 
+/** An assignment that takes the place of a declaration: a declaration of its own, because that changes no completion value. */
+const BEGIN = `{const ${SCOPE_NAME}d=`;
+const END = "}";
+
 /**
  * Rewrites a program in place.
  *
@@ -71,17 +75,20 @@ class TopLevelRewrite {
     if (statement.type === "VariableDeclaration") this.#declaration(statement);
     else if (statement.type === "ClassDeclaration") {
       const { name } = statement.id;
-      if (!this.#bound.has(name)) this.#variables.add(name);
-      this.#text.appendLeft(statement.start, this.#bound.has(name) ? `${name} = ` : `var ${name} = `);
-      // Before all else that stands here: it was put in before what follows, and that may begin right here.
-      this.#text.prependLeft(statement.end, ";");
+      if (this.#bound.has(name)) return this.#enclose(statement, `${BEGIN}${name} = `, END);
+      this.#variables.add(name);
+      this.#enclose(statement, `var ${name} = `, ";");
     } else if (statement.type === "FunctionDeclaration") {
       const { name } = statement.id;
-      if (this.#bound.has(name)) {
-        this.#text.appendLeft(statement.start, `${name} = `);
-        this.#text.prependLeft(statement.end, ";");
-      } else this.#functions.push(name);
+      if (this.#bound.has(name)) this.#enclose(statement, `${BEGIN}${name} = `, END);
+      else this.#functions.push(name);
     }
+  }
+
+  #enclose({ start, end }: Statement, before: string, behind: string): void {
+    this.#text.appendLeft(start, before);
+    // Before all else that stands here: it was put in before what follows, and that may begin right here.
+    this.#text.prependLeft(end, behind);
   }
 
   #declaration(declaration: VariableDeclaration): void {
@@ -107,7 +114,7 @@ class TopLevelRewrite {
       if (!this.#bound.has(name)) this.#declareBeside(declaration, name);
       else if (declaration.kind === "const") this.#boundConstants.add(name);
     }
-    this.#text.overwrite(declaration.start, declaration.start + declaration.kind.length, "void(");
+    this.#text.overwrite(declaration.start, declaration.start + declaration.kind.length, `${BEGIN}(`);
     for (const declarator of declaration.declarations) {
       if (declarator.init) continue;
       const [name = ""] = namesOf(declarator.id);
@@ -116,7 +123,12 @@ class TopLevelRewrite {
       this.#text.overwrite(declarator.start, declarator.end, isKept ? "0" : `${name} = void 0`);
     }
     const last = declaration.declarations.at(-1) as VariableDeclarator;
-    this.#text.appendLeft(last.end, `)${endOf(declaration, last)}`);
+    if (last.end === declaration.end) this.#text.appendLeft(last.end, `)${END}`);
+    else {
+      this.#text.appendLeft(last.end, ")");
+      // In place of its semicolon: before an `else` there is room for one statement. What others put in behind it stays.
+      this.#text.update(declaration.end - 1, declaration.end, END);
+    }
   }
 
   /** A name that is declared together with a binding, and is none. */
