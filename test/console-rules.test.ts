@@ -129,6 +129,9 @@ describe("a script behaves as at a console", () => {
     }
     expect(await session.execute("K")).toBe(1);
     expect(await failureOf("const x = 5; x = 6", { bindings: { x: 1 } })).toMatchObject({ guestName: "TypeError" });
+    await session.execute("const x = 5, { L } = { L: x }", { bindings: { x: 1 } });
+    expect(await failureOf("L = 6")).toMatchObject({ guestName: "TypeError" });
+    expect(await session.execute("const x = 5, L = L + x; L", { bindings: { x: 1 } })).toBe(10);
   });
 
   test.each(["undefined", "NaN", "Infinity"])("what nobody may change cannot be declared: %s", async (name) => {

@@ -107,7 +107,7 @@ describe("bindings", () => {
   });
 
   test("stay constants where the source declares them so", () => {
-    expect(compiled("const x = 1, y = 2", ["x"]).declared).toMatchObject({ boundConstants: ["x"], variables: ["y"] });
+    expect(compiled("const x = 1, y = 2", ["x"]).declared).toMatchObject({ boundConstants: ["x"], constants: ["y"] });
   });
 
   test.each(["x }; leak = 1; {", "foo(", "x +"])("never wrap a source that does not parse: %s", (code) => {

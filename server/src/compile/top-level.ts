@@ -134,7 +134,7 @@ class TopLevelRewrite {
   /** A name that is declared together with a binding, and is none. */
   #declareBeside({ kind }: VariableDeclaration, name: string): void {
     if (kind === "var") this.#hoisted.add(name);
-    else this.#variables.add(name);
+    else (kind === "const" ? this.#constants : this.#variables).add(name);
   }
 
   /** `var` inside blocks and loop heads reaches the top level too. */
