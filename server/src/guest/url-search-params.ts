@@ -36,7 +36,9 @@ class URLSearchParams {
   append(name: unknown, value: unknown): void {
     const state = this.#state;
     requireArguments(arguments.length, 2, "append");
-    state.pairs.push([toText(name), toText(value)]);
+    // Before the pairs are looked at, here as below: it may run code that changes them.
+    const pair: Pair = [toText(name), toText(value)];
+    state.pairs.push(pair);
     state.update();
   }
 
@@ -49,21 +51,24 @@ class URLSearchParams {
   }
 
   get(name: unknown): string | null {
-    const { pairs } = this.#state;
+    const state = this.#state;
     requireArguments(arguments.length, 1, "get");
-    return pairs.find(matcher(name, undefined))?.[1] ?? null;
+    const isMeant = matcher(name, undefined);
+    return state.pairs.find(isMeant)?.[1] ?? null;
   }
 
   getAll(name: unknown): string[] {
-    const { pairs } = this.#state;
+    const state = this.#state;
     requireArguments(arguments.length, 1, "getAll");
-    return pairs.filter(matcher(name, undefined)).map((pair) => pair[1]);
+    const isMeant = matcher(name, undefined);
+    return state.pairs.filter(isMeant).map((pair) => pair[1]);
   }
 
   has(name: unknown, value: unknown = undefined): boolean {
-    const { pairs } = this.#state;
+    const state = this.#state;
     requireArguments(arguments.length, 1, "has");
-    return pairs.some(matcher(name, value));
+    const isMeant = matcher(name, value);
+    return state.pairs.some(isMeant);
   }
 
   set(name: unknown, value: unknown): void {
