@@ -265,6 +265,16 @@ describe("livescope repl", () => {
     expect(await command.ended).toMatchObject({ code: 0, stderr: "" });
     expect([await sessions(), await snapshots()]).toEqual([[], []]);
   });
+
+  test("leaves nothing behind either where nobody reads its last words", async () => {
+    const command = commands.start(["repl"]);
+    command.child.stdin.write("console.log('running')\n");
+    await command.says("running");
+    command.child.stdout.destroy();
+    command.child.stdin.end("'is not read'\n");
+    expect(await command.ended).toMatchObject({ code: 0, stderr: "" });
+    expect([await sessions(), await snapshots()]).toEqual([[], []]);
+  });
 });
 
 describe.skipIf(!hasPython)("livescope repl at a terminal (skipped without python3)", () => {

@@ -59,18 +59,12 @@ let end: (exitCode: number) => void = process.exit;
 let hasFailed = false;
 
 /**
- * For a command that has something to put away first.
+ * For a command that has something to put away first, and may write until it has ended: what fails is told a while after it was written.
  *
  * @param work ends it in place of the process, once
- * @returns the command has nothing to put away any more, when it is disposed
  */
-export function endBy(work: (exitCode: number) => void): Disposable {
+export function endBy(work: (exitCode: number) => void): void {
   end = work;
-  return {
-    [Symbol.dispose]: () => {
-      end = process.exit;
-    },
-  };
 }
 
 /** For a process that others need, whether or not anybody reads what it has to say. */

@@ -64,8 +64,8 @@ export class Repl {
     const onEnd = (signal: "SIGTERM" | "SIGHUP"): void => this.#end(signal === "SIGTERM" ? 143 : 129);
     this.#lines.on("SIGINT", onSigint);
     process.on("SIGINT", onSigint).on("SIGTERM", onEnd).on("SIGHUP", onEnd);
-    // Nobody reads on: what it made is deleted all the same.
-    using _output = endBy((exitCode) => this.#end(exitCode));
+    // Nobody reads on: what it made is deleted all the same, which happens after this has resolved.
+    endBy((exitCode) => this.#end(exitCode));
     try {
       this.#prompt();
       for await (const [line] of on(this.#lines, "line", { close: ["close"] })) {
