@@ -54,6 +54,12 @@ describe("a binding lives as long as its block", () => {
     await expect(thrown).rejects.toMatchObject({ thrown: { x: 1 } });
   });
 
+  test("and of what a generator throws that a stream runs", async () => {
+    const code = "(function* () { yield 1; throw { get x() { return locals.x } } })()";
+    const ended = session.stream(code, { locals: { x: 1 } }).execution();
+    await expect(ended).rejects.toMatchObject({ thrown: { x: 1 } });
+  });
+
   test("also when the inner one throws", async () => {
     const code = `const seen = cur.with({ x: 1 }, () => {
       try { cur.with({ x: 2 }, () => { throw new Error(String(cur.x)) }) } catch (error) { return [error.message, cur.x] }

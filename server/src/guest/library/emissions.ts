@@ -72,6 +72,8 @@ async function drain(execution: Execution, next: () => Promise<IteratorResult<un
       await send(execution, step.value);
     }
   } catch (error) {
+    // Getters of what was thrown run in it.
+    enterContext(contextOf(execution));
     fail(execution, Phase.EVALUATE, error);
   }
 }
