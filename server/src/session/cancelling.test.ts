@@ -1,10 +1,10 @@
 /** Executions that are cancelled while turns that are not theirs are on their way: they end, and nobody else does. */
-import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
 import { Engine } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
-import { sessionLimits } from "./limits.js";
+import { type Limits, sessionLimits } from "./limits.js";
 import type { RunningExecution } from "./running-execution.js";
 import { Session } from "./session.js";
 
@@ -26,8 +26,8 @@ afterEach(async () => {
   for (const session of sessions.splice(0)) await session.end(() => new SessionError("SESSION_DELETED", "over"));
 });
 
-function newSession(): Session {
-  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+function newSession(limits: Partial<Limits> = {}): Session {
+  const settings = { limits: sessionLimits(limits), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
   const session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
   sessions.push(session);
   return session;
@@ -98,4 +98,48 @@ test("one that goes on in another's turn is answered, and not that other, whatev
   let endings: string[] | undefined;
   for (let i = 0; i < 20 && endings === undefined; i++) endings = await endingsOfThree();
   expect(endings).toEqual(["CANCELLED", "value", "value"]);
+});
+
+describe("one that goes on in a turn that was on its way when it was cancelled", () => {
+  /** Takes longer than a turn may, once it goes on. */
+  const cancelled = async (session: Session, code: string, begin: () => void): Promise<string> => {
+    const waits = run(session, code);
+    while (!(waits as RunningExecution).hasCommitted) await ticks();
+    // Has the only thread, so that the turn waits for it.
+    const other = run(newSession(), "for (;;);");
+    await ticks();
+    begin();
+    await ticks();
+    waits.cancel();
+    other.cancel();
+    return await ending(waits);
+  };
+
+  test("takes no timer away from another", async () => {
+    const session = newSession({ cpuTime: 200, timeout: 5_000 });
+    const other = run(session, "await new Promise((wake) => setTimeout(wake, 400))");
+    const code = "await new Promise((wake) => setTimeout(wake, 100)); for (;;);";
+    const isDue = (): void => {
+      for (const end = performance.now() + 150; performance.now() < end; );
+    };
+    expect(await cancelled(session, code, isDue)).toBe("CANCELLED");
+    expect(await ending(other)).toBe("value");
+  });
+
+  test("is not answered for by who had the turn", async () => {
+    const session = newSession({ cpuTime: 200, timeout: 5_000 });
+    let goes: Execution | undefined;
+    const code = `await new Promise((resolve) => { globalThis.go = resolve; ${forEver} }); for (;;);`;
+    // Its last turn is told of as it runs, as the first is.
+    const slow = "for (const end = Date.now() + 100; Date.now() < end; );";
+    const begin = (): void => {
+      goes = run(
+        session,
+        `console.log(1); go(); await new Promise((wake) => setTimeout(wake, 1)); console.log(2); ${slow} 2`,
+      );
+    };
+    expect(await cancelled(session, code, begin)).toBe("CANCELLED");
+    const { result, console } = (await goes?.outcome) ?? {};
+    expect([result?.kind, ...(console?.map(({ text }) => text) ?? [])]).toEqual(["value", "1", "2"]);
+  });
 });

@@ -99,6 +99,8 @@ export class EventLoop {
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
+  /** How many of them the turns that are on their way tell the kernel. */
+  #droppedTold = 0;
   /** True when the kernel has not been told of all of them. */
   #isLookDue = false;
   /** What the turn that was committed last was told: it did not look whether anything can never settle. */
@@ -212,6 +214,11 @@ export class EventLoop {
     this.#tellDropped();
   }
 
+  /** True for one that was dropped while the turns were on their way that end now: it may have run in them. */
+  hasDropped(execution: number): boolean {
+    return this.#dropped.includes(execution, this.#droppedTold);
+  }
+
   /** Without a turn nobody would see that what is still open can never settle. */
   #tellDropped(): void {
     if (this.#isLookDue && this.isStill && this.#host.hasOpenExecutions) this.#schedule();
@@ -297,6 +304,7 @@ export class EventLoop {
     }
     // A copy: what is dropped while these turns run is for the next ones.
     const header = { isMoreToCome, dropped: [...this.#dropped] };
+    this.#droppedTold = header.dropped.length;
     const posted: Posted[] = inputs.map((input) => ({ input }));
     this.#posted = [...posted];
     const turns = this.#engine.run(

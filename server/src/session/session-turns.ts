@@ -175,8 +175,8 @@ export class SessionTurns {
 
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
-   * without it, once, and each time where that one was asked to stop. Else the owner answers. Where there is neither it is given again too,
-   * once, unless it took too long.
+   * without it, once, and each time where that one was asked to stop, or had ended meanwhile. Else the owner answers. Where there is
+   * neither it is given again too, once, unless it took too long.
    *
    * @returns whether the input is to be given again
    */
@@ -191,16 +191,19 @@ export class SessionTurns {
     }
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own && (!isRetry || culprit === stopping);
-    const answers = isForeign ? culprit : (own ?? culprit);
+    const running = isForeign ? culprit : (own ?? culprit);
+    // Who ran has been answered since the turn was on its way; in the next one the kernel hears of that, and nothing of it runs.
+    const hasEnded = culprit === undefined && this.#loop.hasDropped(result.culprit);
     // Who was asked to stop has been answered by now: that a turn before this one had ended was heard after it was asked.
-    if (result.reason === "stopped" && answers?.isStopping !== true && !isRetry) return true;
+    const isAnswered = hasEnded || (result.reason === "stopped" && running?.isStopping !== true);
+    const answers = isAnswered ? undefined : running;
+    for (const { execution } of result.console)
+      if (execution !== answers?.number) this.#open.get(execution)?.forgetLive();
     // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
-    if (answers === undefined) return result.reason === "trap" && !isRetry;
+    if (answers === undefined) return isAnswered || (result.reason === "trap" && !isRetry);
     answers.account(result);
-    for (const [i, entry] of result.console.entries()) {
+    for (const [i, entry] of result.console.entries())
       if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
-      else this.#open.get(entry.execution)?.forgetLive();
-    }
     this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
     // One that did not begin in this turn began in one before it, which may be run again and be told of after this.
     if (answers.hasCommitted || answers !== own) this.#loop.drop(answers.number);
