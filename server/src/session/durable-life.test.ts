@@ -236,7 +236,8 @@ describe("where the store is full", () => {
   test("who waits for what goes on from before is not told that it is undone", async () => {
     const sessions = start();
     await create(sessions, "a", { ...DURABLE, setup: "var log = []" });
-    const code = "log.push('begun'); await new Promise((resolve) => setTimeout(resolve, 1_000)); log.push('ended'); log";
+    const code =
+      "log.push('begun'); await new Promise((resolve) => setTimeout(resolve, 1_000)); log.push('ended'); log";
     const request = { requestId: "r", digest: "d" };
     const waits = reasonOf(submit(sessions, "a", code, request).outcome);
     // What comes after it is answered when both are kept.
