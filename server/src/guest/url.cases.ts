@@ -175,7 +175,6 @@ export const urlExtras = [
   "(() => { const u = new URL('http://a/?x=1'); const p = u.searchParams; u.search = '?z=2'; return [...p] })()",
   "(() => { const u = new URL('http://a/?x=1'); const p = u.searchParams; u.href = 'http://b/?q'; return [p === u.searchParams, ...p] })()",
   "(() => { const u = new URL('http://a/?x=1'); u.searchParams.append({ toString() { u.search = '?z=2'; return 'y' } }, '3'); return u.href })()",
-  "(() => { const u = new URL('http://a/?x=1'); return u.searchParams.get({ toString() { u.search = '?x=2'; return 'x' } }) })()",
   "Object.getOwnPropertyDescriptor(URL.prototype, 'href').get.call({})",
 ];
 
