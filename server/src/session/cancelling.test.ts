@@ -142,4 +142,15 @@ describe("one that goes on in a turn that was on its way when it was cancelled",
     const { result, console } = (await goes?.outcome) ?? {};
     expect([result?.kind, ...(console?.map(({ text }) => text) ?? [])]).toEqual(["value", "1", "2"]);
   });
+
+  test("has nobody wait for what it still does", async () => {
+    const session = newSession({ cpuTime: 60_000, timeout: 600_000 });
+    let goes: Execution | undefined;
+    const code = `await new Promise((resolve) => { globalThis.go = resolve; ${forEver} }); for (;;);`;
+    const begin = (): void => {
+      goes = run(session, "go(); 2");
+    };
+    expect(await cancelled(session, code, begin)).toBe("CANCELLED");
+    expect(await ending(goes as Execution)).toBe("value");
+  });
 });

@@ -84,6 +84,9 @@ interface Posted {
 /** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
 const LONGEST_TIMER = 2 ** 31 - 1;
 
+/** How often it is looked whether an execution that was dropped goes on in a turn that was on its way, in milliseconds. */
+const LOOK_FOR_DROPPED = 10;
+
 const NO_TIMER: NextTimer = { at: Number.POSITIVE_INFINITY, owner: 0 };
 
 export class EventLoop {
@@ -101,6 +104,7 @@ export class EventLoop {
   #dropped: number[] = [];
   /** How many of them the turns that are on their way tell the kernel. */
   #droppedTold = 0;
+  #lookForDropped: NodeJS.Timeout | undefined;
   /** True when the kernel has not been told of all of them. */
   #isLookDue = false;
   /** What the turn that was committed last was told: it did not look whether anything can never settle. */
@@ -196,6 +200,7 @@ export class EventLoop {
   /** Takes all back that wait. */
   removeAll(): void {
     clearTimeout(this.#timer);
+    clearInterval(this.#lookForDropped);
     this.#isTimerWaiting = false;
     this.#waiting = [];
   }
@@ -212,6 +217,19 @@ export class EventLoop {
     this.#dropped.push(execution);
     this.#isLookDue = true;
     this.#tellDropped();
+    if (this.#posted.length > 0)
+      this.#lookForDropped ??= setInterval(() => this.#stopDropped(), LOOK_FOR_DROPPED).unref();
+  }
+
+  /** What goes on of it in a turn that is on its way would have others wait for nothing. Who had that turn is given it again. */
+  #stopDropped(): void {
+    if (this.#posted.length === 0) {
+      clearInterval(this.#lookForDropped);
+      this.#lookForDropped = undefined;
+      return;
+    }
+    const running = this.#engine.runningExecution(this.#memory);
+    if (running !== 0 && this.hasDropped(running)) this.#engine.stopRunning(this.#memory);
   }
 
   /** True for one that was dropped while the turns were on their way that end now: it may have run in them. */
