@@ -289,6 +289,16 @@ describe("an execution is stopped", () => {
   });
 });
 
+it("one whose turn has not come a second after its timeout is given up", async () => {
+  const atomic = session.execute("await new Promise((resolve) => setTimeout(resolve, 2_000))", { atomic: true });
+  const waiting = [{}, { onConsole: () => undefined }].map((options) =>
+    failureOf(session.execute("1", { timeout: 100, ...options })),
+  );
+  const expected = { name: "StatusError", code: "DEADLINE_EXCEEDED" };
+  expect(await Promise.all(waiting)).toMatchObject([expected, expected]);
+  await atomic;
+});
+
 it("a queue that is full says when to come again", async () => {
   await using small = await client.createSession({ limits: { queuedExecutions: 1 } });
   const busy = Array.from({ length: 10 }, () =>

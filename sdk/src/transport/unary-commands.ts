@@ -20,6 +20,7 @@ import {
   type CommandTransport,
   checkTimeout,
   FIRST_CREDIT,
+  noAnswerWithin,
   type Sending,
   type StartedCommand,
 } from "./commands.js";
@@ -105,7 +106,7 @@ export class UnaryCommands implements CommandTransport {
       stopped.abort(signal?.reason);
     });
     const finished = this.#answer(command, requestId, { timeout, signal: stopped.signal })
-      .then(({ execution }) => assertExecution(execution))
+      .then(({ execution }) => begun(assertExecution(execution), timeout))
       .finally(notAborted);
     const giveUp = (error: unknown, endsAnyway = false): void => {
       // At once: the channel may be closed when the answer has come.
@@ -148,6 +149,7 @@ class Run implements StartedCommand {
   readonly #command: AnyCommand;
   readonly #listener: CommandListener;
   readonly #signal: AbortSignal | undefined;
+  readonly #timeout: number | undefined;
   readonly #stream: ClientReadableStream<RunResponse>;
   #credit = FIRST_CREDIT;
   /** Empty until something was heard. */
@@ -162,6 +164,7 @@ class Run implements StartedCommand {
     this.#command = command;
     this.#listener = listener;
     this.#signal = options.signal;
+    this.#timeout = options.timeout;
     this.#executionId = command.value.requestId;
     const asked = Command.create({
       command,
@@ -204,7 +207,7 @@ class Run implements StartedCommand {
       if (this.#command.value.requestId !== "" && this.#left === undefined) this.cancel();
       this.giveUp(this.#signal?.reason);
     });
-    return new Promise<Execution>((resolve, reject) => {
+    const finished = new Promise<Execution>((resolve, reject) => {
       stream.on("data", ({ event }: RunResponse) => this.#hear(event, resolve));
       stream.on("error", (thrown) => {
         const error = this.#left ? this.#left.reason : errorFrom(thrown);
@@ -212,7 +215,8 @@ class Run implements StartedCommand {
         else reject(error);
       });
       stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
-    }).finally(notAborted);
+    });
+    return finished.then((execution) => begun(execution, this.#timeout)).finally(notAborted);
   }
 
   #hear(event: Event | undefined, resolve: (execution: Execution) => void): void {
@@ -240,6 +244,19 @@ function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: s
   const request = { sessionId: value.sessionId ?? "", executionId };
   // Nobody waits for it.
   channel.letGo(SandboxServiceService.cancelExecution, request).catch(() => undefined);
+}
+
+/**
+ * What has had no turn was ended by the deadline of its RPC. A stream has none for each command, and nobody is to notice by which they went.
+ *
+ * @param timeout milliseconds that the answer was waited for
+ * @throws {StatusError} DEADLINE_EXCEEDED
+ */
+function begun(execution: Execution, timeout: number | undefined): Execution {
+  const { outcome, usage } = execution;
+  const isTimeout = outcome?.$case === "stopped" && outcome.value.reason === StopReason.TIMEOUT;
+  if (isTimeout && timeout !== undefined && Number(usage?.turns ?? 0) === 0) throw noAnswerWithin(timeout);
+  return execution;
 }
 
 /** @throws {LivescopeError} if there is none */
