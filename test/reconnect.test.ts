@@ -76,6 +76,34 @@ describe("when the connection breaks", () => {
     },
   );
 
+  test("a client that is closed after such an abort opens no stream for it", async () => {
+    const ownWire = new Wire(server.address);
+    const uncaught: unknown[] = [];
+    const note = (error: unknown): void => void uncaught.push(error);
+    const listeners = process.listeners("unhandledRejection");
+    process.removeAllListeners("unhandledRejection").on("unhandledRejection", note);
+    try {
+      const own = await Livescope.connect(await ownWire.open());
+      const session = await own.createSession();
+      const controller = new AbortController();
+      const options = { requestId: crypto.randomUUID(), signal: controller.signal };
+      const aborted = session.execute("await new Promise((resolve) => setTimeout(resolve, 1_000))", options);
+      const lost = session.execute("await new Promise((resolve) => setTimeout(resolve, 1_000))");
+      await session.execute("1");
+      ownWire.cut();
+      await expect(lost).rejects.toBeInstanceOf(ConnectionLostError);
+      controller.abort(new Error("enough"));
+      own.close();
+      await expect(aborted).rejects.toThrow("enough");
+      await new Promise((resolve) => setTimeout(resolve, 200));
+      expect(uncaught).toEqual([]);
+    } finally {
+      ownWire.close();
+      process.removeAllListeners("unhandledRejection");
+      for (const each of listeners) process.on("unhandledRejection", each);
+    }
+  });
+
   test("calls that are sent again run in the order in which they were made", async () => {
     for (let round = 0; round < 3; round++) {
       await using session = await client.createSession({ setup: "const log = []" });

@@ -112,8 +112,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
   }
 
   /** One that was to be sent again may run yet, since it was sent before. */
-  #endLost({ wasSent, execution }: PendingCommand): void {
-    if (!wasSent || execution.executionId === "") return;
+  #endLost(command: PendingCommand): void {
+    // What is decided when it is sent is not to be decided for this.
+    if (!command.wasSent) return;
+    const { execution } = command;
+    if (execution.executionId === "") return;
     this.#outgoing.addSaying({ frame: { $case: "cancel", value: execution } });
     this.#schedule();
   }
@@ -148,10 +151,12 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   #flush(): void {
     this.#isScheduled = false;
+    // What was said since, such as that one is to end which was lost, has nobody to hear it.
+    if (this.#stream === undefined && this.#isClosed) return;
     const isKept = this.#isKept;
     if (this.#isBusy || (this.#outgoing.isEmpty && (this.#stream !== undefined || !isKept))) return;
     if (this.#stream === undefined && !this.#channel.isReady) return this.#waitUntilReady();
-    if (this.#stream === undefined && !this.#isClosed) this.#outgoing.putFirst(this.#host?.opening() ?? []);
+    if (this.#stream === undefined) this.#outgoing.putFirst(this.#host?.opening() ?? []);
     const message = this.#outgoing.nextMessage((command) => this.#commands.set(command.frameId, command));
     if (message.length === 0) return this.checkIdle();
     this.#stream ??= this.#open();
