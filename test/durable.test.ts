@@ -361,6 +361,31 @@ describe("a durable session, after its server was killed", () => {
     expect(runs).toBe(1);
   });
 
+  test("runs nothing by itself that a sequence asks for while its server is away", async () => {
+    await using patient = await Livescope.connect(server.address, { reconnectTimeout: 25_000 });
+    const session = await patient.createSession({ durability: "durable", setup: "const log = []" });
+    let [begin, goOn] = [(): void => undefined, (): void => undefined];
+    const begun = new Promise<void>((resolve) => (begin = resolve));
+    const again = new Promise<void>((resolve) => (goOn = resolve));
+    let late: Promise<unknown> | undefined;
+    const sequence = session.atomic(async (tx) => {
+      begin();
+      await again;
+      late = tx.execute("log.push('late')");
+      await late;
+    });
+    const error = sequence.catch((thrown: unknown) => thrown);
+    await begun;
+    await server.process.kill();
+    // It is known that it is gone, and what was in flight waits yet to be sent again.
+    await expect(patient.serverInfo()).rejects.toMatchObject({ code: "UNAVAILABLE" });
+    goOn();
+    await server.start();
+    expect(await error).toMatchObject({ name: "UnavailableError", message: expect.stringContaining("is undone") });
+    await expect(late).rejects.toThrow("the atomic sequence that this call belongs to is over");
+    expect(await session.execute("log")).toEqual([]);
+  });
+
   test("expires as any, also while no server runs, and is deleted by who deletes it", async () => {
     const short = await client.createSession({ durability: "durable", idleTtl: 1_000 });
     const kept = await client.createSession({ durability: "durable", idleTtl: 1_000, idleAction: "hibernate" });

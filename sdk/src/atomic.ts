@@ -2,6 +2,7 @@ import { GuestError, UnavailableError } from "./errors.js";
 import { type AtomicSequence, type RunningHostCall, runningHostCall } from "./host-function.js";
 import type { ExecuteOptions } from "./options.js";
 import type { Session } from "./session.js";
+import { withResolvers } from "./with-resolvers.js";
 
 /** What of a session can be used within {@link Session.atomic}: what runs code, and what looks at values. */
 export type AtomicSession = Pick<
@@ -28,7 +29,8 @@ export type AtomicOptions = Pick<ExecuteOptions, "timeout" | "signal">;
  * Runs a sequence as one atomic execution: that calls back, and what the callback runs in the session runs on its behalf. So
  * the server holds the session for it, and undoes it whole, whatever becomes of this process. A callback that goes on when the execution
  * has failed can run nothing in the session any more. Should the server begin the execution again, as one that has been started since
- * does, what the callback still runs would be part of that: so it is undone too.
+ * does, what the callback still runs would be part of that: so it is undone too. Nothing of it is sent where the server does not say
+ * that it waits for the callback: to one that has been started since, which does not know the execution yet, it would be a call of its own.
  */
 export async function runAtomic<T>(
   session: Session,
@@ -36,12 +38,14 @@ export async function runAtomic<T>(
   options: AtomicOptions,
 ): Promise<T> {
   let ended: { readonly value: T } | { readonly error: unknown } | undefined;
-  const state: AtomicSequence = {};
+  const { promise: failed, resolve: fail } = withResolvers<void>();
+  const state: AtomicSequence = { failed };
   let hasBegun = false;
   const run = async (): Promise<void> => {
     if (hasBegun) {
       state.failure = { error: undoneMeanwhile() };
       ended = state.failure;
+      fail();
       throw new Error("the sequence began again");
     }
     hasBegun = true;
@@ -61,6 +65,7 @@ export async function runAtomic<T>(
     const isItsOwn = thrown instanceof GuestError && ended !== undefined && "error" in ended;
     const error = isItsOwn ? (ended as { readonly error: unknown }).error : thrown;
     state.failure = { error };
+    fail();
     throw error;
   }
   return (ended as { readonly value: T }).value;

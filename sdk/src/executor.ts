@@ -139,6 +139,9 @@ export class Executor {
       session?.handles.begin();
       try {
         while (session?.handles.isTelling === true) await this.#untilTold(session, options);
+        for (let next = this.#requests.untilSequenceGoesOn(); next; next = this.#requests.untilSequenceGoesOn()) {
+          await this.#until(next, options);
+        }
         // Meanwhile, or by what the arguments did when they were read, it may have ended.
         this.#lifetime.assertUsable();
         const execution = await this.#send(written, options, taking);
@@ -161,8 +164,12 @@ export class Executor {
 
   /** Waits until the server has answered what to release, as long as an answer to the call would be waited for. */
   #untilTold({ handles }: ExecutorSession, options: CallOptions): Promise<void> {
-    const patience = { signal: options.signal, timeout: answerTimeoutOf(options) };
-    return waitFor((listener) => handles.onceTold(listener), this.#lifetime, patience);
+    return waitFor((listener) => handles.onceTold(listener), this.#lifetime, patienceOf(options));
+  }
+
+  /** Waits as long as an answer to the call would be waited for. */
+  #until(next: Promise<void>, options: CallOptions): Promise<void> {
+    return waitFor((listener) => void next.then(listener), this.#lifetime, patienceOf(options));
   }
 
   /** Sends it, and gives how it ended. */
@@ -206,6 +213,10 @@ export class Executor {
       over?.();
     }
   }
+}
+
+function patienceOf(options: CallOptions): Pick<CallOptions, "signal" | "timeout"> {
+  return { signal: options.signal, timeout: answerTimeoutOf(options) };
 }
 
 /** How long an answer is waited for, in milliseconds; undefined for as long as it takes. */

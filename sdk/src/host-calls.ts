@@ -19,6 +19,8 @@ interface RunningCall {
   readonly controller: AbortController;
   /** Counts streams: that on which it was sent last. */
   stream: number;
+  /** Those who wait until it is sent on the stream that there is, or runs no more. */
+  readonly waiting: (() => void)[];
 }
 
 interface HostCallsHost {
@@ -65,8 +67,10 @@ export class HostCalls {
     const { hostCallId } = call;
     const running = this.#running.get(hostCallId);
     const answer = this.#answers.get(hostCallId);
-    if (running !== undefined) running.stream = this.#stream;
-    else if (answer !== undefined) this.#send(answer);
+    if (running !== undefined) {
+      running.stream = this.#stream;
+      for (const resolve of running.waiting.splice(0)) resolve();
+    } else if (answer !== undefined) this.#send(answer);
     else if (provided === undefined) {
       const error = new Error(`the client provides the function ${call.function?.name ?? ""} no more`);
       this.#answer({ hostCallId, outcome: thrownOutcome(error) });
@@ -76,6 +80,7 @@ export class HostCalls {
   cancel(hostCallId: string): void {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
+    for (const resolve of running?.waiting.splice(0) ?? []) resolve();
     running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
     if (running !== undefined) this.#host.onEnded(running.call.sessionId);
     this.#connection.checkIdle();
@@ -96,7 +101,7 @@ export class HostCalls {
     const { hostCallId } = call;
     const name = call.function?.name || "the function";
     const controller = new AbortController();
-    const running = { call, controller, stream: this.#stream };
+    const running = { call, controller, stream: this.#stream, waiting: [] };
     this.#running.set(hostCallId, running);
     const timers: NodeJS.Timeout[] = [];
     const settle = (outcome: HostResult["outcome"]): void => {
@@ -129,17 +134,14 @@ export class HostCalls {
       timers.push(setTimeout(look, Math.min(left, LONGEST_TIMER)).unref());
     }
     controller.signal.addEventListener("abort", () => settle(undefined), { once: true });
-    this.#call(call, provided, controller.signal).then(
+    this.#call(running, provided).then(
       (value) => settle(returnedOutcome(value, name)),
       (error: unknown) => settle(thrownOutcome(error)),
     );
   }
 
-  async #call(
-    call: HostCall,
-    { run, scope, lentIn, wrap = (handle) => handle }: Provided,
-    signal: AbortSignal,
-  ): Promise<unknown> {
+  async #call(begun: RunningCall, { run, scope, lentIn, wrap = (handle) => handle }: Provided): Promise<unknown> {
+    const { call, controller } = begun;
     const { session, sessionId } = scope;
     const handles = new Map<string, Handle>();
     const isOpen = (): boolean => this.#running.has(call.hostCallId);
@@ -153,15 +155,22 @@ export class HostCalls {
     const locals = Object.fromEntries([...call.locals].map(([key, value]) => [key, decodeValue(value, onHandle)]));
     const context: HostCallContext = {
       locals,
-      signal,
+      signal: controller.signal,
       session,
       callId: call.hostCallId,
       keep: (handle) => session.handle("handle", { bindings: { handle } }),
     };
     while (args.length < run.length - 1) args.push(undefined);
     const { executionId } = call;
-    const running = { context, sessionId, executionId };
+    const untilAsked = (): Promise<void> | undefined => this.#untilAsked(begun);
+    const running = { context, sessionId, executionId, untilAsked };
     return await lentIn.runInAsyncScope(() => runningHostCall.run(running, () => run(...args, context)));
+  }
+
+  #untilAsked(running: RunningCall): Promise<void> | undefined {
+    const isRunning = this.#running.get(running.call.hostCallId) === running;
+    if (!isRunning || (running.stream === this.#stream && this.#connection.isOpen)) return undefined;
+    return new Promise((resolve) => void running.waiting.push(resolve));
   }
 
   #answer(result: HostResult): void {

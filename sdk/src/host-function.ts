@@ -82,6 +82,8 @@ export interface RunningHostCall {
   readonly sessionId: string;
   /** Empty where no execution owns the call. */
   readonly executionId: string;
+  /** Undefined while the server waits for the call; else resolves when it does again, or never will. */
+  untilAsked(): Promise<void> | undefined;
   /** That of which the call is the callback. */
   readonly sequence?: AtomicSequence;
 }
@@ -90,6 +92,8 @@ export interface RunningHostCall {
 export interface AtomicSequence {
   /** What ended it, once it has failed: what its callback still asks for would not be undone with it. */
   failure?: { readonly error: unknown };
+  /** Resolves when it has failed. */
+  readonly failed: Promise<void>;
 }
 
 /** The call that the running code belongs to. */

@@ -203,14 +203,27 @@ export class Requests {
     };
   }
 
+  /** Undefined where what is written may be sent; else resolves when that has to be asked again. @throws as writing it does */
+  untilSequenceGoesOn(): Promise<void> | undefined {
+    const running = this.#running;
+    const sequence = running?.sequence;
+    if (running === undefined || sequence === undefined) return undefined;
+    this.#parentExecutionId();
+    const asked = running.untilAsked();
+    return asked && Promise.race([asked, sequence.failed]);
+  }
+
   /**
    * What a host function runs in the session that called it runs on behalf of the caller.
    * @throws {DisposedError} if that is an atomic sequence that has failed
    */
   #parentExecutionId(): string {
-    const failure = this.#running?.sequence?.failure;
-    if (failure === undefined) return this.#running?.executionId ?? "";
-    const cause = failure.error;
+    const running = this.#running;
+    const sequence = running?.sequence;
+    if (running === undefined || sequence === undefined) return running?.executionId ?? "";
+    const { signal } = running.context;
+    if (sequence.failure === undefined && !signal.aborted) return running.executionId;
+    const cause = sequence.failure === undefined ? signal.reason : sequence.failure.error;
     const why = cause instanceof Error ? cause.message : "it failed";
     throw new DisposedError(`the atomic sequence that this call belongs to is over: ${why}`, { cause });
   }
