@@ -224,7 +224,7 @@ export class Livescope implements AsyncDisposable {
     const channel = this.#channel;
     const { session } =
       options.requestId === undefined
-        ? await channel.make(createSession, request, options, (made) => deleteSessions(channel, [made.session]))
+        ? await channel.make(createSession, request, options, (made, letGo) => deleteSessions(letGo, [made.session]))
         : await channel.send(createSession, request, options);
     const { sessionId, durability } = readSession(session);
     return this.#session(sessionId, { isOwned: true, isDurable: durability === "durable" });

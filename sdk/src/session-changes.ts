@@ -9,7 +9,7 @@ import { checkTexts } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import { readSession, type SessionInfo } from "./session-info.js";
-import type { Channel } from "./transport/channel.js";
+import type { Channel, LetGo } from "./transport/channel.js";
 
 /** What the field of the request holds. */
 const MOST_COPIES = 2 ** 31 - 1;
@@ -63,20 +63,19 @@ export async function forkSession(
   const { forkSession } = SessionServiceService;
   const { sessions } =
     requestId === undefined
-      ? await channel.make(forkSession, request, options, (made) => deleteSessions(channel, made.sessions))
+      ? await channel.make(forkSession, request, options, (made, letGo) => deleteSessions(letGo, made.sessions))
       : await channel.send(forkSession, request, options);
   return sessions.map((session) => session.sessionId);
 }
 
 /** Deletes sessions that nobody is to get. */
 export async function deleteSessions(
-  channel: Channel,
+  letGo: LetGo,
   sessions: readonly (Pick<WireSession, "sessionId"> | undefined)[],
 ): Promise<void> {
   const ids = sessions.map((session) => session?.sessionId ?? "");
-  const letGo = (sessionId: string): Promise<void> =>
-    channel.letGo(SessionServiceService.deleteSession, { sessionId, allowMissing: true });
-  await Promise.all(ids.map(letGo));
+  const { deleteSession } = SessionServiceService;
+  await Promise.all(ids.map((sessionId) => letGo(deleteSession, { sessionId, allowMissing: true })));
 }
 
 /** Puts a session back to a snapshot of it. */

@@ -59,11 +59,11 @@ export async function takeSnapshot(channel: Channel, sessionId: string, options:
     requestId: options.requestId ?? randomUUID(),
   });
   const { createSnapshot, deleteSnapshot } = SnapshotServiceService;
-  const unmake = ({ snapshot: made }: { readonly snapshot?: Pick<WireSnapshot, "snapshotId"> | undefined }) =>
-    channel.letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true });
   const { snapshot } =
     options.requestId === undefined
-      ? await channel.make(createSnapshot, request, options, unmake)
+      ? await channel.make(createSnapshot, request, options, ({ snapshot: made }, letGo) =>
+          letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true }),
+        )
       : await channel.send(createSnapshot, request, options);
   return readSnapshot(snapshot);
 }

@@ -295,7 +295,7 @@ test("a session that outlives its client is found again by its id", async () => 
   await attached.delete();
 });
 
-describe("what is made for a request that is aborted is deleted again:", () => {
+describe("what is made for a request that nobody waits for is deleted again:", () => {
   const patiently = { timeout: 20_000 };
   const aborted = async (make: (signal: AbortSignal) => Promise<unknown>): Promise<void> => {
     const controller = new AbortController();
@@ -330,6 +330,36 @@ describe("what is made for a request that is aborted is deleted again:", () => {
     await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
     await served.client.deleteSnapshot(snapshotId);
   });
+
+  test("a session whose client is closed before it is there", async () => {
+    const sessionId = "made-for-a-closed-client";
+    await using own = await connect(served.server.address);
+    await aborted((signal) => own.createSession({ sessionId, signal }));
+    own.close();
+    await using again = await vi.waitFor(() => served.client.createSession({ sessionId }), patiently);
+    expect(again.id).toBe(sessionId);
+  });
+
+  test.each([true, false])(
+    "copies and snapshots whose session object is disposed before they are there (aborted: %s)",
+    async (isAborted) => {
+      const labels = { of: `${session.id} ${isAborted}` };
+      const controller = new AbortController();
+      const { signal } = controller;
+      const attached = served.client.attach(session.id);
+      const making = [attached.fork(2, { labels, signal }), attached.snapshot({ labels, signal })];
+      const errors = Promise.all(making.map((each) => each.catch((thrown: unknown) => thrown)));
+      if (isAborted) controller.abort(new Error("not now"));
+      await attached[Symbol.asyncDispose]();
+      const [message, name] = isAborted ? ["not now", "Error"] : [/was disposed while/, "DisposedError"];
+      for (const error of await errors) expect(error).toMatchObject({ name, message: expect.stringMatching(message) });
+      // It comes after them.
+      const { snapshotId } = await session.snapshot({ labels });
+      await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
+      await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
+      await served.client.deleteSnapshot(snapshotId);
+    },
+  );
 
   test("but a session that a repeat may ask for stays", async () => {
     const options = { sessionId: "made-for-later", requestId: "e2b6a1d2-6f2e-4b58-b6a7-1a7c5b1f9c11" };

@@ -9,7 +9,7 @@ import {
 } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
 import { type DisposedError, LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
-import type { Lifetime } from "../lifetime.js";
+import { Lifetime } from "../lifetime.js";
 import { LONGEST_TIMER } from "../longest-timer.js";
 import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
@@ -46,7 +46,19 @@ interface Line {
   readonly lifetime: Lifetime;
   readonly address: string;
   readonly reconnectTimeout: number;
+  /** What is being made that nobody waits for any more. */
+  readonly leaving: Set<Leaving>;
 }
+
+/** Something that is made undone when it is made. */
+interface Leaving {
+  /** It is not waited for any longer. */
+  giveUp(): void;
+  readonly unmade: Promise<void>;
+}
+
+/** As `letGo` of a channel, also while the client is closing. */
+export type LetGo = <Request>(method: Method<Request, unknown>, request: Request) => Promise<void>;
 
 /** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {
@@ -68,7 +80,7 @@ export class Channel {
   ): Channel {
     const chosen = channelCredentials ?? (isLoopback(address) ? credentials.createInsecure() : credentials.createSsl());
     const client = new Client(address, chosen, channelOptions(address, reconnectTimeout));
-    return new Channel({ client, lifetime, address, reconnectTimeout }, lifetime);
+    return new Channel({ client, lifetime, address, reconnectTimeout, leaving: new Set() }, lifetime);
   }
 
   private constructor(line: Line, lifetime: Lifetime, presence?: SessionPresence) {
@@ -105,28 +117,42 @@ export class Channel {
   }
 
   /**
-   * Sends a request that makes something, as `send` does. The server makes it whoever hears of it: where nobody waits for it any more
-   * it is made undone.
+   * Sends a request that makes something, as `send` does. The server makes it whoever hears of it: where nobody waits for it any more,
+   * because it was aborted or the lifetime has ended, it is made undone.
    * @param unmake lets go of what an answer tells of
    */
   async make<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
     { signal, timeout }: RequestOptions,
-    unmake: (response: Response) => Promise<unknown>,
+    unmake: (response: Response, letGo: LetGo) => Promise<unknown>,
   ): Promise<Response> {
+    const caller = new Error("called here");
     signal?.throwIfAborted();
+    this.assertUsable();
+    const { leaving } = this.#line;
     const unsent = new AbortController();
-    const made = this.send(method, request, { timeout, signal: unsent.signal });
+    // As of what does not end: what was sent cannot be taken back, in its own tick neither, and its answer has to be heard.
+    const sender = new Channel(this.#line, Lifetime.ofClient(), this.#presence);
+    const made = sender.send(method, request, { timeout, signal: unsent.signal });
     const { promise, resolve, reject } = withResolvers<Response>();
-    const notAborted = whenAborted(signal, () => {
-      reject(signal?.reason);
-      // What was sent cannot be taken back, in its own tick neither.
-      if (this.isReady) made.then(unmake).catch(() => undefined);
-      else unsent.abort();
-    });
+    const leave = (error: unknown): void => {
+      end();
+      reject(error);
+      if (!this.isReady) return unsent.abort();
+      const letGo: LetGo = (to, what) => this.#letGo(to, what);
+      const unmade = made.then((response) => unmake(response, letGo)).catch(() => undefined);
+      const left: Leaving = { giveUp: () => unsent.abort(), unmade: unmade.then(() => void leaving.delete(left)) };
+      leaving.add(left);
+    };
+    const over = this.#lifetime.hold({ giveUp: (error) => leave(this.#explained(error, caller)) });
+    const notAborted = whenAborted(signal, () => leave(signal?.reason));
+    const end = (): void => {
+      over();
+      notAborted();
+    };
     // At once: what is aborted from then on has its answer.
-    made.then(notAborted, notAborted);
+    made.then(end, end);
     made.then(resolve, reject);
     return promise;
   }
@@ -148,6 +174,10 @@ export class Channel {
    */
   async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
     this.#line.lifetime.assertUsable();
+    await this.#letGo(method, request);
+  }
+
+  async #letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
     await this.#sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
   }
 
@@ -385,9 +415,18 @@ export class Channel {
     this.#lifetime.assertUsable();
   }
 
-  /** Closes the channel, for all that use it. */
+  /** Closes the channel, for all that use it: when what nobody is to get is deleted again, or after some seconds. */
   close(): void {
-    this.#client.close();
+    const { leaving } = this.#line;
+    if (leaving.size === 0) return this.#client.close();
+    const giveUp = (): void => {
+      for (const each of leaving) each.giveUp();
+    };
+    const timer = setTimeout(giveUp, LET_GO_TIMEOUT);
+    void Promise.all([...leaving].map(({ unmade }) => unmade)).then(() => {
+      clearTimeout(timer);
+      this.#client.close();
+    });
   }
 }
 
