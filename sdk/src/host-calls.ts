@@ -17,6 +17,8 @@ const GRACE = 1_000;
 interface RunningCall {
   readonly call: HostCall;
   readonly controller: AbortController;
+  /** Does something in the context in which the function runs. */
+  enter: <T>(work: () => T) => T;
   /** Counts streams: that on which it was sent last. */
   stream: number;
   /** Those who wait until it is sent on the stream that there is, or runs no more. */
@@ -80,8 +82,8 @@ export class HostCalls {
   cancel(hostCallId: string): void {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
-    for (const resolve of running?.waiting.splice(0) ?? []) resolve();
-    running?.controller.abort(new DOMException("nobody waits for this host call any more", "AbortError"));
+    if (running !== undefined)
+      abort(running, new DOMException("nobody waits for this host call any more", "AbortError"));
     if (running !== undefined) this.#host.onEnded(running.call.sessionId);
     this.#connection.checkIdle();
   }
@@ -101,11 +103,13 @@ export class HostCalls {
     const { hostCallId } = call;
     const name = call.function?.name || "the function";
     const controller = new AbortController();
-    const running = { call, controller, stream: this.#stream, waiting: [] };
+    const enter = <T>(work: () => T): T => provided.lentIn.runInAsyncScope(work);
+    const running: RunningCall = { call, controller, enter, stream: this.#stream, waiting: [] };
     this.#running.set(hostCallId, running);
     const timers: NodeJS.Timeout[] = [];
     const settle = (outcome: HostResult["outcome"]): void => {
       for (const timer of timers) clearTimeout(timer);
+      for (const resolve of running.waiting.splice(0)) resolve();
       if (this.#running.get(hostCallId) !== running) return;
       this.#running.delete(hostCallId);
       this.#answer({ hostCallId, outcome });
@@ -117,7 +121,7 @@ export class HostCalls {
       const expire = (): void => {
         const error = new DOMException(`${name} did not answer within ${timeout} ms`, "TimeoutError");
         settle(thrownOutcome(error));
-        controller.abort(error);
+        abort(running, error);
       };
       timers.push(setTimeout(expire, Math.min(timeout, LONGEST_TIMER)));
     }
@@ -164,7 +168,8 @@ export class HostCalls {
     const { executionId } = call;
     const untilAsked = (): Promise<void> | undefined => this.#untilAsked(begun);
     const running = { context, sessionId, executionId, untilAsked };
-    return await lentIn.runInAsyncScope(() => runningHostCall.run(running, () => run(...args, context)));
+    begun.enter = (work) => lentIn.runInAsyncScope(() => runningHostCall.run(running, work));
+    return await begun.enter(() => run(...args, context));
   }
 
   #untilAsked(running: RunningCall): Promise<void> | undefined {
@@ -194,4 +199,9 @@ export class HostCalls {
       },
     });
   }
+}
+
+/** Whoever listens to the signal does so in the host function's context, whatever it is that ends the call. */
+function abort({ controller, enter }: RunningCall, reason: DOMException): void {
+  enter(() => controller.abort(reason));
 }

@@ -122,6 +122,23 @@ describe("an exposed function", () => {
     expect(await tenant.run("fourth", () => own.atomic(who))).toBe("fourth");
   });
 
+  test("hears in its own context that nobody waits for it any more", async () => {
+    const tenant = new AsyncLocalStorage<string>();
+    const heard: unknown[] = [];
+    const hang = ({ signal }: HostCallContext): Promise<never> => {
+      signal.addEventListener("abort", () => heard.push(tenant.getStore(), hostCall().signal === signal));
+      return new Promise(() => undefined);
+    };
+    await using client = await connect(served.server.address);
+    await using own = await client.createSession();
+    await tenant.run("first", () => own.execute("1", { bindings: { hang } }));
+    await tenant.run("second", () => own.expose({ hang }));
+    await tenant.run("third", () => own.expose({ late: hang }, { timeout: 10 }));
+    await expect(own.execute("await late()")).rejects.toThrow("did not answer");
+    await expect(own.execute("await hang()", { timeout: 100 })).rejects.toThrow("time limit");
+    await vi.waitFor(() => expect(heard).toEqual(["third", true, "second", true]), { timeout: 20_000 });
+  });
+
   test("takes and gives values of every kind", async () => {
     const values = {
       undefined: undefined,
