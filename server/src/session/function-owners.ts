@@ -24,6 +24,9 @@ const MOST = {
   recorded: 1_000,
 };
 
+/** Milliseconds that a client has, while it is here, to repeat a command of which it is not known whether it was kept. */
+const REPEAT_PATIENCE = 60_000;
+
 export class FunctionOwners<O extends FunctionOwner> {
   readonly #owners = new Map<string, O>();
   /** Ids of functions of clients that were given up, by client. */
@@ -71,9 +74,24 @@ export class FunctionOwners<O extends FunctionOwner> {
     }
   }
 
-  /** Commands that brought these are lost, and may come again. */
+  /** Commands that brought these are lost, and may come again. Those that none has brought again in time are given back. */
   awaitRepeat(ids: readonly string[]): void {
     for (const id of ids) if (this.#owners.has(id)) this.#unknown.set(id, 1);
+    this.#lookForRepeat(ids);
+  }
+
+  #lookForRepeat(ids: readonly string[]): void {
+    const awaited = ids.flatMap((id) => {
+      const owner = this.#owners.get(id);
+      return owner === undefined ? [] : [{ id, owner, link: owner.link }];
+    });
+    if (awaited.length === 0) return;
+    const look = (): void => {
+      const isThere = ({ owner, link }: (typeof awaited)[number]): boolean => link !== undefined && owner.link === link;
+      this.notReceived(awaited.filter(isThere).map(({ id }) => id));
+      this.#lookForRepeat(awaited.filter((each) => !isThere(each)).map(({ id }) => id));
+    };
+    setTimeout(look, REPEAT_PATIENCE).unref();
   }
 
   /** A command that brought these has run: the guest may hold them. */

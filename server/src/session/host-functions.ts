@@ -52,9 +52,6 @@ const CALL_ID_BYTES = 8;
 /** Milliseconds that calls wait for a client that did not say how long. */
 export const RECONNECT_WINDOW = 30_000;
 
-/** Milliseconds that a client has, while it is here, to repeat a command of which it is not known whether it was kept. */
-const REPEAT_PATIENCE = 60_000;
-
 /** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
 const MOST = {
   connections: 1_000,
@@ -298,10 +295,7 @@ export class HostFunctions implements CalledBack {
 
   /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
   rollBack({ names, passed, calls }: HostFunctionsRecord): void {
-    for (const [callId, call] of this.#pending) {
-      this.#pending.delete(callId);
-      call.connection?.link?.cancelled(callId);
-    }
+    this.#cancel(this.#pending);
     this.#owners.keepOnly(passed);
     this.restore({ names, passed, calls }, false);
   }
@@ -347,18 +341,18 @@ export class HostFunctions implements CalledBack {
 
   /** Nobody waits any more for the calls of an execution. */
   cancelOf(execution: number): void {
-    for (const [callId, call] of this.#pending.madeFor(execution)) {
-      this.#pending.delete(callId);
-      call.connection?.link?.cancelled(callId);
-    }
+    this.#cancel(this.#pending.madeFor(execution));
   }
 
   /** An atomic execution was undone: the guest knows of no call that was made meanwhile, whoever made it. */
   cancelHeld(holder: number): void {
-    for (const [callId, call] of this.#pending) {
-      if (call.holder !== holder) continue;
+    this.#cancel([...this.#pending].filter(([, call]) => call.holder === holder));
+  }
+
+  #cancel(calls: Iterable<[callId: string, call: PendingCall]>): void {
+    for (const [callId, { connection }] of calls) {
       this.#pending.delete(callId);
-      call.connection?.link?.cancelled(callId);
+      connection?.link?.cancelled(callId);
     }
   }
 
@@ -404,7 +398,6 @@ export class HostFunctions implements CalledBack {
     }
     for (const id of unheld) this.#owners.release(id);
     this.#owners.awaitRepeat(unknown);
-    this.#lookForRepeat(unknown);
     for (const [callId, call] of this.#pending) {
       // Of who was waited for meanwhile another object may have come.
       const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;
@@ -413,28 +406,12 @@ export class HostFunctions implements CalledBack {
     }
   }
 
-  /** Gives back those that no command has brought again once their clients have had the time for it. */
-  #lookForRepeat(ids: readonly string[]): void {
-    const awaited = ids.flatMap((id) => {
-      const owner = this.#owners.of(id);
-      return owner === undefined ? [] : [{ id, owner, link: owner.link }];
-    });
-    if (awaited.length === 0) return;
-    const look = (): void => {
-      const isThere = ({ owner, link }: (typeof awaited)[number]): boolean => link !== undefined && owner.link === link;
-      this.#owners.notReceived(awaited.filter(isThere).map(({ id }) => id));
-      this.#lookForRepeat(awaited.filter((each) => !isThere(each)).map(({ id }) => id));
-    };
-    setTimeout(look, REPEAT_PATIENCE).unref();
-  }
-
   /** The session leaves memory. @param isOver it ends, of which its clients are told */
   end(isOver: boolean): void {
     const { sessionId } = this.#host;
     const message = "the session was deleted or has expired, and with it all that was exposed to it";
     const why = new SessionError("SESSION_DELETED_MEANWHILE", message, { ids: { session_id: sessionId } });
-    for (const [callId, call] of this.#pending) call.connection?.link?.cancelled(callId);
-    this.#pending.clear();
+    this.#cancel(this.#pending);
     this.#owners.end();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
