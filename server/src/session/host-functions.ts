@@ -408,18 +408,20 @@ export class HostFunctions implements CalledBack {
 
   /** The session leaves memory. @param isOver it ends, of which its clients are told */
   end(isOver: boolean): void {
-    const { sessionId } = this.#host;
-    const message = "the session was deleted or has expired, and with it all that was exposed to it";
-    const why = new SessionError("SESSION_DELETED_MEANWHILE", message, { ids: { session_id: sessionId } });
     this.#cancel(this.#pending);
     this.#owners.end();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
       link?.ended(this);
-      link?.sessionLeft(sessionId, isOver ? why : undefined);
+      link?.sessionLeft(this.#host.sessionId, isOver ? this.#endedError() : undefined);
     }
     this.#connections.clear();
+  }
+
+  #endedError(): SessionError {
+    const message = "the session was deleted or has expired, and with it all that was exposed to it";
+    return new SessionError("SESSION_DELETED_MEANWHILE", message, { ids: { session_id: this.#host.sessionId } });
   }
 
   /**
