@@ -1,2 +1,2 @@
 /** Starting a server from a program, as tests and embedders do. The command is main.ts. */
-export { type RunningServer, type StartOptions, startServer } from "./server.js";
+export { AddressError, type RunningServer, type StartOptions, startServer } from "./server.js";

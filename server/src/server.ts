@@ -78,9 +78,15 @@ const LAST_ANSWERS = 20;
 
 const SERVICES = ["", "sandbox.v1.SandboxService", "sandbox.v1.SessionService", "sandbox.v1.SnapshotService"];
 
+/** The address cannot be bound; the message is the system's. */
+export class AddressError extends Error {
+  override readonly name = "AddressError";
+}
+
 /**
  * @throws StoreError when the data directory or the key cannot be used
- * @throws Error when the address cannot be bound or the engine does not start
+ * @throws AddressError
+ * @throws Error when the engine does not start
  */
 export async function startServer(options: StartOptions = {}): Promise<RunningServer> {
   const { host = "127.0.0.1", port = 0, logger = pino({ level: "silent" }) } = options;
@@ -163,7 +169,7 @@ function bind(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
     server.bindAsync(addressOf(host, port), ServerCredentials.createInsecure(), (error, bound) => {
       if (error === null) resolve(bound);
-      else reject(error);
+      else reject(new AddressError(error.message));
     });
   });
 }
