@@ -1,5 +1,5 @@
 /** What the SDK does when its server, or the way to it, goes away and comes back. */
-import { ConnectionLostError, type HostCallContext, Livescope, UnavailableError } from "@livescope/sdk";
+import { ConnectionLostError, type HostCallContext, Livescope, type Session, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { Wire } from "./support/wire-to-server.js";
@@ -19,6 +19,13 @@ afterEach(async () => {
   await server.close();
 });
 
+/** Whether what counts in it counts no more. */
+async function isStill(session: Session): Promise<boolean> {
+  const before = await session.execute("n");
+  await new Promise((resolve) => setTimeout(resolve, 50));
+  return before === (await session.execute("n"));
+}
+
 describe("when the connection breaks", () => {
   test("a call fails and says so, what it ran ends, and the next one goes through", async () => {
     await using session = await client.createSession({ setup: "let n = 0" });
@@ -27,12 +34,7 @@ describe("when the connection breaks", () => {
     wire.cut();
     await expect(lost).rejects.toThrow(ConnectionLostError);
     await expect(lost).rejects.toThrow(UnavailableError);
-    const isStill = async (): Promise<boolean> => {
-      const before = await session.execute("n");
-      await new Promise((resolve) => setTimeout(resolve, 50));
-      return before === (await session.execute("n"));
-    };
-    await expect.poll(isStill, { timeout: 5_000 }).toBe(true);
+    await expect.poll(() => isStill(session), { timeout: 5_000 }).toBe(true);
   });
 
   test("a call with a request id runs once, and its outcome comes over the next connection", async () => {
@@ -67,12 +69,7 @@ describe("when the connection breaks", () => {
       controller.abort(new Error("enough"));
       await expect(aborted).rejects.toThrow("enough");
       await wire.open();
-      const isStill = async (): Promise<boolean> => {
-        const before = await seen.execute("n");
-        await new Promise((resolve) => setTimeout(resolve, 50));
-        return before === (await seen.execute("n"));
-      };
-      await expect.poll(isStill, { timeout: 15_000 }).toBe(true);
+      await expect.poll(() => isStill(seen), { timeout: 15_000 }).toBe(true);
     },
   );
 

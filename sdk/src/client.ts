@@ -221,11 +221,9 @@ export class Livescope implements AsyncDisposable {
       requestId: options.requestId ?? randomUUID(),
     });
     const { createSession } = SessionServiceService;
-    const channel = this.#channel;
-    const { session } =
-      options.requestId === undefined
-        ? await channel.make(createSession, request, options, (made, letGo) => deleteSessions(letGo, [made.session]))
-        : await channel.send(createSession, request, options);
+    const { session } = await this.#channel.make(createSession, request, options, (made, letGo) =>
+      deleteSessions(letGo, [made.session]),
+    );
     const { sessionId, durability } = readSession(session);
     return this.#session(sessionId, { isOwned: true, isDurable: durability === "durable" });
   }

@@ -82,9 +82,10 @@ export class HostCalls {
   cancel(hostCallId: string): void {
     const running = this.#running.get(hostCallId);
     this.#running.delete(hostCallId);
-    if (running !== undefined)
+    if (running !== undefined) {
       abort(running, new DOMException("nobody waits for this host call any more", "AbortError"));
-    if (running !== undefined) this.#host.onEnded(running.call.sessionId);
+      this.#host.onEnded(running.call.sessionId);
+    }
     this.#connection.checkIdle();
   }
 

@@ -49,7 +49,7 @@ export async function forkSession(
   channel: Channel,
   sessionId: string,
   count: number,
-  { labels, requestId, ...options }: ForkOptions,
+  options: ForkOptions,
 ): Promise<string[]> {
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
     throw new RangeError(`count is ${count}: give how many copies to make`);
@@ -57,14 +57,13 @@ export async function forkSession(
   const request = ForkSessionRequest.create({
     sessionId,
     count,
-    labels: new Map(Object.entries(labels ?? {})),
-    requestId: requestId ?? randomUUID(),
+    labels: new Map(Object.entries(options.labels ?? {})),
+    requestId: options.requestId ?? randomUUID(),
   });
   const { forkSession } = SessionServiceService;
-  const { sessions } =
-    requestId === undefined
-      ? await channel.make(forkSession, request, options, (made, letGo) => deleteSessions(letGo, made.sessions))
-      : await channel.send(forkSession, request, options);
+  const { sessions } = await channel.make(forkSession, request, options, (made, letGo) =>
+    deleteSessions(letGo, made.sessions),
+  );
   return sessions.map((session) => session.sessionId);
 }
 

@@ -59,12 +59,9 @@ export async function takeSnapshot(channel: Channel, sessionId: string, options:
     requestId: options.requestId ?? randomUUID(),
   });
   const { createSnapshot, deleteSnapshot } = SnapshotServiceService;
-  const { snapshot } =
-    options.requestId === undefined
-      ? await channel.make(createSnapshot, request, options, ({ snapshot: made }, letGo) =>
-          letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true }),
-        )
-      : await channel.send(createSnapshot, request, options);
+  const { snapshot } = await channel.make(createSnapshot, request, options, ({ snapshot: made }, letGo) =>
+    letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true }),
+  );
   return readSnapshot(snapshot);
 }
 

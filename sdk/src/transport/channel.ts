@@ -118,15 +118,16 @@ export class Channel {
 
   /**
    * Sends a request that makes something, as `send` does. The server makes it whoever hears of it: where nobody waits for it any more,
-   * because it was aborted or the lifetime has ended, it is made undone.
+   * because it was aborted or the lifetime has ended, it is made undone, unless it can be had by an id that the caller gave.
    * @param unmake lets go of what an answer tells of
    */
   async make<Request, Response>(
     method: Method<Request, Response>,
     request: Request,
-    { signal, timeout }: RequestOptions,
+    { signal, timeout, requestId }: RequestOptions & { readonly requestId?: string | undefined },
     unmake: (response: Response, letGo: LetGo) => Promise<unknown>,
   ): Promise<Response> {
+    if (requestId !== undefined) return this.send(method, request, { signal, timeout });
     const caller = new Error("called here");
     signal?.throwIfAborted();
     this.assertUsable();

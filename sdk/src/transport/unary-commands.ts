@@ -255,7 +255,7 @@ function cancelExecution(channel: Channel, { value }: AnyCommand, executionId: s
 function begun(execution: Execution, timeout: number | undefined): Execution {
   const { outcome, usage } = execution;
   const isTimeout = outcome?.$case === "stopped" && outcome.value.reason === StopReason.TIMEOUT;
-  if (isTimeout && timeout !== undefined && Number(usage?.turns ?? 0) === 0) throw noAnswerWithin(timeout);
+  if (isTimeout && timeout !== undefined && (usage?.turns ?? 0n) === 0n) throw noAnswerWithin(timeout);
   return execution;
 }
 

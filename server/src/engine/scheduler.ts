@@ -143,7 +143,7 @@ export class Scheduler {
 
   /** A group was not run to its end: the rest of it waits behind all that waits now. */
   onLeft(worker: WorkerThread, group: PostedGroup): void {
-    this.#requeue([group as Group], (groups) => this.#waiting.pushAll(groups));
+    this.#requeue([group as Group], (groups) => this.#waiting.push(...groups));
     if (worker.isFree) {
       this.#workers.putBack(worker);
       this.#noteGrowth(worker);

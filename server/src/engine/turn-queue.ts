@@ -14,11 +14,7 @@ export class TurnQueue {
     return this.#groups[0];
   }
 
-  push(group: Group): void {
-    this.#groups.push(group);
-  }
-
-  pushAll(groups: readonly Group[]): void {
+  push(...groups: readonly Group[]): void {
     this.#groups.push(...groups);
   }
 

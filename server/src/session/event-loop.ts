@@ -223,7 +223,7 @@ export class EventLoop {
 
   /** What goes on of it in a turn that is on its way would have others wait for nothing. Who had that turn is given it again. */
   #stopDropped(): void {
-    if (this.#posted.length === 0) {
+    if (this.#posted.length === 0 || this.#dropped.length <= this.#droppedTold) {
       clearInterval(this.#lookForDropped);
       this.#lookForDropped = undefined;
       return;

@@ -202,7 +202,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** The session has left memory, idle. */
   leave(): void {
     this.#loop.removeAll();
-    this.hostFunctions.end(false);
+    this.hostFunctions.end();
   }
 
   /**
@@ -216,7 +216,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#commits.end(why);
     this.#afterHold = [];
     this.#replies.clear();
-    this.hostFunctions.end(true);
+    this.hostFunctions.end(why);
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
     for (const execution of this.#open.all()) this.#reject(execution, whyOf(execution));
     this.asks.end(why);

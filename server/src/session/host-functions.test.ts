@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import type { HostLink } from "./lending.js";
+import { deletedMeanwhile } from "./live-sessions.js";
 
 /** A stream that notes what it was told. */
 class NotingLink implements HostLink {
@@ -130,7 +131,7 @@ test("of a session that has come back who passed functions is waited for, and as
   const copy = started();
   copy.restore(record, false);
   expect(copy.hasClients).toBe(false);
-  for (const each of [before, then, copy]) each.end(true);
+  for (const each of [before, then, copy]) each.end(() => deletedMeanwhile("s"));
 });
 
 test("of a session that has come back who was away, or comes too late, is told that nobody holds what it had passed", async () => {
@@ -163,7 +164,7 @@ test("of a session that has come back who was away, or comes too late, is told t
     "released late 2",
   ]);
   expect(again.record.gone).toBeUndefined();
-  for (const each of [before, then, again]) each.end(true);
+  for (const each of [before, then, again]) each.end(() => deletedMeanwhile("s"));
 });
 
 test("who was waited for and comes from where the session was before goes on there", () => {
@@ -180,7 +181,7 @@ test("who was waited for and comes from where the session was before goes on the
   expect(link.told).toEqual(["attached", "call first", "ended", "attached", "call first"]);
   then.call(0, { ...calling("later"), id: "1" });
   expect(link.told.at(-1)).toBe("call later");
-  then.end(true);
+  then.end(() => deletedMeanwhile("s"));
 });
 
 test.each([true, false])(
@@ -248,7 +249,7 @@ test("a call that is not known where the session is loaded again is cancelled, a
   then.restore(record, true);
   then.adopt(before.handOver());
   expect(link.told).toEqual(["ended", "cancelled lost", "attached", "call kept"]);
-  then.end(true);
+  then.end(() => deletedMeanwhile("s"));
 });
 
 describe("where it is not known whether commands were kept, functions that they brought and nobody knows", () => {
@@ -279,7 +280,7 @@ describe("where it is not known whether commands were kept, functions that they 
     expect(link.told).toEqual(["released refused", "released lost"]);
     vi.advanceTimersByTime(600_000);
     expect(link.told).toHaveLength(2);
-    functions.end(true);
+    functions.end(() => deletedMeanwhile("s"));
   });
 
   test("are not given back to a client that was away, and may repeat yet", () => {
@@ -292,7 +293,7 @@ describe("where it is not known whether commands were kept, functions that they 
     expect(next.told).toEqual(["attached"]);
     vi.advanceTimersByTime(1_000);
     expect(next.told).toEqual(["attached", "released lost"]);
-    functions.end(true);
+    functions.end(() => deletedMeanwhile("s"));
   });
 });
 
@@ -343,7 +344,7 @@ test("what was released while its client was away is told when it is back, once"
   functions.letGo("y");
   functions.expose(named, second).keep();
   functions.expose(named, third).keep();
-  functions.end(true);
+  functions.end(() => deletedMeanwhile("s"));
   expect([first.told, second.told, third.told]).toEqual([
     ["attached", "released x"],
     ["attached", "released y", "ended"],

@@ -406,22 +406,17 @@ export class HostFunctions implements CalledBack {
     }
   }
 
-  /** The session leaves memory. @param isOver it ends, of which its clients are told */
-  end(isOver: boolean): void {
+  /** The session leaves memory. @param why given where it ends, of which its clients are told */
+  end(why?: () => SessionError): void {
     this.#cancel(this.#pending);
     this.#owners.end();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
       clearTimeout(timer);
       link?.ended(this);
-      link?.sessionLeft(this.#host.sessionId, isOver ? this.#endedError() : undefined);
+      link?.sessionLeft(this.#host.sessionId, why?.());
     }
     this.#connections.clear();
-  }
-
-  #endedError(): SessionError {
-    const message = "the session was deleted or has expired, and with it all that was exposed to it";
-    return new SessionError("SESSION_DELETED_MEANWHILE", message, { ids: { session_id: this.#host.sessionId } });
   }
 
   /**

@@ -132,5 +132,5 @@ export class LiveSessions {
 /** What calls are answered with that ran when their session ended. */
 export function deletedMeanwhile(sessionId: string): SessionError {
   const ids = { session_id: sessionId };
-  return new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted while this call ran", { ids });
+  return new SessionError("SESSION_DELETED_MEANWHILE", "the session was deleted meanwhile, or has expired", { ids });
 }
