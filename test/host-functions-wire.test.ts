@@ -127,6 +127,8 @@ describe("expose", () => {
     second.send(exposing(2, { sessionId: session.id, names: ["f"], connectionId: "d", takeOver: true }));
     expect((await second.hostCall()).hostCallId).toBe(call.hostCallId);
     await connection.until(({ frame }) => frame?.$case === "hostCallCancelled");
+    const left = await connection.until(({ frameId, frame }) => frameId === 0n && frame?.$case === "exposed");
+    expect(left.frame?.value).toEqual({ sessionId: session.id, names: [], connectionId: "c" });
     // Who had it before has no say any more.
     connection.send(replying(3, call.hostCallId, returned("old")));
     await new Promise((resolve) => setTimeout(resolve, 50));

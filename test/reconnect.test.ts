@@ -302,8 +302,9 @@ describe("when the connection of a client with host functions breaks", () => {
     await using session = await client.createSession();
     const exposure = await session.expose({ f: () => 1 }, { reconnectWindow: 0 });
     await using other = await Livescope.connect(server.address);
+    wire.close();
     await other.attach(session.id).expose({ f: () => 2 }, { takeOver: true });
-    wire.cut();
+    await wire.open();
     expect(await exposure.ended).toMatchObject({ reason: "HOST_FUNCTION_TAKEN" });
     expect(await session.execute("await f()")).toBe(2);
   });

@@ -50,7 +50,8 @@ export class Exposure implements AsyncDisposable {
   readonly names: readonly string[];
   /**
    * Resolves when guest code can call the functions no more: they were released, or the client or the session object was
-   * closed; with an error if the session was deleted or has expired, or the server did not take them back after a reconnect.
+   * closed; with an error if the session was deleted or has expired, another client has taken one of their names over, or the server
+   * did not take them back after a reconnect.
    */
   readonly ended: Promise<StatusError | undefined>;
   readonly #release: () => void;

@@ -1,8 +1,14 @@
 import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
-import { Expose, type HostCall, type HostFunction as HostFunctionMessage, type ServerFrame } from "@livescope/proto";
-import { LivescopeError, StatusError, traceToCaller } from "./errors.js";
+import {
+  Expose,
+  type Exposed as ExposedMessage,
+  type HostCall,
+  type HostFunction as HostFunctionMessage,
+  type ServerFrame,
+} from "@livescope/proto";
+import { AlreadyExistsError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HeldFunctions } from "./held-functions.js";
 import { HostCalls } from "./host-calls.js";
@@ -81,6 +87,8 @@ interface Exposed {
   readonly begun: PromiseWithResolvers<void>;
   readonly ended: PromiseWithResolvers<StatusError | undefined>;
   isBegun: boolean;
+  /** The stream that it was answered on last; 0: none yet. */
+  stream: number;
   /** Since when it waits to be asked for, as `performance.now()` tells the time. */
   waitsSince: number;
 }
@@ -161,6 +169,7 @@ export class HostFunctions implements HostSide {
       begun: withResolvers(),
       ended: withResolvers(),
       isBegun: false,
+      stream: 0,
       waitsSince: performance.now(),
     };
     this.#exposed.add(exposed);
@@ -226,6 +235,7 @@ export class HostFunctions implements HostSide {
   hear({ frameId, frame }: ServerFrame): void {
     switch (frame?.$case) {
       case "exposed":
+        if (frameId === 0n) return this.#onNamesLeft(frame.value);
         return this.#onAnswer(Number(frameId), undefined);
       case "status":
         return this.#onAnswer(Number(frameId), errorFromStatus(frame.value));
@@ -359,7 +369,25 @@ export class HostFunctions implements HostSide {
     if (exposed === undefined) return;
     if (error !== undefined) return this.#refuse(exposed, error);
     exposed.isBegun = true;
+    exposed.stream = this.#stream;
     exposed.begun.resolve();
+  }
+
+  /** Another client has taken names over. What is not answered yet on this stream is not among those that are left. */
+  #onNamesLeft({ sessionId, connectionId, names }: ExposedMessage): void {
+    if (connectionId !== this.#connectionId) return;
+    const left = new Set(names);
+    for (const exposed of [...this.#exposed]) {
+      const { request, stream } = exposed;
+      const taken = request.names.find((name) => !left.has(name));
+      if (request.sessionId !== sessionId || stream !== this.#stream || taken === undefined) continue;
+      const details = {
+        code: "ALREADY_EXISTS",
+        reason: "HOST_FUNCTION_TAKEN",
+        metadata: { session_id: sessionId, name: taken },
+      } as const;
+      this.#refuse(exposed, new AlreadyExistsError(`another client has taken ${taken} over`, details));
+    }
   }
 
   /** A session has ended that had answered. Another of its id may have been made since, which knows nothing of this client. */

@@ -494,6 +494,23 @@ describe("exposing", () => {
     expect(await anew.execute("await f()")).toBe(3);
   });
 
+  test("ends when another client takes one of its names over, and no other does", async () => {
+    await using other = await connect(served.server.address);
+    const [both, another] = await Promise.all([
+      session.expose({ f: () => 1, g: () => 2 }),
+      session.expose({ h: () => 3 }),
+    ]);
+    await other.attach(session.id).expose({ g: () => "taken" }, { takeOver: true });
+    const taken = await both.ended;
+    expect(taken).toBeInstanceOf(AlreadyExistsError);
+    expect(taken).toMatchObject({ reason: "HOST_FUNCTION_TAKEN", metadata: { session_id: session.id, name: "g" } });
+    expect(await Promise.race([another.ended, session.execute("[await g(), await h()]")])).toEqual(["taken", 3]);
+    await expect(session.execute("await f()")).rejects.toThrow("no more");
+    // What this client takes back is its again.
+    const back = await session.expose({ g: () => "back" }, { takeOver: true });
+    expect(await Promise.race([back.ended, session.execute("await g()")])).toBe("back");
+  });
+
   test("ends with the session object", async () => {
     const exposure = await session.expose({ f: () => 1 });
     await session.delete();

@@ -1,6 +1,13 @@
 /** The functions of one Connect client: what its sessions ask of them, and what it answers. */
 import { randomUUID } from "node:crypto";
-import type { Exception, Expose, HostCall as HostCallMessage, HostResult, ServerFrame } from "@livescope/proto";
+import type {
+  Exception,
+  Expose,
+  Exposed,
+  HostCall as HostCallMessage,
+  HostResult,
+  ServerFrame,
+} from "@livescope/proto";
 import type { HostException, HostResult as HostResultInput, InputValue } from "../engine/kernel-protocol.js";
 import { invalid, SessionError } from "../session/errors.js";
 import { RECONNECT_WINDOW } from "../session/host-functions.js";
@@ -67,10 +74,11 @@ export class StreamHostLink implements HostLink {
     const connectionId = checkedText(request.connectionId, "connection_id") || randomUUID();
     const reconnectWindow = reconnectWindowOf(request);
     await this.#stream.sessions.use(sessionId, async (session) => {
-      const all = await session.expose({ connectionId, names, takeOver, reconnectWindow }, this);
-      if (session.hasEnded) throw deletedMeanwhile(sessionId);
-      this.#exposedBy.set(sessionId, frameId);
-      this.#say(frameId, { $case: "exposed", value: { sessionId, names: all, connectionId } });
+      await session.expose({ connectionId, names, takeOver, reconnectWindow }, this, (all) => {
+        if (session.hasEnded) throw deletedMeanwhile(sessionId);
+        this.#exposedBy.set(sessionId, frameId);
+        this.#exposed(frameId, { sessionId, names: [...all], connectionId });
+      });
     });
   }
 
@@ -114,6 +122,10 @@ export class StreamHostLink implements HostLink {
     if (frameId !== undefined && why !== undefined) this.#stream.refuse(frameId, why);
   }
 
+  namesLeft(sessionId: string, connectionId: string, names: readonly string[]): void {
+    this.#exposed(0n, { sessionId, names: [...names], connectionId });
+  }
+
   call(call: HostCall, functions: CalledBack): void {
     if (this.#passedOn.delete(call.callId)) {
       this.#calls.set(call.callId, functions);
@@ -149,6 +161,10 @@ export class StreamHostLink implements HostLink {
     const isKnown = this.#calls.delete(callId);
     if (isKnown) this.#stream.onAnswered();
     return isKnown;
+  }
+
+  #exposed(frameId: bigint, value: Exposed): void {
+    this.#say(frameId, { $case: "exposed", value });
   }
 
   #say(frameId: bigint, frame: NonNullable<ServerFrame["frame"]>): void {

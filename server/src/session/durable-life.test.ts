@@ -36,6 +36,7 @@ function linkOf(heard: Partial<HostLink>): HostLink {
     attached: ignore,
     ended: ignore,
     sessionLeft: ignore,
+    namesLeft: ignore,
     call: ignore,
     cancelled: ignore,
     passedOn: ignore,
@@ -263,9 +264,10 @@ describe("where the store is full", () => {
       cancelled: ignore,
       released: ignore,
       sessionLeft: ignore,
+      namesLeft: ignore,
     };
     const exposed = { connectionId: "c", names: ["ask"], takeOver: false, reconnectWindow: 30_000 };
-    await sessions.use("a", (session) => session.expose(exposed, link as never));
+    await sessions.use("a", (session) => session.expose(exposed, link as never, ignore));
     const runs = run(sessions, "a", "await new Promise((resolve) => setTimeout(resolve, 200)); n += 1");
     await settle();
     store.failing.add("delete");
@@ -294,7 +296,7 @@ describe("where the store is full", () => {
       },
     });
     const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
-    await sessions.use("a", (session) => session.expose(exposed, link));
+    await sessions.use("a", (session) => session.expose(exposed, link, () => undefined));
     const command = {
       kind: "call",
       handleId: undefined,
@@ -336,9 +338,16 @@ describe("where the store is full", () => {
         queueMicrotask(() => functions.result(link, callId, { kind: "value", value: { kind: "json", text } }));
       },
     });
+    let told: readonly string[] = [];
     const expose = (name: string) =>
       sessions.use("a", (session) =>
-        session.expose({ connectionId: "c", names: [name], takeOver: false, reconnectWindow: 30_000 }, link),
+        session.expose(
+          { connectionId: "c", names: [name], takeOver: false, reconnectWindow: 30_000 },
+          link,
+          (names) => {
+            told = names;
+          },
+        ),
       );
     await expose("one");
     store.failing.add("commit");
@@ -347,7 +356,8 @@ describe("where the store is full", () => {
     store.failing.clear();
     const exposed = expose("two");
     find.open();
-    expect(await exposed).toEqual(["one", "two"]);
+    await exposed;
+    expect(told).toEqual(["one", "two"]);
     const limits = { timeout: 5_000 };
     expect(await run(sessions, "a", "[await one(), await two()]", { limits })).toEqual(["from one", "from two"]);
   });
@@ -398,7 +408,7 @@ describe("after another server has ended", () => {
       const told: string[] = [];
       const link = linkOf({ released: (id) => told.push(`released ${id}`) });
       const exposed = { connectionId: "c", names: [], takeOver: false, reconnectWindow: 30_000 };
-      await to.use("a", (session) => session.expose(exposed, link));
+      await to.use("a", (session) => session.expose(exposed, link, () => undefined));
       const ids = ["mine", "lost"];
       const args = ids.map((id) => ({ kind: "hostFunction", hostFunctionId: id, name: id }) as const);
       const command = { kind: "call", handleId: undefined, path: "use", construct: false, thisValue: undefined, args };
@@ -449,6 +459,7 @@ describe("what host functions were called with, and answered", () => {
       attached: () => undefined,
       ended: () => undefined,
       sessionLeft: () => undefined,
+      namesLeft: () => undefined,
       cancelled: () => undefined,
       passedOn: () => undefined,
       released: () => undefined,
@@ -460,7 +471,11 @@ describe("what host functions were called with, and answered", () => {
     };
     const expose = (sessions: Sessions) =>
       sessions.use("a", (session) =>
-        session.expose({ connectionId: "c", names: ["f"], takeOver: false, reconnectWindow: 60_000 }, link),
+        session.expose(
+          { connectionId: "c", names: ["f"], takeOver: false, reconnectWindow: 60_000 },
+          link,
+          () => undefined,
+        ),
       );
     return { calls, expose };
   }

@@ -72,12 +72,14 @@ export class ExposedNames<P extends Provider> {
     return exposure;
   }
 
-  /** The session can define them. @returns all names that the client provides now, but for those that may yet be refused */
-  keep(exposure: Exposure<P>): string[] {
+  /** The session can define them. @returns the clients that had some of them before */
+  keep(exposure: Exposure<P>): ReadonlySet<P> {
     const { provider, names } = exposure;
+    const formers = new Set<P>();
     for (const name of names) {
       const claim = this.#claims.get(name);
       if (!claim?.exposures.has(exposure)) continue;
+      if (claim.former.provider !== undefined) formers.add(claim.former.provider);
       claim.former = { provider, isAwaited: false };
       // Should what came before it be refused yet, that takes nothing from it.
       for (const each of claim.exposures) {
@@ -86,7 +88,15 @@ export class ExposedNames<P extends Provider> {
       }
       if (claim.exposures.size === 0) this.#claims.delete(name);
     }
-    return [...provider.names].filter((name) => (this.#claims.get(name)?.former ?? { provider }).provider === provider);
+    formers.delete(provider);
+    return formers;
+  }
+
+  /** All names that a client provides, whatever becomes of exposures that have not been answered. */
+  settledOf(provider: P): string[] {
+    const unclaimed = [...provider.names].filter((name) => !this.#claims.has(name));
+    const claimed = [...this.#claims].filter(([, { former }]) => former.provider === provider);
+    return [...unclaimed, ...claimed.map(([name]) => name)];
   }
 
   /** It cannot: each name is with whom it was, unless it was exposed again since. @param isHere false for a client that was given up */

@@ -20,6 +20,10 @@ class NotingLink implements HostLink {
     this.told.push(`session ${sessionId} ${why === undefined ? "left" : "ended"}`);
   }
 
+  namesLeft(_sessionId: string, connectionId: string, names: readonly string[]): void {
+    this.told.push(`${connectionId} is left ${[...names].sort().join(", ") || "nothing"}`);
+  }
+
   call({ callId }: { readonly callId: string }): void {
     this.told.push(`call ${callId}`);
   }
@@ -318,6 +322,27 @@ test("an expose tells of no name that may yet be refused, and keeps those that o
   first?.undo();
   expect(functions.names).toEqual(["f", "h"]);
   expect(third?.keep()).toEqual(["f", "h"]);
+});
+
+test("a client is told what is left to it when it is known that another has its names, and not before", () => {
+  const functions = started();
+  const [one, other] = [new NotingLink(), new NotingLink()];
+  const takingOver = { ...exposing, connectionId: "other", takeOver: true };
+  functions.expose({ ...exposing, names: ["f", "g", "h", "i"] }, one).keep();
+  const [refused, kept, waiting] = [["f"], ["g"], ["h"]].map((names) =>
+    functions.expose({ ...takingOver, names }, other),
+  );
+  refused?.undo();
+  expect(one.told).toEqual(["attached"]);
+  // Of what is not answered it is not known yet.
+  expect(kept?.keep()).toEqual(["g"]);
+  expect(one.told.splice(0)).toEqual(["attached", "c is left f, h, i"]);
+  expect(waiting?.keep()).toEqual(["g", "h"]);
+  expect(one.told.splice(0)).toEqual(["c is left f, i"]);
+  functions.expose({ ...takingOver, names: ["f", "i"] }, other).keep();
+  // Who has them already takes nothing from anybody.
+  functions.expose({ ...takingOver, names: ["f", "g"] }, other).keep();
+  expect([one.told, other.told]).toEqual([["c is left nothing"], ["attached"]]);
 });
 
 test("a call that waits in a copy waits on when the expose that it was sent to is refused", () => {

@@ -127,7 +127,8 @@ export class HostFunctions implements CalledBack {
   }
 
   /**
-   * A client provides functions. Its calls that were not answered are sent again.
+   * A client provides functions. Its calls that were not answered are sent again. Those whom it takes names from are told, once it is
+   * known that it has them.
    *
    * @throws SessionError HOST_FUNCTION_TAKEN when another connection has one of the names; none is taken then.
    * QUOTA_EXCEEDED
@@ -148,7 +149,12 @@ export class HostFunctions implements CalledBack {
     this.#moveCalls(names);
     const isHere = (provider: Connection): boolean => this.#connections.get(provider.id) === provider;
     return {
-      keep: () => this.#names.keep(exposing),
+      keep: () => {
+        for (const former of this.#names.keep(exposing)) {
+          former.link?.namesLeft(this.#host.sessionId, former.id, this.#names.settledOf(former));
+        }
+        return this.#names.settledOf(connection);
+      },
       undo: () => {
         this.#names.undo(exposing, isHere);
         this.#moveCalls(names);

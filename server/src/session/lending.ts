@@ -13,6 +13,8 @@ export interface HostLink {
   ended(functions: CalledBack): void;
   /** A session has left memory. @param why set where it has ended, and with it what the client exposes to it: the client is told */
   sessionLeft(sessionId: string, why: SessionError | undefined): void;
+  /** Another client has taken names from this one. @param names all that are left to it */
+  namesLeft(sessionId: string, connectionId: string, names: readonly string[]): void;
   /** Asks the client to run a function; the answer goes to `functions.result`. */
   call(call: HostCall, functions: CalledBack): void;
   /** Nobody waits for a call any more. */

@@ -532,10 +532,10 @@ export class Session {
   /**
    * A client provides functions, which guest code finds as global ones.
    *
-   * @returns all names that it provides now
+   * @param inPlace is given all names that it provides, at once when it does: whoever takes one from it is later
    * @throws SessionError HOST_FUNCTION_TAKEN, QUOTA_EXCEEDED, INVALID_REQUEST
    */
-  async expose(options: ExposeOptions, link: HostLink): Promise<string[]> {
+  async expose(options: ExposeOptions, link: HostLink, inPlace: (names: readonly string[]) => void): Promise<void> {
     if (this.#life.ended !== undefined) throw this.#life.ended;
     this.#life.change();
     const { names } = options;
@@ -549,6 +549,6 @@ export class Session {
     const all = exposing.keep();
     // Calls that are sent again wait for what they follow from, and come before the answer.
     if (names.length === 0) await this.commits.stored();
-    return all;
+    inPlace(all);
   }
 }
