@@ -189,7 +189,7 @@ describe("where the store is full", () => {
     await create(sessions, "a", DURABLE);
     const code = "await new Promise((resolve) => setTimeout(resolve, 8000))";
     const waits = reasonOf(submit(sessions, "a", code, { requestId: "r", digest: "d" }).outcome);
-    await settle();
+    await vi.waitFor(async () => expect(await store.busySessions()).toEqual(["a"]), { timeout: 5_000 });
     store.failing.add("commit");
     expect(await reasonOf(sessions.cancel("a", "r"))).toMatch(/^STORE_/);
     expect(await waits).toBe("STORE_FAILED");

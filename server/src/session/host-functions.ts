@@ -1,29 +1,21 @@
 /**
- * The functions that clients lend to one session: who provides which, the calls that have not been answered, and what becomes
- * of them when a client goes away.
+ * The functions that clients lend to one session: who provides which, and what becomes of them and of their calls when a client goes
+ * away.
  *
  * A connection is a client as a session knows it. It outlives the stream that it came by: while it is gone its calls wait for
  * it, for as long as it asked for, and are sent again when it is back, with the same ids.
  */
-import { randomBytes, randomUUID } from "node:crypto";
+import { randomUUID } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import { ExposedNames, type Provider } from "./exposed-names.js";
 import { type FunctionOwner, FunctionOwners } from "./function-owners.js";
-import type { CalledBack, ExposeOptions, Exposing, HostCall, HostLink, PassedFunctions } from "./lending.js";
-import { valueFrom } from "./outcome.js";
-import { type Call, PendingCalls } from "./pending-calls.js";
-import type { GoneRecord, HostCallRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
+import { type AskedCall, type CalledClient, HostCalls, type HostCallsHost } from "./host-calls.js";
+import type { CalledBack, ExposeOptions, Exposing, HostLink, PassedFunctions } from "./lending.js";
+import type { GoneRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
 /** What the functions ask of their session. */
-export interface HostFunctionsHost {
-  readonly sessionId: string;
-  /** False for a reply with which too much would wait for the guest to take it. */
-  hasRoomFor(result: HostResult): boolean;
-  /** Gives the guest the reply of a call. */
-  reply(callId: string, execution: number, result: HostResult): void;
-  /** Sends a call when the store has what it follows from, where the session is a durable one. */
-  whenKept(send: () => void): void;
+export interface HostFunctionsHost extends HostCallsHost {
   /**
    * Does what cannot be taken back: when no atomic execution may undo any more what it follows from, and the store has that, where the
    * session is a durable one.
@@ -31,39 +23,19 @@ export interface HostFunctionsHost {
    * @param undone is called in its place where an atomic execution has undone it
    */
   whenFinal(work: () => void, undone: () => void): void;
-  /** Number of the atomic execution that holds the session, and may yet be undone; 0 for none. */
-  readonly holder: number;
-  /** The execution of this number while it is open. */
-  callerOf(execution: number): HostCaller | undefined;
 }
-
-/** An execution that calls. */
-export interface HostCaller {
-  readonly executionId: string;
-  /** Milliseconds until it has to end. */
-  timeLeft(): number;
-  hostCallBegan(): void;
-  hostCallEnded(): void;
-}
-
-/** Of the id of a call that is made again, as long as that of the guest's. */
-const CALL_ID_BYTES = 8;
 
 /** Milliseconds that calls wait for a client that did not say how long. */
 export const RECONNECT_WINDOW = 30_000;
 
-/** What one session keeps for its clients. Beyond it the client is refused, or the guest's call rejected. */
+/** What one session keeps for its clients. Beyond it the client is refused. */
 const MOST = {
   connections: 1_000,
   names: 1_000,
   functions: 10_000,
-  /** The kernel itself makes no more, so only a guest that broke its engine meets this one. */
-  calls: 10_000,
-  /** UTF-16 units, or bytes, of the arguments and locals of open calls: they are kept, to be sent again. */
-  argumentSize: 16 * 1024 * 1024,
 };
 
-interface Connection extends FunctionOwner, Provider {
+interface Connection extends FunctionOwner, Provider, CalledClient {
   link: HostLink | undefined;
   /** That by which it was here last. */
   lastLink: HostLink | undefined;
@@ -79,20 +51,7 @@ export interface Lenders {
   /** Functions of commands that may come again: where it does not know one by then, it never gets it otherwise. */
   readonly awaited: readonly string[];
   /** Calls that clients were asked to answer. */
-  readonly asked: readonly { readonly callId: string; readonly link: HostLink }[];
-}
-
-interface Sent {
-  readonly link: HostLink;
-}
-
-interface PendingCall extends Call {
-  /** Undefined in a copy of the session that made the call, until a client provides the function there. */
-  connection: Connection | undefined;
-  /** That it was sent last, or is to be when the store has it. */
-  sent: Sent | undefined;
-  /** Number of the atomic execution that held the session when it was made; 0 for none. */
-  readonly holder: number;
+  readonly asked: readonly AskedCall[];
 }
 
 export class HostFunctions implements CalledBack {
@@ -100,25 +59,24 @@ export class HostFunctions implements CalledBack {
   readonly #connections = new Map<string, Connection>();
   readonly #names = new ExposedNames<Connection>();
   readonly #owners = new FunctionOwners<Connection>();
-  /** By the id that clients know the call by: in a copy it is another one than the guest's. */
-  readonly #pending = new PendingCalls<PendingCall>();
+  readonly #calls: HostCalls<Connection>;
 
   constructor(host: HostFunctionsHost) {
     this.#host = host;
+    this.#calls = new HostCalls(host, this);
   }
 
   /** True while some client lends something, or may come back. Where it has nothing left and no window it would not be missed. */
   get hasClients(): boolean {
-    const isAsked = (client: Connection): boolean =>
-      [...this.#pending].some(([, { connection }]) => connection === client);
     return [...this.#connections.values()].some(
-      (each) => each.reconnectWindow > 0 || each.names.size > 0 || each.functions.size > 0 || isAsked(each),
+      (each) =>
+        each.reconnectWindow > 0 || each.names.size > 0 || each.functions.size > 0 || this.#calls.isCalled(each),
     );
   }
 
   /** True while a call has not been answered. */
   get areCallsOpen(): boolean {
-    return this.#pending.size > 0;
+    return this.#calls.areOpen;
   }
 
   /** All names that some client provides. */
@@ -167,17 +125,7 @@ export class HostFunctions implements CalledBack {
     for (const name of names) {
       const provider = this.#names.providerOf(name);
       if (provider === undefined && !this.#names.isAwaited(name)) continue;
-      for (const [callId, call] of this.#pending.of({ name })) {
-        if (provider === call.connection) continue;
-        const former = call.connection?.link;
-        call.connection = provider;
-        // A stream that is both goes on with the call that it has.
-        if (former !== undefined && former === provider?.link) continue;
-        former?.cancelled(callId);
-        // Whoever was told so has to be asked again should it be its turn again.
-        call.sent = undefined;
-        this.#send(callId, call);
-      }
+      this.#calls.move(name, provider);
     }
   }
 
@@ -193,13 +141,7 @@ export class HostFunctions implements CalledBack {
     const connection = known ?? this.#connect(randomUUID(), link, 0);
     const passed = new Set(ids);
     this.#owners.pass(connection, passed);
-    for (const id of passed) {
-      for (const [callId, call] of this.#pending.of({ id, name: "" })) {
-        if (call.connection !== undefined) continue;
-        call.connection = connection;
-        this.#send(callId, call);
-      }
-    }
+    for (const id of passed) this.#calls.offer({ id, name: "" }, connection);
   }
 
   /**
@@ -224,7 +166,7 @@ export class HostFunctions implements CalledBack {
   forget(link: HostLink, hostFunctionId: string): void {
     if (this.#owners.of(hostFunctionId)?.link !== link) return;
     this.#owners.forget(hostFunctionId);
-    this.#fail(this.#pending.of({ id: hostFunctionId, name: "" }), "the client has released this function");
+    this.#calls.fail({ id: hostFunctionId, name: "" }, "the client has released this function");
   }
 
   /** The stream of a client has ended. */
@@ -243,21 +185,10 @@ export class HostFunctions implements CalledBack {
 
   /** Guest code calls. @param execution number of the execution it does it for; 0 for none */
   call(execution: number, text: HostCallText): void {
-    const refuse = (message: string): void => this.#host.reply(text.call, execution, failure(message));
     const connection = this.#providerOf(text);
     const isAwaited = text.id === undefined && this.#names.isAwaited(text.name);
-    if (connection === undefined && !isAwaited) return refuse(`no client provides ${named(text)} now`);
-    const size = sizeOf(text);
-    if (this.#pending.size >= MOST.calls || this.#pending.argumentSize + size > MOST.argumentSize) {
-      return refuse("too many calls of host functions are open; await some of them");
-    }
-    this.#open(text.call, { execution, text, size, connection, sent: undefined, holder: this.#host.holder });
-  }
-
-  #open(callId: string, call: PendingCall): void {
-    this.#pending.add(callId, call);
-    this.#host.callerOf(call.execution)?.hostCallBegan();
-    this.#send(callId, call);
+    if (connection !== undefined || isAwaited) return this.#calls.make(execution, text, connection);
+    this.#calls.refuse(execution, text, `no client provides ${named(text)} now`);
   }
 
   #providerOf(text: HostCallText): Connection | undefined {
@@ -269,7 +200,7 @@ export class HostFunctions implements CalledBack {
     return {
       names: this.#names.known,
       ...this.#owners.record([...this.#connections.values()]),
-      calls: [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text })),
+      calls: this.#calls.records,
     };
   }
 
@@ -282,7 +213,7 @@ export class HostFunctions implements CalledBack {
   restore({ names, passed, lenders = [], gone = [], calls }: HostFunctionsRecord, isItself: boolean): void {
     this.#names.await(names);
     if (isItself) this.#awaitLenders(lenders, passed, gone);
-    for (const call of calls) this.#callAgain(call, isItself);
+    for (const call of calls) this.#calls.makeAgain(call, this.#providerOf(call.text), isItself);
   }
 
   #awaitLenders(lenders: readonly LenderRecord[], passed: readonly string[], gone: readonly GoneRecord[]): void {
@@ -301,31 +232,14 @@ export class HostFunctions implements CalledBack {
 
   /** The session was put back: of what it called since nobody waits, and of what it got since it knows nothing. */
   rollBack({ names, passed, calls }: HostFunctionsRecord): void {
-    this.#cancel(this.#pending);
+    this.#calls.cancelAll();
     this.#owners.keepOnly(passed);
     this.restore({ names, passed, calls }, false);
   }
 
-  #callAgain({ execution, text, callId }: HostCallRecord, isItself: boolean): void {
-    const connection = this.#providerOf(text);
-    this.#open(isItself ? callId : randomBytes(CALL_ID_BYTES).toString("hex"), {
-      execution,
-      text,
-      size: sizeOf(text),
-      connection,
-      sent: undefined,
-      holder: 0,
-    });
-  }
-
-  /**
-   * The client answered; an answer for a call that is not open, or not its, is ignored. One with which too much would wait rejects
-   * the guest's call: it is the guest that does not take them.
-   */
+  /** The client answered. */
   result(link: HostLink, callId: string, result: HostResult): void {
-    const call = this.#pending.get(callId);
-    if (call?.connection?.link !== link) return;
-    this.#settle(callId, call, this.#host.hasRoomFor(result) ? result : failure(TOO_MUCH_TO_TAKE));
+    this.#calls.result(link, callId, result);
   }
 
   /** The guest does not hold a function any more; it does again should that be undone. */
@@ -339,27 +253,17 @@ export class HostFunctions implements CalledBack {
 
   /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
   unprovidedTo(execution: number): string | undefined {
-    for (const [, { connection, text }] of this.#pending.madeFor(execution)) {
-      if (connection?.link === undefined) return text.name;
-    }
-    return undefined;
+    return this.#calls.unprovidedTo(execution);
   }
 
   /** Nobody waits any more for the calls of an execution. */
   cancelOf(execution: number): void {
-    this.#cancel(this.#pending.madeFor(execution));
+    this.#calls.cancelOf(execution);
   }
 
   /** An atomic execution was undone: the guest knows of no call that was made meanwhile, whoever made it. */
   cancelHeld(holder: number): void {
-    this.#cancel([...this.#pending].filter(([, call]) => call.holder === holder));
-  }
-
-  #cancel(calls: Iterable<[callId: string, call: PendingCall]>): void {
-    for (const [callId, { connection }] of calls) {
-      this.#pending.delete(callId);
-      connection?.link?.cancelled(callId);
-    }
+    this.#calls.cancelHeld(holder);
   }
 
   /**
@@ -375,18 +279,16 @@ export class HostFunctions implements CalledBack {
       clearTimeout(timer);
       link?.ended(this);
     }
-    const asked = [...this.#pending].flatMap(([callId, { sent }]) => (sent === undefined ? [] : [{ callId, ...sent }]));
+    const asked = this.#calls.handOver();
     this.#connections.clear();
     this.#names.clear();
     this.#owners.clear();
-    this.#pending.clear();
     return { clients, doubtful, awaited, asked };
   }
 
   /** What was called and is not answered is called again, by the same ids. */
   adopt({ clients, doubtful, awaited, asked }: Lenders): void {
-    // What an atomic execution asked for that was not kept nobody waits for any more.
-    for (const { callId, link } of asked) if (this.#pending.get(callId) === undefined) link.cancelled(callId);
+    this.#calls.cancelUnknown(asked);
     const isUnheld = (id: string): boolean => !this.#owners.has(id);
     const [unheld, unknown] = [doubtful.filter(isUnheld), awaited.filter(isUnheld)];
     for (const lender of clients) {
@@ -404,17 +306,16 @@ export class HostFunctions implements CalledBack {
     }
     for (const id of unheld) this.#owners.release(id);
     this.#owners.awaitRepeat(unknown);
-    for (const [callId, call] of this.#pending) {
-      // Of who was waited for meanwhile another object may have come.
-      const isKnown = call.connection !== undefined && this.#connections.get(call.connection.id) === call.connection;
-      if (!isKnown) call.connection = this.#providerOf(call.text);
-      this.#send(callId, call);
-    }
+    // Of who was waited for meanwhile another object may have come.
+    this.#calls.moveAll(
+      (client) => this.#connections.get(client.id) === client,
+      (text) => this.#providerOf(text),
+    );
   }
 
   /** The session leaves memory. @param why given where it ends, of which its clients are told */
   end(why?: () => SessionError): void {
-    this.#cancel(this.#pending);
+    this.#calls.cancelAll();
     this.#owners.end();
     this.#names.clear();
     for (const { timer, link } of this.#connections.values()) {
@@ -450,49 +351,10 @@ export class HostFunctions implements CalledBack {
     connection.link = link;
     link.attached(this);
     for (const hostFunctionId of connection.released.splice(0)) link.released(hostFunctionId);
-    for (const [callId, call] of this.#pending) {
-      if (call.connection !== connection) continue;
-      former?.passedOn(callId);
-      this.#send(callId, call);
-    }
+    this.#calls.moveTo(connection, former);
     const isInUse = (each: HostLink): boolean => [...this.#connections.values()].some(({ link: its }) => its === each);
     if (former !== undefined && !isInUse(former)) former.ended(this);
     return connection;
-  }
-
-  #send(callId: string, call: PendingCall): void {
-    const { execution, text, connection } = call;
-    if (connection?.link === undefined || call.sent?.link === connection.link) return;
-    const { link } = connection;
-    const sent: Sent = { link };
-    call.sent = sent;
-    const caller = this.#host.callerOf(execution);
-    const message: HostCall = {
-      callId,
-      sessionId: this.#host.sessionId,
-      executionId: caller?.executionId ?? "",
-      name: text.name,
-      hostFunctionId: text.id ?? "",
-      encoding: text.encoding,
-      args: text.args.map(valueFrom),
-      locals: new Map([...text.locals].map(([name, value]) => [name, valueFrom(value)])),
-      remainingTime: caller?.timeLeft(),
-    };
-    this.#host.whenKept(() => {
-      // Meanwhile it may have been cancelled, or the client may have gone, or come back by another stream.
-      const isItsTurn = call.sent === sent && call.connection?.link === link;
-      if (this.#pending.get(callId) === call && isItsTurn) link.call(message, this);
-    });
-  }
-
-  #settle(callId: string, call: PendingCall, result: HostResult): void {
-    this.#pending.delete(callId);
-    this.#host.callerOf(call.execution)?.hostCallEnded();
-    this.#host.reply(call.text.call, call.execution, result);
-  }
-
-  #fail(calls: Iterable<[callId: string, call: PendingCall]>, message: string): void {
-    for (const [callId, call] of calls) this.#settle(callId, call, failure(message));
   }
 
   /** The client did not come back in time. */
@@ -500,8 +362,7 @@ export class HostFunctions implements CalledBack {
     this.#connections.delete(connection.id);
     this.#names.abandon(connection);
     this.#owners.giveUp(connection);
-    const calls = [...this.#pending].filter(([, call]) => call.connection === connection);
-    this.#fail(calls, "the client that provides this function is gone");
+    this.#calls.failOf(connection, "the client that provides this function is gone");
   }
 
   #tooMany(what: string, most: number): SessionError {
@@ -519,19 +380,4 @@ function newConnection(id: string, reconnectWindow: number, functions = new Set<
 /** Functions that are passed as values need not have a name. */
 function named({ name }: HostCallText): string {
   return name === "" ? "this function" : `the function ${name}`;
-}
-
-/** Of the arguments and locals, in UTF-16 units or bytes. */
-function sizeOf({ args, locals }: HostCallText): number {
-  return [...args, ...locals.values()].reduce(
-    (sum, value) => sum + (value.arm === "bytes" ? value.bytes.length : value.text.length),
-    0,
-  );
-}
-
-const TOO_MUCH_TO_TAKE =
-  "the answers of host functions that wait to be taken are too large together; await calls before making more";
-
-function failure(message: string): HostResult {
-  return { kind: "exception", exception: { name: "Error", message } };
 }

@@ -11,7 +11,7 @@ export interface Call {
 }
 
 /** What a call is of: a function that was passed as a value, or else that of a name. */
-type Callee = Pick<HostCallText, "id" | "name">;
+export type Callee = Pick<HostCallText, "id" | "name">;
 
 /** While one goes through some of them others may be added and deleted. */
 export class PendingCalls<C extends Call> {
