@@ -28,6 +28,8 @@ export default defineConfig({
     testTimeout: 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
+    // What is waited for comes as soon as a busy machine comes to it.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       {
         extends: true,

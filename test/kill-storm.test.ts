@@ -9,7 +9,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 
 /** Kills of the storm. The long run is that of .ci/run. */
-const KILLS = process.env.LIVESCOPE_LONG === undefined ? 30 : 1_000;
+const KILLS = process.env.LIVESCOPE_LONG === undefined ? 15 : 1_000;
 const SESSIONS = 20;
 
 /** Threads of this process that live: the server's, whatever it uses them for. */

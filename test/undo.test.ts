@@ -62,15 +62,15 @@ interface Cause {
 
 /** What ends a turn. */
 const CAUSES: Readonly<Record<string, Cause>> = {
-  "its timeout, in a loop": { code: "for (;;);", reason: "TIMEOUT", timeout: 300 },
-  "its timeout, in a chain of jobs": { code: "for (;;) await null;", reason: "TIMEOUT", timeout: 300 },
+  "its timeout, in a loop": { code: "for (;;);", reason: "TIMEOUT", timeout: 600 },
+  "its timeout, in a chain of jobs": { code: "for (;;) await null;", reason: "TIMEOUT", timeout: 600 },
   "its CPU time": { code: "for (;;);", reason: "CPU_TIME", cpuTime: 200 },
   "its timeout, in a catch of everything": {
     code: "for (;;) { try { for (;;); } catch {} finally { continue } }",
     reason: "TIMEOUT",
-    timeout: 300,
+    timeout: 600,
   },
-  "the end of its thread": { code: 'new Array(1e9) + ""', reason: "TIMEOUT", timeout: 300 },
+  "the end of its thread": { code: 'new Array(1e9) + ""', reason: "TIMEOUT", timeout: 600 },
   "the end of its thread, for its CPU time": { code: 'new Array(1e9) + ""', reason: "CPU_TIME", cpuTime: 200 },
   "a trap": {
     code: "Reflect.ownKeys(new Proxy({}, { ownKeys() { return { length: 0x20000001 } } }))",

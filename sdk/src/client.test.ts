@@ -276,11 +276,11 @@ describe("a request", () => {
     answers.execute = () => new Promise(() => undefined);
     const abort = new AbortController();
     const result = client.attach("s").execute("1", { signal: abort.signal });
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    await expect.poll(() => answers.of("execute")).toHaveLength(1);
     const reason = new Error("changed my mind");
     abort.abort(reason);
     await expect(result).rejects.toBe(reason);
-    await vi.waitFor(() => expect(answers.of("cancel")).toHaveLength(1));
+    await expect.poll(() => answers.of("cancel")).toHaveLength(1);
     const [{ requestId } = {}] = answers.of<ExecuteRequest>("execute");
     const ended = transport === "unary" ? { sessionId: "s", executionId: requestId } : 1n;
     expect(answers.of<CancelExecutionRequest | bigint>("cancel")).toStrictEqual([ended]);
@@ -317,7 +317,7 @@ describe.runIf(transport === "connect")("a stream", () => {
     const session = client.attach("s");
     answers.execute = () => new Promise(() => undefined);
     const lost = session.execute("1");
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    await expect.poll(() => answers.of("execute")).toHaveLength(1);
     answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
     await expect(lost).rejects.toThrow(ConnectionLostError);
     await expect(lost).rejects.toThrow("requestId");
@@ -330,7 +330,7 @@ describe.runIf(transport === "connect")("a stream", () => {
     const session = client.attach("s");
     answers.execute = () => new Promise(() => undefined);
     const kept = session.execute("1", { requestId: "r" });
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    await expect.poll(() => answers.of("execute")).toHaveLength(1);
     answers.execute = () => json(1);
     answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
     expect(await kept).toBe(1);
@@ -341,7 +341,7 @@ describe.runIf(transport === "connect")("a stream", () => {
     const session = client.attach("s");
     answers.execute = () => new Promise(() => undefined);
     const refused = session.execute("1", { requestId: "r" });
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(1));
+    await expect.poll(() => answers.of("execute")).toHaveLength(1);
     answers.streams[0]?.emit("error", failure(status.PERMISSION_DENIED));
     await expect(refused).rejects.toMatchObject({ name: "StatusError", code: "PERMISSION_DENIED" });
     expect(answers.of("execute")).toHaveLength(1);
@@ -384,7 +384,7 @@ describe.runIf(transport === "connect")("a stream", () => {
     async (code) => {
       await client.attach("s").call("keep", [() => 1]);
       answers.streams[0]?.emit("error", failure(status.UNAVAILABLE));
-      await vi.waitFor(() => expect(answers.of("expose")).toHaveLength(2), { timeout: 10_000 });
+      await expect.poll(() => answers.of("expose")).toHaveLength(2);
       const stream = answers.streams[1];
       const ended = new Promise((resolve) => stream?.on("end", resolve));
       const [, frameId] = answers.of<bigint>("expose");
@@ -399,7 +399,7 @@ describe.runIf(transport === "connect")("a stream", () => {
     const session = client.attach("s");
     const first = session.execute("1");
     const kept = session.execute("1", { requestId: "mine" });
-    await vi.waitFor(() => expect(answers.of("execute")).toHaveLength(2));
+    await expect.poll(() => answers.of("execute")).toHaveLength(2);
     const ended = new Promise((resolve) => answers.streams[0]?.on("end", resolve));
     client.close();
     for (const each of [first, kept]) await expect(each).rejects.toThrow(DisposedError);
@@ -656,7 +656,7 @@ describe("a handle", () => {
     let answer: (value: Value) => void = () => undefined;
     answers.call = () => new Promise((resolve) => (answer = resolve));
     const again = session.call("g");
-    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await expect.poll(() => answers.of("call")).toHaveLength(1);
     await handle.release();
     expect(handle.released).toBe(true);
     answer(handleOf("h"));
@@ -672,13 +672,13 @@ describe("a handle", () => {
     let answer: (value: Value) => void = () => undefined;
     answers.call = () => new Promise((resolve) => (answer = resolve));
     const other = session.call("g");
-    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await expect.poll(() => answers.of("call")).toHaveLength(1);
     await handle.release();
     let released: () => void = () => undefined;
     answers.release = () => new Promise((resolve) => (released = resolve));
     answer(json(1));
     await other;
-    await vi.waitFor(() => expect(answers.of("release")).toHaveLength(1));
+    await expect.poll(() => answers.of("release")).toHaveLength(1);
     const next = session.handle("f");
     await new Promise((resolve) => setTimeout(resolve, 50));
     expect(answers.of("execute")).toHaveLength(1);
@@ -695,20 +695,20 @@ describe("a handle", () => {
     let answer: (value: Value) => void = () => undefined;
     answers.call = () => new Promise((resolve) => (answer = resolve));
     const underWay = session.call("g");
-    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
-    await vi.waitFor(() => {
+    await expect.poll(() => answers.of("call")).toHaveLength(1);
+    const isLost = (): boolean => {
       collectGarbage();
-      expect(lost.deref()).toBeUndefined();
-    });
+      return lost.deref() === undefined;
+    };
+    await expect.poll(isLost).toBe(true);
     // What is done about it is done before this is over.
     for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve));
     expect(answers.of("release")).toHaveLength(0);
     answers.release = () => Promise.reject(failure(status.INTERNAL));
     answer(json(1));
     await underWay;
-    await vi.waitFor(() =>
-      expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: ["lost"] }]),
-    );
+    const released = () => answers.of<ReleaseHandlesRequest>("release");
+    await expect.poll(released).toMatchObject([{ handleIds: ["lost"] }]);
     // That the release fails is nobody's business.
     answers.execute = () => json(2);
     expect(await session.execute("1")).toBe(2);
@@ -719,9 +719,8 @@ describe("a handle", () => {
     const session = client.attach("s");
     answers.console = [ConsoleEntry.create({ level: ConsoleLevel.LOG, text: "ƒ", args: [handleOf("logged")] })];
     await session.execute("console.log(f)");
-    await vi.waitFor(() =>
-      expect(answers.of<ReleaseHandlesRequest>("release")).toMatchObject([{ handleIds: ["logged"] }]),
-    );
+    const released = () => answers.of<ReleaseHandlesRequest>("release");
+    await expect.poll(released).toMatchObject([{ handleIds: ["logged"] }]);
   });
 });
 
@@ -748,7 +747,7 @@ describe("a session", () => {
     const handle = await session.handle("f");
     answers.call = () => new Promise(() => undefined);
     const underWay = session.call("g");
-    await vi.waitFor(() => expect(answers.of("call")).toHaveLength(1));
+    await expect.poll(() => answers.of("call")).toHaveLength(1);
     const disposal = session[Symbol.asyncDispose]();
     expect(handle.released).toBe(true);
     await expect(handle.call()).rejects.toThrow("is disposed");

@@ -25,7 +25,7 @@ function file(name: string, text: string): string {
 }
 
 describe("livescope bundle", () => {
-  test("brings npm packages into a session, as text and through a pipe", async () => {
+  test.runIf(process.env.LIVESCOPE_LONG)("brings npm packages into a session, as text and through a pipe", async () => {
     file("color.ts", "export enum Color { Red = 1 }");
     const path = file(
       "guest.ts",

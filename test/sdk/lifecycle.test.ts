@@ -321,13 +321,13 @@ describe("what is made for a request that nobody waits for is deleted again:", (
     await aborted((signal) => session.fork(2, { labels, signal }));
     // It comes after them.
     await session.execute("1");
-    await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
+    await expect.poll(() => count(served.client.listSessions({ labels }))).toBe(0);
   });
 
   test("a snapshot", async () => {
     await aborted((signal) => session.snapshot({ signal }));
     const { snapshotId } = await session.snapshot();
-    await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
+    await expect.poll(() => count(served.client.listSnapshots())).toBe(1);
     await served.client.deleteSnapshot(snapshotId);
   });
 
@@ -355,8 +355,8 @@ describe("what is made for a request that nobody waits for is deleted again:", (
       for (const error of await errors) expect(error).toMatchObject({ name, message: expect.stringMatching(message) });
       // It comes after them.
       const { snapshotId } = await session.snapshot({ labels });
-      await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
-      await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
+      await expect.poll(() => count(served.client.listSessions({ labels }))).toBe(0);
+      await expect.poll(() => count(served.client.listSnapshots())).toBe(1);
       await served.client.deleteSnapshot(snapshotId);
     },
   );

@@ -115,7 +115,7 @@ describe("the store knows of what is in use that it is", () => {
     const commit = vi.spyOn(store, "commit");
     later(TTL / 2);
     await sessions.use("a", (session) => session.inspect({ handleId: undefined, path: "n", maximumProperties: 1 }));
-    await vi.waitFor(() => expect(commit).toHaveBeenCalled(), { timeout: 10_000 });
+    await expect.poll(() => commit).toHaveBeenCalled();
     await settle();
     store.failing.clear();
     expect((await sessions.info("a")).isHibernated).toBe(false);
@@ -189,7 +189,7 @@ describe("where the store is full", () => {
     await create(sessions, "a", DURABLE);
     const code = "await new Promise((resolve) => setTimeout(resolve, 8000))";
     const waits = reasonOf(submit(sessions, "a", code, { requestId: "r", digest: "d" }).outcome);
-    await vi.waitFor(async () => expect(await store.busySessions()).toEqual(["a"]), { timeout: 5_000 });
+    await expect.poll(() => store.busySessions()).toEqual(["a"]);
     store.failing.add("commit");
     expect(await reasonOf(sessions.cancel("a", "r"))).toMatch(/^STORE_/);
     expect(await waits).toBe("STORE_FAILED");
@@ -205,7 +205,7 @@ describe("where the store is full", () => {
     const options = { count: 1, labels: new Map<string, string>(), requestId: "", digest: "" };
     for (let round = 0; round < 8; round++) {
       expect(await reasonOf(sessions.fork("a", options))).toBe("STORE_FULL");
-      await vi.waitFor(async () => expect((await sessions.info("a")).isHibernated).toBe(false), { timeout: 5_000 });
+      await expect.poll(async () => (await sessions.info("a")).isHibernated).toBe(false);
     }
     store.failing.clear();
     expect(await sessions.fork("a", options)).toHaveLength(1);
@@ -275,7 +275,7 @@ describe("where the store is full", () => {
     expect(await runs).toBe(2);
     const asks = submit(sessions, "a", "await ask()");
     const ended = reasonOf(asks.outcome);
-    await vi.waitFor(() => expect(asked).toEqual(["ask"]));
+    await expect.poll(() => asked).toEqual(["ask"]);
     store.failing.clear();
     await sessions.delete("a");
     expect(await ended).toBe("SESSION_DELETED_MEANWHILE");
@@ -312,7 +312,7 @@ describe("where the store is full", () => {
     store.failing.add("commit");
     expect(await reasonOf(pass())).toBe("STORE_FULL");
     store.failing.clear();
-    await vi.waitFor(() => expect(told.splice(0)).toEqual(["released f"]));
+    await expect.poll(() => told.splice(0)).toEqual(["released f"]);
     await pass();
     // Garbage is collected when the memory has grown, and that is told in the next turn.
     const letGo = () => {
@@ -380,7 +380,7 @@ describe("after another server has ended", () => {
 
   /** Once these are in the middle of something, nothing that is committed of them gets anywhere. */
   async function end(...sessionIds: readonly string[]): Promise<void> {
-    await vi.waitFor(async () => expect(await store.busySessions()).toEqual(sessionIds), { timeout: 5_000 });
+    await expect.poll(() => store.busySessions()).toEqual(sessionIds);
     const stored = await Promise.all(sessionIds.map((id) => store.durable(id)));
     const owners = new Set(stored.map((session) => session?.owner));
     const commit = store.commit.bind(store);
@@ -490,7 +490,7 @@ describe("what host functions were called with, and answered", () => {
     submit(sessions, "a", `(async () => { const [x, y] = await ${CALLS}; return x + y })()`, request).outcome.catch(
       () => undefined,
     );
-    await vi.waitFor(() => expect(client.calls.length).toBe(2), { timeout: 5_000 });
+    await expect.poll(() => client.calls.length).toBe(2);
   }
 
   test("goes to the store once, whatever is committed while it waits", async () => {
@@ -529,7 +529,7 @@ describe("what host functions were called with, and answered", () => {
     };
     const sessions = start();
     await then.expose(sessions);
-    await vi.waitFor(() => expect(then.calls.length).toBe(2), { timeout: 5_000 });
+    await expect.poll(() => then.calls.length).toBe(2);
     const told = ({ callId, args }: HostCall) => ({ callId, args });
     expect(then.calls.map(told)).toEqual(before.calls.map(told));
     expect(await run(sessions, "a", "globalThis.n = 1")).toBe(1);
@@ -609,7 +609,7 @@ test("one that is only read is written as a whole now and then, too", async () =
   await sessions.use("a", async (session) => {
     for (let i = 0; i < 260; i++) await session.commits.touch(Date.now());
   });
-  await vi.waitFor(() => expect(rebase).toHaveBeenCalled());
+  await expect.poll(() => rebase).toHaveBeenCalled();
 });
 
 test("one that is written as a whole while it cannot be kept that it was used has all that comes after", async () => {
@@ -635,7 +635,7 @@ test("one that is written as a whole while it cannot be kept that it was used ha
     next.open();
     expect([await changed, await touched]).toEqual([1, "full"]);
     store.failing.clear();
-    await vi.waitFor(() => expect(rebase).toHaveBeenCalled());
+    await expect.poll(() => rebase).toHaveBeenCalled();
     await run(sessions, "a", "large = large.toUpperCase(); n = 2");
     write();
     await rebase.mock.results[0]?.value;
@@ -653,11 +653,11 @@ test("one that there is never room for makes none of the others wait that go on 
   });
   await create(before, "b", DURABLE);
   for (const id of ["a", "b"]) submit(before, id, WAITS).outcome.catch(() => undefined);
-  await vi.waitFor(async () => expect(await store.busySessions()).toHaveLength(2), { timeout: 5_000 });
+  await expect.poll(() => store.busySessions()).toHaveLength(2);
   const own = await Engine.start({ workers: 1, memoryBytes: 16 << 20 });
   const { sessions } = startSessions(own, store, { maximum: 10, maximumDurable: 10 });
   const info = vi.spyOn(store, "durable");
   void sessions.resume();
-  await vi.waitFor(() => expect(info.mock.calls.flat()).toContain("b"), { timeout: 12_000 });
+  await expect.poll(() => info.mock.calls.flat()).toContain("b");
   await own.close();
 });

@@ -104,7 +104,10 @@ test("one that leaves memory after every commit is written as a whole all the sa
   for (let i = 0; i < 300; i++) {
     await session?.update({ labels: new Map([["round", String(i)]]) });
     // Its commit is told within a pause, in which it does not rest.
-    await vi.waitFor(async () => expect(await session?.rest(() => Promise.resolve())).toBeDefined(), { interval: 1 });
+    await vi.waitFor(async () => expect(await session?.rest(() => Promise.resolve())).toBeDefined(), {
+      interval: 1,
+      timeout: 20_000,
+    });
     lengths.push((await wholeDurable(store, "a"))?.deltas.length ?? -1);
     session = await durable.load("a", ({ info: now, saved, writer }) =>
       Session.wake(engine, now, saved, new Watchers(), writer),

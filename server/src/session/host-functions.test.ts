@@ -92,7 +92,7 @@ test("a client that comes when its window is over is told that nobody holds what
   first.isOpen = false;
   functions.detach(first);
   functions.letGo("2");
-  await vi.waitFor(() => expect(functions.hasClients).toBe(false));
+  await expect.poll(() => functions.hasClients).toBe(false);
   functions.expose({ ...exposing, names: [], connectionId: "stranger" }, stranger).keep();
   functions.expose({ ...exposing, names: [] }, next).keep();
   expect(stranger.told).toEqual(["attached"]);
@@ -105,7 +105,7 @@ test("of a client that did not come back nothing is known where there is nothing
   functions.expose({ ...exposing, reconnectWindow: 1 }, gone).keep();
   gone.isOpen = false;
   functions.detach(gone);
-  await vi.waitFor(() => expect(functions.hasClients).toBe(false));
+  await expect.poll(() => functions.hasClients).toBe(false);
   expect(functions.record.gone).toBeUndefined();
 });
 
@@ -154,7 +154,7 @@ test("of a session that has come back who was away, or comes too late, is told t
     before.detach(own);
   }
   before.letGo("away 1");
-  await vi.waitFor(() => expect(before.record.passed).toEqual(["away 2"]));
+  await expect.poll(() => before.record.passed).toEqual(["away 2"]);
   const then = started();
   then.restore(before.record, true);
   const again = started();

@@ -10,7 +10,7 @@ import { SqliteStore } from "./sqlite.js";
 import { type Store, type StoredSession, StoreError } from "./store.js";
 
 /** Bytes. A prime, so that all kinds of bytes are met. */
-const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 5 : 53;
+const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 5 : 101;
 const FLIPPING = 300_000;
 /** Of a file of SQLite: where the size of its pages is told. */
 const SIZE_AT = 16;

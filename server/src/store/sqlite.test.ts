@@ -14,7 +14,7 @@ const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 const WRITER = fileURLToPath(new URL("../../../test/support/store-writer.mjs", import.meta.url));
 const PAGE = 4_096;
 /** Bytes. Primes, so that all kinds of pages are met at all places. */
-const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 4_999 : 19_961;
+const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 4_999 : 39_979;
 const FLIPPING = 300_000;
 
 let root: string;
