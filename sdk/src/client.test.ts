@@ -19,6 +19,7 @@ import {
   type ListSessionsRequest,
   type ReleaseHandlesRequest,
   SandboxServiceService,
+  type ServerFrame,
   SessionServiceService,
   type Value,
   Session as WireSession,
@@ -393,6 +394,27 @@ describe.runIf(transport === "connect")("a stream", () => {
       await ended;
     },
   );
+
+  it("exposes again to a session that the store could not keep for a while", async () => {
+    const session = client.attach("s");
+    const exposing = session.expose({ f: () => 1 });
+    await expect.poll(() => answers.of("expose")).toHaveLength(1);
+    const stream = answers.streams[0];
+    const say = (frameId: bigint | undefined, frame: NonNullable<ServerFrame["frame"]>) =>
+      stream?.write({ frames: [{ frameId: frameId ?? 0n, frame }] });
+    const gone = { code: status.UNAVAILABLE, message: "it left memory", details: [] };
+    const inPlace = { sessionId: "s", names: ["f"], connectionId: "c" };
+    const [first] = answers.of<bigint>("expose");
+    say(first, { $case: "exposed", value: inPlace });
+    const exposure = await exposing;
+    say(first, { $case: "status", value: gone });
+    await expect.poll(() => answers.of("expose")).toHaveLength(2);
+    // And once more, after a while, where it is still so.
+    say(answers.of<bigint>("expose")[1], { $case: "status", value: gone });
+    await expect.poll(() => answers.of("expose")).toHaveLength(3);
+    say(answers.of<bigint>("expose")[2], { $case: "exposed", value: inPlace });
+    expect(await Promise.race([exposure.ended, session.execute("1").then(() => "there")])).toBe("there");
+  });
 
   it("ends when the client is closed, after what it was told to end", async () => {
     answers.execute = () => new Promise(() => undefined);

@@ -390,15 +390,21 @@ export class HostFunctions implements HostSide {
     }
   }
 
-  /** A session has ended that had answered. Another of its id may have been made since, which knows nothing of this client. */
+  /**
+   * A session that had answered knows this client no more. It has ended, and another of its id may have been made since; or the store
+   * has failed, and what is exposed to it is asked for again.
+   */
   #onSessionEnd(frameId: number, error: StatusError | undefined): void {
-    const sessionId = error?.metadata.session_id;
-    if (error === undefined || sessionId === undefined || this.#toldBy.get(sessionId) !== frameId) return;
+    const sessionId = [...this.#toldBy].find(([, told]) => told === frameId)?.[0];
+    if (error === undefined || sessionId === undefined) return;
     this.#toldBy.delete(sessionId);
     this.#announced.delete(sessionId);
-    for (const exposed of [...this.#exposed]) {
-      if (exposed.isBegun && exposed.request.sessionId === sessionId) this.#refuse(exposed, error);
-    }
+    const exposed = [...this.#exposed].filter(({ isBegun, request }) => isBegun && request.sessionId === sessionId);
+    if (error.code === "UNAVAILABLE") {
+      const isKnownOtherwise = exposed.length > 0 || !this.#passed.isAnyOf(sessionId);
+      for (const saying of exposed.map((each) => this.#asking(each))) this.#connection.say(saying);
+      if (!isKnownOtherwise) this.#connection.say(this.#naming({ sessionId }));
+    } else for (const each of exposed) this.#refuse(each, error);
   }
 
   /** The session is gone, and with it who could call what was passed to it. */

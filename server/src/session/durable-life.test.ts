@@ -362,6 +362,31 @@ describe("where the store is full", () => {
     expect(await run(sessions, "a", "[await one(), await two()]", { limits })).toEqual(["from one", "from two"]);
   });
 
+  test("a client is told where the session that it lends to cannot be loaded again, and lends to it when it can", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const told: string[] = [];
+    const link = linkOf({
+      sessionLeft: (sessionId, why) => told.push(`${sessionId} ${why?.reason}`),
+      call: ({ callId }, functions) =>
+        queueMicrotask(() => functions.result(link, callId, { kind: "value", value: { kind: "json", text: "1" } })),
+    });
+    const expose = () =>
+      sessions.use("a", (session) =>
+        session.expose({ connectionId: "c", names: ["f"], takeOver: false, reconnectWindow: 30_000 }, link, () => {
+          told.push("exposed");
+        }),
+      );
+    await expose();
+    for (const call of ["commit", "find"] as const) store.failing.add(call);
+    expect(await reasonOf(run(sessions, "a", "1"))).toBe("STORE_FULL");
+    await expect.poll(() => told).toEqual(["exposed", "a STORE_FAILED"]);
+    store.failing.clear();
+    await expose();
+    expect(await run(sessions, "a", "await f()", { limits: { timeout: 5_000 } })).toBe(1);
+    expect(told).toEqual(["exposed", "a STORE_FAILED", "exposed"]);
+  });
+
   test("nobody who watches is told of a change that is not kept", async () => {
     const sessions = start();
     await create(sessions, "a", DURABLE);

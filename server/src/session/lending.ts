@@ -11,7 +11,7 @@ export interface HostLink {
   attached(functions: CalledBack): void;
   /** The session is gone, or knows the client by another stream. */
   ended(functions: CalledBack): void;
-  /** A session has left memory. @param why set where it has ended, and with it what the client exposes to it: the client is told */
+  /** A session has left memory. @param why set where it does not know any more what the client exposes to it: the client is told */
   sessionLeft(sessionId: string, why: SessionError | undefined): void;
   /** Another client has taken names from this one. @param names all that are left to it */
   namesLeft(sessionId: string, connectionId: string, names: readonly string[]): void;

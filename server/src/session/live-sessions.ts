@@ -72,9 +72,14 @@ export class LiveSessions {
     this.#tombstones.delete(sessionId);
   }
 
-  /** One that could not be kept does not come back. */
-  forgetLenders(sessionId: string): void {
+  /** One that could not be kept does not come back by itself: those who lent it functions are told, to do so again. */
+  dismissLenders(sessionId: string): void {
+    const clients = this.#lenders.get(sessionId)?.lenders.clients ?? [];
     this.#lenders.delete(sessionId);
+    const message =
+      "the session left memory as it could not be kept, and could not be loaded again: expose to it again";
+    const why = new SessionError("STORE_FAILED", message, { ids: { session_id: sessionId } });
+    for (const { link } of clients) link?.sessionLeft(sessionId, why);
   }
 
   /** It has left memory. */

@@ -92,7 +92,7 @@ export class Sessions {
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
   async #reload(sessionId: string): Promise<void> {
-    if ((await this.#bringBack(sessionId)) === undefined) this.#live.forgetLenders(sessionId);
+    if ((await this.#bringBack(sessionId)) === undefined) this.#live.dismissLenders(sessionId);
   }
 
   /** Loads a session unasked. Never rejects: undefined where that cannot be, and who uses it is told why. */
