@@ -361,6 +361,30 @@ describe("what is made for a request that nobody waits for is deleted again:", (
     },
   );
 
+  test("copies and snapshots whose time is over", async () => {
+    const labels = { late: session.id };
+    let letOn = (): void => undefined;
+    const held = new Promise<void>((resolve) => (letOn = resolve));
+    let sequence: Promise<void> | undefined;
+    await new Promise<void>((begun) => {
+      sequence = session.atomic(async () => {
+        begun();
+        await held;
+      });
+    });
+    const making = [session.fork(2, { labels, timeout: 50 }), session.snapshot({ labels, timeout: 50 })];
+    for (const made of making) {
+      await expect(made).rejects.toMatchObject({ name: "StatusError", code: "DEADLINE_EXCEEDED" });
+    }
+    letOn();
+    await sequence;
+    // It comes after them.
+    const { snapshotId } = await session.snapshot({ labels });
+    await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
+    await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
+    await served.client.deleteSnapshot(snapshotId);
+  });
+
   test("but a session that a repeat may ask for stays", async () => {
     const options = { sessionId: "made-for-later", requestId: "e2b6a1d2-6f2e-4b58-b6a7-1a7c5b1f9c11" };
     await aborted((signal) => served.client.createSession({ ...options, signal }));

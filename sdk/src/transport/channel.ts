@@ -16,7 +16,7 @@ import type { SessionPresence } from "../session-presence.js";
 import { whenAborted } from "../when-aborted.js";
 import { withResolvers } from "../with-resolvers.js";
 import { channelOptions, isLoopback } from "./channel-options.js";
-import { checkTimeout } from "./commands.js";
+import { checkTimeout, noAnswerWithin } from "./commands.js";
 import { errorFrom } from "./status.js";
 import { UnaryCall } from "./unary-call.js";
 
@@ -118,7 +118,8 @@ export class Channel {
 
   /**
    * Sends a request that makes something, as `send` does. The server makes it whoever hears of it: where nobody waits for it any more,
-   * because it was aborted or the lifetime has ended, it is made undone, unless it can be had by an id that the caller gave.
+   * because it was aborted, its time is over or the lifetime has ended, it is made undone, unless it can be had by an id that the caller
+   * gave.
    * @param unmake lets go of what an answer tells of
    */
   async make<Request, Response>(
@@ -129,15 +130,20 @@ export class Channel {
   ): Promise<Response> {
     if (requestId !== undefined) return this.send(method, request, { signal, timeout });
     const caller = new Error("called here");
+    checkTimeout(timeout);
     signal?.throwIfAborted();
     this.assertUsable();
     const { leaving } = this.#line;
     const unsent = new AbortController();
-    // As of what does not end: what was sent cannot be taken back, in its own tick neither, and its answer has to be heard.
+    // As of what does not end, and without a deadline: what was sent cannot be taken back, in its own tick neither, and its answer has to
+    // be heard.
     const sender = new Channel(this.#line, Lifetime.ofClient(), this.#presence);
-    const made = sender.send(method, request, { timeout, signal: unsent.signal });
+    const made = sender.send(method, request, { signal: unsent.signal });
     const { promise, resolve, reject } = withResolvers<Response>();
+    let isOver = false;
     const leave = (error: unknown): void => {
+      // Why there is no connection may be known too late.
+      if (isOver) return;
       end();
       reject(error);
       if (!this.isReady) return unsent.abort();
@@ -148,9 +154,14 @@ export class Channel {
     };
     const over = this.#lifetime.hold({ giveUp: (error) => leave(this.#explained(error, caller)) });
     const notAborted = whenAborted(signal, () => leave(signal?.reason));
+    const expire = (): void =>
+      this.whenReady((unreachable) => leave(this.#explained(noTimeLeft(timeout, unreachable), caller)), 1);
+    const timer = timeout === undefined ? undefined : setTimeout(expire, Math.min(timeout, LONGEST_TIMER));
     const end = (): void => {
+      isOver = true;
       over();
       notAborted();
+      clearTimeout(timer);
     };
     // At once: what is aborted from then on has its answer.
     made.then(end, end);
@@ -429,6 +440,12 @@ export class Channel {
       this.#client.close();
     });
   }
+}
+
+/** @param unreachable makes the error where there is no connection */
+function noTimeLeft(timeout: number | undefined, unreachable: Unreachable | undefined): StatusError {
+  if (timeout === undefined || unreachable === undefined) return noAnswerWithin(timeout);
+  return new StatusError(unreachable(timeout).message, { code: "DEADLINE_EXCEEDED" });
 }
 
 function callOptions(timeout = Number.POSITIVE_INFINITY): { deadline?: number } {
