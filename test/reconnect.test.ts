@@ -325,6 +325,9 @@ describe.each(["connect", "unary"] as const)("while there is no server, over %s,
       ["listen", () => session.execute("1", { onConsole: () => undefined })],
       ["expose", () => session.expose({ f: () => 1 })],
       ["create", () => impatient.createSession()],
+      ["watch", () => session.watch().next()],
+      ["export", () => impatient.exportSnapshot("a-snapshot").next()],
+      ["import", () => impatient.importSnapshot(Buffer.from("a snapshot"))],
     ] as const;
     const make = (round: string) =>
       calls.map(async ([name, call]) => {

@@ -281,7 +281,8 @@ export class Channel {
   }
 
   /**
-   * Sends requests as they come, at the pace that the server takes them, and gives the one answer.
+   * Sends requests as they come, at the pace that the server takes them, and gives the one answer. Where there is no connection it waits
+   * for one, as `send` does, before it asks for the first.
    * @throws as `send`, and what `requests` throws
    */
   async sendAll<Request, Response>(
@@ -292,13 +293,14 @@ export class Channel {
     checkTimeout(timeout);
     signal?.throwIfAborted();
     this.assertUsable();
+    const timeLeft = this.isReady ? timeout : await this.#untilSendable({ signal, timeout });
     const { promise, resolve, reject } = withResolvers<Response>();
     const call = this.#client.makeClientStreamRequest(
       method.path,
       method.requestSerialize,
       method.responseDeserialize,
       new Metadata(),
-      callOptions(timeout),
+      callOptions(timeLeft),
       (error, response) => (response === undefined ? reject(errorFrom(error)) : resolve(response)),
     );
     let isAnswered = false;
@@ -333,7 +335,7 @@ export class Channel {
   }
 
   /**
-   * Gives the answers to one request as they come. Leaving the loop ends it.
+   * Gives the answers to one request as they come. Leaving the loop ends it. Where there is no connection it waits for one, as `send` does.
    * @throws as `send`
    */
   async *sendAndListen<Request, Response>(
@@ -342,8 +344,11 @@ export class Channel {
     { signal, timeout }: RequestOptions,
   ): AsyncGenerator<Response, void, void> {
     const caller = new Error("called here");
+    checkTimeout(timeout);
     signal?.throwIfAborted();
-    const stream = this.readable(method, request, timeout);
+    this.assertUsable();
+    const timeLeft = this.isReady ? timeout : await this.#untilSendable({ signal, timeout });
+    const stream = this.readable(method, request, timeLeft);
     const notAborted = whenAborted(signal, () => stream.cancel());
     const over = this.#lifetime.hold({ giveUp: (error) => void stream.destroy(error) });
     try {
@@ -386,6 +391,23 @@ export class Channel {
   duplex<Request, Response>(method: Method<Request, Response>): ClientDuplexStream<Request, Response> {
     this.assertUsable();
     return this.#client.makeBidiStreamRequest(method.path, method.requestSerialize, method.responseDeserialize);
+  }
+
+  /**
+   * Waits for a connection, where there is none.
+   * @returns what is left of the timeout, in milliseconds
+   * @throws as `send`
+   */
+  async #untilSendable(options: RequestOptions): Promise<number> {
+    const caller = new Error("called here");
+    try {
+      return await this.#interruptible(options, async (call) => {
+        await this.#untilReady(call);
+        return call.timeLeft;
+      });
+    } catch (error) {
+      throw this.#explained(error, caller);
+    }
   }
 
   /** True while there is a connection to the server. */
