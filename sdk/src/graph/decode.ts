@@ -61,7 +61,7 @@ class GraphReader {
       case "BigInt":
         return BigInt(String(first));
       case "RegExp":
-        return Object.assign(new RegExp(String(first), String(second ?? "")), { lastIndex: Number(third ?? 0) });
+        return Object.assign(regExp(String(first), String(second ?? "")), { lastIndex: Number(third ?? 0) });
       case "ArrayBuffer":
         return new Uint8Array(Buffer.from(String(first), "base64")).buffer;
       case "Object":
@@ -208,6 +208,16 @@ function isTyped(node: unknown): node is TypedNode {
 
 function isErrorPrototype(value: unknown): value is Error {
   return value === Error.prototype || value instanceof Error;
+}
+
+/** The guest's engine knows some that this JavaScript does not. */
+function regExp(source: string, flags: string): RegExp {
+  try {
+    return new RegExp(source, flags);
+  } catch (error) {
+    const message = `the value has the regular expression /${source}/${flags}, which this JavaScript does not read`;
+    throw new LivescopeError(message, { cause: error });
+  }
 }
 
 /** As errors have their message: not enumerable. */

@@ -128,6 +128,11 @@ describe("a graph", () => {
     );
   });
 
+  it("with a regular expression that is none here is an error", () => {
+    expect(() => decode('[["RegExp","(?<x","g"]]')).toThrow(LivescopeError);
+    expect(() => decode('[["RegExp","(?<x","g"]]')).toThrow("/(?<x/g, which this JavaScript does not read");
+  });
+
   it.each(["[]", "{}", "[[1]]", "[[0.5]]", '[["Nope",0]]', "-9", '[["Error",0]]', "[[true]]", '"x"', "null"])(
     "that is none is an error: %s",
     (text) => {
