@@ -37,3 +37,24 @@ test("values that cannot be read and that nobody gets to see end no process", as
   expect(unhandled).not.toHaveBeenCalled();
   expect(dropped).toEqual([2, 3]);
 });
+
+test("a loop that is given a value that cannot be read ends the execution", async () => {
+  const cancel = vi.fn();
+  const stream = new ExecutionStream<number>({
+    run: ({ started, emitted }) => {
+      started({ finished: new Promise(() => undefined), wasSent: true, allow: vi.fn(), cancel, giveUp: vi.fn() });
+      setImmediate(() => emitted({ kind: { $case: "graph", value: "of a kind that is not known here" } }));
+      return new Promise(() => undefined);
+    },
+    read: () => {
+      throw new Error("it cannot be read");
+    },
+    drop: vi.fn(),
+  });
+  const read = async (): Promise<void> => {
+    for await (const value of stream) expect(value).toBe("never there");
+  };
+  await expect(read()).rejects.toThrow("it cannot be read");
+  expect(cancel).toHaveBeenCalledOnce();
+  expect(await stream.next()).toEqual({ done: true, value: undefined });
+});

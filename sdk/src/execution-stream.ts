@@ -67,7 +67,13 @@ export class ExecutionStream<T, R = unknown> implements AsyncIterableIterator<T,
     const value = this.#values.shift();
     if (value !== undefined) {
       if (++this.#taken % LOT === 0) this.#command?.allow(LOT);
-      return { done: false, value: await value };
+      try {
+        return { done: false, value: await value };
+      } catch (error) {
+        // A loop that is given this has ended, and does not say so: nobody would take what comes, and the execution would wait.
+        void this.return();
+        throw error;
+      }
     }
     if (!this.#isEnded) return new Promise((give) => this.#readers.push(give));
     this.#isLeft = true;
