@@ -97,7 +97,7 @@ class GraphWriter {
     if (types.isMap(object)) return this.#map(object);
     if (types.isSet(object))
       return `["Set"${[...object].map((item) => `,${this.#reference(item, "(set)")}`).join("")}]`;
-    if (types.isNativeError(object)) return `["Error",${this.#error(object)}]`;
+    if (isError(object)) return `["Error",${this.#error(object)}]`;
     if (types.isBoxedPrimitive(object)) return `["Object",${this.#reference(object.valueOf(), "")}]`;
     const kind = unclonableKind(object);
     if (kind !== undefined) return this.#refuse(kind);
@@ -177,7 +177,7 @@ class GraphWriter {
     const told: [string, number][] = [["type", this.#put(JSON.stringify(type))]];
     const tell = (key: string, value: unknown) => told.push([key, this.#reference(value, `.${key}`)]);
     if (typeof error.name === "string" && error.name !== type) tell("name", error.name);
-    if (Object.hasOwn(error, "message")) tell("message", String(error.message));
+    if (Object.hasOwn(error, "message") || error instanceof DOMException) tell("message", String(error.message));
     if (Object.hasOwn(error, "cause")) tell("cause", error.cause);
     const hasErrors = type === "AggregateError" && Object.hasOwn(error, "errors");
     if (hasErrors) tell("errors", (error as AggregateError).errors);
@@ -212,6 +212,11 @@ function isIndex(key: string): boolean {
 
 function keyText(key: unknown): string {
   return typeof key === "object" || typeof key === "function" ? typeof key : String(key).slice(0, 40);
+}
+
+/** A DOMException, such as the reason of an aborted signal, is none of the language's to Node 20. */
+function isError(object: object): object is Error {
+  return types.isNativeError(object) || object instanceof DOMException;
 }
 
 /** The class of the language that an error is of. */

@@ -88,6 +88,12 @@ describe("a graph", () => {
     expect(again.cause).toBe(again);
   });
 
+  it("keeps name and message of a DOMException", () => {
+    const copy = roundTrip(AbortSignal.abort().reason) as Error;
+    expect(copy).toBeInstanceOf(Error);
+    expect(copy).toMatchObject({ name: "AbortError", message: "This operation was aborted" });
+  });
+
   it("shows the guest's frames as an error's stack", () => {
     const text = '[["Error",4],"TypeError","no","    at f (a.js:1:2)\\n",{"type":1,"message":2,"stack":3}]';
     expect((decode(text) as Error).stack).toBe("TypeError: no\n    at f (a.js:1:2)");
