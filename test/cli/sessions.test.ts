@@ -12,6 +12,21 @@ import {
 import { readFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { promisify } from "node:util";
+import {
+  type sendUnaryData,
+  Server,
+  ServerCredentials,
+  type ServerWritableStream,
+  type UntypedServiceImplementation,
+} from "@grpc/grpc-js";
+import {
+  ExportSnapshotResponse,
+  GetServerInfoResponse,
+  GetSnapshotResponse,
+  SandboxServiceService,
+  SnapshotServiceService,
+} from "@livescope/proto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { CommandLine, documents } from "../support/command.js";
 import { run } from "../support/run.js";
@@ -155,6 +170,35 @@ describe("livescope snapshot", () => {
     expect(readdirSync(folder)).not.toContain("none.snapshot");
     expect(await commands.run(["snapshot"])).toMatchObject({ code: 2, stderr: expect.stringContaining("'session'") });
   });
+});
+
+test("livescope snapshot export leaves no file when a signal ends it", async () => {
+  const server = new Server();
+  server.addService(SandboxServiceService, {
+    getServerInfo: (_: unknown, answer: sendUnaryData<GetServerInfoResponse>) =>
+      answer(null, GetServerInfoResponse.create()),
+  } as unknown as UntypedServiceImplementation);
+  server.addService(SnapshotServiceService, {
+    getSnapshot: (_: unknown, answer: sendUnaryData<GetSnapshotResponse>) =>
+      answer(null, GetSnapshotResponse.fromPartial({ snapshot: { snapshotId: "endless" } })),
+    exportSnapshot: (call: ServerWritableStream<unknown, ExportSnapshotResponse>) =>
+      void call.write(ExportSnapshotResponse.fromPartial({ chunk: Buffer.from("the first of it") })),
+  } as unknown as UntypedServiceImplementation);
+  const port = await promisify(server.bindAsync.bind(server))("127.0.0.1:0", ServerCredentials.createInsecure());
+  const into = mkdtempSync(join(folder, "export-"));
+  try {
+    for (const signal of ["SIGINT", "SIGTERM"] as const) {
+      const args = ["snapshot", "export", "endless", "--out", join(into, "file"), "--address", `127.0.0.1:${port}`];
+      const { child } = commands.start(args);
+      const exited = once(child, "exit");
+      await expect.poll(() => readdirSync(into), { timeout: 10_000 }).toHaveLength(1);
+      child.kill(signal);
+      expect(await exited).toEqual([null, signal]);
+      expect(readdirSync(into)).toEqual([]);
+    }
+  } finally {
+    server.forceShutdown();
+  }
 });
 
 describe("livescope watch", () => {

@@ -1,6 +1,6 @@
 /** `livescope snapshot`: snapshots are taken, listed, exported, imported, made sessions of, and deleted. */
 import { randomBytes } from "node:crypto";
-import { createReadStream, createWriteStream } from "node:fs";
+import { createReadStream, createWriteStream, rmSync } from "node:fs";
 import { open, realpath, rename, rm, stat } from "node:fs/promises";
 import { pipeline } from "node:stream/promises";
 import type { Livescope, Snapshot } from "@livescope/sdk";
@@ -194,6 +194,7 @@ async function writeOut(client: Livescope, snapshot: Snapshot, out: string, { ti
   // A link stays, and what it leads to is replaced.
   const target = found === undefined ? out : await realpath(out);
   const unfinished = `${target}.${randomBytes(4).toString("hex")}`;
+  using _removal = new RemovalOnSignal(unfinished);
   const file = await open(unfinished, "wx", 0o600);
   try {
     await pipeline(counted, file.createWriteStream());
@@ -201,5 +202,25 @@ async function writeOut(client: Livescope, snapshot: Snapshot, out: string, { ti
   } catch (error) {
     await rm(unfinished, { force: true });
     throw error;
+  }
+}
+
+const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+
+/** Takes a file away if a signal ends the process before this is disposed. */
+class RemovalOnSignal implements Disposable {
+  readonly #onSignal: (signal: NodeJS.Signals) => void;
+
+  constructor(file: string) {
+    this.#onSignal = (signal) => {
+      rmSync(file, { force: true });
+      this[Symbol.dispose]();
+      process.kill(process.pid, signal);
+    };
+    for (const signal of SIGNALS) process.on(signal, this.#onSignal);
+  }
+
+  [Symbol.dispose](): void {
+    for (const signal of SIGNALS) process.off(signal, this.#onSignal);
   }
 }
