@@ -3,7 +3,8 @@ import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { DisposedError, type Handle, Livescope, LivescopeError, type Session } from "@livescope/sdk";
 import { beforeEach, describe, expect, test, vi } from "vitest";
-import { connect, withServer } from "../support/server.js";
+import { connect, TRANSPORT, withServer } from "../support/server.js";
+import { Wire } from "../support/wire-to-server.js";
 
 const served = withServer();
 let session: Session;
@@ -383,6 +384,28 @@ describe("what is made for a request that nobody waits for is deleted again:", (
     await vi.waitFor(async () => expect(await count(served.client.listSessions({ labels }))).toBe(0), patiently);
     await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(1), patiently);
     await served.client.deleteSnapshot(snapshotId);
+  });
+
+  test("a snapshot whose request is aborted while there is no connection", async () => {
+    const wire = new Wire(served.server.address);
+    await using own = await Livescope.connect(await wire.open(), { transport: TRANSPORT, reconnectTimeout: 60_000 });
+    const labels = { lost: session.id };
+    const controller = new AbortController();
+    let made: Promise<unknown> | undefined;
+    await session.atomic(async () => {
+      made = own.attach(session.id).snapshot({ labels, signal: controller.signal });
+      made.catch(() => undefined);
+      // It comes behind the request, which the server has then.
+      await own.serverInfo();
+      wire.close();
+      await rejection(own.serverInfo());
+    });
+    await expect.poll(() => count(served.client.listSnapshots()), patiently).toBe(1);
+    controller.abort(new Error("not now"));
+    await expect(made).rejects.toThrow("not now");
+    await wire.open();
+    await vi.waitFor(async () => expect(await count(served.client.listSnapshots())).toBe(0), patiently);
+    wire.close();
   });
 
   test("but a session that a repeat may ask for stays", async () => {

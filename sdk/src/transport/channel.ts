@@ -138,7 +138,11 @@ export class Channel {
     // As of what does not end, and without a deadline: what was sent cannot be taken back, in its own tick neither, and its answer has to
     // be heard.
     const sender = new Channel(this.#line, Lifetime.ofClient(), this.#presence);
-    const made = sender.send(method, request, { signal: unsent.signal });
+    let wasSent = (): boolean => false;
+    const made = sender.#guard({ signal: unsent.signal }, (call) => {
+      wasSent = () => call.wasSent;
+      return sender.#sendUntilAnswered(method, request, call);
+    });
     const { promise, resolve, reject } = withResolvers<Response>();
     let isOver = false;
     const leave = (error: unknown): void => {
@@ -146,7 +150,8 @@ export class Channel {
       if (isOver) return;
       end();
       reject(error);
-      if (!this.isReady) return unsent.abort();
+      // Else it is asked for again where the connection breaks, and has made it then, too.
+      if (!wasSent()) return unsent.abort();
       const letGo: LetGo = (to, what) => this.#letGo(to, what);
       const unmade = made.then((response) => unmake(response, letGo)).catch(() => undefined);
       const left: Leaving = { giveUp: () => unsent.abort(), unmade: unmade.then(() => void leaving.delete(left)) };
@@ -262,6 +267,7 @@ export class Channel {
     call: UnaryCall,
   ): Promise<Response> {
     call.throwIfInterrupted();
+    call.wasSent = true;
     try {
       return await new Promise<Response>((resolve, reject) => {
         const started = this.#client.makeUnaryRequest(

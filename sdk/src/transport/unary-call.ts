@@ -2,6 +2,8 @@
 export class UnaryCall {
   /** Stops what is being done for it at the moment, which then rejects. */
   stop: () => void = () => undefined;
+  /** It may have reached the server. */
+  wasSent = false;
   readonly #deadline: number;
   #interruption: { readonly error: unknown } | undefined;
 
