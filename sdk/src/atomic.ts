@@ -1,3 +1,4 @@
+import { shown } from "./checks.js";
 import { GuestError, UnavailableError } from "./errors.js";
 import { type AtomicSequence, type RunningHostCall, runningHostCall } from "./host-function.js";
 import type { ExecuteOptions } from "./options.js";
@@ -37,6 +38,7 @@ export async function runAtomic<T>(
   sequence: (session: AtomicSession) => T | Promise<T>,
   options: AtomicOptions,
 ): Promise<T> {
+  if (typeof sequence !== "function") throw new TypeError(`the sequence is ${shown(sequence)}: give a function`);
   let ended: { readonly value: T } | { readonly error: unknown } | undefined;
   const { promise: failed, resolve: fail } = withResolvers<void>();
   const state: AtomicSequence = { failed };

@@ -30,6 +30,22 @@ export function checkText(name: string, value: string): void {
   if (typeof value !== "string") throw new TypeError(`${name} is ${shown(value)}: give a string`);
 }
 
+/** @throws {TypeError} if it is neither undefined nor a string that may be an id: an empty one is that of a variable that was not set */
+export function checkId(name: string, value: string | undefined): void {
+  if (value === undefined || (typeof value === "string" && value !== "")) return;
+  throw new TypeError(`${name} is ${shown(value)}: give a string that is not empty, or leave it out`);
+}
+
+/** @throws {TypeError} if it is no object that has only functions, by their names */
+export function checkFunctions(functions: Readonly<Record<string, unknown>>): void {
+  if (typeof functions !== "object" || functions === null) {
+    throw new TypeError(`what is exposed is ${shown(functions)}: expose functions by their names`);
+  }
+  for (const [name, run] of Object.entries(functions)) {
+    if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
+  }
+}
+
 /** @throws {TypeError} if it is neither undefined nor a function */
 export function checkCallback(name: string, value: unknown): void {
   if (value === undefined || typeof value === "function") return;
@@ -54,14 +70,24 @@ export function checkMilliseconds(name: string, value: number, most = Number.POS
 }
 
 /** @throws as `checkMilliseconds`, and RangeError if it is no whole number */
-export function checkCount(name: string, value: number): void {
-  const message = `${name} is ${shown(value)}: give a positive whole number, or leave it out`;
+export function checkCount(name: string, value: number, most = Number.MAX_SAFE_INTEGER): void {
+  const limit = value > most ? ` of at most ${most}` : "";
+  const message = `${name} is ${shown(value)}: give a positive whole number${limit}, or leave it out`;
   if (typeof value !== "number") throw new TypeError(message);
-  if (!Number.isSafeInteger(value) || value <= 0) throw new RangeError(message);
+  if (!Number.isSafeInteger(value) || value <= 0 || value > most) throw new RangeError(message);
+}
+
+/** What a field of 32 bits holds. */
+const LARGEST_NUMBER = 2 ** 31 - 1;
+
+/** How much is to be listed at once: zero where it is left out. @throws as `checkCount` */
+export function countOf(name: string, value: number | undefined): number {
+  if (value !== undefined) checkCount(name, value, LARGEST_NUMBER);
+  return value ?? 0;
 }
 
 /** A value as a message names it, in few words. */
-function shown(value: unknown): string {
+export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return "an array";

@@ -6,7 +6,7 @@ import {
   SessionServiceService,
   SnapshotServiceService,
 } from "@livescope/proto";
-import { checkAddress, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import { checkAddress, checkId, checkOneOf, checkRecord, checkText, checkTexts, countOf } from "./checks.js";
 import type { ClientParts, SessionKind } from "./client-parts.js";
 import { StatusError, UnavailableError } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
@@ -203,6 +203,7 @@ export class Livescope implements AsyncDisposable {
    */
   async createSession(options: CreateSessionOptions = {}): Promise<Session> {
     const { labels, modules, setup = "", globals } = options;
+    checkId("sessionId", options.sessionId);
     checkTexts("labels", labels);
     checkTexts("modules", modules);
     checkText("setup", setup);
@@ -249,10 +250,12 @@ export class Livescope implements AsyncDisposable {
    * @throws {StatusError} if the service fails
    */
   async *listSessions(options: ListSessionsOptions = {}): AsyncGenerator<SessionInfo, void, void> {
+    checkTexts("labels", options.labels);
     const labels = new Map(Object.entries(options.labels ?? {}));
+    const pageSize = countOf("pageSize", options.pageSize);
     let pageToken = "";
     do {
-      const request = { pageSize: options.pageSize ?? 0, pageToken, labels };
+      const request = { pageSize, pageToken, labels };
       const page = await this.#channel.send(SessionServiceService.listSessions, request, options);
       yield* page.sessions.map(readSession);
       pageToken = page.nextPageToken;

@@ -8,6 +8,7 @@ import {
   type HostFunction as HostFunctionMessage,
   type ServerFrame,
 } from "@livescope/proto";
+import { checkFunctions } from "./checks.js";
 import { AlreadyExistsError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HeldFunctions } from "./held-functions.js";
@@ -149,12 +150,10 @@ export class HostFunctions implements HostSide {
   ): Promise<Exposure> {
     const { timeout, takeOver, reconnectWindow } = options;
     if (timeout !== undefined) writeDuration("timeout", timeout);
+    checkFunctions(functions);
     const provided = new Map<string, Provided>();
     const lentIn = new AsyncResource("HostFunctions");
-    for (const [name, run] of Object.entries(functions)) {
-      if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
-      provided.set(name, { run, timeout, scope, lentIn });
-    }
+    for (const [name, run] of Object.entries(functions)) provided.set(name, { run, timeout, scope, lentIn });
     const request = Expose.create({
       sessionId: scope.sessionId,
       names: [...provided.keys()],

@@ -4,6 +4,7 @@ import {
   Handle as WireHandle,
   type Property as WireProperty,
 } from "@livescope/proto";
+import { countOf } from "./checks.js";
 import { Preview } from "./handle.js";
 import type { InspectOptions } from "./options.js";
 import type { CallTarget } from "./requests.js";
@@ -51,7 +52,7 @@ export async function inspectValue(
 ): Promise<Inspection> {
   channel.assertUsable();
   const handleId = handle && encodeHandle(handle, "what is inspected").handleId;
-  const request = { sessionId, handleId, path, maxProperties: options.maxProperties ?? 0 };
+  const request = { sessionId, handleId, path, maxProperties: countOf("maxProperties", options.maxProperties) };
   return readInspection(await channel.send(SandboxServiceService.inspect, request, options));
 }
 

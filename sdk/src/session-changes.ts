@@ -54,6 +54,7 @@ export async function forkSession(
   if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
     throw new RangeError(`count is ${count}: give how many copies to make`);
   }
+  checkTexts("labels", options.labels);
   const request = ForkSessionRequest.create({
     sessionId,
     count,

@@ -5,6 +5,7 @@ import {
   SnapshotServiceService,
   type Snapshot as WireSnapshot,
 } from "@livescope/proto";
+import { checkText, checkTexts, countOf, shown } from "./checks.js";
 import { LivescopeError } from "./errors.js";
 import { writeDuration } from "./limits.js";
 import type { RequestOptions } from "./options.js";
@@ -46,12 +47,18 @@ export interface ListSnapshotsOptions extends RequestOptions {
   readonly pageSize?: number | undefined;
 }
 
-/** The id of what may be given as a snapshot or as its id. */
+/**
+ * The id of what may be given as a snapshot or as its id.
+ * @throws {TypeError} if it is neither: the server would take none for one that is left out
+ */
 export function snapshotIdOf(snapshot: Snapshot | string): string {
-  return typeof snapshot === "string" ? snapshot : snapshot.snapshotId;
+  const id: unknown = typeof snapshot === "string" ? snapshot : snapshot?.snapshotId;
+  if (typeof id === "string" && id !== "") return id;
+  throw new TypeError(`the snapshot is ${shown(snapshot)}: give a snapshot, or its id`);
 }
 
 export async function takeSnapshot(channel: Channel, sessionId: string, options: SnapshotOptions): Promise<Snapshot> {
+  checkTexts("labels", options.labels);
   const request = CreateSnapshotRequest.create({
     sessionId,
     labels: new Map(Object.entries(options.labels ?? {})),
@@ -66,6 +73,7 @@ export async function takeSnapshot(channel: Channel, sessionId: string, options:
 }
 
 export async function getSnapshot(channel: Channel, snapshotId: string, options: RequestOptions): Promise<Snapshot> {
+  checkText("snapshotId", snapshotId);
   const { snapshot } = await channel.send(SnapshotServiceService.getSnapshot, { snapshotId }, options);
   return readSnapshot(snapshot);
 }
@@ -74,10 +82,12 @@ export async function* listSnapshots(
   channel: Channel,
   options: ListSnapshotsOptions,
 ): AsyncGenerator<Snapshot, void, void> {
+  checkTexts("labels", options.labels);
   const labels = new Map(Object.entries(options.labels ?? {}));
+  const pageSize = countOf("pageSize", options.pageSize);
   let pageToken = "";
   do {
-    const request = { pageSize: options.pageSize ?? 0, pageToken, labels };
+    const request = { pageSize, pageToken, labels };
     const page = await channel.send(SnapshotServiceService.listSnapshots, request, options);
     yield* page.snapshots.map(readSnapshot);
     pageToken = page.nextPageToken;
@@ -103,13 +113,25 @@ export async function importSnapshot(
   bytes: Uint8Array | Iterable<Uint8Array> | AsyncIterable<Uint8Array>,
   options: RequestOptions,
 ): Promise<Snapshot> {
-  const chunks = bytes instanceof Uint8Array ? [bytes] : bytes;
+  if (!isBytes(bytes) && !isIterable(bytes)) throw new TypeError(`the bytes are ${shown(bytes)}: ${BYTES}`);
+  const chunks = isBytes(bytes) ? [bytes] : bytes;
   const { snapshot } = await channel.sendAll(SnapshotServiceService.importSnapshot, requestsOf(chunks), options);
   return readSnapshot(snapshot);
 }
 
+const BYTES = "give a Uint8Array, or what iterates over some";
+
+function isBytes(value: unknown): value is Uint8Array {
+  return value instanceof Uint8Array;
+}
+
+function isIterable(value: unknown): boolean {
+  return typeof value === "object" && value !== null && (Symbol.asyncIterator in value || Symbol.iterator in value);
+}
+
 async function* requestsOf(chunks: Iterable<Uint8Array> | AsyncIterable<Uint8Array>) {
   for await (const bytes of chunks) {
+    if (!isBytes(bytes)) throw new TypeError(`a piece of the bytes is ${shown(bytes)}: ${BYTES}`);
     for (let at = 0; at < bytes.length; at += CHUNK_BYTES) {
       yield ImportSnapshotRequest.create({ chunk: Buffer.from(bytes.subarray(at, at + CHUNK_BYTES)) });
     }

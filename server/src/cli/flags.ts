@@ -53,6 +53,12 @@ export function parseDuration(text: string): number {
   throw new InvalidArgumentError("Give a time above zero and of at most 36500d, such as 500ms, 30s or 5m.");
 }
 
+/** An id to give, or to find something by: where it is empty the server would choose one, or take none. */
+export function parseId(text: string): string {
+  if (text !== "") return text;
+  throw new InvalidArgumentError("It is empty; is the variable that should hold it unset?");
+}
+
 /** A whole number above zero. */
 export function parseCount(text: string): number {
   const value = Number(text);

@@ -3,7 +3,7 @@ import type { Livescope, SessionInfo } from "@livescope/sdk";
 import { Command } from "commander";
 import { withClient } from "./client.js";
 import { reportFailure } from "./failure.js";
-import { type ClientFlags, parseCount, parseDuration, parseLabel, withClientFlags } from "./flags.js";
+import { type ClientFlags, parseCount, parseDuration, parseId, parseLabel, withClientFlags } from "./flags.js";
 import { ago, bytes, labelsText, table } from "./tables.js";
 import { taken, writeJson, writeLine } from "./terminal.js";
 
@@ -72,7 +72,7 @@ interface CreateFlags extends Flags {
 function createCommand(): Command {
   const command = new Command("create")
     .description("Makes a session and prints its id.")
-    .argument("[id]", "the id to give to it; left out, the server makes one that cannot be guessed")
+    .argument("[id]", "the id to give to it; left out, the server makes one that cannot be guessed", parseId)
     .option("-l, --label <name=value>", "a label of it; may be given several times", parseLabel)
     .option("--durable", "it survives the server's process")
     .option("--idle <time>", "how long it is kept after its last use, such as 2h", parseDuration)

@@ -7,7 +7,7 @@ import type { Livescope, Snapshot } from "@livescope/sdk";
 import { Command } from "commander";
 import { withClient } from "./client.js";
 import { UsageError } from "./failure.js";
-import { type ClientFlags, parseDuration, parseLabel, withClientFlags } from "./flags.js";
+import { type ClientFlags, parseDuration, parseId, parseLabel, withClientFlags } from "./flags.js";
 import { forEach, PAGE_SIZE, tellOfSession } from "./sessions.js";
 import { STDIN } from "./source-file.js";
 import { ago, bytes, labelsText, span, table } from "./tables.js";
@@ -132,8 +132,8 @@ interface RestoreFlags extends Flags {
 function restoreCommand(): Command {
   const command = new Command("restore")
     .description("Makes a session from a snapshot, and prints the session's id.")
-    .argument("<snapshot>", "the snapshot")
-    .option("--id <id>", "the id to give to the session")
+    .argument("<snapshot>", "the snapshot", parseId)
+    .option("--id <id>", "the id to give to the session", parseId)
     .option("-l, --label <name=value>", "a label of the session; may be given several times", parseLabel)
     .option("--json", "print all about it as one JSON document");
   return withClientFlags(command)

@@ -3,7 +3,7 @@ import type { Livescope, Session } from "@livescope/sdk";
 import { Command } from "commander";
 import { withClient } from "../client.js";
 import { UsageError } from "../failure.js";
-import { type ClientFlags, withClientFlags } from "../flags.js";
+import { type ClientFlags, parseId, withClientFlags } from "../flags.js";
 import { History, historyFile } from "./history.js";
 import { Repl } from "./repl.js";
 import { Workspace } from "./workspace.js";
@@ -27,7 +27,7 @@ export function replCommand(): Command {
         "tells what else it can do. The history is in the file that LIVESCOPE_HISTORY names; empty, there is none.",
     )
     .option("-s, --session <id>", "the session")
-    .option("--create <id>", "make a session of this id")
+    .option("--create <id>", "make a session of this id", parseId)
     .option("--keep", "do not delete what sessions it made")
     .option("--no-undo", "take no snapshot before each input");
   return withClientFlags(command, "how long an input may run (default: the session's limit)")
