@@ -180,6 +180,8 @@ describe("livescope snapshot", () => {
     const bad = join(folder, "bad.snapshot");
     writeFileSync(bad, "no snapshot");
     expect(await commands.run(["snapshot", "import", bad])).toMatchObject({ code: 3, stdout: "" });
+    const stderr = `livescope: ${folder} is a directory: give a file\n`;
+    expect(await commands.run(["snapshot", "import", folder])).toEqual({ code: 2, stdout: "", stderr });
     expect(readdirSync(folder)).not.toContain("none.snapshot");
     expect(await commands.run(["snapshot"])).toMatchObject({ code: 2, stderr: expect.stringContaining("'session'") });
   });

@@ -9,7 +9,7 @@ import { withClient } from "./client.js";
 import { UsageError } from "./failure.js";
 import { type ClientFlags, parseDuration, parseId, parseLabel, withClientFlags } from "./flags.js";
 import { forEach, PAGE_SIZE, tellOfSession } from "./sessions.js";
-import { STDIN } from "./source-file.js";
+import { refuseDirectory, STDIN } from "./source-file.js";
 import { ago, bytes, labelsText, span, table } from "./tables.js";
 import { Progress, taken, writeJson, writeLine } from "./terminal.js";
 
@@ -111,6 +111,7 @@ function importCommand(): Command {
     .addHelpText("after", "\nExample:\n  $ livescope snapshot import rules.snapshot\n")
     .action((file: string, flags: Flags) =>
       withClient(flags, async (client) => {
+        if (file !== STDIN) await refuseDirectory(file);
         let sent = 0;
         using _progress = new Progress(() => `importing, ${bytes(sent)} sent`);
         const source = file === STDIN ? process.stdin : createReadStream(file);

@@ -35,8 +35,13 @@ export async function readSource(file: string, flags: SourceFlags = {}): Promise
     const text = await textOf(process.stdin, "standard input");
     return sourceOf(flags.typescript ? "stdin.ts" : "stdin.js", text, flags);
   }
-  if ((await stat(file)).isDirectory()) throw new UsageError(`${file} is a directory: give a file`);
+  await refuseDirectory(file);
   return sourceOf(file, await textOf(createReadStream(file), file), flags);
+}
+
+/** @throws UsageError for a directory: reading it fails without saying what was read */
+export async function refuseDirectory(file: string): Promise<void> {
+  if ((await stat(file)).isDirectory()) throw new UsageError(`${file} is a directory: give a file`);
 }
 
 /** A text that may have no end, as of a pipe or a device: it is read no further than one that could be sent. */
