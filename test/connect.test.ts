@@ -1,6 +1,9 @@
 /** Connect, as a plain client of the wire sees it. */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { Code, Command, Expose } from "@livescope/proto";
-import type { Session } from "@livescope/sdk";
+import { Livescope, type Session } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { calling, cancelling, crediting, executing, RawConnection } from "./support/connection.js";
@@ -153,6 +156,24 @@ describe("a Connect stream", () => {
     expect(await connection.ended).toMatchObject({ code: Code.OK });
     expect(await connection.toldOf(1)).toHaveLength(51);
     expect(await connection.answer(2)).toBe('value "b"');
+  });
+
+  test("tells of a cancel that fails before it ends, when its client has said its last", async () => {
+    const directory = mkdtempSync(join(tmpdir(), "livescope-connect-"));
+    const server = await startServer({ data: directory });
+    const own = await Livescope.connect(server.address);
+    // From then on a session that is not in memory is looked for on the disk, which takes longer than to say the last.
+    await own.createSession({ durability: "durable" });
+    const wire = connectClients(server.address);
+    const last = new RawConnection(wire.sandbox);
+    last.send(cancelling(1, { sessionId: "unknown", executionId: "any" }));
+    last.stream.end();
+    expect(await last.ended).toMatchObject({ code: Code.OK });
+    expect(last.frames.map(({ frameId, frame }) => [frameId, frame?.$case])).toEqual([[1n, "status"]]);
+    wire.close();
+    await own.close();
+    await server.close();
+    rmSync(directory, { recursive: true });
   });
 
   test("ends its executions when it is lost, but for those with a request id", async () => {

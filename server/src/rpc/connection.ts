@@ -51,6 +51,8 @@ export class Connection implements CommandHost {
   readonly #exposing = new Map<string, number>();
   /** What these take to be kept, about, in bytes. */
   #exposingSize = 0;
+  /** Frames that end an execution by its id, and that may still fail. */
+  #cancelling = 0;
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
@@ -118,7 +120,13 @@ export class Connection implements CommandHost {
   }
 
   cancel(frameId: bigint, request: CancelExecutionRequest): void {
-    cancelExecution(this.sessions, request).catch((error: unknown) => this.#refuse(frameId, error));
+    this.#cancelling++;
+    cancelExecution(this.sessions, request)
+      .catch((error: unknown) => this.#refuse(frameId, error))
+      .finally(() => {
+        this.#cancelling--;
+        this.#endIfDone();
+      });
   }
 
   /** @returns false for an id that is not above all before it */
@@ -203,7 +211,8 @@ export class Connection implements CommandHost {
 
   #endIfDone(): void {
     if (this.#isOver || this.#ending === undefined || this.outbox.bytes > 0) return;
-    if (this.#commands.size > 0 || this.#exposing.size > 0 || this.hostFunctions.openCalls > 0) return;
+    if (this.#commands.size > 0 || this.#exposing.size > 0 || this.#cancelling > 0) return;
+    if (this.hostFunctions.openCalls > 0) return;
     this.#isOver = true;
     this.hostFunctions.detach();
     this.#transport.end(this.#ending.error);
