@@ -63,6 +63,12 @@ export interface LoopRecord {
   readonly dropped: readonly number[];
 }
 
+/** The session as it is before an atomic execution begins. */
+interface SetAside {
+  readonly input: Input;
+  readonly image: SessionImage;
+}
+
 /** With the record of before. */
 interface Hold extends LoopRecord {
   readonly owner: number;
@@ -80,6 +86,9 @@ interface Posted {
   readonly input: Input;
   turn?: Turn;
 }
+
+/** A heap of more bytes is copied a piece at a time: at once it would take the thread from all other sessions for as long as it takes. */
+const LARGE_HEAP = 4 << 20;
 
 /** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
 const LONGEST_TIMER = 2 ** 31 - 1;
@@ -113,6 +122,8 @@ export class EventLoop {
   readonly #begun = new Set<number>();
   /** The atomic execution that holds the session, and the session as it was before; undefined while none does. */
   #hold: Hold | undefined;
+  /** What the next turns may begin with; of a large heap alone. */
+  #setAside: SetAside | undefined;
   #rollBacks = 0;
 
   constructor(engine: Engine, memory: SessionMemory, host: EventLoopHost) {
@@ -280,11 +291,19 @@ export class EventLoop {
     const hold = this.#hold;
     if (hold?.owner !== execution) return undefined;
     this.#rollBacks++;
-    this.#engine.restoreImage(this.#memory, hold.image);
+    const isLarge = Math.max(this.#memory.heapBytes, hold.image.heapBytes) > LARGE_HEAP;
+    if (isLarge && !this.#isPaused) this.#pauseFor(() => this.#putBack(hold.image));
+    else this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     this.#isLookDue = this.#dropped.length > 0;
     return [...this.#begun].filter((number) => number !== hold.owner);
+  }
+
+  async #putBack(image: SessionImage): Promise<void> {
+    await this.#engine.putImageBack(this.#memory, image);
+    // The garbage of then is there again.
+    this.#engine.collectGarbageOf(this.#memory);
   }
 
   /** There is something to commit, maybe while nothing runs. */
@@ -304,6 +323,9 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0 || this.#isPaused) return;
+    const setAside = this.#setAside;
+    // What is done first may change the session.
+    this.#setAside = undefined;
     if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {
@@ -312,7 +334,13 @@ export class EventLoop {
     }
     if (this.#isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
       this.#waiting.unshift(this.#look());
-    const inputs = this.#take();
+    const atomic = this.#nextHolder;
+    if (atomic !== undefined && atomic !== setAside?.input && this.#memory.heapBytes > LARGE_HEAP) {
+      return this.#pauseFor(async () => {
+        this.#setAside = { input: atomic, image: await this.#engine.copyImage(this.#memory) };
+      });
+    }
+    const inputs = this.#take(setAside?.image);
     // Any of several may be undone and be given again, when the others have had their turns.
     const isMoreToCome = inputs.length > 1 || this.#isMoreToCome;
     if (inputs.length === 0) {
@@ -346,8 +374,15 @@ export class EventLoop {
     });
   }
 
-  /** Takes what may run now, in the order it came. */
-  #take(): Input[] {
+  /** The atomic execution that is about to have the session alone. */
+  get #nextHolder(): Input | undefined {
+    const [first] = this.#waiting;
+    const isNext = this.#hold === undefined && this.#begun.size === 0 && first !== undefined && !isPause(first);
+    return isNext && first.start?.isAtomic === true ? first : undefined;
+  }
+
+  /** Takes what may run now, in the order it came. @param image of the session as it is, where it was set aside */
+  #take(image?: SessionImage): Input[] {
     const taken: Input[] = [];
     let mayStart = true;
     let isPauseMet = false;
@@ -363,7 +398,7 @@ export class EventLoop {
         continue;
       }
       const isFull = taken.length >= (this.#hold === undefined ? MAXIMUM_TURNS : 1);
-      if (!isFull && this.#mayRun(input, mayStart, taken.length)) taken.push(input);
+      if (!isFull && this.#mayRun(input, mayStart, taken.length, image)) taken.push(input);
       else {
         rest.push(input);
         // Who waits to have the session alone is not overtaken.
@@ -390,13 +425,13 @@ export class EventLoop {
     });
   }
 
-  #mayRun({ owner, start }: Input, mayStart: boolean, taken: number): boolean {
+  #mayRun({ owner, start }: Input, mayStart: boolean, taken: number, setAside: SessionImage | undefined): boolean {
     if (start === undefined) return true;
     if (this.#hold !== undefined) {
       if (start.root !== this.#hold.owner) return false;
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
-      const image = this.#engine.saveImage(this.#memory);
+      const image = setAside ?? this.#engine.saveImage(this.#memory);
       this.#hold = { owner, image, ...this.record };
     } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);

@@ -1,0 +1,77 @@
+/** Atomic executions of a session with a large heap, which this thread sets aside and puts back while it serves others. */
+import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { SessionError } from "./errors.js";
+import type { Execution } from "./execution.js";
+import { sessionLimits } from "./limits.js";
+import { Session } from "./session.js";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+let session: Session;
+beforeEach(async () => {
+  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+  session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  await ending(run("var n = 1; var bytes = new Uint8Array(24 << 20).fill(7)"));
+  return () => session.end(() => new SessionError("SESSION_DELETED", "over"));
+});
+
+function run(code: string, atomic = false): Execution {
+  return session.submit(
+    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
+    {
+      encoding: 2,
+      handleGroup: "",
+      requestId: "",
+      digest: "",
+      atomic,
+      parentExecutionId: "",
+      deadline: Number.POSITIVE_INFINITY,
+    },
+  );
+}
+
+/** The value as JSON text, the reason why it was stopped, or that it threw. */
+async function ending({ outcome }: Execution): Promise<string> {
+  const { result } = await outcome;
+  if (result.kind === "stopped") return result.reason;
+  return result.kind === "value" ? String((result.value as { text?: string }).text) : result.kind;
+}
+
+test.each([
+  ["throws", "n = 2; bytes = 0; throw 1", "exception"],
+  ["grew, and throws", "n = 2; var more = new Uint8Array(8 << 20).fill(1); bytes.fill(0); throw 1", "exception"],
+  ["waited, and throws", "n = 2; bytes[5] = 0; await new Promise((go) => setTimeout(go, 1)); throw 1", "exception"],
+  ["ends well", "n = 2", "2"],
+])("one that %s: no more is copied at once than takes a few milliseconds", async (_how, code, end) => {
+  const longest = vi.spyOn(Object.getPrototypeOf(Uint8Array.prototype), "set");
+  const atomic = run(code, true);
+  // It came later, so it finds what is left.
+  const next = run("n + ':' + (bytes[5] + bytes.at(-1))");
+  expect(await ending(atomic)).toBe(end);
+  expect(await ending(next)).toBe(end === "2" ? '"2:14"' : '"1:14"');
+  const sizes = longest.mock.calls.map(([source]) => (source as ArrayLike<number>).length);
+  longest.mockRestore();
+  expect(sizes.length).toBeGreaterThan(4);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(4 << 20);
+});
+
+test("one that is cancelled while its session is set aside never runs, and others go on", async () => {
+  const copy = engine.copyImage.bind(engine);
+  const atomic = run("n = 2", true);
+  const spy = vi.spyOn(engine, "copyImage").mockImplementation(async (memory) => {
+    const image = await copy(memory);
+    atomic.cancel();
+    return image;
+  });
+  const next = run("n");
+  expect(await ending(atomic)).toBe("CANCELLED");
+  expect(await ending(next)).toBe("1");
+  spy.mockRestore();
+  expect(await ending(run("n = 3; throw 1", true))).toBe("exception");
+  expect(await ending(run("n"))).toBe("1");
+});
