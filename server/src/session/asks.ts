@@ -115,7 +115,7 @@ export class Asks {
   async endRest({ takenAt, loop }: SessionRecord): Promise<void> {
     const isTimed = loop.nextTimer.at !== Number.POSITIVE_INFINITY;
     // In a session that is out of memory timers fall due as they would have without a rest.
-    if (isTimed) await this.runAtRest({ kind: "restored", rest: Math.max(0, Date.now() - takenAt) });
+    if (isTimed) await this.runAtRest({ kind: "restored", rest: Date.now() - takenAt });
   }
 
   /** A turn of the kernel's own within a pause. Should it fail nothing has happened. */

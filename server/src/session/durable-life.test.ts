@@ -12,6 +12,7 @@ import {
 import { Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
 import type { HostCall, HostLink } from "./lending.js";
+import { MachineClock } from "./machine-clock.js";
 import type { ForkOptions, Sessions } from "./sessions.js";
 import type { Watcher } from "./watchers.js";
 
@@ -55,7 +56,12 @@ describe("the store knows of what is in use that it is", () => {
     ahead = 0;
     const now = Date.now.bind(Date);
     const spy = vi.spyOn(Date, "now").mockImplementation(() => now() + ahead);
-    return () => spy.mockRestore();
+    // Time has gone on, and nobody has set the clock.
+    const set = vi.spyOn(MachineClock.prototype, "takeJump").mockReturnValue(0);
+    return () => {
+      spy.mockRestore();
+      set.mockRestore();
+    };
   });
 
   const later = (milliseconds: number): number => {

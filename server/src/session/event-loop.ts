@@ -8,6 +8,7 @@ import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec }
 import type { InputHeader } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
+import { MachineClock } from "./machine-clock.js";
 
 /** What is to be run, and what becomes of it. */
 export interface Input {
@@ -51,6 +52,8 @@ export interface EventLoopHost {
   readonly isCommitDue: boolean;
   /** Keeps it. Never rejects: where it cannot be kept the session has ended. */
   commit(): Promise<void>;
+  /** The machine's clock was put forward by so many milliseconds: the kernel is to move its timers. Within a pause; never rejects. */
+  clockWasSet(milliseconds: number): Promise<void>;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
 }
@@ -73,6 +76,8 @@ interface SetAside {
 interface Hold extends LoopRecord {
   readonly owner: number;
   readonly image: SessionImage;
+  readonly setBy: number;
+  readonly setByTold: number;
 }
 
 interface NextTimer {
@@ -108,6 +113,10 @@ export class EventLoop {
   #isScheduled = false;
   #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
+  readonly #machineClock = new MachineClock();
+  /** Milliseconds by which the machine's clock was put forward, as the next timer is due by now, and as the kernel knows. */
+  #setBy = 0;
+  #setByTold = 0;
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
@@ -150,6 +159,9 @@ export class EventLoop {
   /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
   restore({ nextTimer, dropped }: LoopRecord, begun: readonly number[]): void {
     this.#nextTimer = nextTimer;
+    // Of what was set before then the record tells.
+    this.#machineClock.takeJump();
+    this.#setByTold = this.#setBy;
     this.#dropped = [...dropped];
     this.#isLookDue = dropped.length > 0;
     // What was to come where the record was taken does not come here.
@@ -294,7 +306,8 @@ export class EventLoop {
     const isLarge = Math.max(this.#memory.heapBytes, hold.image.heapBytes) > LARGE_HEAP;
     if (isLarge && !this.#isPaused) this.#pauseFor(() => this.#putBack(hold.image));
     else this.#engine.restoreImage(this.#memory, hold.image);
-    this.#nextTimer = hold.nextTimer;
+    this.#nextTimer = { ...hold.nextTimer, at: hold.nextTimer.at + this.#setBy - hold.setBy };
+    this.#setByTold = hold.setByTold;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     this.#isLookDue = this.#dropped.length > 0;
     return [...this.#begun].filter((number) => number !== hold.owner);
@@ -323,6 +336,11 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0 || this.#isPaused) return;
+    this.#followClock();
+    const jump = this.#setBy - this.#setByTold;
+    this.#setByTold = this.#setBy;
+    if (jump !== 0 && this.#nextTimer.at !== Number.POSITIVE_INFINITY)
+      return this.#pauseFor(() => this.#host.clockWasSet(jump));
     const setAside = this.#setAside;
     // What is done first may change the session.
     this.#setAside = undefined;
@@ -432,7 +450,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = setAside ?? this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, ...this.record };
+      this.#hold = { owner, image, setBy: this.#setBy, setByTold: this.#setByTold, ...this.record };
     } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);
     return true;
@@ -457,10 +475,19 @@ export class EventLoop {
     this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: Date.now() + nextTimer, owner };
   }
 
+  /** A timer has the time that it had left, however the machine's clock was set since. */
+  #followClock(): void {
+    const jump = this.#machineClock.takeJump();
+    if (jump === 0) return;
+    this.#setBy += jump;
+    this.#nextTimer = { ...this.#nextTimer, at: this.#nextTimer.at + jump };
+  }
+
   /** Called when the loop may have gone still, or a timer fell due. */
   #addTimerIfDue(): void {
     clearTimeout(this.#timer);
     if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
+    this.#followClock();
     const left = this.#nextTimer.at - Date.now();
     if (left === Number.POSITIVE_INFINITY) return;
     if (left > 0) {

@@ -1,0 +1,100 @@
+/** A machine's clock that is set while a session waits: nothing of it comes late or early by that, and it does not end by it. */
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { Engine } from "../engine/engine.js";
+import { SessionError } from "./errors.js";
+import type { Execution } from "./execution.js";
+import { sessionLimits } from "./limits.js";
+import { Session } from "./session.js";
+
+let engine: Engine;
+beforeAll(async () => {
+  engine = await Engine.start({ workers: 1 });
+});
+afterAll(() => engine.close());
+
+let session: Session;
+beforeEach(async () => {
+  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
+  session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  await ending(run("const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms)); var isDue = false"));
+  return () => session.end(() => new SessionError("SESSION_DELETED", "over"));
+});
+afterEach(() => void vi.restoreAllMocks());
+
+const { now } = Date;
+/** As this thread sees it: that on which guest code runs sees the clock as it was. */
+function setClock(milliseconds: number): void {
+  vi.spyOn(Date, "now").mockImplementation(() => now() + milliseconds);
+}
+
+function run(code: string, atomic = false): Execution {
+  return session.submit(
+    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
+    {
+      encoding: 2,
+      handleGroup: "",
+      requestId: "",
+      digest: "",
+      atomic,
+      parentExecutionId: "",
+      deadline: Number.POSITIVE_INFINITY,
+    },
+  );
+}
+
+/** The value as JSON text, the reason why it was stopped, or that it threw. */
+async function ending({ outcome }: Execution): Promise<string> {
+  const { result } = await outcome;
+  if (result.kind === "stopped") return result.reason;
+  return result.kind === "value" ? String((result.value as { text?: string }).text) : result.kind;
+}
+
+/** What of it has been told to the kernel. */
+function toldOf(run: { readonly mock: { readonly calls: Parameters<Engine["run"]>[] } }): number[] {
+  const inputs = run.mock.calls.flatMap(([, specs]) => specs.map(({ input }) => input));
+  return inputs.flatMap((input) => (input.kind === "restored" ? [Math.round(input.rest / 1_000)] : []));
+}
+
+test.each([
+  ["set back", -3_600_000],
+  ["put forward", 3_600_000],
+])("the kernel moves its timers by as much as it was %s, before anything else runs", async (_how, jump) => {
+  const posted = vi.spyOn(engine, "run");
+  await ending(run("setTimeout(() => (isDue = true), 3_600_000)"));
+  setClock(jump);
+  expect(await ending(run("1"))).toBe("1");
+  expect(await ending(run("2"))).toBe("2");
+  expect(toldOf(posted)).toEqual([jump / 1_000]);
+  expect(posted.mock.calls.map(([, [spec]]) => spec?.input.kind)).toEqual(["run", "restored", "run", "run"]);
+});
+
+test("a timer falls due when its time is over, though it was set back meanwhile", async () => {
+  const waiting = run("await sleep(1_000); 'woken'");
+  await ending(run("0"));
+  setClock(-3_600_000);
+  expect(await ending(waiting)).toBe('"woken"');
+});
+
+test("what an atomic execution is put back to knows of it too", async () => {
+  const posted = vi.spyOn(engine, "run");
+  await ending(run("setTimeout(() => (isDue = true), 3_600_000)"));
+  const atomic = run("await sleep(100); throw 1", true);
+  await expect.poll(() => posted.mock.calls.length).toBe(2);
+  setClock(-3_600_000);
+  expect(await ending(atomic)).toBe("exception");
+  // Its own timers were moved, and then those of before, which are there again.
+  expect(await ending(run("while (!isDue) await sleep(1); isDue"))).toBe("true");
+  expect(toldOf(posted)).toEqual([-3_600, -3_600]);
+});
+
+test("a copy has the time that a timer had left, also where the clock is behind that of then", async () => {
+  await ending(run("setTimeout(() => (isDue = true), 3_600_000)"));
+  const saved = await session.save(() => Promise.resolve());
+  await session.settled();
+  setClock(-3_600_000);
+  const posted = vi.spyOn(engine, "run");
+  const { sessionId, ...init } = { ...session.info, sessionId: "b" };
+  const copy = await Session.restore(engine, { sessionId, ...init }, saved);
+  await copy.end(() => new SessionError("SESSION_DELETED", "over"));
+  expect(toldOf(posted)).toEqual([-3_600]);
+});
