@@ -1,16 +1,28 @@
 /** The life of a session in memory: when it was used, who has it in hand, and how it ended. */
 import type { SessionError } from "./errors.js";
+import { MachineClock } from "./machine-clock.js";
 
 export class SessionLife {
-  /** Milliseconds since the epoch. */
-  lastUsedAt: number;
+  #lastUsedAt: number;
+  readonly #machineClock = new MachineClock();
   #uses = 0;
   #holds = 0;
   #ended: SessionError | undefined;
   #why: (() => SessionError) | undefined;
 
   constructor(lastUsedAt: number) {
-    this.lastUsedAt = lastUsedAt;
+    this.#lastUsedAt = lastUsedAt;
+  }
+
+  /** Milliseconds since the epoch. Where the machine's clock was set since, it is as long ago as it was. */
+  get lastUsedAt(): number {
+    this.#lastUsedAt += this.#machineClock.takeJump();
+    return this.#lastUsedAt;
+  }
+
+  set lastUsedAt(time: number) {
+    this.#machineClock.takeJump();
+    this.#lastUsedAt = time;
   }
 
   /** Counts whatever changes the session or may. */

@@ -1,5 +1,6 @@
 /** A machine's clock that is set while a session waits: nothing of it comes late or early by that, and it does not end by it. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { create, startSessions, TestStore } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
@@ -97,4 +98,25 @@ test("a copy has the time that a timer had left, also where the clock is behind 
   const copy = await Session.restore(engine, { sessionId, ...init }, saved);
   await copy.end(() => new SessionError("SESSION_DELETED", "over"));
   expect(toldOf(posted)).toEqual([-3_600]);
+});
+
+test.each([
+  ["put forward", 3_600_000],
+  ["set back", -3_600_000],
+])("a session that was just used is as long from its end as it was when it is %s", async (_how, jump) => {
+  const { expiresAt, lastUsedAt } = session;
+  setClock(jump);
+  const moved = session.lastUsedAt - lastUsedAt;
+  expect(Math.abs(moved - jump)).toBeLessThan(1_000);
+  expect(session.expiresAt - expiresAt).toBe(moved);
+  // To look is no use of it.
+  expect(session.info.lastUsedAt).toBe(session.lastUsedAt);
+});
+
+test("and is found in memory then", async () => {
+  const { sessions } = startSessions(engine, new TestStore(), { hibernateAfter: 60_000 });
+  await create(sessions, "a", { idleTtl: 60_000 });
+  setClock(3_600_000);
+  expect(await sessions.info("a")).toMatchObject({ sessionId: "a", isHibernated: false });
+  await sessions.delete("a");
 });
