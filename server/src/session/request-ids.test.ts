@@ -1,5 +1,7 @@
-import { describe, expect, test } from "vitest";
+import { afterEach, describe, expect, test, vi } from "vitest";
 import { RequestIds } from "./request-ids.js";
+
+afterEach(() => void vi.restoreAllMocks());
 
 const MEBIBYTE = 1 << 20;
 const sized = (): RequestIds<string> => new RequestIds<string>(({ length }) => length);
@@ -51,6 +53,23 @@ describe("a request id", () => {
       expect.objectContaining({ reason: "OUTCOME_EXPIRED" }),
     );
   });
+
+  test.each([3_600_000 * 3, -3_600_000 * 3])(
+    "is known as long where the machine's clock is set by %i ms",
+    async (jump) => {
+      const ids = sized();
+      const { now } = Date;
+      await ids.once("a", "d", async () => "first");
+      vi.spyOn(Date, "now").mockImplementation(() => now() + jump);
+      expect(await ids.once("a", "d", async () => "again")).toBe("first");
+      await ids.once("b", "d", async () => "second");
+      // Who keeps it elsewhere is told by the clock as it is.
+      const since = ids.record.map((answer) => Math.round((answer.since - now()) / 60_000));
+      expect(since).toEqual([jump / 60_000, jump / 60_000]);
+      vi.restoreAllMocks();
+      expect(await ids.once("b", "d", async () => "again")).toBe("second");
+    },
+  );
 
   test("whose request was refused is free again", async () => {
     const ids = sized();

@@ -5,6 +5,7 @@
  * newest 10,000, twice the time), so that a late repeat is refused instead of run again.
  */
 import { SessionError } from "./errors.js";
+import { MachineClock } from "./machine-clock.js";
 
 const OUTCOMES = 1_000;
 const OUTCOME_BYTES = 1 << 20;
@@ -33,6 +34,7 @@ export interface RequestIdsJournal<T> {
 interface Known<T> {
   readonly requestId: string;
   readonly digest: string;
+  /** By the machine's clock as it was when the first of all came here: that it was set makes nothing older. */
   readonly since: number;
   /** The outcome, running or done; gone when it left the window. */
   outcome: Promise<T> | undefined;
@@ -47,6 +49,9 @@ export class RequestIds<T> {
   readonly #sizeOf: (outcome: T) => number;
   #journal: RequestIdsJournal<T> | undefined;
   #window = WINDOW;
+  readonly #machineClock = new MachineClock();
+  /** Milliseconds by which the machine's clock was put forward since. */
+  #setBy = 0;
   #outcomes = 0;
   #bytes = 0;
   /** Requests whose outcome is to come. */
@@ -66,8 +71,13 @@ export class RequestIds<T> {
   /** What a journal would have to be told of an outcome: one that is over the bound by itself is not kept. */
   answerOf(requestId: string, digest: string, outcome: T): KeptAnswer<T> {
     const isKept = this.#sizeOf(outcome) <= OUTCOME_BYTES;
-    const since = this.#known.get(requestId)?.since ?? Date.now();
-    return { requestId, digest, since, outcome: isKept ? outcome : undefined };
+    const since = this.#known.get(requestId)?.since ?? this.#now();
+    return { requestId, digest, since: since + this.#setBy, outcome: isKept ? outcome : undefined };
+  }
+
+  #now(): number {
+    this.#setBy += this.#machineClock.takeJump();
+    return Date.now() - this.#setBy;
   }
 
   /**
@@ -77,8 +87,7 @@ export class RequestIds<T> {
    * @throws SessionError REQUEST_ID_REUSED for another request, OUTCOME_EXPIRED where only the id is still known
    */
   once(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
-    const now = Date.now();
-    this.#expire(now);
+    this.#expire(this.#now());
     const known = this.#known.get(requestId);
     if (known !== undefined) return this.#repeat(requestId, known, digest);
     const outcome = run();
@@ -92,7 +101,7 @@ export class RequestIds<T> {
   }
 
   #await(requestId: string, digest: string, outcome: Promise<T>): void {
-    const since = Date.now();
+    const since = this.#now();
     const entry: Known<T> = { requestId, digest, since, outcome, done: undefined, bytes: undefined };
     this.#known.set(requestId, entry);
     this.#running++;
@@ -119,7 +128,7 @@ export class RequestIds<T> {
     return [...this.#known].map(([requestId, { digest, since, done }]) => ({
       requestId,
       digest,
-      since,
+      since: since + this.#setBy,
       outcome: done,
     }));
   }
@@ -127,7 +136,14 @@ export class RequestIds<T> {
   /** Knows what another knew. @param record of it */
   restore(record: readonly KeptAnswer<T>[]): void {
     for (const { requestId, digest, since, outcome } of record) {
-      const entry: Known<T> = { requestId, digest, since, outcome: undefined, done: outcome, bytes: 0 };
+      const entry: Known<T> = {
+        requestId,
+        digest,
+        since: since - this.#setBy,
+        outcome: undefined,
+        done: outcome,
+        bytes: 0,
+      };
       this.#known.set(requestId, entry);
       if (outcome === undefined) continue;
       entry.outcome = Promise.resolve(outcome);
@@ -177,7 +193,7 @@ export class RequestIds<T> {
     this.#outcomes--;
     this.#bytes -= entry.bytes;
     const { requestId, digest, since } = entry;
-    this.#journal?.expired({ requestId, digest, since });
+    this.#journal?.expired({ requestId, digest, since: since + this.#setBy });
   }
 
   #forget(requestId: string, entry: Known<T>): void {
