@@ -1,10 +1,18 @@
 /** Calls of host functions in copies of a session, as plain clients of the wire have them. */
-import { CallRequest, Command, Encoding } from "@livescope/proto";
+import type { ClientUnaryCall } from "@grpc/grpc-js";
+import {
+  CallRequest,
+  Command,
+  CreateSnapshotRequest,
+  Encoding,
+  ForkSessionRequest,
+  GetSessionRequest,
+} from "@livescope/proto";
 import type { Session } from "@livescope/sdk";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
 import { withServer } from "./support/server.js";
-import { type Clients, connectClients } from "./support/unary-client.js";
+import { type Clients, connectClients, send } from "./support/unary-client.js";
 
 const served = withServer();
 let clients: Clients;
@@ -142,5 +150,55 @@ describe("a session that is rolled back", () => {
     await connection.answer(2);
     await session.rollback(snapshot);
     await connection.until(({ frame }) => frame?.$case === "releasedHostFunctionId" && frame.value === "since");
+  });
+});
+
+describe("what was made for a call that was cancelled meanwhile", () => {
+  let labels: Map<string, string>;
+  beforeEach(() => {
+    labels = new Map([["for", crypto.randomUUID()]]);
+  });
+
+  const found = async (): Promise<string[]> => {
+    const ids: string[] = [];
+    const wanted = { labels: Object.fromEntries(labels) };
+    for await (const { sessionId } of served.client.listSessions(wanted)) ids.push(sessionId);
+    for await (const { snapshotId } of served.client.listSnapshots(wanted)) ids.push(snapshotId);
+    return ids;
+  };
+
+  /** Asks for a copy while the session is held, and hangs up before it can be made. */
+  async function hangUp(what: string, requestId: string): Promise<void> {
+    const { sessions, snapshots } = clients;
+    connection.send(executing(2, "await ask(1)", { sessionId: session.id, atomic: true }));
+    await connection.hostCall();
+    const request = { sessionId: session.id, labels, requestId };
+    let call: ClientUnaryCall | undefined;
+    const ended = new Promise<void>((resolve) => {
+      const done = (): void => resolve();
+      if (what === "a fork") call = sessions.forkSession(ForkSessionRequest.fromPartial(request), done);
+      else call = snapshots.createSnapshot(CreateSnapshotRequest.fromPartial(request), done);
+    });
+    // What comes by the same connection afterwards is answered after it was heard.
+    const isHeard = () => send(sessions, sessions.getSession, GetSessionRequest.create({ sessionId: session.id }));
+    await isHeard();
+    call?.cancel();
+    await ended;
+    await isHeard();
+    connection.send(replying(3, connection.hostCalls[0]?.hostCallId ?? "", returned(1)));
+    // Copies are made in the order in which they were asked for.
+    await (await session.fork()).delete();
+  }
+
+  test.each(["a fork", "a snapshot"])("is deleted again, as nobody knows of it: %s", async (what) => {
+    await expose(connection, session);
+    await hangUp(what, "");
+    await expect.poll(found).toEqual([]);
+  });
+
+  test.each(["a fork", "a snapshot"])("stays where it can be asked for again: %s", async (what) => {
+    await expose(connection, session);
+    await hangUp(what, crypto.randomUUID());
+    await expect.poll(found).toHaveLength(1);
   });
 });

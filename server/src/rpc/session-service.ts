@@ -30,7 +30,7 @@ import { checkedPageSize } from "./pages.js";
 import { checkedIdleAction, sessionMessage } from "./session-message.js";
 import { MESSAGE_BYTES } from "./streamed-command.js";
 import { millisecondsOf } from "./time.js";
-import { type Handler, unary } from "./unary.js";
+import { type Handler, isUnheard, unary } from "./unary.js";
 import { updateSession } from "./update-session.js";
 import { inputValues } from "./values.js";
 import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
@@ -57,12 +57,7 @@ export function sessionService(
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     createSession: handle(async (request, context) => {
-      let isCancelled = false;
-      context.onCancelled(() => {
-        isCancelled = true;
-      });
-      // Without a request id nobody can ask again, so whatever was set up has to end with the call.
-      const isLost = (): boolean => isCancelled && request.requestId === "";
+      const isLost = isUnheard(context, request.requestId);
       const session = await create(
         sessions,
         request,
@@ -86,7 +81,7 @@ export function sessionService(
       }
       return {};
     }),
-    forkSession: handle(async (request) => {
+    forkSession: handle(async (request, context) => {
       const { sessionId, count } = request;
       if (count < 0) throw invalid("count", "must not be negative; leave it at 0 for one");
       const labels = checkedLabels(request.labels);
@@ -94,7 +89,9 @@ export function sessionService(
       const requestId = checkedRequestId(request.requestId);
       const canonical = { ...request, labels: canonicalTexts(labels) };
       const digest = digestOf("forkSession", ForkSessionRequest.encode(canonical).finish());
+      const isLost = isUnheard(context, requestId);
       const copies = await sessions.fork(sessionId, { count: count || 1, labels, requestId, digest });
+      if (isLost()) await Promise.all(copies.map((copy) => sessions.delete(copy.sessionId)));
       return { sessions: copies.map(sessionMessage) };
     }),
     rollbackSession: handle(async (request) => {

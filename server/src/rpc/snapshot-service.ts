@@ -12,7 +12,7 @@ import { snapshotMessage } from "./snapshot-message.js";
 import { exportSnapshot, importSnapshot } from "./snapshot-streams.js";
 import { toServiceError } from "./status.js";
 import { millisecondsOf } from "./time.js";
-import { answer, type Handler, unary } from "./unary.js";
+import { answer, type Handler, isUnheard, unary } from "./unary.js";
 
 export function snapshotService(
   sessions: Sessions,
@@ -22,19 +22,21 @@ export function snapshotService(
 ): SnapshotServiceServer {
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
-    createSnapshot: handle(async (request) => {
+    createSnapshot: handle(async (request, context) => {
       sessions.checkNotDraining();
       const labels = checkedLabels(request.labels);
       const ttl = millisecondsOf(request.ttl, "ttl");
       const requestId = checkedRequestId(request.requestId);
       const canonical = { ...request, labels: canonicalTexts(labels) };
       const digest = digestOf("createSnapshot", CreateSnapshotRequest.encode(canonical).finish());
+      const isLost = isUnheard(context, requestId);
       const [snapshotId = ""] = await sessions.use(request.sessionId, (session) =>
         session.onceKept(requestId, digest, async () => {
           const { snapshotId } = await snapshots.take(session, { labels, ttl, requestId, digest });
           return [snapshotId];
         }),
       );
+      if (isLost()) await snapshots.delete(snapshotId);
       return { snapshot: snapshotMessage(await snapshots.get(snapshotId)) };
     }),
     getSnapshot: handle(async ({ snapshotId }) => ({ snapshot: snapshotMessage(await snapshots.get(snapshotId)) })),

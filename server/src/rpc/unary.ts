@@ -41,6 +41,15 @@ export async function answer<Response>(
   }
 }
 
+/** Whether the caller is gone, and nobody can ask again since it gave no request id: what was made has to go with the call. */
+export function isUnheard({ onCancelled }: CallContext, requestId: string): () => boolean {
+  let isCancelled = false;
+  onCancelled(() => {
+    isCancelled = true;
+  });
+  return () => isCancelled && requestId === "";
+}
+
 /** What a handler may know of a call that the gRPC library gave it. */
 export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline" | "on">): CallContext {
   return { deadline: deadlineOf(call), onCancelled: (listener) => void call.on("cancelled", listener) };
