@@ -77,6 +77,31 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute(code, { locals: { user: "ann" } })).toBe("ann");
   });
 
+  const THROWS = "'constructor', { get() { throw new RangeError('asked') } })";
+
+  test.each([
+    ["of its own", `const promise = Promise.resolve(1); Object.defineProperty(promise, ${THROWS}; promise`],
+    ["of all promises", `Object.defineProperty(Promise.prototype, ${THROWS}; Promise.resolve(1)`],
+  ])("is told that its promise cannot be awaited, where it has a constructor %s that throws", async (_whose, code) => {
+    await expect(session.execute(code)).rejects.toMatchObject({
+      phase: "REJECTION",
+      guestName: "RangeError",
+      message: "asked",
+    });
+  });
+
+  test.each(["(async function* () { yield 1; return 2 })()", "(function* () { yield 1; return 2 })()"])(
+    "has its generator run where promises have no constructor that can be asked for: %s",
+    async (code) => {
+      await session.execute(`Object.defineProperty(Promise.prototype, ${THROWS}`);
+      const stream = session.stream(code);
+      expect([await stream.next(), await stream.next()]).toEqual([
+        { done: false, value: 1 },
+        { done: true, value: 2 },
+      ]);
+    },
+  );
+
   test.each([
     ["in parentheses", "async function* g() { yield* ([1, 2]) }"],
     ["of a sequence", "async function* g() { yield* (0, [1, 2]) }"],

@@ -164,6 +164,14 @@ describe("the locals of a request", () => {
     expect(await session.execute("await who()", { locals: { user: "bob" } })).toBe("bob");
   });
 
+  test("are seen by a then of its own that the promise has which it gives", async () => {
+    await session.execute(`
+      class Asked extends Promise { then(...args) { console.log(locals.user); return super.then(...args) } }
+      const give = () => new Asked((resolve) => resolve(1))`);
+    const { value, console } = await session.call("give", [], { locals: { user: "ann" } }).execution();
+    expect([value, console.map(({ text }) => text)]).toEqual([1, ["ann"]]);
+  });
+
   test("are each execution's own while several run", async () => {
     await session.execute(
       "async function who() { const first = locals.user; await sleep(3); return first + ' ' + locals.user }",

@@ -8,10 +8,11 @@ import {
   enterExecution,
   rootContext,
 } from "./contexts.js";
+import { awaited, nativeResolve } from "./continuations.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
-import { SafeMap } from "./intrinsics.js";
+import { apply, KernelPromise, SafeMap } from "./intrinsics.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
 import type { Evaluated } from "./sources.js";
@@ -76,7 +77,7 @@ export function openExecution(number: number): Execution | undefined {
 export async function follow(execution: Execution, promise: Promise<unknown>, isEvaluation: boolean): Promise<void> {
   let value: unknown;
   try {
-    value = await promise;
+    value = await (isEvaluation ? promise : asked(promise));
   } catch (error) {
     enterContext(contextOf(execution));
     return fail(execution, isEvaluation ? Phase.EVALUATE : Phase.REJECTION, error);
@@ -84,6 +85,14 @@ export async function follow(execution: Execution, promise: Promise<unknown>, is
   enterContext(contextOf(execution));
   if (isEvaluation) finish(execution, (value as Evaluated).value);
   else conclude(execution, value);
+}
+
+/**
+ * What to await instead of a promise of the guest's, which may have a `then` of its own: that runs in the context of now. And its
+ * constructor is asked for here: where that throws, the engine's `await` ends the function that awaits, past its `catch`.
+ */
+function asked(promise: Promise<unknown>): unknown {
+  return apply(nativeResolve, KernelPromise, [awaited(promise)]);
 }
 
 /** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */

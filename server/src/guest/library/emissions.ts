@@ -12,6 +12,7 @@ import { asGenerator } from "../generators.js";
 import { KernelPromise, SafeMap } from "../intrinsics.js";
 import { EffectKind } from "../protocol.js";
 import { type EncodedResult, emitResult, encodeResult } from "../result.js";
+import { sealed } from "../sealed.js";
 
 interface Emission {
   readonly value: EncodedResult;
@@ -66,10 +67,10 @@ async function drain(execution: Execution, next: () => Promise<IteratorResult<un
     for (;;) {
       if (!execution.isOpen) return;
       enterContext(contextOf(execution));
-      const step = await next();
+      const step = await sealed(next());
       enterContext(contextOf(execution));
       if (step.done === true) return settle(execution, step.value);
-      await send(execution, step.value);
+      await sealed(send(execution, step.value));
     }
   } catch (error) {
     // Getters of what was thrown run in it.
