@@ -190,6 +190,7 @@ export const formats: readonly string[] = [
   "'%s', 1.50",
   "'%i', '9007199254740993'",
   "'%d', new Date(5)",
+  "'%i|%i|%i|%i|%i|%i', '0x1f', '1e3', 1e21, 1e-7, -0.5, new Date(5)",
   "'%j', 'x'",
   "'%j', Symbol('x')",
 ];
@@ -220,6 +221,7 @@ export const methods: readonly string[] = [
   "console.table([{a:1}],['zz'])",
   "console.table(new Date(0))",
   String.raw`console.table({a:'x\u0301', b:'😀'})`,
+  String.raw`console.table([{ 'a\n\t': 123456789, 'b\x7f\x85': 123456789 }])`,
   "console.table([[]])",
   "console.table([1,2],['a'])",
   "console.table([{a:{}, b:[], c:new Map([[1,2]]), d:{x:1,y:2,z:{}} }])",

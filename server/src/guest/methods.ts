@@ -4,7 +4,7 @@ import * as native from "./natives.js";
 import { uncurried } from "./uncurried.js";
 
 export { typedArrayTag } from "./intrinsics.js";
-export { BytesOf, parseFloatOf, regexpExec, stringFrom } from "./natives.js";
+export { BytesOf, parseFloatOf, parseIntOf, regexpExec, stringFrom } from "./natives.js";
 
 export const charCodeAt = uncurried<(text: string, index: number) => number>(native.charCodeAt);
 export const toLowerCase = uncurried<(text: string) => string>(native.toLowerCase);

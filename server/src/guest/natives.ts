@@ -55,6 +55,7 @@ export const booleanOf = Boolean.prototype.valueOf;
 export const bigintOf = BigInt.prototype.valueOf;
 export const symbolOf = Symbol.prototype.valueOf;
 export const parseFloatOf = parseFloat;
+export const parseIntOf = parseInt;
 export const BytesOf = Uint8Array;
 
 const syncPrototype = getPrototypeOf((function* () {})() as object) as object;

@@ -1,6 +1,6 @@
 /** Puts the arguments of a console method into one text, `%` formats included, as Node's util.format does. */
 import { ClassId } from "../../classes.js";
-import { charCodeAt, classOf, dateValue, indexOf, parseFloatOf, plainJson, slice } from "./captured.js";
+import { charCodeAt, classOf, dateValue, indexOf, parseFloatOf, parseIntOf, plainJson, slice } from "./captured.js";
 import { Context } from "./context.js";
 import { symbolText } from "./text.js";
 import { bigintText, numberText, render } from "./value.js";
@@ -57,9 +57,10 @@ function replacementOf(letter: number, value: unknown, limit: number): string | 
     case 0x73: // s
       return asString(value, limit);
     case 0x64: // d
-      return asNumber(value, (number) => number);
+      return asNumber(value);
     case 0x69: // i
-      return asNumber(value, (number) => (number < 0 ? -floor(-number) : floor(number)), true);
+      if (typeof value === "bigint") return bigintText(value);
+      return typeof value === "symbol" || isObject(value) ? "NaN" : numberText(parseIntOf(`${value as string}`));
     case 0x66: // f
       return typeof value === "symbol" || isObject(value) ? "NaN" : numberText(parsed(value));
     case 0x6a: // j
@@ -75,10 +76,6 @@ function replacementOf(letter: number, value: unknown, limit: number): string | 
   }
 }
 
-function floor(number: number): number {
-  return number - (number % 1);
-}
-
 function isObject(value: unknown): value is object {
   return typeof value === "function" || (typeof value === "object" && value !== null);
 }
@@ -90,11 +87,11 @@ function asString(value: unknown, limit: number): string {
   return inspect(value, 0, limit);
 }
 
-function asNumber(value: unknown, convert: (number: number) => number, isParsed = false): string {
+function asNumber(value: unknown): string {
   if (typeof value === "bigint") return bigintText(value);
   if (typeof value === "symbol") return "NaN";
   if (isObject(value)) return numberText(classOf(value) === ClassId.DATE ? dateValue(value) : 0 / 0);
-  return numberText(convert(isParsed ? parsed(value) : +(value as number)));
+  return numberText(+(value as number));
 }
 
 /** The number that a primitive's text begins with. */

@@ -140,7 +140,7 @@ export function columnsOf(text: string): number {
   let columns = 0;
   for (let i = 0; i < text.length; i++) {
     const code = charCodeAt(text, i);
-    if (code < 0x300) columns++;
+    if (code < 0x300) columns += code < 0x20 || (code >= 0x7f && code < 0xa0) ? 0 : 1;
     else if (code >= 0xd800 && code < 0xdc00 && isLow(text, i + 1)) {
       i++;
       // Emoji, and the ideographs beyond the basic plane.
