@@ -166,6 +166,17 @@ const packages = {
     onResolve({ filter: /^\.\/encoding$/ }, ({ importer }) =>
       importer.includes("whatwg-url") ? { path: resolve(source, "utf8.ts") } : undefined,
     );
+    // It goes through the code points of a name and a password by the units of the text: those beyond the basic plane were garbled.
+    onLoad({ filter: /whatwg-url.*url-state-machine\.js$/ }, ({ path }) => {
+      const code = readFileSync(path, "utf8");
+      const wrong =
+        /for \(let pointer = 0; pointer < len; \+\+pointer\) \{\s*const codePoint = this\.buffer\.codePointAt\(pointer\);/;
+      if (!wrong.test(code)) throw new Error(`${path}: what is mended here is not as it was`);
+      return {
+        contents: code.replace(wrong, "for (const it of this.buffer) { const codePoint = it.codePointAt(0);"),
+        loader: "js",
+      };
+    });
     // It would look for the very classes that are made of it, and whatever guest code calls Buffer.
     onLoad({ filter: /@exodus.bytes.*\.js$/ }, ({ path }) => ({
       contents: `const globalThis = {};\n${readFileSync(path, "utf8")}`,

@@ -4,6 +4,7 @@
 const URLS = [
   ...["http://example.com", "HTTP://EXAMPLE.com:80/", "https://a:443/", "https://a:80/", "ftp://a:21/x", "ws://a:80"],
   ...["http://u:p@a.b:8080/c/d?e=f#g", "http://u@a", "http://:p@a", "http://@a", "http://u:@a", "http://a@b@c/"],
+  "http://😀u:p😀é@a/",
   ...["http://a/b/../c", "http://a/./b/.", "http://a/b/%2e%2E/c", "http://a/../..", "http://a//b//..//c"],
   ...["http://a/ b?c d#e f", 'http://a/<>\\"`{}', 'http://a/?<>\\"\'#<>\\"`', "http://a/é?é#é", "http://a/%zz%41"],
   ...[
