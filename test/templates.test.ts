@@ -311,6 +311,12 @@ describe("an error in a template", () => {
     });
   });
 
+  test("of what an apply cannot print has the place of the function that gave it", async () => {
+    await expect(render("x\n {% apply async (t) => t %}a{% end %}")).rejects.toMatchObject({
+      frames: [{ filename: "t.html", line: 2, column: 11 }],
+    });
+  });
+
   test("of a called function keeps its own frames before the template's", async () => {
     await session.execute("function f() { return g() }\nfunction g() { throw new TypeError('no') }", {
       filename: "f.js",

@@ -151,8 +151,11 @@ export class TemplateGenerator {
         this.#buffer = buffer;
         this.#loops = loops;
         if (node.isAwaited) this.#isAsync = true;
-        this.#writer.add(`${buffer}+=${this.#helper("text")}(${node.isAwaited ? "await " : ""}`);
-        return this.#code("(", node.callee, `)(${own}));`);
+        return this.#code(
+          `${buffer}+=${this.#helper("text")}(${node.isAwaited ? "await " : ""}(`,
+          node.callee,
+          `)(${own}));`,
+        );
       }
     }
   }
