@@ -114,6 +114,18 @@ describe("a script behaves as at a console", () => {
     }
   });
 
+  test.each([
+    "const k = (() => { throw 1 })()",
+    "await 1; const k = (() => { throw 1 })()",
+    "for (const one of [1]) await one; throw 1; const k = 2",
+  ])("a constant whose new initialiser threw is constant still: %s", async (code) => {
+    await session.execute("const k = 1");
+    await expect(session.execute(code)).rejects.toThrow("1");
+    await expect(session.execute("k = 2")).rejects.toThrow("Assignment to constant variable 'k'");
+    expect(await session.execute("k")).toBe(1);
+    expect(await session.execute("await 1; for (const one of [1]) await one; const k = 3; k")).toBe(3);
+  });
+
   test("a name that is declared again keeps its value until the new one is there", async () => {
     await session.execute("let n = 1; const K = 10");
     expect(await session.execute("let n = n + 1; const K = K + 1; [n, K]")).toEqual([2, 11]);

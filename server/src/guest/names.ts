@@ -1,6 +1,6 @@
 /** Names of the session's top level, and of the bindings that one source alone sees. */
 
-import { meetConstants } from "./host.js";
+import { CONTEXT_OWNER, cells, meetConstants } from "./host.js";
 import {
   defineProperty,
   getOwnPropertyDescriptor,
@@ -114,13 +114,16 @@ export function defineVariable(name: string, value: unknown): void {
  */
 function declareConstant(target: object, name: string, value: unknown, isInitialised: boolean): void {
   let initialised = isInitialised;
+  const declaredFor = cells[CONTEXT_OWNER];
   const get = (): unknown => value;
   constantGetters.add(get);
   defineProperty(target, name, {
     __proto__: null,
     get,
     set: (given: unknown) => {
-      if (initialised) throw new KernelTypeError(`Assignment to constant variable '${name}'`);
+      // Where its declaration did not come to that, it stays what it was to all others.
+      if (initialised || cells[CONTEXT_OWNER] !== declaredFor)
+        throw new KernelTypeError(`Assignment to constant variable '${name}'`);
       initialised = true;
       value = given;
     },
