@@ -1,6 +1,6 @@
 /** Turns the text that guest code gave to `eval`, or to a constructor of functions, into what the engine is given. */
-import { parse } from "acorn";
 import MagicString from "magic-string";
+import { parse } from "./javascript-parser.js";
 import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { LANGUAGE, SourceError, syntaxErrorOf } from "./source-error.js";
 

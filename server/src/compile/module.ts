@@ -2,9 +2,10 @@
  * Turns the text of a module into what the engine is given, and finds what it imports: the host looks all modules up before
  * the engine links one, because a module that is missing in the middle of that would leave the others half linked.
  */
-import { type Program, parse } from "acorn";
+import type { Program } from "acorn";
 import { simple } from "acorn-walk";
 import MagicString from "magic-string";
+import { parse } from "./javascript-parser.js";
 import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, placeOf, positionsOf } from "./positions.js";
 import { LANGUAGE, type Place, syntaxErrorOf } from "./source-error.js";

@@ -4,8 +4,9 @@
  *
  * A pure function of its arguments. Sources that need no rewrite are not parsed at all.
  */
-import { type Options, parse } from "acorn";
+import type { Options } from "acorn";
 import MagicString from "magic-string";
+import { parse } from "./javascript-parser.js";
 import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, positionsOf } from "./positions.js";
 import { LANGUAGE, SourceError, syntaxErrorOf } from "./source-error.js";

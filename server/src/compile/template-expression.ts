@@ -3,16 +3,9 @@
  * expression or an object does not end it. So code is parsed up to each end mark in turn, as long as what stands there is the
  * beginning of something.
  */
-import {
-  type Expression,
-  type Node,
-  type Pattern,
-  type Program,
-  parse,
-  parseExpressionAt,
-  type VariableDeclaration,
-} from "acorn";
+import type { Expression, Node, Pattern, Program, VariableDeclaration } from "acorn";
 import { recursive } from "acorn-walk";
+import { parse, parseExpressionAt } from "./javascript-parser.js";
 import { unescaped, usesScopeName } from "./locals-transform.js";
 import { type Assignment, type Code, type Escaping, TemplateSyntaxError } from "./template-nodes.js";
 import { SCOPE_NAME } from "./top-level.js";

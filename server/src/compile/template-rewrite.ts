@@ -2,8 +2,9 @@
  * Takes the code that a template became through the rewrite that follows executions through their awaits, as every source of
  * guest code, and its map with it.
  */
-import { type Program, parse } from "acorn";
+import type { Program } from "acorn";
 import MagicString from "magic-string";
+import { parse } from "./javascript-parser.js";
 import { maySuspend, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, positionsOf } from "./positions.js";
 import { LANGUAGE } from "./source-error.js";
