@@ -23,7 +23,7 @@ export type SessionEvent =
   /** An execution ended without one. */
   | { readonly kind: "failed"; readonly executionId: string; readonly error: ExecutionError };
 
-/** Gives what happens in a session from now on. */
+/** Gives what happens in a session from when the first event is asked for. */
 export async function* watchSession(
   channel: Channel,
   sessionId: string,

@@ -181,8 +181,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Gives what happens in the session from now on, whoever asked for it: first the session as it is, then its console and the
-   * ends of its executions. It is no use of the session, and keeps it no longer. Leaving the loop ends it.
+   * Gives what happens in the session from when a loop begins to read it, whoever asked for it: first the session as it is, then its
+   * console and the ends of its executions. It is no use of the session, and keeps it no longer. Leaving the loop ends it.
    * @throws {NotFoundError} if there is no such session
    * @throws {StatusError} with code ABORTED when the session is deleted
    * @throws {ResourceExhaustedError} if the loop is too slow for what happens
