@@ -336,14 +336,14 @@ export class EventLoop {
 
   #post(): void {
     if (this.#posted.length > 0 || this.#isPaused) return;
+    const setAside = this.#setAside;
+    // What is done first may change the session.
+    this.#setAside = undefined;
     this.#followClock();
     const jump = this.#setBy - this.#setByTold;
     this.#setByTold = this.#setBy;
     if (jump !== 0 && this.#nextTimer.at !== Number.POSITIVE_INFINITY)
       return this.#pauseFor(() => this.#host.clockWasSet(jump));
-    const setAside = this.#setAside;
-    // What is done first may change the session.
-    this.#setAside = undefined;
     if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {

@@ -88,6 +88,18 @@ test("what an atomic execution is put back to knows of it too", async () => {
   expect(toldOf(posted)).toEqual([-3_600, -3_600]);
 });
 
+test("also where it is set between the moment when a large session is set aside and the first turn", async () => {
+  await ending(run("setTimeout(() => (isDue = true), 3_600_000); var bytes = new Uint8Array(8 << 20)"));
+  const copy = engine.copyImage.bind(engine);
+  vi.spyOn(engine, "copyImage").mockImplementation(async (memory) => {
+    const image = await copy(memory);
+    setClock(-3_600_000);
+    return image;
+  });
+  expect(await ending(run("throw 1", true))).toBe("exception");
+  expect(await ending(run("await sleep(1); isDue"))).toBe("true");
+});
+
 test("a copy has the time that a timer had left, also where the clock is behind that of then", async () => {
   await ending(run("setTimeout(() => (isDue = true), 3_600_000)"));
   const saved = await session.save(() => Promise.resolve());
