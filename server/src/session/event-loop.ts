@@ -110,6 +110,8 @@ export class EventLoop {
   #waiting: (Input | Pause)[] = [];
   #posted: Posted[] = [];
   #isPaused = false;
+  /** A turn is on its way within the pause. */
+  #runsAtRest = false;
   #isScheduled = false;
   #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
@@ -199,8 +201,10 @@ export class EventLoop {
 
   /** Runs a turn within a pause. */
   runAtRest(spec: Omit<TurnSpec, "done">): Promise<TurnResult> {
+    this.#runsAtRest = true;
     return new Promise((resolve) => {
       const done = (result: TurnResult): void => {
+        this.#runsAtRest = false;
         if (result.kind === "committed") {
           this.#host.changed();
           this.#takeTimer(result);
@@ -289,7 +293,7 @@ export class EventLoop {
 
   /** True while a turn of the session is on its way. */
   get isRunning(): boolean {
-    return this.#posted.length > 0;
+    return this.#posted.length > 0 || this.#runsAtRest;
   }
 
   /**

@@ -100,6 +100,25 @@ test("also where it is set between the moment when a large session is set aside 
   expect(await ending(run("await sleep(1); isDue"))).toBe("true");
 });
 
+test("one that is cancelled while the kernel moves its timers is put back when that is done", async () => {
+  const post = engine.run.bind(engine);
+  await ending(run("setTimeout(() => (isDue = true), 7_200_000)"));
+  const atomic = run("await sleep(60_000)", true);
+  const posted = vi.spyOn(engine, "run");
+  await expect.poll(() => posted.mock.calls.length).toBe(1);
+  posted.mockImplementation((memory, specs) => {
+    const turns = post(memory, specs);
+    if (specs[0]?.input.kind === "restored") atomic.cancel();
+    return turns;
+  });
+  setClock(-3_600_000);
+  const next = run("await sleep(1); isDue");
+  expect(await ending(atomic)).toBe("CANCELLED");
+  // It would be due, had they been moved twice.
+  expect(await ending(next)).toBe("false");
+  expect(toldOf(posted)).toEqual([-3_600, -3_600]);
+});
+
 test("a copy has the time that a timer had left, also where the clock is behind that of then", async () => {
   await ending(run("setTimeout(() => (isDue = true), 3_600_000)"));
   const saved = await session.save(() => Promise.resolve());
