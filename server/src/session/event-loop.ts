@@ -224,9 +224,11 @@ export class EventLoop {
     return true;
   }
 
-  /** Takes all back that wait. */
+  /** Takes all back that wait: the session ends, or leaves memory. */
   removeAll(): void {
     clearTimeout(this.#timer);
+    // Of what is set from now on the kernel is not told: its memory may be another's by then.
+    this.#nextTimer = NO_TIMER;
     clearInterval(this.#lookForDropped);
     this.#isTimerWaiting = false;
     this.#waiting = [];

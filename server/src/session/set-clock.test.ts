@@ -1,6 +1,6 @@
 /** A machine's clock that is set while a session waits: nothing of it comes late or early by that, and it does not end by it. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
-import { create, startSessions, TestStore } from "../../../test/support/sessions-on-store.js";
+import { create, reasonOf, run as runIn, startSessions, TestStore } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
@@ -149,5 +149,23 @@ test("and is found in memory then", async () => {
   await create(sessions, "a", { idleTtl: 60_000 });
   setClock(3_600_000);
   expect(await sessions.info("a")).toMatchObject({ sessionId: "a", isHibernated: false });
+  await sessions.delete("a");
+});
+
+test("nothing is run in a durable session that has left memory, as the store failed while the clock was set", async () => {
+  const store = new TestStore();
+  const { sessions } = startSessions(engine, store, { maximumDurable: 1 });
+  await create(sessions, "a", { isDurable: true });
+  const commit = store.hold("commit");
+  const lost = reasonOf(runIn(sessions, "a", "setTimeout(() => undefined, 3_600_000)"));
+  await commit.met;
+  setClock(-3_600_000);
+  const posted = vi.spyOn(engine, "run");
+  store.failing.add("commit");
+  commit.open();
+  expect(await lost).toBe("STORE_FULL");
+  store.failing.clear();
+  expect(await runIn(sessions, "a", "1")).toBe(1);
+  expect(posted.mock.calls.map(([, [spec]]) => spec?.input.kind)).toEqual(["run"]);
   await sessions.delete("a");
 });
