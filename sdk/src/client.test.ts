@@ -49,6 +49,8 @@ class Answers {
   call: (request: CallRequest) => Promise<Value> | Value = () => ({});
   console: ConsoleEntry[] = [];
   release: () => Promise<void> = async () => undefined;
+  /** What a client that exposes something is known by. */
+  connectionId = "";
   readonly streams: ServerDuplexStream<ConnectRequest, ConnectResponse>[] = [];
 
   of<Request>(method: string): Request[] {
@@ -73,6 +75,7 @@ function answerFrame(
   stream: ServerDuplexStream<ConnectRequest, ConnectResponse>,
   { frameId, frame }: ClientFrame,
 ): void {
+  if (frame?.$case === "expose") answers.connectionId = frame.value.connectionId;
   if (frame?.$case !== "command") {
     answers.requests.push([frame?.$case ?? "nothing", frameId]);
     return;
@@ -414,6 +417,30 @@ describe.runIf(transport === "connect")("a stream", () => {
     await expect.poll(() => answers.of("expose")).toHaveLength(3);
     say(answers.of<bigint>("expose")[2], { $case: "exposed", value: inPlace });
     expect(await Promise.race([exposure.ended, session.execute("1").then(() => "there")])).toBe("there");
+  });
+
+  it("goes on with what is exposed again when another client takes a name over before that is answered", async () => {
+    const session = client.attach("s");
+    const exposing = [session.expose({ f: () => 1 }), session.expose({ g: () => 2 })];
+    await expect.poll(() => answers.of("expose")).toHaveLength(2);
+    const stream = answers.streams[0];
+    const say = (frameId: bigint | undefined, frame: NonNullable<ServerFrame["frame"]>) =>
+      stream?.write({ frames: [{ frameId: frameId ?? 0n, frame }] });
+    const { connectionId } = answers;
+    const left = (...names: string[]) =>
+      ({ $case: "exposed", value: { sessionId: "s", names, connectionId } }) as const;
+    const [first, second] = answers.of<bigint>("expose");
+    say(first, left("f"));
+    say(second, left("f", "g"));
+    const [f, g] = await Promise.all(exposing);
+    say(second, { $case: "status", value: { code: status.UNAVAILABLE, message: "it left memory", details: [] } });
+    await expect.poll(() => answers.of("expose")).toHaveLength(4);
+    const [, , again, last] = answers.of<bigint>("expose");
+    say(again, left("f"));
+    say(0n, left());
+    say(last, left("g"));
+    expect(await f?.ended).toMatchObject({ reason: "HOST_FUNCTION_TAKEN" });
+    expect(await Promise.race([g?.ended, session.execute("1").then(() => "there")])).toBe("there");
   });
 
   it("ends when the client is closed, after what it was told to end", async () => {

@@ -299,6 +299,8 @@ export class HostFunctions implements HostSide {
   #asking(exposed: Exposed): Saying {
     const { request, isBegun } = exposed;
     const { sessionId } = request;
+    // What is left to this client is told without it until it is answered.
+    exposed.stream = 0;
     // Who waits for the first answer may ask again itself.
     const again = (): Saying | undefined => (isBegun && this.#exposed.has(exposed) ? this.#asking(exposed) : undefined);
     return {
