@@ -406,6 +406,31 @@ describe("where the store is full", () => {
   });
 });
 
+test("a client that names itself is not told of names that another has taken over meanwhile", async () => {
+  const sessions = start();
+  await create(sessions, "a", DURABLE);
+  const told: (readonly string[])[] = [];
+  const link = linkOf({ namesLeft: (_session, _connection, names) => told.push(names) });
+  const expose = (connectionId: string, names: string[]) =>
+    sessions.use("a", (session) =>
+      session.expose(
+        { connectionId, names, takeOver: true, reconnectWindow: 30_000 },
+        connectionId === "c" ? link : linkOf({}),
+        (all) => {
+          if (connectionId === "c") told.push(all);
+        },
+      ),
+    );
+  await expose("c", ["f"]);
+  const commit = store.hold("commit");
+  const taken = expose("d", ["f"]);
+  await commit.met;
+  const named = expose("c", []);
+  commit.open();
+  await Promise.all([taken, named]);
+  expect(told).toEqual([["f"], [], []]);
+});
+
 describe("after another server has ended", () => {
   const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
 

@@ -546,9 +546,8 @@ export class Session {
       exposing.undo();
       throw error;
     }
-    const all = exposing.keep();
     // Calls that are sent again wait for what they follow from, and come before the answer.
     if (names.length === 0) await this.commits.stored();
-    inPlace(all);
+    inPlace(exposing.keep());
   }
 }
