@@ -368,6 +368,36 @@ describe("where the store is full", () => {
     expect(await run(sessions, "a", "[await one(), await two()]", { limits })).toEqual(["from one", "from two"]);
   });
 
+  test("a client has a name back that another was about to take over", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const left: (readonly string[])[] = [];
+    const expose = (by: string) => {
+      const link = linkOf({
+        namesLeft: (_session, _connection, names) => left.push(names),
+        call: ({ callId }, functions) => {
+          const value = { kind: "json", text: JSON.stringify(by) } as const;
+          queueMicrotask(() => functions.result(link, callId, { kind: "value", value }));
+        },
+      });
+      const options = { connectionId: by, names: ["f"], takeOver: true, reconnectWindow: 30_000 };
+      return sessions.use("a", (session) => session.expose(options, link, () => undefined));
+    };
+    await expose("c");
+    const commit = store.hold("commit");
+    const lost = reasonOf(run(sessions, "a", "1"));
+    await commit.met;
+    const refused = reasonOf(expose("d"));
+    await settle();
+    store.failing.add("commit");
+    commit.open();
+    expect(await lost).toBe("STORE_FULL");
+    expect(await refused).toBe("STORE_FULL");
+    store.failing.clear();
+    expect(await run(sessions, "a", "await f()", { limits: { timeout: 5_000 } })).toBe("c");
+    expect(left).toEqual([]);
+  });
+
   test("a client is told where the session that it lends to cannot be loaded again, and lends to it when it can", async () => {
     const sessions = start();
     await create(sessions, "a", DURABLE);

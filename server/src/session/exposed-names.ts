@@ -126,8 +126,9 @@ export class ExposedNames<P extends Provider> {
     for (const name of names) this.#providers.delete(name);
   }
 
-  /** Nobody provides any more. */
+  /** Nobody provides any more. What a client goes on to provide elsewhere is without what was not answered here. */
   clear(): void {
+    for (const [name, { former }] of this.#claims) this.#provide(name, former.provider);
     this.#providers.clear();
     this.#claims.clear();
   }
