@@ -67,6 +67,8 @@ describe("a request id", () => {
       const since = ids.record.map((answer) => Math.round((answer.since - now()) / 60_000));
       expect(since).toEqual([jump / 60_000, jump / 60_000]);
       vi.restoreAllMocks();
+      const answered = ids.answerOf("b", "d", "second");
+      expect(Math.round((answered.since - now()) / 60_000)).toBe(0);
       expect(await ids.once("b", "d", async () => "again")).toBe("second");
     },
   );

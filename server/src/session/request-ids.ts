@@ -4,8 +4,8 @@
  * The newest 1,000 outcomes are kept within 1 MiB for an hour, those of a durable session for a day; ids are known for longer (the
  * newest 10,000, twice the time), so that a late repeat is refused instead of run again.
  */
+import { clock } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
-import { MachineClock } from "./machine-clock.js";
 
 const OUTCOMES = 1_000;
 const OUTCOME_BYTES = 1 << 20;
@@ -34,7 +34,7 @@ export interface RequestIdsJournal<T> {
 interface Known<T> {
   readonly requestId: string;
   readonly digest: string;
-  /** By the machine's clock as it was when the first of all came here: that it was set makes nothing older. */
+  /** As `clock()` tells the time: that the machine's clock is set makes nothing older. */
   readonly since: number;
   /** The outcome, running or done; gone when it left the window. */
   outcome: Promise<T> | undefined;
@@ -49,9 +49,6 @@ export class RequestIds<T> {
   readonly #sizeOf: (outcome: T) => number;
   #journal: RequestIdsJournal<T> | undefined;
   #window = WINDOW;
-  readonly #machineClock = new MachineClock();
-  /** Milliseconds by which the machine's clock was put forward since. */
-  #setBy = 0;
   #outcomes = 0;
   #bytes = 0;
   /** Requests whose outcome is to come. */
@@ -71,13 +68,8 @@ export class RequestIds<T> {
   /** What a journal would have to be told of an outcome: one that is over the bound by itself is not kept. */
   answerOf(requestId: string, digest: string, outcome: T): KeptAnswer<T> {
     const isKept = this.#sizeOf(outcome) <= OUTCOME_BYTES;
-    const since = this.#known.get(requestId)?.since ?? this.#now();
-    return { requestId, digest, since: since + this.#setBy, outcome: isKept ? outcome : undefined };
-  }
-
-  #now(): number {
-    this.#setBy += this.#machineClock.takeJump();
-    return Date.now() - this.#setBy;
+    const since = this.#known.get(requestId)?.since ?? clock();
+    return { requestId, digest, since: byMachine(since), outcome: isKept ? outcome : undefined };
   }
 
   /**
@@ -87,7 +79,7 @@ export class RequestIds<T> {
    * @throws SessionError REQUEST_ID_REUSED for another request, OUTCOME_EXPIRED where only the id is still known
    */
   once(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
-    this.#expire(this.#now());
+    this.#expire(clock());
     const known = this.#known.get(requestId);
     if (known !== undefined) return this.#repeat(requestId, known, digest);
     const outcome = run();
@@ -101,8 +93,7 @@ export class RequestIds<T> {
   }
 
   #await(requestId: string, digest: string, outcome: Promise<T>): void {
-    const since = this.#now();
-    const entry: Known<T> = { requestId, digest, since, outcome, done: undefined, bytes: undefined };
+    const entry: Known<T> = { requestId, digest, since: clock(), outcome, done: undefined, bytes: undefined };
     this.#known.set(requestId, entry);
     this.#running++;
     outcome.then(
@@ -128,7 +119,7 @@ export class RequestIds<T> {
     return [...this.#known].map(([requestId, { digest, since, done }]) => ({
       requestId,
       digest,
-      since: since + this.#setBy,
+      since: byMachine(since),
       outcome: done,
     }));
   }
@@ -139,7 +130,7 @@ export class RequestIds<T> {
       const entry: Known<T> = {
         requestId,
         digest,
-        since: since - this.#setBy,
+        since: since - machineAhead(),
         outcome: undefined,
         done: outcome,
         bytes: 0,
@@ -193,7 +184,7 @@ export class RequestIds<T> {
     this.#outcomes--;
     this.#bytes -= entry.bytes;
     const { requestId, digest, since } = entry;
-    this.#journal?.expired({ requestId, digest, since: since + this.#setBy });
+    this.#journal?.expired({ requestId, digest, since: byMachine(since) });
   }
 
   #forget(requestId: string, entry: Known<T>): void {
@@ -212,4 +203,13 @@ export class RequestIds<T> {
       else this.#dropOutcome(entry);
     }
   }
+}
+
+/** Milliseconds by which the machine's clock, as it is set now, is ahead of `clock()`. */
+function machineAhead(): number {
+  return Date.now() - clock();
+}
+
+function byMachine(time: number): number {
+  return Math.round(time + machineAhead());
 }
