@@ -8,6 +8,7 @@ import {
   restoreCheckpoint,
   takeCheckpoint,
 } from "./worker/checkpoint.js";
+import { clear } from "./worker/clear.js";
 import { collect } from "./worker/guest-garbage.js";
 import {
   CELL_COUNT,
@@ -62,7 +63,8 @@ export async function putImageBack(
   layout: Layout,
 ): Promise<WebAssembly.Memory> {
   note(session, image);
-  const memory = memoryFor(session.memory, image.extent, layout, session.maximumPages);
+  const memory = memoryFor(session.memory, image.extent, session.maximumPages);
+  if (memory === session.memory) await clearBeyond(image.extent.heapEnd, memory, layout);
   await placePages(pagesOf(image, layout), memory);
   return memory;
 }
@@ -120,6 +122,14 @@ export async function copyImage(session: SessionMemory, layout: Layout): Promise
   cells.fill(0, Cell.SEED, Cell.SEED + SEED_WORDS);
   cells.fill(0, Cell.KEY, Cell.KEY + KEY_WORDS);
   return { pages, extent, heapBytes, handles };
+}
+
+async function clearBeyond(start: number, { buffer }: WebAssembly.Memory, layout: Layout): Promise<void> {
+  const end = heapRangeEnd(new Int32Array(buffer), layout);
+  for (let at = start; at < end; at += SLICE_BYTES) {
+    if (at > start) await nextTick();
+    clear(buffer, at, Math.min(at + SLICE_BYTES, end));
+  }
 }
 
 async function copyInSlices(source: Uint8Array, target: Uint8Array): Promise<void> {

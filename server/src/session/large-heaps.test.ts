@@ -60,6 +60,17 @@ test.each([
   expect(Math.max(...sizes)).toBeLessThanOrEqual(4 << 20);
 });
 
+test("and no more is cleared at once, where the heap had been as large before", async () => {
+  await ending(run("var more = new Uint8Array(24 << 20).fill(1); more = 0"));
+  const cleared = vi.spyOn(Buffer.prototype, "fill");
+  expect(await ending(run("more = new Uint8Array(20 << 20).fill(1); throw 1", true))).toBe("exception");
+  expect(await ending(run("more + bytes[5]"))).toBe("7");
+  const sizes = cleared.mock.contexts.map(({ length }) => length);
+  cleared.mockRestore();
+  expect(sizes.length).toBeGreaterThan(4);
+  expect(Math.max(...sizes)).toBeLessThanOrEqual(4 << 20);
+});
+
 test("one that is cancelled while its session is set aside never runs, and others go on", async () => {
   const copy = engine.copyImage.bind(engine);
   const atomic = run("n = 2", true);

@@ -71,7 +71,8 @@ export function restoreCheckpoint(
   layout: Layout,
   maximumPages: number,
 ): WebAssembly.Memory {
-  const target = memoryFor(memory, extent, layout, maximumPages);
+  const target = memoryFor(memory, extent, maximumPages);
+  if (target === memory) clear(memory.buffer, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
   const bytes = new Uint8Array(target.buffer);
   const copy = new Uint8Array(checkpoint);
   const heapBytes = extent.heapEnd - HEAP_RANGE_START;
@@ -81,22 +82,16 @@ export function restoreCheckpoint(
 }
 
 /**
- * Where a checkpoint is to be put back to: everything beyond its heap is zero there. A memory that grew since cannot shrink, and its new
- * pages stay resident: the session then moves into a new memory of the old size; so it does from one that is too small, for the
- * checkpoint may come from elsewhere.
+ * Where a checkpoint is to be put back to. A memory that grew since cannot shrink, and its new pages stay resident: the session then
+ * moves into a new memory of the old size; so it does from one that is too small, for the checkpoint may come from elsewhere. Nothing of
+ * an undone turn may be met again: in the same memory what it wrote beyond the old top of the heap has to be cleared.
  */
 export function memoryFor(
   memory: WebAssembly.Memory,
   extent: CheckpointExtent,
-  layout: Layout,
   maximumPages: number,
 ): WebAssembly.Memory {
-  const { byteLength } = memory.buffer;
-  if (byteLength !== extent.memoryBytes) {
-    const initial = Math.min(extent.memoryBytes / 65536, maximumPages);
-    return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true });
-  }
-  // Nothing of an undone turn may be met again, so what it wrote beyond the old top of the heap is cleared.
-  clear(memory.buffer, extent.heapEnd, heapRangeEnd(new Int32Array(memory.buffer), layout));
-  return memory;
+  if (memory.buffer.byteLength === extent.memoryBytes) return memory;
+  const initial = Math.min(extent.memoryBytes / 65536, maximumPages);
+  return new WebAssembly.Memory({ initial, maximum: maximumPages, shared: true });
 }
