@@ -1,7 +1,8 @@
 /** What the SDK does when its server, or the way to it, goes away and comes back. */
+import { createServer } from "node:net";
 import { ConnectionLostError, type HostCallContext, Livescope, type Session, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { Wire } from "./support/wire-to-server.js";
 
 let server: RunningServer;
@@ -346,6 +347,25 @@ describe.each(["connect", "unary"] as const)("while there is no server, over %s,
       });
     }
     expect(order).toEqual([...Array(calls.length).fill("first"), ...Array(calls.length).fill("second")]);
+  });
+
+  test("a client that is closed while calls wait opens no connection for them", async () => {
+    const own = await Livescope.connect(wire.address, { transport, reconnectTimeout: 20_000 });
+    const session = await own.createSession();
+    wire.close();
+    await settled(own.serverInfo());
+    const waiting = [session.execute("1"), session.info(), session.watch().next(), own.createSession()].map(settled);
+    own.close();
+    for (const error of await Promise.all(waiting)) expect(error).toMatchObject({ name: "DisposedError" });
+    const connected = vi.fn();
+    const listening = createServer((socket) => {
+      connected();
+      socket.destroy();
+    }).listen(Number(wire.address.split(":").at(-1)), "127.0.0.1");
+    // Of what waits to be repeated the first would come by now.
+    await new Promise((resolve) => setTimeout(resolve, 1_500));
+    listening.close();
+    expect(connected).not.toHaveBeenCalled();
   });
 
   test("a call that comes when the server is back goes through", async () => {

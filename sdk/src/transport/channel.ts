@@ -418,15 +418,27 @@ export class Channel {
 
   /** True while there is a connection to the server. */
   get isReady(): boolean {
-    return this.#client.getChannel().getConnectivityState(true) === connectivityState.READY;
+    return this.#connect() === connectivityState.READY;
   }
 
   /** Calls back when there is a connection to the server, or with what makes errors when there was none for `wait` milliseconds. */
   whenReady(callback: (unreachable: Unreachable | undefined) => void, wait = this.reconnectTimeout): void {
-    this.#client.waitForReady(Date.now() + Math.ceil(Math.min(wait, LONGEST_TIMER)), (error) => {
-      if (error === undefined) return callback(undefined);
-      void this.#whyUnreachable().then(callback);
-    });
+    const until = Date.now() + Math.ceil(Math.min(wait, LONGEST_TIMER));
+    const look = (late?: Error): void => {
+      const state = this.#connect();
+      if (late !== undefined || state === connectivityState.SHUTDOWN) {
+        void this.#whyUnreachable().then(callback);
+      } else if (state === connectivityState.READY) callback(undefined);
+      else this.#client.getChannel().watchConnectivityState(state, until, look);
+    };
+    setImmediate(() => look());
+  }
+
+  /** Tries to connect where there is no connection. One that is closed gRPC would open again, also by `waitForReady`. */
+  #connect(): connectivityState {
+    const channel = this.#client.getChannel();
+    const state = channel.getConnectivityState(false);
+    return state === connectivityState.SHUTDOWN ? state : channel.getConnectivityState(true);
   }
 
   /** Undefined where there is a connection after all. gRPC tells why there is none to a call that fails at once, and else to nobody. */
