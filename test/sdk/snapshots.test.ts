@@ -1,15 +1,19 @@
+import { PassThrough } from "node:stream";
 import {
   GuestError,
   InvalidRequestError,
   InvalidSnapshotError,
   NotFoundError,
+  type RequestOptions,
   type Session,
   type Snapshot,
+  UnavailableError,
 } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { keyFile } from "../support/key-file.js";
 import { connect, withServer } from "../support/server.js";
+import { Wire } from "../support/wire-to-server.js";
 
 const KEY_FILE = keyFile(Buffer.alloc(32, "key"));
 const served = withServer({ keyFile: KEY_FILE });
@@ -322,6 +326,42 @@ describe("an exported snapshot", () => {
     expect(await client.listSnapshots().next()).toMatchObject({ done: true });
     expect(await client.importSnapshot(bytes)).toMatchObject({ sizeBytes: bytes.length });
     await other.close();
+  });
+
+  test("is given up also while nothing comes of it", async () => {
+    await using client = await connect(served.server.address);
+    const attempt = async (options: RequestOptions, act?: () => void): Promise<unknown> => {
+      const source = new PassThrough();
+      const importing = client.importSnapshot(source, options).catch((error: unknown) => error);
+      await client.serverInfo();
+      act?.();
+      const error = await importing;
+      // When something comes after all, it is closed.
+      source.write("too late");
+      await new Promise((closed) => source.once("close", closed));
+      return error;
+    };
+    const abort = new AbortController();
+    const reason = new Error("enough");
+    expect(await attempt({ signal: abort.signal }, () => abort.abort(reason))).toBe(reason);
+    expect(await attempt({ timeout: 50 })).toMatchObject({ code: "DEADLINE_EXCEEDED" });
+    expect(await attempt({}, () => client.close())).toMatchObject({ name: "DisposedError" });
+  });
+
+  test("fails with what it is read from, also where there is no connection", async () => {
+    const wire = new Wire(served.server.address);
+    await using client = await connect(await wire.open());
+    wire.close();
+    await expect(client.serverInfo()).rejects.toThrow(UnavailableError);
+    const source = new PassThrough();
+    const importing = client.importSnapshot(source);
+    importing.catch(() => undefined);
+    source.destroy(new Error("the disk is gone"));
+    // An error that nobody listens to would end the process.
+    await new Promise((closed) => source.once("close", closed));
+    await wire.open();
+    await expect(importing).rejects.toThrow("the disk is gone");
+    wire.close();
   });
 });
 

@@ -288,55 +288,65 @@ export class Channel {
 
   /**
    * Sends requests as they come, at the pace that the server takes them, and gives the one answer. Where there is no connection it waits
-   * for one, as `send` does, before it asks for the first.
+   * for one, as `send` does.
    * @throws as `send`, and what `requests` throws
    */
   async sendAll<Request, Response>(
     method: Method<Request, Response>,
-    requests: AsyncIterable<Request>,
+    requests: AsyncGenerator<Request, void, void>,
     { signal, timeout }: RequestOptions,
   ): Promise<Response> {
     checkTimeout(timeout);
     signal?.throwIfAborted();
     this.assertUsable();
-    const timeLeft = this.isReady ? timeout : await this.#untilSendable({ signal, timeout });
-    const { promise, resolve, reject } = withResolvers<Response>();
-    const call = this.#client.makeClientStreamRequest(
-      method.path,
-      method.requestSerialize,
-      method.responseDeserialize,
-      new Metadata(),
-      callOptions(timeLeft),
-      (error, response) => (response === undefined ? reject(errorFrom(error)) : resolve(response)),
-    );
-    let isAnswered = false;
-    const noteAnswer = (): void => {
-      isAnswered = true;
-    };
-    const answered = promise.then(noteAnswer, noteAnswer);
-    const notAborted = whenAborted(signal, () => call.cancel());
-    let disposed: DisposedError | undefined;
-    const over = this.#lifetime.hold({
-      giveUp: (error) => {
-        disposed = error;
-        call.cancel();
-      },
-    });
+    // At once: what they are read from, such as a file, may fail before there is a connection, and nobody else hears of it.
+    let next = requests.next();
+    next.catch(() => undefined);
     try {
-      for await (const request of requests) {
-        // It may be refused before it is sent whole.
-        if (isAnswered) break;
-        await Promise.race([new Promise<void>((taken) => void call.write(request, () => taken())), answered]);
+      const timeLeft = this.isReady ? timeout : await this.#untilSendable({ signal, timeout });
+      const { promise, resolve, reject } = withResolvers<Response>();
+      const call = this.#client.makeClientStreamRequest(
+        method.path,
+        method.requestSerialize,
+        method.responseDeserialize,
+        new Metadata(),
+        callOptions(timeLeft),
+        (error, response) => (response === undefined ? reject(errorFrom(error)) : resolve(response)),
+      );
+      const answered = promise.then(
+        () => undefined,
+        () => undefined,
+      );
+      const notAborted = whenAborted(signal, () => call.cancel());
+      let disposed: DisposedError | undefined;
+      const over = this.#lifetime.hold({
+        giveUp: (error) => {
+          disposed = error;
+          call.cancel();
+        },
+      });
+      try {
+        for (;;) {
+          // It may be refused before it is sent whole, and what is waited for may never come.
+          const taken = await Promise.race([answered, next]);
+          if (taken === undefined || taken.done) break;
+          const { value } = taken;
+          await Promise.race([answered, new Promise<void>((written) => void call.write(value, () => written()))]);
+          next = requests.next();
+        }
+        call.end();
+        return await promise;
+      } catch (error) {
+        call.cancel();
+        signal?.throwIfAborted();
+        throw disposed ?? error;
+      } finally {
+        over();
+        notAborted();
       }
-      call.end();
-      return await promise;
-    } catch (error) {
-      call.cancel();
-      signal?.throwIfAborted();
-      throw disposed ?? error;
     } finally {
-      over();
-      notAborted();
+      // Not awaited: it ends after what it waits for.
+      requests.return().catch(() => undefined);
     }
   }
 
