@@ -38,6 +38,7 @@ import {
 import { Channel } from "./transport/channel.js";
 import { type CommandTransport, checkTimeout } from "./transport/commands.js";
 import { Connection } from "./transport/connection.js";
+import { make } from "./transport/making.js";
 import { UnaryCommands } from "./transport/unary-commands.js";
 import { encodeValues } from "./values.js";
 
@@ -222,7 +223,7 @@ export class Livescope implements AsyncDisposable {
       requestId: options.requestId ?? randomUUID(),
     });
     const { createSession } = SessionServiceService;
-    const { session } = await this.#channel.make(createSession, request, options, (made, letGo) =>
+    const { session } = await make(this.#channel, createSession, request, options, (made, letGo) =>
       deleteSessions(letGo, [made.session]),
     );
     const { sessionId, durability } = readSession(session);
@@ -348,7 +349,7 @@ export class Livescope implements AsyncDisposable {
   close(): void {
     this.#lifetime.end();
     this.#commands.close();
-    this.#channel.close();
+    this.#channel.line.close();
   }
 
   get #parts(): ClientParts {

@@ -9,7 +9,9 @@ import { checkTexts } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import { readSession, type SessionInfo } from "./session-info.js";
-import type { Channel, LetGo } from "./transport/channel.js";
+import type { Channel } from "./transport/channel.js";
+import type { LetGo } from "./transport/line.js";
+import { make } from "./transport/making.js";
 
 /** What the field of the request holds. */
 const MOST_COPIES = 2 ** 31 - 1;
@@ -62,7 +64,7 @@ export async function forkSession(
     requestId: options.requestId ?? randomUUID(),
   });
   const { forkSession } = SessionServiceService;
-  const { sessions } = await channel.make(forkSession, request, options, (made, letGo) =>
+  const { sessions } = await make(channel, forkSession, request, options, (made, letGo) =>
     deleteSessions(letGo, made.sessions),
   );
   return sessions.map((session) => session.sessionId);

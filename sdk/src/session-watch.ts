@@ -5,6 +5,7 @@ import { Preview } from "./handle.js";
 import { readDetails, readOutcome } from "./outcome.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import type { Channel } from "./transport/channel.js";
+import { sendAndListen } from "./transport/streams.js";
 
 /** Options of {@link Session.watch}. */
 export interface WatchOptions {
@@ -29,7 +30,7 @@ export async function* watchSession(
   sessionId: string,
   options: WatchOptions,
 ): AsyncGenerator<SessionEvent, void, void> {
-  for await (const response of channel.sendAndListen(SessionServiceService.watchSession, { sessionId }, options)) {
+  for await (const response of sendAndListen(channel, SessionServiceService.watchSession, { sessionId }, options)) {
     const event = readEvent(response);
     if (event !== undefined) yield event;
   }

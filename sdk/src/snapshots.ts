@@ -10,6 +10,8 @@ import { LivescopeError } from "./errors.js";
 import { writeDuration } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import type { Channel } from "./transport/channel.js";
+import { make } from "./transport/making.js";
+import { sendAll, sendAndListen } from "./transport/streams.js";
 
 /** A session as it was between two turns, executions in flight included. It is kept by the server until it is deleted or expires. */
 export interface Snapshot {
@@ -66,7 +68,7 @@ export async function takeSnapshot(channel: Channel, sessionId: string, options:
     requestId: options.requestId ?? randomUUID(),
   });
   const { createSnapshot, deleteSnapshot } = SnapshotServiceService;
-  const { snapshot } = await channel.make(createSnapshot, request, options, ({ snapshot: made }, letGo) =>
+  const { snapshot } = await make(channel, createSnapshot, request, options, ({ snapshot: made }, letGo) =>
     letGo(deleteSnapshot, { snapshotId: made?.snapshotId ?? "", allowMissing: true }),
   );
   return readSnapshot(snapshot);
@@ -100,7 +102,7 @@ export async function* exportSnapshot(
   options: RequestOptions,
 ): AsyncGenerator<Uint8Array, void, void> {
   const request = { snapshotId };
-  for await (const { chunk } of channel.sendAndListen(SnapshotServiceService.exportSnapshot, request, options)) {
+  for await (const { chunk } of sendAndListen(channel, SnapshotServiceService.exportSnapshot, request, options)) {
     yield chunk;
   }
 }
@@ -115,7 +117,7 @@ export async function importSnapshot(
 ): Promise<Snapshot> {
   if (!isBytes(bytes) && !isIterable(bytes)) throw new TypeError(`the bytes are ${shown(bytes)}: ${BYTES}`);
   const chunks = isBytes(bytes) ? [bytes] : bytes;
-  const { snapshot } = await channel.sendAll(SnapshotServiceService.importSnapshot, requestsOf(chunks), options);
+  const { snapshot } = await sendAll(channel, SnapshotServiceService.importSnapshot, requestsOf(chunks), options);
   return readSnapshot(snapshot);
 }
 

@@ -155,7 +155,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (this.#stream === undefined && this.#isClosed) return;
     const isKept = this.#isKept;
     if (this.#isBusy || (this.#outgoing.isEmpty && (this.#stream !== undefined || !isKept))) return;
-    if (this.#stream === undefined && !this.#channel.isReady) return this.#waitUntilReady();
+    if (this.#stream === undefined && !this.#channel.line.isReady) return this.#waitUntilReady();
     if (this.#stream === undefined) this.#outgoing.putFirst(this.#host?.opening() ?? []);
     const message = this.#outgoing.nextMessage((command) => this.#commands.set(command.frameId, command));
     if (message.length === 0) return this.checkIdle();
@@ -172,11 +172,11 @@ export class Connection implements CommandTransport, PendingCommandHost {
 
   #waitUntilReady(): void {
     this.#isBusy = true;
-    const patience = this.#channel.reconnectTimeout;
+    const patience = this.#channel.line.reconnectTimeout;
     const since = Math.min(this.#outgoing.waitsSince ?? performance.now(), this.#host?.waitsSince ?? performance.now());
     // The wait is that of each for itself: here ends that of whoever waits longest.
     const wait = Math.max(1, since + patience - performance.now());
-    this.#channel.whenReady((unreachable) => {
+    this.#channel.line.whenReady((unreachable) => {
       this.#isBusy = false;
       if (unreachable === undefined) return this.#flush();
       // Timers of a millisecond may be early by one.

@@ -70,7 +70,7 @@ export class UnaryCommands implements CommandTransport {
     if (listener === undefined) return this.#send(command, options);
     const run = (timeout: number | undefined): StartedCommand =>
       new Run(this.#channel, command, listener, { ...options, timeout });
-    return this.#channel.isReady ? run(options.timeout) : this.#beginWhenReady(run, options);
+    return this.#channel.line.isReady ? run(options.timeout) : this.#beginWhenReady(run, options);
   }
 
   /** @param begin is given what is left of the timeout */
@@ -83,8 +83,8 @@ export class UnaryCommands implements CommandTransport {
       timeout === undefined ? undefined : Math.max(1, timeout - (performance.now() - since));
     const late = new LateCommand(() => begin(left()));
     const notAborted = whenAborted(signal, () => late.giveUp(signal?.reason));
-    const wait = Math.min(timeout ?? Number.POSITIVE_INFINITY, this.#channel.reconnectTimeout);
-    this.#channel.whenReady((unreachable) => {
+    const wait = Math.min(timeout ?? Number.POSITIVE_INFINITY, this.#channel.line.reconnectTimeout);
+    this.#channel.line.whenReady((unreachable) => {
       notAborted();
       if (unreachable === undefined) return late.begin();
       const error = unreachable(Math.round(wait));
