@@ -402,9 +402,8 @@ export class HostFunctions implements HostSide {
     this.#announced.delete(sessionId);
     const exposed = [...this.#exposed].filter(({ isBegun, request }) => isBegun && request.sessionId === sessionId);
     if (error.code === "UNAVAILABLE") {
-      const isKnownOtherwise = exposed.length > 0 || !this.#passed.isAnyOf(sessionId);
-      for (const saying of exposed.map((each) => this.#asking(each))) this.#connection.say(saying);
-      if (!isKnownOtherwise) this.#connection.say(this.#naming({ sessionId }));
+      for (const each of exposed) this.#connection.say(this.#asking(each));
+      if (exposed.length === 0 && this.#passed.isAnyOf(sessionId)) this.#connection.say(this.#naming({ sessionId }));
     } else for (const each of exposed) this.#refuse(each, error);
   }
 
