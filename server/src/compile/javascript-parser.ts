@@ -1,42 +1,49 @@
-/** The parser of JavaScript, as everything uses it that compiles sources: acorn, which here knows in what generators `yield` stands. */
+/** The parser of JavaScript, as everything uses it that compiles sources: acorn, which here knows a division from a regular expression. */
 import * as acorn from "acorn";
 
 /** What acorn's types do not tell. */
-interface Context {
-  readonly generator: boolean;
-}
 interface Tokens {
-  curContext(): Context;
-  overrideContext(context: Context): void;
+  /** What comes next is an operand: a `/` begins a regular expression. */
+  exprAllowed: boolean;
+  readonly type: acorn.TokenType;
+  updateContext(before: acorn.TokenType): void;
   inGeneratorContext(): boolean;
-  readonly inGenerator: boolean;
-  currentVarScope(): { readonly flags: number };
+  parseYield(...args: unknown[]): acorn.Node;
+  parseAwait(...args: unknown[]): acorn.Node;
 }
-/** The flag of the scope of a method: acorn's SCOPE_SUPER. */
-const METHOD = 64;
-const { tokContexts } = acorn as unknown as { readonly tokContexts: Record<"f_expr" | "f_expr_gen", Context> };
 
 /**
- * What a `/` behind `yield` is depends on the function around. Of that acorn (8.19) forgets a `*` that it has read behind `async function`
- * within an expression, and does not look at those of methods: it took `/a/` for divisions there.
+ * acorn (8.19) tells by the tokens before whether what comes next is an operand, and guesses where `yield` and `await` are operators: in
+ * methods and behind arrow functions it took `/a/` for divisions. And it looks at no `?.` when it takes a word for one of the language's:
+ * in `a?.in / 2` the division began a regular expression.
  */
-function rememberGenerators(Base: typeof acorn.Parser): typeof acorn.Parser {
-  const Known = Base as unknown as new (...args: unknown[]) => Tokens;
-  class Remembering extends Known {
-    override overrideContext(context: Context): void {
-      const isForgotten = context === tokContexts.f_expr && this.curContext().generator;
-      super.overrideContext(isForgotten ? tokContexts.f_expr_gen : context);
+function knowOperands(Base: typeof acorn.Parser): typeof acorn.Parser {
+  const Guessing = Base as unknown as new (...args: unknown[]) => Tokens;
+  class Knowing extends Guessing {
+    override updateContext(before: acorn.TokenType): void {
+      super.updateContext(before);
+      const isWord = this.type === acorn.tokTypes.name || this.type.keyword !== undefined;
+      if (before === acorn.tokTypes.questionDot && isWord) this.exprAllowed = false;
     }
 
     override inGeneratorContext(): boolean {
-      const isMethod = (this.currentVarScope().flags & METHOD) !== 0;
-      return super.inGeneratorContext() || (isMethod && this.inGenerator);
+      return false;
+    }
+
+    override parseYield(...args: unknown[]): acorn.Node {
+      this.exprAllowed = true;
+      return super.parseYield(...args);
+    }
+
+    override parseAwait(...args: unknown[]): acorn.Node {
+      this.exprAllowed = true;
+      return super.parseAwait(...args);
     }
   }
-  return Remembering as unknown as typeof acorn.Parser;
+  return Knowing as unknown as typeof acorn.Parser;
 }
 
-const JavaScript = acorn.Parser.extend(rememberGenerators);
+const JavaScript = acorn.Parser.extend(knowOperands);
 
 /** As acorn's own. @throws SyntaxError as acorn does, with `pos` and `loc` */
 export const parse: typeof acorn.Parser.parse = (input, options) => JavaScript.parse(input, options);
