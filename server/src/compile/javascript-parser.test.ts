@@ -1,3 +1,4 @@
+import * as acorn from "acorn";
 import { describe, expect, test } from "vitest";
 import { parse } from "./javascript-parser.js";
 
@@ -44,5 +45,53 @@ describe("a / behind yield or await", () => {
   ])("is a division elsewhere: %s", (source) => {
     expect(isRead(source)).toBe(true);
     expect(isRead(source.replace("(1)", "(1"))).toBe(source.replace("(1)", "(1") === source);
+  });
+});
+
+describe("names of a scope", () => {
+  const declarations = ["let a;", "var a;", "function a() {}", "class a {}", "try {} catch (a) { var a }", "{ var a }"];
+  const places = [
+    (first: string, then: string) => `${first} ${then}`,
+    (first: string, then: string) => `{ ${first} ${then} }`,
+    (first: string, then: string) => `${first} { ${then} }`,
+    (first: string, then: string) => `{ ${first} } ${then}`,
+    (first: string, then: string) => `{ { ${first} } ${then} }`,
+    (first: string, then: string) => `function f(a) { ${first} { ${then} } }`,
+    (first: string, then: string) => `var a; class A { static { { ${first} } ${then} } }`,
+    (first: string, then: string) => `switch (1) { case 1: ${first} default: ${then} } export { a }`,
+  ];
+  const options = (sourceType: "script" | "module"): acorn.Options => ({ ecmaVersion: "latest", sourceType });
+  const complaint = (read: typeof acorn.parse, source: string, sourceType: "script" | "module"): string => {
+    try {
+      read(source, options(sourceType));
+      return "";
+    } catch (error) {
+      return String(error);
+    }
+  };
+
+  test("are declared where acorn lets them", () => {
+    for (const place of places) {
+      for (const first of declarations) {
+        for (const then of declarations) {
+          const source = place(first, then);
+          for (const type of ["script", "module"] as const)
+            expect(complaint(parse, source, type), source).toBe(complaint(acorn.parse, source, type));
+        }
+      }
+    }
+  });
+
+  test("are found as fast among many as among few", () => {
+    const time = (code: (i: number) => string): number => {
+      const source = Array.from({ length: 60_000 }, (_, i) => code(i)).join("");
+      const before = performance.now();
+      parse(source, options("script"));
+      return performance.now() - before;
+    };
+    const declaring = (i: number): string => `let a${i}; `;
+    const assigning = (i: number): string => `a${i} = 0; `;
+    time(assigning);
+    expect(time(declaring)).toBeLessThan(10 * time(assigning));
   });
 });
