@@ -7,7 +7,7 @@ import { simple } from "acorn-walk";
 import MagicString from "magic-string";
 import { parse } from "./javascript-parser.js";
 import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
-import { type Positions, placeOf, positionsOf } from "./positions.js";
+import { type Positions, placesOf, positionsOf } from "./positions.js";
 import { LANGUAGE, type Place, syntaxErrorOf } from "./source-error.js";
 import { SCOPE_NAME } from "./top-level.js";
 import { stripTypes } from "./typescript.js";
@@ -41,9 +41,10 @@ export function compileModule(code: string, name: string, isTypeScript: boolean)
   } catch (error) {
     throw syntaxErrorOf(error, text);
   }
+  const placeOf = placesOf(text);
   const imports = program.body.flatMap((statement): ImportedName[] => {
     if (!("source" in statement) || typeof statement.source?.value !== "string") return [];
-    return [{ specifier: statement.source.value, place: placeOf(text, statement.source.start) }];
+    return [{ specifier: statement.source.value, place: placeOf(statement.source.start) }];
   });
   const rewritten = new MagicString(text);
   rewriteForLocals(program, rewritten, "async");

@@ -14,6 +14,12 @@ import type MagicString from "magic-string";
  */
 export type Positions = readonly number[];
 
+/** Counted from 1; columns in UTF-16 units. */
+interface Place {
+  readonly line: number;
+  readonly column: number;
+}
+
 /** A piece of a generated line and where it came from; counted from 0, columns in UTF-16 units. */
 type Segment = readonly [column: number, sourceLine: number, sourceColumn: number];
 
@@ -100,8 +106,21 @@ class Groups {
 }
 
 /** Line and column of an offset, as the caller counts them. */
-export function placeOf(text: string, offset: number): { readonly line: number; readonly column: number } {
-  const before = text.slice(0, offset);
-  const start = before.lastIndexOf("\n") + 1;
-  return { line: before.split("\n").length, column: offset - start + 1 };
+export function placeOf(text: string, offset: number): Place {
+  return placesOf(text)(offset);
+}
+
+/** The same for many offsets of a text, each behind the one before. */
+export function placesOf(text: string): (offset: number) => Place {
+  let line = 1;
+  let start = 0;
+  let end = text.indexOf("\n");
+  return (offset) => {
+    while (end !== -1 && end < offset) {
+      line++;
+      start = end + 1;
+      end = text.indexOf("\n", start);
+    }
+    return { line, column: offset - start + 1 };
+  };
 }
