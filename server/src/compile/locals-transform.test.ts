@@ -1,6 +1,6 @@
 import { parse } from "acorn";
 import MagicString from "magic-string";
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import { maySuspend, rewriteForLocals, usesScopeName } from "./locals-transform.js";
 
 function rewritten(code: string, topLevel: "sync" | "async" = "async"): string {
@@ -78,6 +78,16 @@ describe("what suspends says in which context it goes on", () => {
       "async () => { a: b: for await (let [x = await 1, ...y] of (p, q)) { for (z of y) try { continue b } finally { await z } } }";
     expect(() => parse(rewritten(code), { ecmaVersion: "latest" })).not.toThrow();
   });
+});
+
+test("statements that suspend are noted once, however many awaits and statements are in them", () => {
+  const code = `async () => { ${"try { ".repeat(100)}${"await 1; ".repeat(1_000)}${"} finally {}".repeat(100)} }`;
+  const program = parse(code, { ecmaVersion: "latest" });
+  const add = vi.spyOn(Set.prototype, "add");
+  rewriteForLocals(program, new MagicString(code), "sync");
+  const { length } = add.mock.calls;
+  add.mockRestore();
+  expect(length).toBeLessThan(10_000);
 });
 
 test("sources without the words are not looked at", () => {

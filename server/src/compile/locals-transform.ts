@@ -96,8 +96,13 @@ function suspendingStatements(program: acorn.Program): ReadonlySet<acorn.Node> {
     for (const parameter of node.params) visit(parameter, []);
     visit(node.body, []);
   };
+  // What is around a statement that was found was found with it.
   const mark = (around: readonly Guarded[]): void => {
-    for (const statement of around) found.add(statement);
+    for (let i = around.length - 1; i >= 0; i--) {
+      const statement = around[i] as Guarded;
+      if (found.has(statement)) return;
+      found.add(statement);
+    }
   };
   recursive<readonly Guarded[]>(program, [], {
     FunctionDeclaration: inFunction,
