@@ -223,6 +223,24 @@ function cyclic(): unknown {
 }
 
 describe("an error", () => {
+  test.each([
+    ["5", "5"],
+    ["null", "null"],
+    ["-0.5", "-0.5"],
+    ["5n", "5"],
+    ["undefined", ""],
+    ["Symbol('x')", ""],
+    ["({ toString() { throw 1 } })", ""],
+  ])("has as its message the text of what was assigned where that is a primitive: %s", async (assigned, message) => {
+    await session.execute(`const odd = new Error("old"); odd.message = ${assigned}`);
+    expect(await session.execute("odd")).toMatchObject({ message });
+    await expect(session.execute("throw odd")).rejects.toMatchObject({ message });
+    const { warnings } = await session.execute("void Promise.reject(odd)").execution();
+    expect(warnings.map((warning) => warning.message)).toEqual([
+      `unhandled rejection: Error${message === "" ? "" : `: ${message}`}`,
+    ]);
+  });
+
   const KINDS = ["Error", "EvalError", "RangeError", "ReferenceError", "SyntaxError", "TypeError", "URIError"] as const;
 
   test.each(KINDS)("keeps its class, message and cause: %s", async (name) => {

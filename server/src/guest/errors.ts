@@ -5,7 +5,7 @@ import { domExceptionText } from "./dom-exceptions.js";
 import { dataProperty, inspect, isError } from "./inspect.js";
 import { getOwnPropertyDescriptor, getPrototypeOf, isArray, SafeMap, slice, stringify } from "./intrinsics.js";
 import { plainJson } from "./plain-json.js";
-import { hasOwnValue, ownValue } from "./properties.js";
+import { hasOwnValue, messageText, ownValue } from "./properties.js";
 import { isProxy } from "./proxies.js";
 
 const NAME_LIMIT = 256;
@@ -45,7 +45,7 @@ function describe(description: Description, thrown: unknown, depth: number): str
 
 function describeError(description: Description, error: object, depth: number): string {
   const text =
-    `{"name":${stringify(errorName(error))},"message":${textOf(error, "message", MESSAGE_LIMIT)},` +
+    `{"name":${stringify(errorName(error))},"message":${stringify(messageOf(error, MESSAGE_LIMIT))},` +
     `"stack":${stackOf(error)}`;
   const cause = depth > 0 ? dataProperty(error, "cause") : undefined;
   const errors = depth > 0 ? errorsOf(error) : undefined;
@@ -90,8 +90,7 @@ export function describeRejection(reason: unknown): string {
     return `{"message":${stringify(message)},"stack":""}`;
   }
   const name = errorName(reason);
-  const given = dataProperty(reason, "message");
-  const message = typeof given === "string" ? slice(given, 0, WARNING_LIMIT) : "";
+  const message = messageOf(reason, WARNING_LIMIT);
   const summary = name === "" || message === "" ? name + message : `${name}: ${message}`;
   return `{"message":${stringify(summary)},"stack":${stackOf(reason)}}`;
 }
@@ -131,7 +130,6 @@ function stackOf(error: object): string {
   return typeof value === "string" ? stringify(withCallersPositions(slice(value, 0, STACK_LIMIT))) : '""';
 }
 
-function textOf(error: object, key: string, limit: number): string {
-  const value = dataProperty(error, key);
-  return typeof value === "string" ? stringify(slice(value, 0, limit)) : '""';
+function messageOf(error: object, limit: number): string {
+  return slice(messageText(dataProperty(error, "message")) ?? "", 0, limit);
 }

@@ -12,6 +12,12 @@ export function hasOwnValue(descriptor: PropertyDescriptor): boolean {
   return hasOwn(descriptor, "value");
 }
 
+/** What a `message` that was assigned says: that of a primitive its text, as the `toString` of errors has it. */
+export function messageText(value: unknown): string | undefined {
+  const hasNone = value === undefined || typeof value === "symbol" || isObject(value);
+  return hasNone ? undefined : `${value as string}`;
+}
+
 export function isObject(value: unknown): value is object {
   return typeof value === "object" ? value !== null : typeof value === "function";
 }

@@ -31,7 +31,7 @@ import {
 } from "../../methods.js";
 import * as natives from "../../natives.js";
 import { originals } from "../../originals.js";
-import { hasOwnValue, ownValue } from "../../properties.js";
+import { hasOwnValue, messageText, ownValue } from "../../properties.js";
 import { isProxy } from "../../proxies.js";
 import { kindOf } from "./kind.js";
 import { createList, type List } from "./list.js";
@@ -334,8 +334,8 @@ class Graph {
     const dom = domExceptionText(value);
     const name = dom === undefined ? inheritedValue(value, "name") : dom.name;
     if (typeof name === "string" && name !== type) add("name", name);
-    const message = dom === undefined ? ownValue(value, "message") : dom.message;
-    if (typeof message === "string") add("message", message);
+    const message = dom === undefined ? messageText(ownValue(value, "message")) : dom.message;
+    if (message !== undefined) add("message", message);
     const stack = ownValue(value, "stack");
     if (typeof stack === "string" && stack !== "") add("stack", withCallersPositions(withoutKernel(stack)));
     if (isOwnData(value, "cause")) add("cause", ownValue(value, "cause"));
