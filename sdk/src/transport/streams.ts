@@ -74,7 +74,8 @@ export async function sendAll<Request, Response>(
 }
 
 /**
- * Gives the answers to one request as they come. Leaving the loop ends it. Where there is no connection it waits for one, as `send` of the channel does.
+ * Gives the answers to one request as they come. Leaving the loop ends it. Where there is no connection it waits for one, as `send` of
+ * the channel does.
  * @throws as `send` of the channel
  */
 export async function* sendAndListen<Request, Response>(
