@@ -18,6 +18,9 @@ import { connect } from "./support/durable-load.js";
 import { DurableServer } from "./support/durable-server.js";
 import { ServerProcess } from "./support/server-process.js";
 
+/** What repeats, or stands for a case beside others, is for `.ci/run`. */
+const isLong = process.env.LIVESCOPE_LONG !== undefined;
+
 /** One for all tests, emptied after each: a start takes longer than most of them. A test that ends it leaves the next one another. */
 let server: DurableServer;
 let client: Livescope;
@@ -58,7 +61,7 @@ function found({ id }: Session): Session {
   return client.attach(id, { durability: "durable" });
 }
 
-test("what copies one is answered when the server is told to stop meanwhile", async () => {
+test.runIf(isLong)("what copies one is answered when the server is told to stop meanwhile", async () => {
   // What cannot be compressed takes time to be kept.
   const setup = `
     const large = new Uint32Array(1 << 20);
@@ -150,7 +153,7 @@ describe("a durable session, after its server was killed", () => {
     await expect.poll(() => session.execute("kept(1)").catch(() => undefined), { timeout: 10_000 }).toBe(2);
   });
 
-  test("has its calls run once by a client that tells it in several messages what it lends", async () => {
+  test.runIf(isLong)("has its calls run once by a client that tells it in several messages what it lends", async () => {
     await using lender = await Livescope.connect(server.address, { reconnectTimeout: 20_000 });
     const setup = "let kept; function keep(fn) { kept = fn }";
     const session = await lender.createSession({ durability: "durable", setup });
@@ -175,7 +178,7 @@ describe("a durable session, after its server was killed", () => {
     expect(signals.map(({ aborted }) => aborted)).toEqual([false]);
   });
 
-  test("has in the outcome of one that went on what it wrote to its console before", async () => {
+  test.runIf(isLong)("has in the outcome of one that went on what it wrote to its console before", async () => {
     const session = await client.createSession({
       durability: "durable",
       limits: { timeout: 60_000 },
@@ -214,7 +217,7 @@ describe("a durable session, after its server was killed", () => {
     await expect(again.execute("n++", { requestId: ids[0] })).rejects.toMatchObject({ reason: "REQUEST_ID_REUSED" });
   });
 
-  test("is made once for one request, and found by who repeats it", async () => {
+  test.runIf(isLong)("is made once for one request, and found by who repeats it", async () => {
     const options = { durability: "durable", setup: "var made = Math.random()", requestId: randomUUID() } as const;
     const session = await client.createSession(options);
     const made = await session.execute("made");
@@ -247,7 +250,7 @@ describe("a durable session, after its server was killed", () => {
     expect((await found(fork).info()).durability).toBe("durable");
   });
 
-  test("is put back once for one request: a repeat does not undo what came after", async () => {
+  test.runIf(isLong)("is put back once for one request: a repeat does not undo what came after", async () => {
     const session = await client.createSession({ durability: "durable", setup: "let n = 1" });
     const [snapshot, requestId] = [await session.snapshot(), randomUUID()];
     await session.execute("n = 2");
@@ -269,25 +272,28 @@ describe("a durable session, after its server was killed", () => {
     expect(await again.execute("n")).toBe(100);
   });
 
-  test("has one snapshot of one request, also if the server ended before it could keep that it was taken", async () => {
-    const session = await client.createSession({ durability: "durable" });
-    const requestId = randomUUID();
-    await server.process.kill();
-    client.close();
-    // The first is of the pause in which it is taken, the second of the answer.
-    await server.start({ at: "commit", count: 2 });
-    client = await connect(server.address);
-    const lost = found(session).snapshot({ requestId });
-    lost.catch(() => undefined);
-    await expect.poll(() => server.hasEnded).toBe(true);
-    client.close();
-    await server.start();
-    client = await connect(server.address);
-    const { snapshotId } = await found(session).snapshot({ requestId });
-    const listed: string[] = [];
-    for await (const snapshot of client.listSnapshots()) listed.push(snapshot.snapshotId);
-    expect(listed).toEqual([snapshotId]);
-  });
+  test.runIf(isLong)(
+    "has one snapshot of one request, also if the server ended before it could keep that it was taken",
+    async () => {
+      const session = await client.createSession({ durability: "durable" });
+      const requestId = randomUUID();
+      await server.process.kill();
+      client.close();
+      // The first is of the pause in which it is taken, the second of the answer.
+      await server.start({ at: "commit", count: 2 });
+      client = await connect(server.address);
+      const lost = found(session).snapshot({ requestId });
+      lost.catch(() => undefined);
+      await expect.poll(() => server.hasEnded).toBe(true);
+      client.close();
+      await server.start();
+      client = await connect(server.address);
+      const { snapshotId } = await found(session).snapshot({ requestId });
+      const listed: string[] = [];
+      for await (const snapshot of client.listSnapshots()) listed.push(snapshot.snapshotId);
+      expect(listed).toEqual([snapshotId]);
+    },
+  );
 
   test("has request ids of its own, also for the copies that are made of it", async () => {
     const requestId = randomUUID();
@@ -417,38 +423,44 @@ describe("a durable session, after its server was killed", () => {
   });
 });
 
-test("durable sessions make room in memory for each other, however few may rest that are none", async () => {
-  await server.process.kill();
-  const flags = ["--data", server.directory, "--max-sessions", "2", "--max-hibernated", "0"];
-  await using small = await ServerProcess.start(flags);
-  await using other = await Livescope.connect(small.address);
-  const sessions: Session[] = [];
-  for (let i = 0; i < 6; i++)
-    sessions.push(await other.createSession({ durability: "durable", setup: `let n = ${i}` }));
-  for (const session of sessions) await session.execute("n += 10");
-  const found: number[] = [];
-  for (const session of sessions) found.push(await session.execute<number>("n"));
-  expect(found).toEqual([10, 11, 12, 13, 14, 15]);
-  expect((await sessions[0]?.info())?.state).toBe("HIBERNATED");
-});
+test.runIf(isLong)(
+  "durable sessions make room in memory for each other, however few may rest that are none",
+  async () => {
+    await server.process.kill();
+    const flags = ["--data", server.directory, "--max-sessions", "2", "--max-hibernated", "0"];
+    await using small = await ServerProcess.start(flags);
+    await using other = await Livescope.connect(small.address);
+    const sessions: Session[] = [];
+    for (let i = 0; i < 6; i++)
+      sessions.push(await other.createSession({ durability: "durable", setup: `let n = ${i}` }));
+    for (const session of sessions) await session.execute("n += 10");
+    const found: number[] = [];
+    for (const session of sessions) found.push(await session.execute<number>("n"));
+    expect(found).toEqual([10, 11, 12, 13, 14, 15]);
+    expect((await sessions[0]?.info())?.state).toBe("HIBERNATED");
+  },
+);
 
-test("a session that takes the id of a durable one which is being deleted is not deleted with it", async () => {
-  await server.process.kill();
-  await using small = await ServerProcess.start(["--data", server.directory, "--max-sessions", "2"]);
-  await using other = await Livescope.connect(small.address);
-  const durable = await other.createSession({ sessionId: "same", durability: "durable" });
-  // It polls for nothing, so that it takes a while until it is ended.
-  const stuck = durable.execute("new Array(1e9) + ''", { limits: { cpuTime: 10_000 } });
-  stuck.catch(() => undefined);
-  await expect.poll(async () => (await durable.info()).state).toBe("ACTIVE");
-  await sleep(50);
-  const deleted = durable.delete();
-  const session = await other.createSession({ sessionId: "same", setup: "let n = 1" });
-  // It leaves memory for these.
-  for (let i = 0; i < 2; i++) await other.createSession();
-  await deleted;
-  expect(await session.execute("n")).toBe(1);
-});
+test.runIf(isLong)(
+  "a session that takes the id of a durable one which is being deleted is not deleted with it",
+  async () => {
+    await server.process.kill();
+    await using small = await ServerProcess.start(["--data", server.directory, "--max-sessions", "2"]);
+    await using other = await Livescope.connect(small.address);
+    const durable = await other.createSession({ sessionId: "same", durability: "durable" });
+    // It polls for nothing, so that it takes a while until it is ended.
+    const stuck = durable.execute("new Array(1e9) + ''", { limits: { cpuTime: 10_000 } });
+    stuck.catch(() => undefined);
+    await expect.poll(async () => (await durable.info()).state).toBe("ACTIVE");
+    await sleep(50);
+    const deleted = durable.delete();
+    const session = await other.createSession({ sessionId: "same", setup: "let n = 1" });
+    // It leaves memory for these.
+    for (let i = 0; i < 2; i++) await other.createSession();
+    await deleted;
+    expect(await session.execute("n")).toBe(1);
+  },
+);
 
 describe.runIf(process.env.LIVESCOPE_LONG)("a durable session in a store that has no room", () => {
   const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;

@@ -7,6 +7,9 @@ import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 
+/** What repeats, or stands for a case beside others, is for `.ci/run`. */
+const isLong = process.env.LIVESCOPE_LONG !== undefined;
+
 const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
@@ -179,7 +182,7 @@ describe("where memory is full", () => {
     }
   });
 
-  test("and many are made at once, every one of them is there", async () => {
+  test.runIf(isLong)("and many are made at once, every one of them is there", async () => {
     const client = await start({ data: join(folder, "many"), maximumSessions: 30, hibernateAfter: 0.2 });
     const made: Session[] = [];
     const each = process.env.LIVESCOPE_LONG === undefined ? 4 : 20;
@@ -209,7 +212,7 @@ describe("where memory is full", () => {
     await client.createSession();
   });
 
-  test("of heaps that are large, those that are woken at once wait for each other", async () => {
+  test.runIf(isLong)("of heaps that are large, those that are woken at once wait for each other", async () => {
     const client = await start({ maximumMemory: 96 << 20, hibernateAfter: 0.2, workers: 1 });
     const sessions: Session[] = [];
     for (let round = 0; round < 2; round++) {

@@ -8,7 +8,7 @@ const GROUPS = new Set(CASES.map(({ group }) => group));
 /** What random programs have found, see test/fuzz. */
 const FOUND = readCorpus("found.jsonl");
 
-/** `.ci/run` waits for all of them; else of those that take long one of each group is run. */
+/** `.ci/run` waits for all of them; else every other one is run, and of those that take long one of each group. */
 const CHOSEN = process.env.LIVESCOPE_LONG === undefined ? quickOnes() : CASES;
 
 let arena: Arena;
@@ -41,5 +41,5 @@ test("the memory that they took is the server's again", async () => {
 
 function quickOnes(): typeof CASES {
   const slowOf = new Map(CASES.filter(({ slow }) => slow).map((hostile) => [hostile.group, hostile]));
-  return CASES.filter((hostile) => !hostile.slow || slowOf.get(hostile.group) === hostile);
+  return CASES.filter((hostile, i) => (hostile.slow ? slowOf.get(hostile.group) === hostile : i % 2 === 0));
 }

@@ -479,8 +479,7 @@ describe("the memory of all sessions together", () => {
   });
 
   // Each way has another code, and each takes seconds.
-  const WAYS = ["made of a snapshot", "copied", "put back"];
-  test.each(process.env.LIVESCOPE_LONG === undefined ? WAYS.slice(0, 1) : WAYS)(
+  test.runIf(process.env.LIVESCOPE_LONG).each(["made of a snapshot", "copied", "put back"])(
     "is not exceeded by sessions that are %s, however many at once, and nothing of it is lost",
     { timeout: 120_000 },
     async (way) => {
