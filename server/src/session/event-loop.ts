@@ -4,7 +4,7 @@
  *
  * Guest code runs only while an execution is open: a timer that falls due in a still session waits for the next one.
  */
-import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import { clock, type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
 import type { InputHeader } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
@@ -76,12 +76,12 @@ interface SetAside {
 interface Hold extends LoopRecord {
   readonly owner: number;
   readonly image: SessionImage;
-  readonly setBy: number;
-  readonly setByTold: number;
+  /** How the machine's clock stood, as the kernel knew then. */
+  readonly clockAhead: number;
 }
 
 interface NextTimer {
-  /** When it is due, in milliseconds since the epoch. */
+  /** When it is due, as `clock()` tells the time. */
   readonly at: number;
   /** Number of the execution that set it; 0 for none. */
   readonly owner: number;
@@ -115,10 +115,8 @@ export class EventLoop {
   #isScheduled = false;
   #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
+  /** By which the kernel has its timers: it is told how that is set. The next one is waited for by `clock()`, which is not. */
   readonly #machineClock = new MachineClock();
-  /** Milliseconds by which the machine's clock was put forward, as the next timer is due by now, and as the kernel knows. */
-  #setBy = 0;
-  #setByTold = 0;
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
@@ -163,7 +161,6 @@ export class EventLoop {
     this.#nextTimer = nextTimer;
     // Of what was set before then the record tells.
     this.#machineClock.takeJump();
-    this.#setByTold = this.#setBy;
     this.#dropped = [...dropped];
     this.#isLookDue = dropped.length > 0;
     // What was to come where the record was taken does not come here.
@@ -312,8 +309,8 @@ export class EventLoop {
     const isLarge = Math.max(this.#memory.heapBytes, hold.image.heapBytes) > LARGE_HEAP;
     if (isLarge && !this.#isPaused) this.#pauseFor(() => this.#putBack(hold.image));
     else this.#engine.restoreImage(this.#memory, hold.image);
-    this.#nextTimer = { ...hold.nextTimer, at: hold.nextTimer.at + this.#setBy - hold.setBy };
-    this.#setByTold = hold.setByTold;
+    this.#nextTimer = hold.nextTimer;
+    this.#machineClock.ahead = hold.clockAhead;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     this.#isLookDue = this.#dropped.length > 0;
     return [...this.#begun].filter((number) => number !== hold.owner);
@@ -345,9 +342,7 @@ export class EventLoop {
     const setAside = this.#setAside;
     // What is done first may change the session.
     this.#setAside = undefined;
-    this.#followClock();
-    const jump = this.#setBy - this.#setByTold;
-    this.#setByTold = this.#setBy;
+    const jump = this.#machineClock.takeJump();
     if (jump !== 0 && this.#nextTimer.at !== Number.POSITIVE_INFINITY)
       return this.#pauseFor(() => this.#host.clockWasSet(jump));
     if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
@@ -456,7 +451,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = setAside ?? this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, setBy: this.#setBy, setByTold: this.#setByTold, ...this.record };
+      this.#hold = { owner, image, clockAhead: this.#machineClock.ahead, ...this.record };
     } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);
     return true;
@@ -478,23 +473,14 @@ export class EventLoop {
   }
 
   #takeTimer({ nextTimer, nextTimerOwner: owner }: TurnResult & { kind: "committed" }): void {
-    this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: Date.now() + nextTimer, owner };
-  }
-
-  /** A timer has the time that it had left, however the machine's clock was set since. */
-  #followClock(): void {
-    const jump = this.#machineClock.takeJump();
-    if (jump === 0) return;
-    this.#setBy += jump;
-    this.#nextTimer = { ...this.#nextTimer, at: this.#nextTimer.at + jump };
+    this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: clock() + nextTimer, owner };
   }
 
   /** Called when the loop may have gone still, or a timer fell due. */
   #addTimerIfDue(): void {
     clearTimeout(this.#timer);
     if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
-    this.#followClock();
-    const left = this.#nextTimer.at - Date.now();
+    const left = this.#nextTimer.at - clock();
     if (left === Number.POSITIVE_INFINITY) return;
     if (left > 0) {
       this.#timer = setTimeout(() => this.#wake(), Math.min(left, LONGEST_TIMER));

@@ -7,15 +7,21 @@ import { clock } from "../engine/engine.js";
 /** By so much the two may differ without one having been set, in milliseconds. */
 const DRIFT = 100;
 
-export class MachineClock {
-  #ahead = Date.now() - clock();
+/** Milliseconds by which the machine's clock, as it is set now, is ahead of `clock()`. */
+export function machineAhead(): number {
+  return Date.now() - clock();
+}
 
-  /** Milliseconds by which it was put forward since this was asked last; below zero: set back; 0: not by more than a little. */
+export class MachineClock {
+  /** `machineAhead()` when it was asked last how the clock was set. */
+  ahead = machineAhead();
+
+  /** Milliseconds by which it was put forward since then; below zero: set back; 0: not by more than a little. */
   takeJump(): number {
-    const ahead = Date.now() - clock();
-    const jump = Math.round(ahead - this.#ahead);
+    const ahead = machineAhead();
+    const jump = Math.round(ahead - this.ahead);
     if (Math.abs(jump) < DRIFT) return 0;
-    this.#ahead = ahead;
+    this.ahead = ahead;
     return jump;
   }
 }

@@ -6,6 +6,7 @@
  */
 import { clock } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
+import { machineAhead } from "./machine-clock.js";
 
 const OUTCOMES = 1_000;
 const OUTCOME_BYTES = 1 << 20;
@@ -203,11 +204,6 @@ export class RequestIds<T> {
       else this.#dropOutcome(entry);
     }
   }
-}
-
-/** Milliseconds by which the machine's clock, as it is set now, is ahead of `clock()`. */
-function machineAhead(): number {
-  return Date.now() - clock();
 }
 
 function byMachine(time: number): number {
