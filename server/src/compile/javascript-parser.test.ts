@@ -44,7 +44,8 @@ describe("a / behind yield or await", () => {
     "a?.class / 2 / (1); ({}) / 1",
   ])("is a division elsewhere: %s", (source) => {
     expect(isRead(source)).toBe(true);
-    expect(isRead(source.replace("(1)", "(1"))).toBe(source.replace("(1)", "(1") === source);
+    // Within a regular expression the parenthesis would be missed by nobody.
+    if (source.includes("(1)")) expect(isRead(source.replace("(1)", "(1"))).toBe(false);
   });
 });
 
@@ -82,16 +83,9 @@ describe("names of a scope", () => {
     }
   });
 
-  test("are found as fast among many as among few", () => {
-    const time = (code: (i: number) => string): number => {
-      const source = Array.from({ length: 60_000 }, (_, i) => code(i)).join("");
-      const before = performance.now();
-      parse(source, options("script"));
-      return performance.now() - before;
-    };
-    const declaring = (i: number): string => `let a${i}; `;
-    const assigning = (i: number): string => `a${i} = 0; `;
-    time(assigning);
-    expect(time(declaring)).toBeLessThan(10 * time(assigning));
+  // Were each looked for among all others, it would not end in the time of a test.
+  test("may be very many", () => {
+    const source = Array.from({ length: 80_000 }, (_, i) => `let a${i}; `).join("");
+    expect(parse(source, options("script")).body).toHaveLength(80_000);
   });
 });

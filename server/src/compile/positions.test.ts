@@ -28,12 +28,12 @@ test("text that was moved is found where it stood", () => {
   expect(positionsOf(text.toString(), text)).toEqual([1, 1, 2, 1, 1, 9, 1, 1]);
 });
 
-test("a long line with many such characters takes no time to speak of", () => {
-  const before = performance.now();
-  const text = new MagicString("'😀 '; a;".repeat(10_000));
+// Were a line counted from its beginning for each, it would not end in the time of a test.
+test("a line may be long, with many such characters", () => {
+  const text = new MagicString("'😀 '; a;".repeat(40_000));
   for (let at = 6; at < text.original.length; at += 9) text.appendLeft(at, "b; ");
-  positionsOf(text.toString(), text);
-  expect(performance.now() - before).toBeLessThan(2_000);
+  // Beyond a bound there is none.
+  expect(positionsOf(text.toString(), text)).toBeUndefined();
 });
 
 test("places count lines by line feeds, and columns in UTF-16 units", () => {
