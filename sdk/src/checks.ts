@@ -78,7 +78,7 @@ export function checkCount(name: string, value: number, most = Number.MAX_SAFE_I
 }
 
 /** What a field of 32 bits holds. */
-const LARGEST_NUMBER = 2 ** 31 - 1;
+export const LARGEST_NUMBER = 2 ** 31 - 1;
 
 /** How much is to be listed at once: zero where it is left out. @throws as `checkCount` */
 export function countOf(name: string, value: number | undefined): number {

@@ -5,16 +5,13 @@ import {
   UpdateSessionRequest,
   Session as WireSession,
 } from "@livescope/proto";
-import { checkTexts } from "./checks.js";
+import { checkCount, checkTexts, LARGEST_NUMBER } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import { readSession, type SessionInfo } from "./session-info.js";
 import type { Channel } from "./transport/channel.js";
 import type { LetGo } from "./transport/line.js";
 import { make } from "./transport/making.js";
-
-/** What the field of the request holds. */
-const MOST_COPIES = 2 ** 31 - 1;
 
 /** Options of {@link Session.fork}. */
 export interface ForkOptions extends RequestOptions {
@@ -53,9 +50,7 @@ export async function forkSession(
   count: number,
   options: ForkOptions,
 ): Promise<string[]> {
-  if (!Number.isSafeInteger(count) || count < 1 || count > MOST_COPIES) {
-    throw new RangeError(`count is ${count}: give how many copies to make`);
-  }
+  checkCount("count", count, LARGEST_NUMBER);
   checkTexts("labels", options.labels);
   const request = ForkSessionRequest.create({
     sessionId,

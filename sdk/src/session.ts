@@ -1,6 +1,5 @@
 import { Encoding, SessionServiceService } from "@livescope/proto";
 import { type AtomicOptions, type AtomicSession, runAtomic } from "./atomic.js";
-import { checkCount } from "./checks.js";
 import type { ClientParts, SessionKind } from "./client-parts.js";
 import { LivescopeError, throwUnlessOutOfReach } from "./errors.js";
 import type { ExecutionPromise } from "./execution.js";
@@ -301,8 +300,7 @@ export class Session implements AsyncDisposable {
   fork(options?: ForkOptions): Promise<Session>;
   fork(count: number, options?: ForkOptions): Promise<Session[]>;
   async fork(countOrOptions: number | ForkOptions = {}, more: ForkOptions = {}): Promise<Session | Session[]> {
-    if (typeof countOrOptions !== "object") checkCount("count", countOrOptions);
-    if (typeof countOrOptions === "number") return this.#fork(countOrOptions, more);
+    if (typeof countOrOptions !== "object") return this.#fork(countOrOptions, more);
     const [copy] = await this.#fork(1, countOrOptions);
     if (copy === undefined) throw new LivescopeError("the answer carries no session: is the server newer?");
     return copy;

@@ -1,12 +1,12 @@
 /** Executions that are cancelled while turns that are not theirs are on their way: they end, and nobody else does. */
 import { afterAll, afterEach, beforeAll, describe, expect, test, vi } from "vitest";
+import { endSession, makeSession, execute as run } from "../../../test/support/session-on-engine.js";
 import { Engine } from "../engine/engine.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
-import { type Limits, sessionLimits } from "./limits.js";
+import type { Limits } from "./limits.js";
 import type { RunningExecution } from "./running-execution.js";
-import { Session } from "./session.js";
+import type { Session } from "./session.js";
 
 let engine: Engine;
 const memories: SessionMemory[] = [];
@@ -23,29 +23,13 @@ afterAll(() => engine.close());
 
 const sessions: Session[] = [];
 afterEach(async () => {
-  for (const session of sessions.splice(0)) await session.end(() => new SessionError("SESSION_DELETED", "over"));
+  for (const session of sessions.splice(0)) await endSession(session);
 });
 
 function newSession(limits: Partial<Limits> = {}): Session {
-  const settings = { limits: sessionLimits(limits), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
-  const session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  const session = makeSession(engine, limits);
   sessions.push(session);
   return session;
-}
-
-function run(session: Session, code: string, atomic = false): Execution {
-  return session.submit(
-    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
-    {
-      encoding: 2,
-      handleGroup: "",
-      requestId: "",
-      digest: "",
-      atomic,
-      parentExecutionId: "",
-      deadline: Number.POSITIVE_INFINITY,
-    },
-  );
 }
 
 /** What was submitted is with the engine then. */

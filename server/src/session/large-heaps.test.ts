@@ -1,10 +1,9 @@
 /** Atomic executions of a session with a large heap, which this thread sets aside and puts back while it serves others. */
 import { afterAll, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { ending, endSession, execute, makeSession } from "../../../test/support/session-on-engine.js";
 import { Engine } from "../engine/engine.js";
-import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
-import { sessionLimits } from "./limits.js";
-import { Session } from "./session.js";
+import type { Session } from "./session.js";
 
 let engine: Engine;
 beforeAll(async () => {
@@ -14,33 +13,12 @@ afterAll(() => engine.close());
 
 let session: Session;
 beforeEach(async () => {
-  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
-  session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  session = makeSession(engine);
   await ending(run("var n = 1; var bytes = new Uint8Array(24 << 20).fill(7)"));
-  return () => session.end(() => new SessionError("SESSION_DELETED", "over"));
+  return () => endSession(session);
 });
 
-function run(code: string, atomic = false): Execution {
-  return session.submit(
-    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
-    {
-      encoding: 2,
-      handleGroup: "",
-      requestId: "",
-      digest: "",
-      atomic,
-      parentExecutionId: "",
-      deadline: Number.POSITIVE_INFINITY,
-    },
-  );
-}
-
-/** The value as JSON text, the reason why it was stopped, or that it threw. */
-async function ending({ outcome }: Execution): Promise<string> {
-  const { result } = await outcome;
-  if (result.kind === "stopped") return result.reason;
-  return result.kind === "value" ? String((result.value as { text?: string }).text) : result.kind;
-}
+const run = (code: string, atomic = false): Execution => execute(session, code, atomic);
 
 test.each([
   ["throws", "n = 2; bytes = 0; throw 1", "exception"],

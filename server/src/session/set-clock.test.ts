@@ -1,10 +1,9 @@
 /** A machine's clock that is set while a session waits: nothing of it comes late or early by that, and it does not end by it. */
 import { afterAll, afterEach, beforeAll, beforeEach, expect, test, vi } from "vitest";
+import { ending, endSession, execute, makeSession } from "../../../test/support/session-on-engine.js";
 import { create, reasonOf, run as runIn, startSessions, TestStore } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
-import { SessionError } from "./errors.js";
 import type { Execution } from "./execution.js";
-import { sessionLimits } from "./limits.js";
 import { Session } from "./session.js";
 
 let engine: Engine;
@@ -15,10 +14,9 @@ afterAll(() => engine.close());
 
 let session: Session;
 beforeEach(async () => {
-  const settings = { limits: sessionLimits({}), idleTtl: 60_000, idleAction: "delete", parent: "" } as const;
-  session = new Session(engine, { sessionId: "a", labels: new Map(), ...settings });
+  session = makeSession(engine);
   await ending(run("const sleep = (ms) => new Promise((wake) => setTimeout(wake, ms)); var isDue = false"));
-  return () => session.end(() => new SessionError("SESSION_DELETED", "over"));
+  return () => endSession(session);
 });
 afterEach(() => void vi.restoreAllMocks());
 
@@ -28,27 +26,7 @@ function setClock(milliseconds: number): void {
   vi.spyOn(Date, "now").mockImplementation(() => now() + milliseconds);
 }
 
-function run(code: string, atomic = false): Execution {
-  return session.submit(
-    { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
-    {
-      encoding: 2,
-      handleGroup: "",
-      requestId: "",
-      digest: "",
-      atomic,
-      parentExecutionId: "",
-      deadline: Number.POSITIVE_INFINITY,
-    },
-  );
-}
-
-/** The value as JSON text, the reason why it was stopped, or that it threw. */
-async function ending({ outcome }: Execution): Promise<string> {
-  const { result } = await outcome;
-  if (result.kind === "stopped") return result.reason;
-  return result.kind === "value" ? String((result.value as { text?: string }).text) : result.kind;
-}
+const run = (code: string, atomic = false): Execution => execute(session, code, atomic);
 
 /** What of it has been told to the kernel. */
 function toldOf(run: { readonly mock: { readonly calls: Parameters<Engine["run"]>[] } }): number[] {
@@ -127,7 +105,7 @@ test("a copy has the time that a timer had left, also where the clock is behind 
   const posted = vi.spyOn(engine, "run");
   const { sessionId, ...init } = { ...session.info, sessionId: "b" };
   const copy = await Session.restore(engine, { sessionId, ...init }, saved);
-  await copy.end(() => new SessionError("SESSION_DELETED", "over"));
+  await endSession(copy);
   expect(toldOf(posted)).toEqual([-3_600]);
 });
 
