@@ -1,9 +1,10 @@
 /** Copies of sessions that are in the middle of everything: each is the session between two turns. */
 import type { Session } from "@livescope/sdk";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 
-const ROUNDS = process.env.LIVESCOPE_LONG === undefined ? 1 : 20;
+const ROUNDS = isLong ? 20 : 1;
 
 // Each turn on another worker than the one before: what one of them still holds must not count.
 const served = withServer({ rotateWorkers: true });

@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { Livescope } from "@livescope/sdk";
 import { afterEach, describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 
 const MAIN = fileURLToPath(new URL("../server/dist/main.js", import.meta.url));
 
@@ -120,7 +121,7 @@ describe("the command line", () => {
     [["--key-file", `${MAIN}.key`], "is not there; make one with"],
   ];
   // Each is a process.
-  const chosen = process.env.LIVESCOPE_LONG === undefined ? refused.filter((_, i) => i % 2 === 0) : refused;
+  const chosen = isLong ? refused : refused.filter((_, i) => i % 2 === 0);
   test.each(chosen)("refuses %j in one clear line with exit code 2", async (flags, sentence) => {
     const { code, stdout, stderr } = await ended(start(...flags));
     expect({ code, stdout }).toEqual({ code: 2, stdout: "" });

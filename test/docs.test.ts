@@ -13,6 +13,7 @@ import {
   program,
   typeScriptPrograms,
 } from "./support/documents.js";
+import { isLong } from "./support/is-long.js";
 import { checkTypes, runGuest, runShell, runTypeScript } from "./support/run-documents.js";
 import { withServer } from "./support/server.js";
 import { connectClients, send } from "./support/unary-client.js";
@@ -90,9 +91,7 @@ describe("the code blocks of the pages", () => {
   });
 
   // Each line of one is some processes: with LIVESCOPE_LONG those of all pages, else the first steps of a user.
-  const scripts = programs("sh").filter(
-    ([, { page }]) => process.env.LIVESCOPE_LONG !== undefined || page === "README.md",
-  );
+  const scripts = programs("sh").filter(([, { page }]) => isLong || page === "README.md");
   test.each(scripts)("of shell work as they stand: %s", { timeout: 60_000 }, async (_place, program) => {
     const { printed, expected } = await runShell(program, served.server.address);
     if (expected.length > 0) return expect(printed).toEqual(expected);

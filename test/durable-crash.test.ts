@@ -3,9 +3,9 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
 import { connect, LOGBOOK, Logbook } from "./support/durable-load.js";
 import { DurableServer, type Failpoint } from "./support/durable-server.js";
+import { isLong } from "./support/is-long.js";
 import { Mutant } from "./support/mutant.js";
 
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 const ROUNDS = 50;
 const SESSIONS = 6;
 const SOME_STEPS = 3;

@@ -16,10 +16,8 @@ import {
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect } from "./support/durable-load.js";
 import { DurableServer } from "./support/durable-server.js";
+import { isLong } from "./support/is-long.js";
 import { ServerProcess } from "./support/server-process.js";
-
-/** What repeats, or stands for a case beside others, is for `.ci/run`. */
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 /** One for all tests, emptied after each: a start takes longer than most of them. A test that ends it leaves the next one another. */
 let server: DurableServer;
@@ -462,7 +460,7 @@ test.runIf(isLong)(
   },
 );
 
-describe.runIf(process.env.LIVESCOPE_LONG)("a durable session in a store that has no room", () => {
+describe.runIf(isLong)("a durable session in a store that has no room", () => {
   const hasPrlimit = spawnSync("prlimit", ["--version"]).status === 0;
 
   test.runIf(hasPrlimit)("undoes what it cannot keep, says so, and goes on when there is room", async () => {
@@ -504,7 +502,7 @@ describe.runIf(process.env.LIVESCOPE_LONG)("a durable session in a store that ha
   });
 });
 
-describe.runIf(process.env.LIVESCOPE_LONG)("files that were damaged", () => {
+describe.runIf(isLong)("files that were damaged", () => {
   async function fill(): Promise<Session> {
     const session = await client.createSession({ durability: "durable", setup: "const log = []" });
     for (let i = 0; i < 60; i++) await session.execute(`log.push(${i})`);

@@ -8,6 +8,7 @@ import { Sheet } from "../examples/formula-service.js";
 import { RulesEngine } from "../examples/rules-engine.js";
 import { solve } from "../examples/solver.js";
 import { Mailer, TemplateError } from "../examples/template-mailer.js";
+import { isLong } from "./support/is-long.js";
 import { run } from "./support/run.js";
 import { withServer } from "./support/server.js";
 
@@ -28,7 +29,7 @@ describe("every example", () => {
     ["agent-tool.ts", "=> [ 'to', 'be', 'or', 'not' ]"],
   ];
   // Each takes the time of a TypeScript compiler; what they are made of is tested below.
-  const chosen = process.env.LIVESCOPE_LONG === undefined ? programs.slice(1, 3) : programs;
+  const chosen = isLong ? programs : programs.slice(1, 3);
   test.each(chosen)("runs by itself: %s", async (file, line) => {
     const { exitCode, stdout, stderr } = await run("npx", ["tsx", `examples/${file}`, served.server.address]);
     expect(exitCode, stderr).toBe(0);

@@ -6,10 +6,10 @@ import { programOf } from "./fuzz/programs.js";
 import { reduce } from "./fuzz/reduce.js";
 import { Arena } from "./support/arena.js";
 import { readCorpus } from "./support/hostile-corpus.js";
+import { isLong } from "./support/is-long.js";
 
 /** `.ci/run` wants more of them, and other ones each time; `npm run fuzz` as many as one likes. */
-const IS_LONG = process.env.LIVESCOPE_LONG !== undefined;
-const [PROGRAMS, SEED] = IS_LONG ? [2_000, Date.now() % 1_000_000_007] : [15, 1];
+const [PROGRAMS, SEED] = isLong ? [2_000, Date.now() % 1_000_000_007] : [15, 1];
 const CORPUS = readCorpus("hostile.jsonl").flatMap(({ code = "" }) => (code === "" ? [] : [code]));
 
 test(`${PROGRAMS} random programs do no harm`, { timeout: 600_000 }, async () => {
@@ -51,14 +51,14 @@ const BUGS = [
 ] as const;
 
 describe("a bug that is planted in the server", () => {
-  test.each(IS_LONG ? BUGS : BUGS.slice(0, 1))("is seen: %s", async (bug, fault) => {
+  test.each(isLong ? BUGS : BUGS.slice(0, 1))("is seen: %s", async (bug, fault) => {
     await using arena = await plant(bug, "species")();
     expect(await judge(arena, { mode: "script", code: "1" })).toEqual({ ending: "value", session: "lives" });
     const verdict = await judge(arena, { mode: "script", code: "Symbol.species" });
     expect("fault" in verdict ? verdict.fault.message : "nothing is wrong").toContain(fault);
   });
 
-  test.runIf(IS_LONG)(
+  test.runIf(isLong)(
     "is found by a random program, which is reduced to what it takes",
     { timeout: 180_000 },
     async () => {

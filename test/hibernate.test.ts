@@ -6,9 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
-
-/** What repeats, or stands for a case beside others, is for `.ci/run`. */
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
+import { isLong } from "./support/is-long.js";
 
 const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -185,7 +183,7 @@ describe("where memory is full", () => {
   test.runIf(isLong)("and many are made at once, every one of them is there", async () => {
     const client = await start({ data: join(folder, "many"), maximumSessions: 30, hibernateAfter: 0.2 });
     const made: Session[] = [];
-    const each = process.env.LIVESCOPE_LONG === undefined ? 4 : 20;
+    const each = isLong ? 20 : 4;
     const lane = async (): Promise<void> => {
       for (let i = 0; i < each; i++) {
         const session = await client.createSession({ setup: "let n = 1" });

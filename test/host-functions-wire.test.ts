@@ -3,6 +3,7 @@ import { Code, Encoding, type HostFunction, type ServerFrame, type Status } from
 import type { Session } from "@livescope/sdk";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { cancelling, executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients } from "./support/unary-client.js";
 
@@ -405,7 +406,7 @@ describe("functions that are passed as values", () => {
 });
 
 describe("a hostile guest", () => {
-  test.runIf(process.env.LIVESCOPE_LONG)("may have ten thousand calls open, and no more", async () => {
+  test.runIf(isLong)("may have ten thousand calls open, and no more", async () => {
     await session.delete();
     session = await served.client.createSession({ limits: { timeout: 60_000 } });
     await expose();

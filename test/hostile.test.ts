@@ -2,6 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { Arena } from "./support/arena.js";
 import { readCorpus, runCase } from "./support/hostile-corpus.js";
+import { isLong } from "./support/is-long.js";
 
 const CASES = readCorpus("hostile.jsonl");
 const GROUPS = new Set(CASES.map(({ group }) => group));
@@ -9,7 +10,7 @@ const GROUPS = new Set(CASES.map(({ group }) => group));
 const FOUND = readCorpus("found.jsonl");
 
 /** `.ci/run` waits for all of them; else every other one is run, and of those that take long one of each group. */
-const CHOSEN = process.env.LIVESCOPE_LONG === undefined ? quickOnes() : CASES;
+const CHOSEN = isLong ? CASES : quickOnes();
 
 let arena: Arena;
 beforeAll(async () => {

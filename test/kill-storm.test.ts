@@ -6,10 +6,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Worker } from "node:worker_threads";
 import { type Livescope, type Session, StoppedError } from "@livescope/sdk";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 
 /** Kills of the storm. The long run is that of .ci/run. */
-const KILLS = process.env.LIVESCOPE_LONG === undefined ? 15 : 1_000;
+const KILLS = isLong ? 1_000 : 15;
 const SESSIONS = 20;
 
 /** Threads of this process that live: the server's, whatever it uses them for. */

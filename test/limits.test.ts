@@ -21,6 +21,7 @@ import {
 } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 import { type Clients, connectClients, send } from "./support/unary-client.js";
 
@@ -479,7 +480,7 @@ describe("the memory of all sessions together", () => {
   });
 
   // Each way has another code, and each takes seconds.
-  test.runIf(process.env.LIVESCOPE_LONG).each(["made of a snapshot", "copied", "put back"])(
+  test.runIf(isLong).each(["made of a snapshot", "copied", "put back"])(
     "is not exceeded by sessions that are %s, however many at once, and nothing of it is lost",
     { timeout: 120_000 },
     async (way) => {

@@ -7,13 +7,14 @@ import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { asyncProgram, GUEST_PRELUDE } from "./support/async-programs.js";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 
 const served = withServer();
 
 const AT_ONCE = 3;
 /** `.ci/run` wants more of them. */
-const PROGRAMS = process.env.LIVESCOPE_LONG === undefined ? 100 : 1_500;
+const PROGRAMS = isLong ? 1_500 : 100;
 
 interface Program {
   readonly seed: number;

@@ -5,6 +5,7 @@ import { dirname, join } from "node:path";
 import { type Handle, Livescope, type Session, type SessionEvent } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { keyFile } from "./support/key-file.js";
 import { Mutant } from "./support/mutant.js";
 import { ServerProcess } from "./support/server-process.js";
@@ -20,32 +21,29 @@ async function bytesOf(pieces: AsyncIterable<Uint8Array>): Promise<Buffer> {
 }
 
 // To build it takes seconds.
-test.runIf(process.env.LIVESCOPE_LONG)(
-  "every process builds the same engine, wherever and whenever it starts",
-  async () => {
-    const digestIn = async (env: NodeJS.ProcessEnv, main?: string) => {
-      await using server = await ServerProcess.start([], { env, main });
-      await using client = await Livescope.connect(server.address);
-      return (await client.serverInfo()).engineDigest;
-    };
-    const first = await digestIn({ TZ: "Asia/Tokyo", LANG: "ja_JP.UTF-8" });
-    // What is damaged is built again. The engine tells time in microseconds: this is another one.
-    using damaged = new Mutant([]);
-    const kept = join(dirname(damaged.main), "engine", "base-image.bin");
-    const bytes = readFileSync(kept);
-    writeFileSync(kept, bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 1000));
-    expect(await digestIn({ TZ: "America/Lima", LANG: "C" }, damaged.main)).toBe(first);
-    expect(first).toMatch(/^[0-9a-f]{64}$/);
-    // What was built of other code is not taken.
-    const bytecode = {
-      file: "engine/worker/guest-bytecode.js",
-      replace: "const STRIP_ALL = 3;",
-      by: "const STRIP_ALL = 0;",
-    };
-    using other = new Mutant([bytecode]);
-    expect(await digestIn({}, other.main)).not.toBe(first);
-  },
-);
+test.runIf(isLong)("every process builds the same engine, wherever and whenever it starts", async () => {
+  const digestIn = async (env: NodeJS.ProcessEnv, main?: string) => {
+    await using server = await ServerProcess.start([], { env, main });
+    await using client = await Livescope.connect(server.address);
+    return (await client.serverInfo()).engineDigest;
+  };
+  const first = await digestIn({ TZ: "Asia/Tokyo", LANG: "ja_JP.UTF-8" });
+  // What is damaged is built again. The engine tells time in microseconds: this is another one.
+  using damaged = new Mutant([]);
+  const kept = join(dirname(damaged.main), "engine", "base-image.bin");
+  const bytes = readFileSync(kept);
+  writeFileSync(kept, bytes.fill(0, bytes.length >> 1, (bytes.length >> 1) + 1000));
+  expect(await digestIn({ TZ: "America/Lima", LANG: "C" }, damaged.main)).toBe(first);
+  expect(first).toMatch(/^[0-9a-f]{64}$/);
+  // What was built of other code is not taken.
+  const bytecode = {
+    file: "engine/worker/guest-bytecode.js",
+    replace: "const STRIP_ALL = 3;",
+    by: "const STRIP_ALL = 0;",
+  };
+  using other = new Mutant([bytecode]);
+  expect(await digestIn({}, other.main)).not.toBe(first);
+});
 
 test("S14: a snapshot makes a session in another process, with the same handle ids", async () => {
   await using one = await start();

@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { publint } from "publint";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { ROOT } from "./support/documents.js";
+import { isLong } from "./support/is-long.js";
 import { run } from "./support/run.js";
 
 const PACKAGES = ["proto", "sdk", "server"] as const;
@@ -43,7 +44,7 @@ async function main(): Promise<void> {
 main();
 `;
 
-describe.runIf(process.env.LIVESCOPE_LONG)("what is published (with LIVESCOPE_LONG)", () => {
+describe.runIf(isLong)("what is published (with LIVESCOPE_LONG)", () => {
   /** Within the repository: what the packages depend on is found there, as it was installed. */
   const base = join(ROOT, "node_modules/.cache");
   let folder: string;

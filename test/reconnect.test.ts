@@ -3,10 +3,8 @@ import { createServer } from "node:net";
 import { ConnectionLostError, type HostCallContext, Livescope, type Session, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { Wire } from "./support/wire-to-server.js";
-
-/** What repeats, or stands for a case beside others, is for `.ci/run`. */
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 let server: RunningServer;
 let wire: Wire;

@@ -2,9 +2,10 @@
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { ROOT } from "./support/documents.js";
+import { isLong } from "./support/is-long.js";
 import { run } from "./support/run.js";
 
-test.skipIf(process.env.LIVESCOPE_LONG === undefined)(
+test.runIf(isLong)(
   "leaves out nothing that is exported, and links to nothing that is not there (with LIVESCOPE_LONG)",
   { timeout: 120_000 },
   async () => {

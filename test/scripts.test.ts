@@ -3,6 +3,7 @@ import { delimiter } from "node:path";
 import { fileURLToPath } from "node:url";
 import { startServer } from "@livescope/server";
 import { describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { type Finished, run } from "./support/run.js";
 import { JQ_FOLDER, SCRIPT_PATH } from "./support/script-path.js";
 import { withServer } from "./support/server.js";
@@ -87,7 +88,7 @@ describe("by buf curl", () => {
   test.each(NAMES)("%s does what it says", { timeout: SCRIPT_TIMEOUT }, (name) => expectToDoWhatItSays(name, {}));
 
   // Where none is installed it did so above.
-  test.runIf(process.env.LIVESCOPE_LONG)(
+  test.runIf(isLong)(
     "watch.sh does so with the jq that stands in where none is installed (with LIVESCOPE_LONG)",
     { timeout: SCRIPT_TIMEOUT },
     () => expectToDoWhatItSays("watch.sh", { PATH: [JQ_FOLDER, SCRIPT_PATH].join(delimiter) }),

@@ -1,5 +1,6 @@
 import { GuestError, type Session, StoppedError } from "@livescope/sdk";
 import { beforeEach, describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { withServer } from "./support/server.js";
 
 const served = withServer();
@@ -209,7 +210,7 @@ describe("executions of one session", () => {
   test("that are stopped cost the next one little, however many timers others have", async () => {
     const limited = await served.client.createSession({ limits: { cpuTime: 1_000 } });
     // Of nobody, when these have ended; those that were set last are due first, which costs a heap most.
-    const timers = process.env.LIVESCOPE_LONG === undefined ? 20_000 : 120_000;
+    const timers = isLong ? 120_000 : 20_000;
     for (let made = 0; made < timers; made += 4_000) {
       await limited.execute(`for (let i = ${made}; i < ${made + 4_000}; i++) setTimeout(() => 0, 1e9 - i * 10); 0`);
     }
@@ -259,7 +260,7 @@ describe("executions of one session", () => {
     const { signal } = cancelling;
     const code =
       "for (let i = 0; i < 100; i++) setTimeout(() => 0, 1e6); await Promise.all(Array(20).fill(0).map(hang))";
-    const count = process.env.LIVESCOPE_LONG === undefined ? 100 : 250;
+    const count = isLong ? 250 : 100;
     const all = Array.from({ length: count }, () => session.execute(code, { signal }));
     const stopped = Promise.allSettled(all);
     // It comes after the first turns of all of them.

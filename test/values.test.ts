@@ -1,11 +1,12 @@
 /** S20: every kind of value goes in and comes out as it was, with the same sharing. */
 import type { Session } from "@livescope/sdk";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { isLong } from "./support/is-long.js";
 import { expectSame } from "./support/same-value.js";
 import { withServer } from "./support/server.js";
 
 /** Calls with large bytes, of each of some sessions; a multiple of 4. The long run is that of .ci/run. */
-const LARGE = process.env.LIVESCOPE_LONG === undefined ? 4 : 12;
+const LARGE = isLong ? 12 : 4;
 const served = withServer();
 let session: Session;
 

@@ -4,6 +4,7 @@ import { fileURLToPath } from "node:url";
 import { BundleError, bundle } from "@livescope/server/bundle";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { CommandLine } from "../support/command.js";
+import { isLong } from "../support/is-long.js";
 import { withServer } from "../support/server.js";
 
 const served = withServer();
@@ -25,7 +26,7 @@ function file(name: string, text: string): string {
 }
 
 describe("livescope bundle", () => {
-  test.runIf(process.env.LIVESCOPE_LONG)("brings npm packages into a session, as text and through a pipe", async () => {
+  test.runIf(isLong)("brings npm packages into a session, as text and through a pipe", async () => {
     file("color.ts", "export enum Color { Red = 1 }");
     const path = file(
       "guest.ts",

@@ -14,10 +14,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import {
-  type sendUnaryData,
   Server,
   ServerCredentials,
   type ServerWritableStream,
+  type sendUnaryData,
   type UntypedServiceImplementation,
 } from "@grpc/grpc-js";
 import {
@@ -29,11 +29,9 @@ import {
 } from "@livescope/proto";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
 import { CommandLine, documents } from "../support/command.js";
+import { isLong } from "../support/is-long.js";
 import { run } from "../support/run.js";
 import { withServer } from "../support/server.js";
-
-/** What repeats, or stands for a case beside others, is for `.ci/run`. */
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 const served = withServer();
 const commands = new CommandLine(() => served.server.address);

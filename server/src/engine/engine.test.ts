@@ -1,13 +1,11 @@
 import { getQuickJS } from "quickjs-emscripten";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { isLong } from "../../../test/support/is-long.js";
 import { Engine, type Turn, type TurnResult } from "./engine.js";
 import type { TurnInput } from "./kernel-protocol.js";
 import type { SessionMemory } from "./session-memory.js";
 import { HEAP_START, PAGE_BYTES } from "./worker/layout.js";
 import { TRACKED_PAGES } from "./worker/tracked-pages.js";
-
-/** What repeats, or stands for a case beside others, is for `.ci/run`. */
-const isLong = process.env.LIVESCOPE_LONG !== undefined;
 
 const MEBIBYTE = 1 << 20;
 
@@ -186,13 +184,12 @@ describe("the engine", () => {
   });
 
   // Of the larger heap it takes longer than the watchdog waits for a turn that is past its budget.
-  const HEAPS =
-    process.env.LIVESCOPE_LONG === undefined
-      ? [[64, 3e5]]
-      : [
-          [64, 3e5],
-          [512, 2e6],
-        ];
+  const HEAPS = isLong
+    ? [
+        [64, 3e5],
+        [512, 2e6],
+      ]
+    : [[64, 3e5]];
 
   test.each(HEAPS)("collects the garbage of former turns on nobody's time: %i MiB", async (mebibytes, objects) => {
     const guest = new Guest(engine, Number(mebibytes) * MEBIBYTE);
@@ -207,7 +204,7 @@ describe("the engine", () => {
     expect(answers.at(-1)).toBe("7");
   });
 
-  test.runIf(process.env.LIVESCOPE_LONG !== undefined)(
+  test.runIf(isLong)(
     "ends a worker that collects garbage which was made to take any time, and the session goes on",
     { timeout: 120_000 },
     async () => {
@@ -554,7 +551,7 @@ describe("turns of a session whose stores are tracked", () => {
     expect(Buffer.from(after.pages).equals(Buffer.from(before.pages))).toBe(true);
   }
 
-  const ROUNDS = process.env.LIVESCOPE_LONG === undefined ? 12 : 120;
+  const ROUNDS = isLong ? 120 : 12;
 
   // Pseudo-random, but the same in each run: a failure is one that can be looked at.
   const pick = (round: number, i: number): string =>

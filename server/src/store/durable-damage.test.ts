@@ -5,12 +5,13 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import Library from "libsql";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { isLong } from "../../../test/support/is-long.js";
 import { type WholeDurable, wholeDurable } from "../../../test/support/whole-durable.js";
 import { SqliteStore } from "./sqlite.js";
 import { type Store, type StoredSession, StoreError } from "./store.js";
 
 /** Bytes. A prime, so that all kinds of bytes are met. */
-const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 5 : 101;
+const FLIPPED_EVERY = isLong ? 5 : 101;
 const FLIPPING = 300_000;
 /** Of a file of SQLite: where the size of its pages is told. */
 const SIZE_AT = 16;

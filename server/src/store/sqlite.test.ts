@@ -7,6 +7,7 @@ import { fileURLToPath } from "node:url";
 import { Worker } from "node:worker_threads";
 import Library from "libsql";
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { isLong } from "../../../test/support/is-long.js";
 import { SqliteStore } from "./sqlite.js";
 import { type StoredSession, StoreError } from "./store.js";
 
@@ -14,7 +15,7 @@ const DIST = fileURLToPath(new URL("../../dist", import.meta.url));
 const WRITER = fileURLToPath(new URL("../../../test/support/store-writer.mjs", import.meta.url));
 const PAGE = 4_096;
 /** Bytes. Primes, so that all kinds of pages are met at all places. */
-const FLIPPED_EVERY = process.env.LIVESCOPE_LONG === "1" ? 4_999 : 39_979;
+const FLIPPED_EVERY = isLong ? 4_999 : 39_979;
 const FLIPPING = 300_000;
 
 let root: string;

@@ -5,6 +5,7 @@ import { setTimeout } from "node:timers/promises";
 import { Metadata } from "@grpc/grpc-js";
 import { Code, ExecuteRequest, RunRequest, SandboxServiceService as Sandbox } from "@livescope/proto";
 import { expect } from "vitest";
+import { isLong } from "../is-long.js";
 import { floodWithHeaders } from "../raw-frames.js";
 import { type Answer, answerOf, frame, RawConnection } from "../raw-http2.js";
 import { type Clients, connectClients } from "../unary-client.js";
@@ -15,7 +16,7 @@ import { type BadRequest, dataOf, executionOf, type World } from "./world.js";
 const ENDLESS = 'for (;;) await emit("x".repeat(200_000))';
 const HALF_OPEN = 1_000;
 /** `.ci/run` has the patience for all of them. */
-const CONNECTS = process.env.LIVESCOPE_LONG === undefined ? 200 : 2_000;
+const CONNECTS = isLong ? 2_000 : 200;
 const CONNECTS_AT_ONCE = 20;
 
 export const CLIENT_CASES: Readonly<Record<string, BadRequest>> = {
