@@ -1,7 +1,7 @@
 /** One session on an engine of the test's own, without a server around it. */
 import type { Engine } from "../../server/src/engine/engine.js";
 import { SessionError } from "../../server/src/session/errors.js";
-import type { Execution } from "../../server/src/session/execution.js";
+import type { Execution, ExecutionListener } from "../../server/src/session/execution.js";
 import { type Limits, sessionLimits } from "../../server/src/session/limits.js";
 import { Session } from "../../server/src/session/session.js";
 
@@ -14,7 +14,7 @@ export function endSession(session: Session): Promise<void> {
   return session.end(() => new SessionError("SESSION_DELETED", "over"));
 }
 
-export function execute(session: Session, code: string, atomic = false): Execution {
+export function execute(session: Session, code: string, atomic = false, listener?: ExecutionListener): Execution {
   return session.submit(
     { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
     {
@@ -25,6 +25,7 @@ export function execute(session: Session, code: string, atomic = false): Executi
       atomic,
       parentExecutionId: "",
       deadline: Number.POSITIVE_INFINITY,
+      listener,
     },
   );
 }

@@ -9,6 +9,7 @@ const CLASS_OF = 8;
 const TO_BASE64 = 12;
 const FROM_BASE64 = 13;
 const COMPILE_TEMPLATE = 20;
+const CLOCK = 21;
 
 /** Mirrored in engine/worker/layout.ts. */
 const SEED_GENERATION = 1;
@@ -53,6 +54,11 @@ export function toBase64(buffer: ArrayBuffer): string {
 /** Undefined where the text is not base64. */
 export function fromBase64(text: string): ArrayBuffer | undefined {
   return dispatch(FROM_BASE64, text) as ArrayBuffer | undefined;
+}
+
+/** Milliseconds, with their fractions, of a clock that is never set; what it counts from differs between processes of the server. */
+export function clock(): number {
+  return dispatch(CLOCK, undefined) as number;
 }
 
 /** Changes whenever the host has put new entropy into the cells. */

@@ -2,6 +2,7 @@
  * What is asked of a session beside its executions: of its kernel, in turns of the kernel's own, or of the server, while nothing of
  * the session runs. Whoever asked is told if the session ends before.
  */
+import { clock } from "../engine/engine.js";
 import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { Commits } from "./commits.js";
 import { SessionError } from "./errors.js";
@@ -112,10 +113,10 @@ export class Asks {
   }
 
   /** The session was at rest since its record was taken: the kernel hears of it before anything else runs. */
-  async endRest({ takenAt, loop }: SessionRecord): Promise<void> {
+  async endRest({ takenAt, clock: then = takenAt, loop }: SessionRecord): Promise<void> {
     const isTimed = loop.nextTimer.at !== Number.POSITIVE_INFINITY;
     // In a session that is out of memory timers fall due as they would have without a rest.
-    if (isTimed) await this.runAtRest({ kind: "restored", rest: Date.now() - takenAt });
+    if (isTimed) await this.runAtRest({ kind: "restored", rest: clock() - then });
   }
 
   /** A turn of the kernel's own within a pause. Should it fail nothing has happened. */

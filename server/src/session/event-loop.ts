@@ -8,7 +8,6 @@ import { clock, type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type Tur
 import type { InputHeader } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { MachineClock } from "./machine-clock.js";
 
 /** What is to be run, and what becomes of it. */
 export interface Input {
@@ -52,15 +51,13 @@ export interface EventLoopHost {
   readonly isCommitDue: boolean;
   /** Keeps it. Never rejects: where it cannot be kept the session has ended. */
   commit(): Promise<void>;
-  /** The machine's clock was put forward by so many milliseconds: the kernel is to move its timers. Within a pause; never rejects. */
-  clockWasSet(milliseconds: number): Promise<void>;
   /** Nothing runs, and nothing waits but for the client or the clock. */
   onStill(): void;
 }
 
 /** What of a session's loop lies outside its memory. */
 export interface LoopRecord {
-  /** When the next timer is due, in milliseconds since the epoch; Infinity where there is none. */
+  /** The next timer; due at Infinity where there is none. */
   readonly nextTimer: NextTimer;
   /** Executions that were ended here and that the kernel still takes for open. */
   readonly dropped: readonly number[];
@@ -76,8 +73,6 @@ interface SetAside {
 interface Hold extends LoopRecord {
   readonly owner: number;
   readonly image: SessionImage;
-  /** How the machine's clock stood, as the kernel knew then. */
-  readonly clockAhead: number;
 }
 
 interface NextTimer {
@@ -115,8 +110,6 @@ export class EventLoop {
   #isScheduled = false;
   #nextTimer: NextTimer = NO_TIMER;
   #timer: NodeJS.Timeout | undefined;
-  /** By which the kernel has its timers: it is told how that is set. The next one is waited for by `clock()`, which is not. */
-  readonly #machineClock = new MachineClock();
   #isTimerWaiting = false;
   /** Executions that were ended here and that the kernel still takes for open. */
   #dropped: number[] = [];
@@ -159,8 +152,6 @@ export class EventLoop {
   /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
   restore({ nextTimer, dropped }: LoopRecord, begun: readonly number[]): void {
     this.#nextTimer = nextTimer;
-    // Of what was set before then the record tells.
-    this.#machineClock.takeJump();
     this.#dropped = [...dropped];
     this.#isLookDue = dropped.length > 0;
     // What was to come where the record was taken does not come here.
@@ -224,8 +215,6 @@ export class EventLoop {
   /** Takes all back that wait: the session ends, or leaves memory. */
   removeAll(): void {
     clearTimeout(this.#timer);
-    // Of what is set from now on the kernel is not told: its memory may be another's by then.
-    this.#nextTimer = NO_TIMER;
     clearInterval(this.#lookForDropped);
     this.#isTimerWaiting = false;
     this.#waiting = [];
@@ -310,7 +299,6 @@ export class EventLoop {
     if (isLarge && !this.#isPaused) this.#pauseFor(() => this.#putBack(hold.image));
     else this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimer = hold.nextTimer;
-    this.#machineClock.ahead = hold.clockAhead;
     this.#dropped = [...hold.dropped, ...this.#dropped];
     this.#isLookDue = this.#dropped.length > 0;
     return [...this.#begun].filter((number) => number !== hold.owner);
@@ -342,9 +330,6 @@ export class EventLoop {
     const setAside = this.#setAside;
     // What is done first may change the session.
     this.#setAside = undefined;
-    const jump = this.#machineClock.takeJump();
-    if (jump !== 0 && this.#nextTimer.at !== Number.POSITIVE_INFINITY)
-      return this.#pauseFor(() => this.#host.clockWasSet(jump));
     if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {
@@ -451,7 +436,7 @@ export class EventLoop {
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = setAside ?? this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, clockAhead: this.#machineClock.ahead, ...this.record };
+      this.#hold = { owner, image, ...this.record };
     } else if (!mayStart && !this.#begun.has(start.root)) return false;
     this.#begun.add(owner);
     return true;

@@ -441,10 +441,6 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#turns.input(0, { kind: "look" }, { cpuTime: LOOK_BUDGET });
   }
 
-  clockWasSet(milliseconds: number): Promise<void> {
-    return this.asks.runAtRest({ kind: "restored", rest: milliseconds });
-  }
-
   onStill(): void {
     this.#life.lastUsedAt = Date.now();
     if (!this.isIdle) return;

@@ -98,9 +98,9 @@ export interface ReplyRecord {
 }
 
 export interface SessionRecord {
-  /** Milliseconds since the epoch; times of the loop are of the same clock. */
+  /** Milliseconds since the epoch. */
   readonly takenAt: number;
-  /** The same of a clock that is never set, in milliseconds. Absent where an earlier version wrote it. */
+  /** The same by `clock()`, which is never set; timers go by that. Absent where an earlier version wrote it. */
   readonly clock?: number;
   readonly limits: Limits;
   /** The number that the next execution gets. */

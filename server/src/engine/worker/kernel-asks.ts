@@ -1,6 +1,7 @@
 /** What the kernel asks while a turn runs: to run a source, to send a console entry, what an object is, to end the turn. */
 import { argument } from "./boot.js";
 import { BytesRoom } from "./bytes-room.js";
+import { clock } from "./control.js";
 import { readBase64, writeBase64 } from "./crossing.js";
 import type { Instance } from "./instance.js";
 import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
@@ -26,6 +27,7 @@ const Ask = {
   KEEP_STRING: 15,
   JSON_LENGTH: 16,
   COMPILE_TEMPLATE: 20,
+  CLOCK: 21,
 } as const;
 
 /** Why the kernel itself ends a turn, by the number it passes. Mirrored in guest/host.ts. */
@@ -168,6 +170,8 @@ export class KernelAsks {
           instance.readString(context, argument(argv, 1)),
           engine.QTS_GetFloat64(context, argument(argv, 2)),
         );
+      case Ask.CLOCK:
+        return engine.QTS_NewFloat64(context, clock());
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }

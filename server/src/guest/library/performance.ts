@@ -1,4 +1,5 @@
 /** `performance.now` and `performance.timeOrigin`, in whole milliseconds: finer clocks are for measuring one's neighbours. */
+import { clock } from "../host-asks.js";
 import { dateNow } from "../intrinsics.js";
 import { timeOrigin } from "../time-origin.js";
 import { asInterface } from "../webidl.js";
@@ -6,7 +7,9 @@ import { asInterface } from "../webidl.js";
 const BY_PLATFORM = Symbol();
 
 class Performance {
-  /** The clock of the host may go back, or differ on the machine that a session moved to. */
+  /** So much the machine's clock is ahead. It may be set; what lasts is measured by the one that is not. */
+  readonly #ahead = dateNow() - clock();
+  /** The process that a session moved to may count from somewhat earlier. */
   #latest = 0;
 
   constructor() {
@@ -19,7 +22,7 @@ class Performance {
   }
 
   now(): number {
-    this.#latest = Math.max(this.#latest, dateNow() - timeOrigin());
+    this.#latest = Math.max(this.#latest, Math.floor(clock() + this.#ahead) - timeOrigin());
     return this.#latest;
   }
 

@@ -8,12 +8,13 @@
 import { runningExecution } from "../bindings.js";
 import { Context, currentContext, enterContext } from "../contexts.js";
 import { cells, NEXT_TIMER_OWNER, TURN_OWNER } from "../host.js";
-import { apply, dateNow, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
+import { clock } from "../host-asks.js";
+import { apply, KernelPromise, KernelTypeError, promiseReject, SafeMap } from "../intrinsics.js";
 import { KernelNumber } from "../natives.js";
 
 interface Timer {
   readonly id: number;
-  /** Milliseconds since the epoch. */
+  /** Of `clock()`. */
   due: number;
   /** Orders those that are due at the same time. */
   order: number;
@@ -61,7 +62,7 @@ function start(name: string, callback: unknown, delay: unknown, args: unknown[],
   const milliseconds = wanted >= 1 && wanted <= LONGEST_DELAY ? wanted - (wanted % 1) : 1;
   const timer: Timer = {
     id: nextId++,
-    due: dateNow() + milliseconds,
+    due: clock() + milliseconds,
     order: nextOrder++,
     place: heap.size,
     interval: repeats ? milliseconds : undefined,
@@ -91,7 +92,7 @@ function requireStack(calls: number): void {
 /** Calls the function of the timer that is due longest; nothing where none is due yet. */
 export function fireTimer(): void {
   const timer = heap.get(0);
-  if (timer === undefined || timer.due > dateNow()) return;
+  if (timer === undefined || timer.due > clock()) return;
   enterContext(timer.context);
   cells[TURN_OWNER] = runningExecution();
   if (timer.interval === undefined) remove(timer);
@@ -102,7 +103,7 @@ export function fireTimer(): void {
     void apply(promiseReject, KernelPromise, [error]);
   }
   if (timer.interval === undefined || byId.get(timer.id) !== timer) return;
-  timer.due = dateNow() + timer.interval;
+  timer.due = clock() + timer.interval;
   timer.order = nextOrder++;
   sink(timer);
 }
@@ -150,14 +151,16 @@ export function postpone(milliseconds: number): void {
   });
 }
 
-/** Milliseconds until the next timer is due; -1 where there is none. Tells the host whose it is. */
+/** Whole milliseconds until the next timer is due; -1 where there is none. Tells the host whose it is. */
 export function untilNextTimer(): number {
   const timer = heap.get(0);
   if (timer === undefined) return -1;
   const execution = Context.executionOf(timer.context);
   cells[NEXT_TIMER_OWNER] = execution === undefined ? 0 : execution.number;
-  const left = timer.due - dateNow();
-  return left > 0 ? left : 0;
+  const left = timer.due - clock();
+  if (left <= 0) return 0;
+  const whole = left | 0;
+  return left > whole ? whole + 1 : whole;
 }
 
 function remove(timer: Timer): void {

@@ -3,7 +3,7 @@
 import { runningExecution } from "../../bindings.js";
 import { openExecution } from "../../executions.js";
 import { currentStack } from "../../frames.js";
-import { dateNow } from "../../intrinsics.js";
+import { clock } from "../../host-asks.js";
 import { ENTRY_LIMIT, setOpenGroups, writeEntry } from "../console.js";
 import { isProxy, list, SafeMap, slice } from "./captured.js";
 import { guestFrames } from "./errors.js";
@@ -155,7 +155,7 @@ function resetCount(label: string): void {
 
 function beginTimer(label: string): void {
   if (timers.has(label)) return put("warn", `Warning: Label '${label}' already exists for console.time()`);
-  if (timers.size < MAXIMUM_LABELS) timers.set(label, dateNow());
+  if (timers.size < MAXIMUM_LABELS) timers.set(label, clock());
 }
 
 function tellTimer(label: string, method: string, values: readonly unknown[]): void {
@@ -164,7 +164,8 @@ function tellTimer(label: string, method: string, values: readonly unknown[]): v
   if (method === "timeEnd") timers.delete(label);
   const others = rest(values);
   const tail = others.length === 0 ? "" : ` ${format(others, limit)}`;
-  put("log", `${label}: ${durationText(dateNow() - started)}${tail}`);
+  const milliseconds = clock() - started;
+  put("log", `${label}: ${durationText(milliseconds - (milliseconds % 1))}${tail}`);
 }
 
 /** `5ms`, `1.234s`, `2:05.000 (m:ss.mmm)`, `1:02:05.000 (h:mm:ss.mmm)`. */
