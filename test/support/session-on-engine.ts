@@ -36,3 +36,10 @@ export async function ending({ outcome }: Execution): Promise<string> {
   if (result.kind === "stopped") return result.reason;
   return result.kind === "value" ? String((result.value as { text?: string }).text) : result.kind;
 }
+
+/** Resolves when the code has written to its console, with it still running. */
+export function executeTillLogged(session: Session, code: string): Promise<Execution> {
+  return new Promise((resolve) => {
+    const execution = execute(session, code, false, { console: () => resolve(execution) });
+  });
+}

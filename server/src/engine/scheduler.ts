@@ -164,7 +164,7 @@ export class Scheduler {
 
   /** A thread ended by itself. */
   onDeath(worker: WorkerThread, error: Error): void {
-    this.#watchdog.onDeath(worker, error);
+    void this.#watchdog.onDeath(worker, error);
   }
 
   #pend(group: Group, { input, header, budget, consoleBytes, onConsole, done }: TurnSpec): Turn {

@@ -63,10 +63,23 @@ export async function putImageBack(
   layout: Layout,
 ): Promise<WebAssembly.Memory> {
   note(session, image);
-  const memory = memoryFor(session.memory, image.extent, session.maximumPages);
-  if (memory === session.memory) await clearBeyond(image.extent.heapEnd, memory, layout);
-  await placePages(pagesOf(image, layout), memory);
-  return memory;
+  return putPagesBack(session, image, layout);
+}
+
+/**
+ * As `restoreCheckpoint`, and others have their turns on this thread while it is at a large heap.
+ *
+ * @returns the memory that holds the session now
+ */
+export async function putPagesBack(
+  { memory, maximumPages }: SessionMemory,
+  { pages, extent }: Pick<SessionImage, "pages" | "extent">,
+  layout: Layout,
+): Promise<WebAssembly.Memory> {
+  const target = memoryFor(memory, extent, maximumPages);
+  if (target === memory) await clearBeyond(extent.heapEnd, memory, layout);
+  await placePages(partsOf(pages, extent), target);
+  return target;
 }
 
 function note(session: SessionMemory, { heapBytes, handles }: SessionImage): void {
@@ -92,8 +105,7 @@ export function pagesOf(source: SessionImage | SessionMemory, layout: Layout): S
   const { heapBytes, handles } = source;
   if ("pages" in source) {
     const { pages, extent } = source;
-    const heap = new Uint8Array(pages, STATIC_END, extent.heapEnd - HEAP_RANGE_START);
-    return { statics: new Uint8Array(pages, 0, STATIC_END), heap, extent, heapBytes, handles };
+    return { ...partsOf(pages, extent), extent, heapBytes, handles };
   }
   const { buffer } = source.memory;
   const heapEnd = heapRangeEnd(new Int32Array(buffer), layout);
@@ -102,8 +114,18 @@ export function pagesOf(source: SessionImage | SessionMemory, layout: Layout): S
   return { statics: new Uint8Array(buffer, 0, STATIC_END), heap, extent, heapBytes, handles };
 }
 
+function partsOf(pages: SharedArrayBuffer, { heapEnd }: CheckpointExtent): Pick<SessionPages, "statics" | "heap"> {
+  return {
+    statics: new Uint8Array(pages, 0, STATIC_END),
+    heap: new Uint8Array(pages, STATIC_END, heapEnd - HEAP_RANGE_START),
+  };
+}
+
 /** Writes pages into a memory that is large enough, and zero beyond them. Others have their turns on this thread while it is at a large heap. */
-export async function placePages({ statics, heap }: SessionPages, memory: WebAssembly.Memory): Promise<void> {
+export async function placePages(
+  { statics, heap }: Pick<SessionPages, "statics" | "heap">,
+  memory: WebAssembly.Memory,
+): Promise<void> {
   const target = new Uint8Array(memory.buffer);
   target.set(statics);
   await copyInSlices(heap, target.subarray(HEAP_RANGE_START));

@@ -3,9 +3,9 @@
  * after that, or when a thread died by itself, the pages of its session are put back and what it had not answered runs elsewhere.
  */
 import { clearConsole, type Ending, type Group, goLive, type PendingTurn, undone } from "./pending-turn.js";
+import { putPagesBack } from "./session-image.js";
 import type { SessionMemory } from "./session-memory.js";
 import type { SharedMemories } from "./shared-memories.js";
-import { restoreCheckpoint } from "./worker/checkpoint.js";
 import { clock } from "./worker/control.js";
 import { seed } from "./worker/entropy.js";
 import { collectBefore, collectLater } from "./worker/guest-garbage.js";
@@ -88,7 +88,7 @@ export class Watchdog {
     await worker.terminate();
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
-    this.#restore(worker, culprit);
+    await this.#restore(worker, culprit);
     const words = new Int32Array(culprit.memory.memory.buffer);
     if (isCollecting) {
       // Nothing of the turn has run: it does without.
@@ -105,7 +105,7 @@ export class Watchdog {
   }
 
   /** A thread ended by itself. */
-  onDeath(worker: WorkerThread, error: Error): void {
+  async onDeath(worker: WorkerThread, error: Error): Promise<void> {
     if (this.#isClosed || this.#workers.spareEnded(worker)) return;
     const turns = worker.batch
       .flatMap((group) => group.turns as PendingTurn[])
@@ -114,20 +114,22 @@ export class Watchdog {
     const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
     const memory = (culprit as PendingTurn | undefined)?.memory;
     const execution = memory === undefined ? 0 : this.#executionIn(memory);
-    if (culprit !== undefined) this.#restore(worker, culprit as PendingTurn);
+    // It may keep its place till another can start: nobody is to end this turn once more.
+    if (worker.running !== undefined) worker.condemn(worker.running);
     this.#workers.replace(worker);
+    if (culprit !== undefined) await this.#restore(worker, culprit as PendingTurn);
     this.#recover(worker, culprit as PendingTurn | undefined, {
       ...undone("trap", `its worker died: ${error.message}`),
       culprit: execution,
     });
   }
 
-  /** Puts the pages back that a dead worker left half changed. @param turn that it ran */
-  #restore(worker: WorkerThread, { memory, console }: PendingTurn): void {
+  /** Puts the pages back that a dead worker left half changed. @param turn that it ran: without an answer until that is done */
+  async #restore(worker: WorkerThread, { memory, console }: PendingTurn): Promise<void> {
     const extent = worker.checkpointExtent;
     if (extent === undefined) return;
     const layout = this.#layout;
-    const restored = restoreCheckpoint(memory.memory, worker.checkpoint, extent, layout, memory.maximumPages);
+    const restored = await putPagesBack(memory, { pages: worker.checkpoint, extent }, layout);
     if (restored !== memory.memory) this.#memories.move(memory, restored);
     // What it drew and told would be drawn again.
     if (console.length > 0) seed(restored, layout);
@@ -135,6 +137,8 @@ export class Watchdog {
 
   /** Ends the turn that a worker's death is to blame on, if there is one, and runs the rest of its batch elsewhere. */
   #recover(worker: WorkerThread, culprit: PendingTurn | undefined, ending: Ending): void {
+    // Who closes ends all turns.
+    if (this.#isClosed) return;
     this.#memories.note(worker.batch);
     const isUnanswered = (turn: PendingTurn): boolean => turn !== culprit && this.#host.isUnanswered(turn);
     const rest = (worker.batch as readonly Group[])

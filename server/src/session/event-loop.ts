@@ -296,7 +296,7 @@ export class EventLoop {
     if (hold?.owner !== execution) return undefined;
     this.#rollBacks++;
     const isLarge = Math.max(this.#memory.heapBytes, hold.image.heapBytes) > LARGE_HEAP;
-    if (isLarge && !this.#isPaused) this.#pauseFor(() => this.#putBack(hold.image));
+    if (isLarge) this.#pauseFor(() => this.#putBack(hold.image));
     else this.#engine.restoreImage(this.#memory, hold.image);
     this.#nextTimer = hold.nextTimer;
     this.#dropped = [...hold.dropped, ...this.#dropped];

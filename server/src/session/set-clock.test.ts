@@ -1,6 +1,12 @@
 /** A machine's clock that is set while a session waits: nothing of it comes late or early by that, and it does not end by it. */
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
-import { ending, endSession, execute, makeSession } from "../../../test/support/session-on-engine.js";
+import {
+  ending,
+  endSession,
+  execute,
+  executeTillLogged,
+  makeSession,
+} from "../../../test/support/session-on-engine.js";
 import { create, startSessions, TestStore } from "../../../test/support/sessions-on-store.js";
 import { settableClock } from "../../../test/support/set-clock.js";
 import { Engine } from "../engine/engine.js";
@@ -53,20 +59,15 @@ describe.each(WAYS)("%s", (_how, ahead) => {
   });
 
   test("also where it is started in the turn in which the clock is set", async () => {
-    let begin = (): void => undefined;
-    const begun = new Promise<void>((resolve) => {
-      begin = resolve;
-    });
     const code = `
       console.log("begun");
       const before = Date.now();
       while (Math.abs(Date.now() - before) < 1_000_000);
       setTimeout(() => (isDue = true), 3_600_000);
     `;
-    const starting = execute(session, code, false, { console: begin });
-    await begun;
+    const begun = await executeTillLogged(session, code);
     clock.set(ahead);
-    await ending(starting);
+    await ending(begun);
     expect(await ending(run("await sleep(1); isDue"))).toBe("false");
     expect(await ending(run("await sleep(100); 'woken'"))).toBe('"woken"');
   });
