@@ -18,8 +18,8 @@ export interface Input {
     | {
         /** It waits until no other execution is in flight, and holds the session until it ends. */
         readonly isAtomic: boolean;
-        /** Number of the execution on whose behalf it runs, directly or not; its own without one. It runs inside that one's hold. */
-        readonly root: number;
+        /** Numbers of it and of those on whose behalf it runs, directly or not: it runs inside their hold, and as they do. */
+        readonly chain: readonly number[];
       }
     | undefined;
   /** What is to be run now. */
@@ -425,19 +425,19 @@ export class EventLoop {
       const { start } = input;
       if (start === undefined) return true;
       // Who waits behind an atomic one may come before it, should that leave the queue.
-      return this.#hold === undefined ? !start.isAtomic : start.root === this.#hold.owner;
+      return this.#hold === undefined ? !start.isAtomic : start.chain.includes(this.#hold.owner);
     });
   }
 
   #mayRun({ owner, start }: Input, mayStart: boolean, taken: number, setAside: SessionImage | undefined): boolean {
     if (start === undefined) return true;
     if (this.#hold !== undefined) {
-      if (start.root !== this.#hold.owner) return false;
+      if (!start.chain.includes(this.#hold.owner)) return false;
     } else if (start.isAtomic) {
       if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
       const image = setAside ?? this.#engine.saveImage(this.#memory);
       this.#hold = { owner, image, ...this.record };
-    } else if (!mayStart && !this.#begun.has(start.root)) return false;
+    } else if (!mayStart && !start.chain.some((number) => this.#begun.has(number))) return false;
     this.#begun.add(owner);
     return true;
   }

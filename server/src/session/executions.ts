@@ -253,7 +253,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     if (passed !== undefined) this.hostFunctions.pass(passed);
     const number = this.#nextExecution++;
     const execution = new RunningExecution(options, limits, number, this.#session.sessionId !== "", parent);
-    const start = { isAtomic: execution.isAtomic, root: execution.root };
+    const start = { isAtomic: execution.isAtomic, chain: execution.chain };
     const first = this.#turns.input(number, () => execution.begin(command), { start });
     this.#admit(execution, first);
     this.#replies.addLate();

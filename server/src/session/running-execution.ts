@@ -194,9 +194,9 @@ export class RunningExecution implements Execution {
     return this.parent === undefined ? 0 : this.parent.depth + 1;
   }
 
-  /** Number of the first execution in that chain; its own without one. */
-  get root(): number {
-    return this.parent?.root ?? this.number;
+  /** Numbers of it and of those on whose behalf it runs, directly or not, of which some may have ended. */
+  get chain(): readonly number[] {
+    return [this.number, ...(this.parent?.chain ?? [])];
   }
 
   cancel(): void {

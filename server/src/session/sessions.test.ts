@@ -541,6 +541,21 @@ describe("what runs on behalf of an execution", () => {
     expect(await run(sessions, "a", "n")).toBe(0);
   });
 
+  test("runs before what waits to have the session alone, also when what all was asked for by has ended", async () => {
+    const { sessions } = start();
+    await create(sessions, "a");
+    const parent = submit(sessions, "a", "await new Promise((resolve) => { globalThis.end = resolve })", {
+      requestId: "parent",
+      digest: "d",
+    });
+    const waits = "setTimeout(() => 0, 3_600_000); await new Promise((resolve) => { globalThis.go = resolve })";
+    const child = submit(sessions, "a", `globalThis.end(); ${waits}`, { ...OF_IT, requestId: "child", digest: "d" });
+    expect(await reasonsOf([parent])).toEqual(["value"]);
+    const atomic = submit(sessions, "a", "1", { atomic: true });
+    const grandchild = submit(sessions, "a", "globalThis.go()", { parentExecutionId: "child" });
+    expect(await reasonsOf([grandchild, child, atomic])).toEqual(["value", "value", "value"]);
+  });
+
   test("is let in while the server waits for it to end", async () => {
     const { sessions } = start();
     await create(sessions, "a");
