@@ -15,6 +15,8 @@ import { Outbox, type Send } from "./outbox.js";
 import { toStatus } from "./status.js";
 import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
 
+/** Frames of one message that are handled before others have the thread. */
+const FRAMES_AT_ONCE = 2_000;
 /** Executions of one stream that have not been answered. */
 const COMMANDS = 10_000;
 /** Exposures to one session that have not been answered: as many as it may have names. */
@@ -56,6 +58,10 @@ export class Connection implements CommandHost {
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
+  /** Messages, each with the place of the first of its frames that has not been handled. No more are read meanwhile. */
+  readonly #unhandled: { readonly frames: readonly ClientFrame[]; next: number }[] = [];
+  /** Others have the thread before more of these are handled. */
+  #others: NodeJS.Immediate | undefined;
   #isPaused = false;
   #isOver = false;
   /** Set when it ends as soon as everything is answered. */
@@ -75,14 +81,28 @@ export class Connection implements CommandHost {
     this.outbox = new Outbox(transport.send, () => this.#onTaken());
   }
 
-  /** The frames of one message. They are begun in one tick, so they reach the engine together. */
+  /** The frames of one message. They are begun in one tick, so they reach the engine together; of very many, so many at a time. */
   receive(frames: readonly ClientFrame[]): void {
-    if (this.#isOver) return;
+    if (frames.length === 0 || this.#isOver) return;
+    this.#unhandled.push({ frames, next: 0 });
+    if (this.#unhandled.length === 1) this.#handleNext();
+  }
+
+  #handleNext(): void {
+    const [message] = this.#unhandled;
+    if (message === undefined) return;
+    const frames = message.frames.slice(message.next, message.next + FRAMES_AT_ONCE);
+    message.next += frames.length;
     this.sessions.together(() => this.#handle(frames));
+    if (message.next === message.frames.length) this.#unhandled.shift();
+    if (this.#unhandled.length > 0) this.#pause();
+    this.#goOn();
+    this.#endIfDone();
   }
 
   #handle(frames: readonly ClientFrame[]): void {
     for (const frame of frames) {
+      if (this.#isOver) return;
       try {
         handleFrame(this, frame);
       } catch (error) {
@@ -180,6 +200,7 @@ export class Connection implements CommandHost {
   lost(): void {
     this.#isOver = true;
     this.outbox.close();
+    this.#unhandled.length = 0;
     this.hostFunctions.detach();
     for (const command of this.#commands.values()) command.abandon();
     this.#commands.clear();
@@ -190,10 +211,29 @@ export class Connection implements CommandHost {
       const waiting = [...this.#waitForRoom];
       this.#waitForRoom.clear();
       for (const command of waiting) command.passCreditOn();
-      if (this.#isPaused) this.#transport.resume();
-      this.#isPaused = false;
+      this.#goOn();
     }
     this.#endIfDone();
+  }
+
+  #pause(): void {
+    if (this.#isPaused) return;
+    this.#isPaused = true;
+    this.#transport.pause();
+  }
+
+  /** Goes on with the frames that were read, or reads more, unless the client is behind. */
+  #goOn(): void {
+    if (!this.#isPaused || this.#isOver || this.outbox.bytes > ROOM) return;
+    if (this.#unhandled.length > 0) {
+      this.#others ??= setImmediate(() => {
+        this.#others = undefined;
+        this.#handleNext();
+      });
+      return;
+    }
+    this.#isPaused = false;
+    this.#transport.resume();
   }
 
   #holdBack(): void {
@@ -203,15 +243,13 @@ export class Connection implements CommandHost {
       this.lost();
       return this.#transport.end(new SessionError("READER_TOO_SLOW", message));
     }
-    if (bytes > ROOM && !this.#isPaused) {
-      this.#isPaused = true;
-      this.#transport.pause();
-    }
+    if (bytes > ROOM) this.#pause();
   }
 
   #endIfDone(): void {
     if (this.#isOver || this.#ending === undefined || this.outbox.bytes > 0) return;
     if (this.#commands.size > 0 || this.#exposing.size > 0 || this.#cancelling > 0) return;
+    if (this.#unhandled.length > 0) return;
     if (this.hostFunctions.openCalls > 0) return;
     this.#isOver = true;
     this.hostFunctions.detach();
