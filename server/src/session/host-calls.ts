@@ -187,7 +187,10 @@ export class HostCalls<C extends CalledClient> {
   }
 
   #fail(calls: Iterable<[callId: string, call: PendingCall<C>]>, message: string): void {
-    for (const [callId, call] of calls) this.#settle(callId, call, failure(message));
+    for (const [callId, call] of calls) {
+      call.client?.link?.cancelled(callId);
+      this.#settle(callId, call, failure(message));
+    }
   }
 
   #settle(callId: string, call: PendingCall<C>, result: HostResult): void {

@@ -99,6 +99,17 @@ test("a client that comes when its window is over is told that nobody holds what
   expect(next.told.sort()).toEqual(["attached", "released 1", "released 2", "released 3"]);
 });
 
+test("a client that keeps a function no more is told that nobody waits for what was called of it", () => {
+  const replies: string[] = [];
+  const functions = started({ reply: (callId) => void replies.push(callId) });
+  const link = new NotingLink();
+  functions.pass({ ids: ["1"], link });
+  functions.received(["1"]);
+  functions.call(0, { ...calling("a"), id: "1" });
+  functions.forget(link, "1");
+  expect([link.told, replies]).toEqual([["attached", "call a", "cancelled a"], ["a"]]);
+});
+
 test("of a client that did not come back nothing is known where there is nothing to tell it", async () => {
   const functions = started();
   const gone = new NotingLink();
