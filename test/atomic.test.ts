@@ -36,6 +36,33 @@ test("a sequence that is stopped while a call of it runs takes that with it, and
   expect(await short.atomic((tx) => tx.execute("n"))).toBe(0);
 });
 
+test.each([
+  ["stay given back where it is undone", false, 0],
+  ["are there again where the session is rolled back", true, 1],
+] as const)("handles that others give back while a sequence holds the session %s", async (_, isRolledBack, left) => {
+  const other = served.client.attach(session.id);
+  await other.handle("inc");
+  const snapshot = await session.snapshot();
+  let undo = (): void => undefined;
+  let sequence: Promise<unknown> = Promise.resolve();
+  await new Promise<void>((resolve) => {
+    sequence = session.atomic(async (tx) => {
+      await tx.call("inc", [1]);
+      resolve();
+      await new Promise<void>((end) => (undo = end));
+      throw new Error("undo it");
+    });
+    sequence.catch(() => undefined);
+  });
+  await other[Symbol.asyncDispose]();
+  expect((await session.info()).handleCount).toBe(0);
+  if (isRolledBack) await session.rollback(snapshot);
+  undo();
+  await expect(sequence).rejects.toThrow();
+  expect(await session.execute("total")).toBe(7);
+  expect((await session.info()).handleCount).toBe(left);
+});
+
 test("what comes after its end in its last turn is undone with it, and calls nobody", async () => {
   const called: string[] = [];
   await session.expose({ note: (what: string) => void called.push(what) });

@@ -12,20 +12,32 @@ import type { SessionLife } from "./session-life.js";
 import type { SessionRecord } from "./session-record.js";
 import type { SessionTurns, TurnsSession } from "./session-turns.js";
 
+export type ReleaseInput = TurnInput & { readonly kind: "release" };
+
 export class Asks {
   readonly #session: TurnsSession;
   readonly #loop: EventLoop;
   readonly #turns: SessionTurns;
   readonly #life: SessionLife;
   readonly #commits: Commits;
+  readonly #onReleased: (input: ReleaseInput) => void;
   readonly #asks = new Set<(error: SessionError) => void>();
 
-  constructor(session: TurnsSession, loop: EventLoop, turns: SessionTurns, life: SessionLife, commits: Commits) {
+  /** @param onReleased is told what has given handles back */
+  constructor(
+    session: TurnsSession,
+    loop: EventLoop,
+    turns: SessionTurns,
+    life: SessionLife,
+    commits: Commits,
+    onReleased: (input: ReleaseInput) => void,
+  ) {
     this.#session = session;
     this.#loop = loop;
     this.#turns = turns;
     this.#life = life;
     this.#commits = commits;
+    this.#onReleased = onReleased;
   }
 
   /** How many were not answered. */
@@ -68,8 +80,10 @@ export class Asks {
             );
           }
           for (const effect of result.effects) {
-            if (effect.kind === "answer") tell(effect);
-            else if (effect.kind === "refused") reject(refusalOf(effect, this.#session.sessionId));
+            if (effect.kind === "answer") {
+              if (input.kind === "release" && effect.count > 0) this.#onReleased(input);
+              tell(effect);
+            } else if (effect.kind === "refused") reject(refusalOf(effect, this.#session.sessionId));
             else this.#turns.apply(effect);
           }
           // What defines answers nothing.
