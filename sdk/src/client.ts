@@ -205,6 +205,7 @@ export class Livescope implements AsyncDisposable {
   async createSession(options: CreateSessionOptions = {}): Promise<Session> {
     const { labels, modules, setup = "", globals } = options;
     checkId("sessionId", options.sessionId);
+    checkId("requestId", options.requestId);
     checkTexts("labels", labels);
     checkTexts("modules", modules);
     checkText("setup", setup);

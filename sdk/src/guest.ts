@@ -1,5 +1,6 @@
 import { inspect } from "node:util";
 import { Encoding } from "@livescope/proto";
+import { checkText } from "./checks.js";
 import { type ExecutionPromise, executionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import type { Executor } from "./executor.js";
@@ -25,6 +26,8 @@ export async function loadGuest<T>(
   source: string | { readonly name: string },
   options: LoadOptions,
 ): Promise<Guest<T>> {
+  checkText("the module", typeof source === "object" ? source?.name : source);
+  checkText("filename", options.filename ?? "");
   const { filename = "", language = filename.endsWith(".ts") ? "typescript" : undefined } = options;
   const handle =
     typeof source === "string"

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { CallRequest, Encoding, ExecuteRequest, Language, RenderRequest, SourceType } from "@livescope/proto";
-import { checkCallback, checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import { checkCallback, checkId, checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
 import { DisposedError } from "./errors.js";
 import type { StreamSink } from "./execution-stream.js";
 import type { Reading } from "./guest-execution.js";
@@ -83,6 +83,7 @@ export class Requests {
     checkOneOf("sourceType", options.sourceType, ["script", "module"]);
     checkRecord("bindings", options.bindings);
     checkTexts("modules", options.modules);
+    checkText("filename", options.filename ?? "");
     const functions = new PassedFunctions(wrap);
     const pass = this.#passer(functions);
     const command: AnyCommand = {
@@ -170,6 +171,7 @@ export class Requests {
     checkText("the template", typeof template === "object" ? template?.name : template);
     checkRecord("context", context);
     checkTexts("templates", options.templates);
+    checkText("filename", options.filename ?? "");
     const functions = new PassedFunctions();
     const { handleGroup: _, ...shared } = this.#shared(options, this.#passer(functions));
     const command: AnyCommand = {
@@ -193,6 +195,7 @@ export class Requests {
   #shared({ timeout, limits, locals, requestId, atomic, onConsole }: CallOptions, pass: PassFunction | undefined) {
     checkRecord("locals", locals);
     checkCallback("onConsole", onConsole);
+    checkId("requestId", requestId);
     return {
       locals: encodeValues(locals, "locals", pass),
       limits: writeExecutionLimits(limits, timeout),

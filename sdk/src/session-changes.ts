@@ -5,7 +5,7 @@ import {
   UpdateSessionRequest,
   Session as WireSession,
 } from "@livescope/proto";
-import { checkCount, checkTexts, LARGEST_NUMBER } from "./checks.js";
+import { checkCount, checkId, checkTexts, LARGEST_NUMBER } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
 import { readSession, type SessionInfo } from "./session-info.js";
@@ -52,6 +52,7 @@ export async function forkSession(
 ): Promise<string[]> {
   checkCount("count", count, LARGEST_NUMBER);
   checkTexts("labels", options.labels);
+  checkId("requestId", options.requestId);
   const request = ForkSessionRequest.create({
     sessionId,
     count,
@@ -82,6 +83,7 @@ export async function rollbackSession(
   snapshotId: string,
   { requestId = randomUUID(), ...options }: RollbackOptions,
 ): Promise<void> {
+  checkId("requestId", requestId);
   const request = { sessionId, snapshotId, requestId };
   await channel.send(SessionServiceService.rollbackSession, request, options);
 }

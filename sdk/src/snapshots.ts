@@ -5,7 +5,7 @@ import {
   SnapshotServiceService,
   type Snapshot as WireSnapshot,
 } from "@livescope/proto";
-import { checkText, checkTexts, countOf, shown } from "./checks.js";
+import { checkId, checkText, checkTexts, countOf, shown } from "./checks.js";
 import { LivescopeError } from "./errors.js";
 import { writeDuration } from "./limits.js";
 import type { RequestOptions } from "./options.js";
@@ -61,6 +61,7 @@ export function snapshotIdOf(snapshot: Snapshot | string): string {
 
 export async function takeSnapshot(channel: Channel, sessionId: string, options: SnapshotOptions): Promise<Snapshot> {
   checkTexts("labels", options.labels);
+  checkId("requestId", options.requestId);
   const request = CreateSnapshotRequest.create({
     sessionId,
     labels: new Map(Object.entries(options.labels ?? {})),
