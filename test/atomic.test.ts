@@ -73,6 +73,15 @@ test("what comes after its end in its last turn is undone with it, and calls nob
   expect(called).toEqual(["then"]);
 });
 
+test("a sequence is undone that the session's own code ends before its callback does", async () => {
+  await session.execute(`
+    Object.defineProperty(Promise.prototype, "constructor", { value: function () {}, configurable: true });
+    Promise.prototype.then = function (then) { then() };`);
+  const sequence = session.atomic((tx) => tx.call("inc", [1]));
+  await expect(sequence).rejects.toThrow("the session's code ended the sequence before its callback did");
+  expect(await session.execute("total")).toBe(7);
+});
+
 describe.each(["connect", "unary"] as const)("the callback of a sequence, over %s,", (transport) => {
   test.each(["timeout", "abort", "cut", "throw"] as const)(
     "can run nothing once that has failed by %s",

@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { shown } from "./checks.js";
 import { GuestError, UnavailableError } from "./errors.js";
 import { type AtomicSequence, type RunningHostCall, runningHostCall } from "./host-function.js";
@@ -27,6 +28,12 @@ export type AtomicSession = Pick<
 export type AtomicOptions = Pick<ExecuteOptions, "timeout" | "signal">;
 
 /**
+ * Calls back, and throws where the sequence did not end well. What promises do, and so `await`, the session's own code may have changed:
+ * that nothing but the end of the callback ends the sequence shows by what only that tells.
+ */
+const SCRIPT = `if (await run() !== end) throw "the session's code ended the sequence before its callback did"`;
+
+/**
  * Runs a sequence as one atomic execution: that calls back, and what the callback runs in the session runs on its behalf. So
  * the server holds the session for it, and undoes it whole, whatever becomes of this process. A callback that goes on when the execution
  * has failed can run nothing in the session any more. Should the server begin the execution again, as one that has been started since
@@ -43,7 +50,8 @@ export async function runAtomic<T>(
   const { promise: failed, resolve: fail } = withResolvers<void>();
   const state: AtomicSequence = { failed };
   let hasBegun = false;
-  const run = async (): Promise<void> => {
+  const end = randomUUID();
+  const run = async (): Promise<string> => {
     if (hasBegun) {
       state.failure = { error: undoneMeanwhile() };
       ended = state.failure;
@@ -55,13 +63,14 @@ export async function runAtomic<T>(
       const running = runningHostCall.getStore() as RunningHostCall;
       const value = await runningHostCall.run({ ...running, sequence: state }, () => sequence(session));
       ended ??= { value };
+      return end;
     } catch (error) {
       ended ??= { error };
       throw new Error("the sequence failed");
     }
   };
   try {
-    await session.execute("await run()", { ...options, bindings: { run }, atomic: true, filename: "atomic.js" });
+    await session.execute(SCRIPT, { ...options, bindings: { run, end }, atomic: true, filename: "atomic.js" });
   } catch (thrown) {
     // What the sequence threw is what its caller knows; that it was undone follows from it.
     const isItsOwn = thrown instanceof GuestError && ended !== undefined && "error" in ended;
