@@ -18,6 +18,7 @@ interface Place {
   readonly step: string;
 }
 
+/** What objects of the language's classes hold is asked of those, and not of classes derived from them: structured cloning asks no method. */
 class GraphWriter {
   readonly #root: string;
   readonly #idOf: (handle: Handle, path: string) => string;
@@ -92,11 +93,10 @@ class GraphWriter {
     if (Array.isArray(object)) return this.#array(object);
     if (ArrayBuffer.isView(object)) return this.#view(object);
     if (types.isAnyArrayBuffer(object)) return this.#buffer(object);
-    if (types.isDate(object)) return `["Date","${Number.isNaN(object.getTime()) ? "" : object.toISOString()}"]`;
+    if (types.isDate(object)) return `["Date","${dateText(object)}"]`;
     if (types.isRegExp(object)) return this.#regexp(object);
     if (types.isMap(object)) return this.#map(object);
-    if (types.isSet(object))
-      return `["Set"${[...object].map((item) => `,${this.#reference(item, "(set)")}`).join("")}]`;
+    if (types.isSet(object)) return this.#set(object);
     if (isError(object)) return `["Error",${this.#error(object)}]`;
     if (types.isBoxedPrimitive(object)) return `["Object",${this.#reference(object.valueOf(), "")}]`;
     const kind = unclonableKind(object);
@@ -150,7 +150,7 @@ class GraphWriter {
 
   /** A Node Buffer shares its memory with others that are none of the guest's business, so it goes without the rest of it. */
   #view(view: ArrayBufferView): string {
-    const name = Object.prototype.toString.call(view).slice(8, -1);
+    const name = viewName.call(view) ?? "DataView";
     const { byteOffset, byteLength } = view;
     if (Buffer.isBuffer(view)) return `["${name}",${this.#put(`["ArrayBuffer","${view.toString("base64")}"]`)}]`;
     const buffer = this.#object(view.buffer, ".buffer");
@@ -164,8 +164,13 @@ class GraphWriter {
     return flags === "" ? `["RegExp",${text}]` : `["RegExp",${text},"${flags}"]`;
   }
 
+  #set(set: ReadonlySet<unknown>): string {
+    const items = [...Set.prototype.values.call(set)].map((item) => `,${this.#reference(item, "(set)")}`);
+    return `["Set"${items.join("")}]`;
+  }
+
   #map(map: ReadonlyMap<unknown, unknown>): string {
-    const entries = [...map].map(
+    const entries = [...Map.prototype.entries.call(map)].map(
       ([key, value]) => `,${this.#reference(key, "(key)")},${this.#reference(value, `(${keyText(key)})`)}`,
     );
     return `["Map"${entries.join("")}]`;
@@ -203,6 +208,15 @@ class GraphWriter {
     for (let at = place; at !== undefined && at.step !== ""; at = this.#places[at.parent]) path = at.step + path;
     return this.#root + path;
   }
+}
+
+/** The name of a typed array's class of the language; undefined of a DataView. */
+const viewName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), Symbol.toStringTag)
+  ?.get as (this: ArrayBufferView) => string | undefined;
+
+/** Empty for an invalid one. */
+function dateText(date: Date): string {
+  return Number.isNaN(Date.prototype.getTime.call(date)) ? "" : Date.prototype.toISOString.call(date);
 }
 
 function isIndex(key: string): boolean {

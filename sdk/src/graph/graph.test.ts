@@ -88,6 +88,28 @@ describe("a graph", () => {
     expect(again.cause).toBe(again);
   });
 
+  it("has of objects of derived classes what those of the language have, whatever the methods say", () => {
+    class LocalDate extends Date {
+      override getTime = () => Number.NaN;
+      override toISOString = () => "1970-01-01T08:00:00.000+08:00";
+    }
+    class Vector extends Float32Array {
+      override get [Symbol.toStringTag]() {
+        return "Vector" as "Float32Array";
+      }
+    }
+    class Items extends Map<string, number> {
+      override [Symbol.iterator] = () => this.values() as never;
+    }
+    class Bag extends Set<number> {
+      override [Symbol.iterator] = () => [0].values();
+    }
+    expect(roundTrip(new LocalDate(5))).toStrictEqual(new Date(5));
+    expect(roundTrip(new Vector([1, 2]))).toStrictEqual(new Float32Array([1, 2]));
+    expect(roundTrip(new Items([["a", 1]]))).toStrictEqual(new Map([["a", 1]]));
+    expect(roundTrip(new Bag([1, 2]))).toStrictEqual(new Set([1, 2]));
+  });
+
   it("keeps name and message of a DOMException", () => {
     const copy = roundTrip(AbortSignal.abort().reason) as Error;
     expect(copy).toBeInstanceOf(Error);
