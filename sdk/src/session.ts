@@ -66,6 +66,8 @@ export class Session implements AsyncDisposable {
   readonly #scope: HostScope;
   readonly #kind: SessionKind;
   #disposal: Promise<void> | undefined;
+  /** It was disposed of, and the session stays. */
+  #isLeft = false;
 
   /** @internal */
   constructor(client: ClientParts, id: string, kind: SessionKind, handleGroup?: string) {
@@ -382,12 +384,14 @@ export class Session implements AsyncDisposable {
    * Deletes the session for everyone, attached or not, and disposes of this object. What was asked for through this object rejects
    * with a {@link DisposedError}; what others run in it fails with code ABORTED. That it is gone already is no error.
    * @throws {StatusError} if the service fails
+   * @throws {DisposedError} if this object was disposed of, and the session left as it is; or if the client is closed
    */
-  delete(): Promise<void> {
+  async delete(): Promise<void> {
+    if (this.#isLeft) this.#lifetime.assertUsable();
     this.#disposal ??= this.#end(true);
     // It may be tried again.
     this.#disposal.catch(() => (this.#disposal = undefined));
-    return this.#disposal;
+    await this.#disposal;
   }
 
   /**
@@ -402,6 +406,7 @@ export class Session implements AsyncDisposable {
   }
 
   async #end(isDeleted: boolean): Promise<void> {
+    this.#isLeft = !isDeleted;
     this.#lifetime.end(isDeleted);
     this.#handles.clear();
     this.#client.hostFunctions.forget(this.#scope, isDeleted);

@@ -67,6 +67,7 @@ describe("what is used too late says where it ended", () => {
       attached.fork(),
       handle.call(),
       attached.expose({ g: () => 1 }),
+      attached.delete(),
     ];
     for (const use of uses)
       expectDisposed(await rejection(use), `of session ${session.id}) is disposed`, "disposeOfIt");
