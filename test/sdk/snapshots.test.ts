@@ -303,7 +303,12 @@ describe("an exported snapshot", () => {
       await expect(cut, `${length} bytes`).rejects.toThrow(InvalidSnapshotError);
     }
     await expect(served.client.importSnapshot([bytes, bytes])).rejects.toThrow(InvalidSnapshotError);
-    await expect(served.client.importSnapshot(Buffer.from("not a snapshot"))).rejects.toThrow(InvalidSnapshotError);
+    async function theCaller(): Promise<unknown> {
+      return await served.client.importSnapshot(Buffer.from("not a snapshot"));
+    }
+    const error: unknown = await theCaller().catch((thrown: unknown) => thrown);
+    expect(error).toBeInstanceOf(InvalidSnapshotError);
+    expect((error as Error).stack).toContain("theCaller");
   });
 
   test("is not stored when the caller gives up, or fails, on its way", async () => {

@@ -19,6 +19,7 @@ export async function sendAll<Request, Response>(
   requests: AsyncGenerator<Request, void, void>,
   { signal, timeout }: RequestOptions,
 ): Promise<Response> {
+  const caller = new Error("called here");
   checkTimeout(timeout);
   signal?.throwIfAborted();
   channel.assertUsable();
@@ -62,7 +63,7 @@ export async function sendAll<Request, Response>(
     } catch (error) {
       call.cancel();
       signal?.throwIfAborted();
-      throw disposed ?? error;
+      throw channel.explained(disposed ?? error, caller);
     } finally {
       over();
       notAborted();
