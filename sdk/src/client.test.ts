@@ -586,6 +586,23 @@ describe("an execution", () => {
       for (const stack of await theCaller()) expect(stack).toContain("theCaller");
     });
 
+    it.runIf(transport === "connect")("each of those whose stream is refused", async () => {
+      const session = client.attach("s");
+      const never = new Promise<never>(() => undefined);
+      answers.execute = () => never;
+      const first = async (): Promise<unknown> => await session.execute("1");
+      const second = async (): Promise<unknown> => await session.execute("2");
+      const third = async (): Promise<unknown> => await session.expose({ f: () => 1 });
+      const calls = [first, second, third].map((call) => call().catch((error: unknown) => error));
+      await vi.waitUntil(() => answers.of("execute").length === 2);
+      answers.streams[0]?.emit("error", failure(status.PERMISSION_DENIED));
+      const errors = (await Promise.all(calls)) as Error[];
+      expect(errors).toMatchObject(Array(3).fill({ code: "PERMISSION_DENIED", message: "failed" }));
+      for (const [index, name] of ["first", "second", "third"].entries()) {
+        expect(errors[index]?.stack).toMatch(new RegExp(`\\b${name}\\b`));
+      }
+    });
+
     it("who called, where nobody awaits it", async () => {
       // The calls of the tests before are of another time.
       await new Promise((resolve) => setTimeout(resolve, 110));

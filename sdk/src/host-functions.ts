@@ -258,8 +258,8 @@ export class HostFunctions implements HostSide {
     }
   }
 
-  onRefused(error: LivescopeError): void {
-    for (const exposed of [...this.#exposed]) this.#refuse(exposed, error);
+  onRefused(makeError: () => LivescopeError): void {
+    for (const exposed of [...this.#exposed]) this.#refuse(exposed, makeError());
     this.#passed.clear();
     this.#calls.cancelAll();
   }

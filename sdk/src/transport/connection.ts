@@ -199,7 +199,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
       for (const frame of frames) this.#hear(frame);
       this.checkIdle();
     });
-    stream.on("error", (error) => this.#onEnd(stream, errorFrom(error)));
+    stream.on("error", (error) => this.#onEnd(stream, () => errorFrom(error)));
     // It comes last, with or without an error.
     stream.on("status", () => this.#onEnd(stream, undefined));
     return stream;
@@ -222,16 +222,18 @@ export class Connection implements CommandTransport, PendingCommandHost {
     }
   }
 
-  #onEnd(stream: Stream, error: LivescopeError | undefined): void {
+  /** @param makeError of why it ended, where that is an error: each that hears of it has its own, which leads to its own caller */
+  #onEnd(stream: Stream, makeError: (() => LivescopeError) | undefined): void {
     if (this.#stream !== stream) return;
     this.#stream = undefined;
     this.#isBusy = false;
     const unsent = this.#outgoing.takeCommands();
     const sent = [...this.#commands.values()];
     this.#commands.clear();
-    if (error instanceof StatusError && !PASSING.has(error.code)) {
-      for (const command of [...sent, ...unsent]) command.reject(error);
-      if (!REOPENED.has(error.code)) this.#host?.onRefused(error);
+    const error = makeError?.();
+    if (makeError !== undefined && error instanceof StatusError && !PASSING.has(error.code)) {
+      for (const command of [...sent, ...unsent]) command.reject(makeError());
+      if (!REOPENED.has(error.code)) this.#host?.onRefused(makeError);
       this.#reopen();
       return;
     }

@@ -15,7 +15,7 @@ export interface HostSide {
   /** No stream can be had now, and what waits since `since` or longer is to wait no more. It is tried again for the rest. */
   onUnreachable(makeError: () => LivescopeError, since: number): void;
   /** The server refuses the stream, and would again. */
-  onRefused(error: LivescopeError): void;
+  onRefused(makeError: () => LivescopeError): void;
   /** The client is closed: what is to be said last, where there is a stream. */
   onClosing(): void;
   /** The client is closed, and its stream ends. */
