@@ -37,10 +37,12 @@ const WRITING: ReadonlySet<Call["name"]> = new Set([
 /** Of the deletions of an item, that of its labels. */
 const LABELS = 2;
 
+/** Where it is so already, to ask for it is a write, for which a full disk has no room. */
+const FOR_EMPTY = "auto_vacuum = INCREMENTAL";
 const PRAGMAS = [
   // The lock of the data directory: the operating system drops it when the process ends, however that ends.
   "locking_mode = EXCLUSIVE",
-  "auto_vacuum = INCREMENTAL",
+  FOR_EMPTY,
   "journal_mode = WAL",
   "synchronous = FULL",
   "journal_size_limit = 16777216",
@@ -90,17 +92,21 @@ export class Database {
    */
   constructor(library: typeof Library, directory: string, keyId?: string) {
     this.#file = join(directory, DATABASE_FILE);
+    let isEmpty: boolean;
     try {
       // SQLite gives its other files the mode of this one.
       make(this.#file);
-      if (!statSync(this.#file).isFile()) throw noFile(this.#file);
+      const found = statSync(this.#file);
+      if (!found.isFile()) throw noFile(this.#file);
+      isEmpty = found.size === 0;
       chmodSync(this.#file, 0o600);
     } catch (error) {
       throw error instanceof StoreError ? error : fileFailure(error, this.#file);
     }
     try {
       this.#connection = new library(this.#file);
-      for (const pragma of PRAGMAS) this.#connection.prepare(`PRAGMA ${pragma}`).all();
+      for (const pragma of PRAGMAS)
+        if (isEmpty || pragma !== FOR_EMPTY) this.#connection.prepare(`PRAGMA ${pragma}`).all();
       const isNew = this.#adopt();
       this.#shelves = {
         snapshots: new Shelf(this.#connection, "snapshots", this.#file),

@@ -120,6 +120,30 @@ describe("a store without room", () => {
     }
   });
 
+  test.runIf(mayMount())("is opened on a full disk when it was there before, and read", async () => {
+    const disk = join(root, "disk");
+    execFileSync("mkdir", [disk]);
+    expect(mount("size=2m")).toBe(true);
+    try {
+      store = new SqliteStore(join(disk, "data"));
+      await store.putSession(session("a"), image(100_000));
+      // As a process that is killed leaves it, and as one does that ends.
+      await cp(join(disk, "data"), join(disk, "killed"), { recursive: true });
+      await store.close();
+      await writeFile(join(disk, "filler"), image(4_000_000)).catch(() => undefined);
+      for (const name of ["killed", "data"]) {
+        store = new SqliteStore(join(disk, name));
+        await store.open();
+        expect((await store.sessionImage("a"))?.length).toBe(100_000);
+        await expect(store.putSession(session("b"), image(100_000))).rejects.toMatchObject({ kind: "full" });
+        await store.close();
+      }
+    } finally {
+      await store.close();
+      execFileSync("umount", [disk]);
+    }
+  });
+
   test("fails as full at a limit of file size, and all it acknowledged is there without that limit", async () => {
     const command = 'ulimit -f 1500; exec "$0" "$@"';
     const argv = ["-c", command, process.execPath, WRITER, directory, "20000"];
