@@ -1,5 +1,5 @@
 /** The SQLite database of a data directory. Synchronous: it runs on a thread of its own (thread.ts). */
-import { chmodSync, closeSync, openSync, statSync } from "node:fs";
+import { chmodSync, closeSync, openSync, realpathSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import type Library from "libsql";
@@ -81,6 +81,8 @@ export class Database {
   readonly #shelves: Readonly<Record<Kind, Shelf>>;
   readonly #durable: DurableTables;
   readonly #facts: Facts;
+  /** What is written lies in these, as long as they are where they were, and what they were. */
+  readonly #files: readonly { readonly path: string; readonly identity: string }[];
   /** The disk may have lost what was written; only reading it afresh tells. */
   #broken: StoreError | undefined;
 
@@ -108,6 +110,9 @@ export class Database {
       for (const pragma of PRAGMAS)
         if (isEmpty || pragma !== FOR_EMPTY) this.#connection.prepare(`PRAGMA ${pragma}`).all();
       const isNew = this.#adopt();
+      // SQLite has its log beside the file itself, also where ours is a link to one.
+      const paths = [this.#file, `${realpathSync(this.#file)}-wal`];
+      this.#files = paths.map((path) => ({ path, identity: identityOf(path) }));
       this.#shelves = {
         snapshots: new Shelf(this.#connection, "snapshots", this.#file),
         sessions: new Shelf(this.#connection, "sessions", this.#file),
@@ -241,11 +246,22 @@ export class Database {
   #transaction<T>(work: () => T): T {
     const { size } = this.#durable;
     try {
-      return transaction(this.#connection, work);
+      const result = transaction(this.#connection, work);
+      this.#checkFiles();
+      return result;
     } catch (error) {
       this.#durable.size = size;
       throw error;
     }
+  }
+
+  /** What is in a file that nobody finds any more is not kept. SQLite does not look. @throws StoreError */
+  #checkFiles(): void {
+    const lost = this.#files.find(({ path, identity }) => identityOf(path) !== identity);
+    if (lost === undefined) return;
+    const advice = "stop the server, put back what was there, or a backup, and start it again";
+    this.#broken = new StoreError("broken", `${lost.path} was removed or replaced while the server ran; ${advice}`);
+    throw this.#broken;
   }
 
   #number(pragma: string): number {
@@ -476,6 +492,16 @@ function make(file: string): void {
     closeSync(openSync(file, "ax", 0o600));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
+  }
+}
+
+/** Tells a file from another one in its place; empty where none can be found. */
+function identityOf(path: string): string {
+  try {
+    const { dev, ino } = statSync(path);
+    return `${dev} ${ino}`;
+  } catch {
+    return "";
   }
 }
 

@@ -1,6 +1,6 @@
 /** What can go wrong under a store in a directory: no room, damage, a thread that dies, a package that is not there. */
 import { execFileSync, spawnSync } from "node:child_process";
-import { cp, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
+import { cp, mkdtemp, open, readFile, rename, rm, stat, symlink, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -309,6 +309,46 @@ describe("a damaged database", () => {
       process.kill(process.pid, "SIGKILL");
     })`;
   }
+});
+
+describe("files that are removed or replaced under a store", () => {
+  const remove = (name: string) => (): Promise<void> => rm(join(directory, name));
+  const ways: readonly [string, () => Promise<unknown>][] = [
+    ["the database", remove("store.db")],
+    ["its log", remove("store.db-wal")],
+    ["the directory", () => rename(directory, join(root, "elsewhere"))],
+    [
+      "the database for a copy",
+      async () => {
+        await cp(database, join(root, "copy"));
+        await rename(join(root, "copy"), database);
+      },
+    ],
+  ];
+
+  test.each(ways)("take nothing that would be lost with them: %s", async (_, change) => {
+    await store.putSession(session("a"), image(10));
+    await change();
+    const failure = { kind: "broken", message: expect.stringContaining("was removed or replaced") };
+    const puts = await Promise.allSettled(["b", "c"].map((id) => store.putSession(session(id), image(10))));
+    expect(puts).toMatchObject([{ reason: failure }, { reason: failure }]);
+    await expect(store.sessionImage("a")).rejects.toMatchObject(failure);
+  });
+
+  test("are known where the database is a link, and where it was opened again", async () => {
+    await store.putSession(session("a"), image(10));
+    await store.close();
+    await rename(database, join(root, "real.db"));
+    await symlink(join(root, "real.db"), database);
+    for (const id of ["b", "c"]) {
+      store = new SqliteStore(directory);
+      await store.putSession(session(id), image(10));
+      if (id === "b") await store.close();
+    }
+    expect(await ids(store)).toEqual(["a", "b", "c"]);
+    await rm(join(root, "real.db-wal"));
+    await expect(store.putSession(session("d"), image(10))).rejects.toMatchObject({ kind: "broken" });
+  });
 });
 
 describe("room that is not used", () => {
