@@ -109,8 +109,10 @@ function exitCodeOf(error: unknown): number {
 }
 
 /** Undefined for help and version, which were written already. */
-function usageMessage({ exitCode, message }: CommanderError): string | undefined {
+function usageMessage({ code, exitCode, message }: CommanderError): string | undefined {
   if (exitCode === 0) return undefined;
+  // Its own message is none: it would print all help instead.
+  if (code === "commander.help") return "help: there is no such command; --help tells what there is";
   const [sentence = "", suggestion = ""] = message.replace(/^error: /, "").split("\n");
   return `${sentence.replace(/\.$/, "")}${suggestion === "" ? "" : ` ${suggestion}`}; --help tells what there is`;
 }

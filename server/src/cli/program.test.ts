@@ -1,5 +1,6 @@
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
+import { messageOf } from "./failure.js";
 import { program } from "./program.js";
 
 /** What `--help` prints. */
@@ -41,4 +42,14 @@ describe("help", () => {
       }
     }
   });
+});
+
+test.each([
+  ["nope", "unknown command 'nope'; --help tells what there is"],
+  ["sessions lst", "unknown command 'lst'; --help tells what there is"],
+  ["help nope", "help: there is no such command; --help tells what there is"],
+  ["sessions help nope", "help: there is no such command; --help tells what there is"],
+])("a command that is not there is told as that: %s", async (line, message) => {
+  const parsed = program({ serve: async () => undefined }).parseAsync(line.split(" "), { from: "user" });
+  expect(messageOf(await parsed.catch((error: unknown) => error))).toBe(message);
 });

@@ -23,7 +23,15 @@ export function sessionsCommand(): Command {
     .addHelpText("after", "\nExample:\n  $ livescope sessions --label user=ann\n")
     .addCommand(listCommand(), { isDefault: true })
     .addCommand(createCommand())
-    .addCommand(deleteCommand());
+    .addCommand(deleteCommand())
+    .hook("preSubcommand", refuseUnknownCommand);
+}
+
+/** What is no command would be an argument too many of the default one. */
+function refuseUnknownCommand(sessions: Command): void {
+  const [first = "-"] = sessions.args;
+  const isCommand = sessions.commands.some((command) => command.name() === first);
+  if (!isCommand && !first.startsWith("-")) sessions.error(`error: unknown command '${first}'`);
 }
 
 function listCommand(): Command {
