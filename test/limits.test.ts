@@ -361,6 +361,19 @@ describe("limits that a session asks for", () => {
     return info.limits;
   }
 
+  test("too large is told the maximum, with its unit", async () => {
+    const refused = async (limits: Limits): Promise<string> => {
+      const error = await client.execute("1", { limits }).catch((thrown: unknown) => thrown);
+      return (error as LivescopeError).message;
+    };
+    expect(await refused({ timeout: 1e9 })).toBe("limits.timeout: is above this server's maximum of 600 s");
+    expect(await refused({ cpuTime: 1e9 })).toBe("limits.cpu_time: is above this server's maximum of 60 s");
+    expect(await refused({ memoryBytes: 1e12 })).toBe(
+      "limits.memory_bytes: is above this server's maximum of 536870912 bytes",
+    );
+    expect(await refused({ handles: 1e9 })).toBe("limits.handles: is above this server's maximum of 100000");
+  });
+
   test.each([...COUNTS, ...SPANS])(
     "%s: 0 is the default, the maximum is the most, and below 0 is nothing",
     async (name) => {

@@ -67,7 +67,7 @@ export function sessionLimits(requested: Partial<Limits> | undefined): Limits {
   refuseNegative(requested);
   for (const name of NAMES) {
     if ((requested[name] ?? 0) > MAXIMUM_LIMITS[name]) {
-      throw invalid(FIELD[name], `is above this server's maximum of ${MAXIMUM_LIMITS[name]}`);
+      throw invalid(FIELD[name], `is above this server's maximum of ${textOf(name, MAXIMUM_LIMITS[name])}`);
     }
   }
   const limits: Record<keyof Limits, number> = { ...DEFAULT_LIMITS };
@@ -86,6 +86,12 @@ export function executionLimits(session: Limits, requested: Partial<Limits> | un
   const limits: Record<keyof Limits, number> = { ...session };
   for (const name of OF_EXECUTIONS) limits[name] = Math.min(session[name], requested[name] || session[name]);
   return limits;
+}
+
+/** A limit with its unit, spans as the JSON of the contract has them. */
+function textOf(name: keyof Limits, value: number): string {
+  if (name === "timeout" || name === "cpuTime") return `${value / 1_000} s`;
+  return name.endsWith("Bytes") ? `${value} bytes` : `${value}`;
 }
 
 function refuseNegative(requested: Partial<Limits>): void {
