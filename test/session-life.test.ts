@@ -71,6 +71,15 @@ describe("a session", () => {
     await expect(client.attach(id).execute("1")).rejects.toMatchObject({ reason: "SESSION_NOT_FOUND" });
   });
 
+  test.each([
+    ["let x;\nx.y", {}, /^setup: threw TypeError: .+ at setup\.js:2:\d+$/],
+    ["let x;\nlet y = ;", {}, /^setup: threw SyntaxError: .+ at setup\.js:2:\d+$/],
+    ["await import('a.js')", { "a.js": "\n\nnull.x" }, /^setup: threw TypeError: .+ at a\.js:3:\d+$/],
+    ["throw 'no error'", {}, /^setup: threw no error$/],
+  ])("says where its setup threw: %j", async (setup, modules, message) => {
+    await expect(client.createSession({ setup, modules })).rejects.toThrow(message);
+  });
+
   test("is seen by nobody before its setup has run", async () => {
     const sessionId = `nascent-${Date.now()}`;
     const spin = "const end = Date.now() + 1000; while (Date.now() < end);";

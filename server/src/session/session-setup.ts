@@ -52,6 +52,8 @@ export async function prepare(session: Session, options: CreateOptions): Promise
   if (result.kind === "stopped") throw invalid("setup", `was stopped: ${result.message}`);
 }
 
-function describe(exception: GuestException): string {
-  return exception.name === "" ? exception.message : `${exception.name}: ${exception.message}`;
+/** What was thrown, and the place in the setup or in a module that it is of. */
+function describe({ name, message, frames: [frame] }: GuestException): string {
+  const place = frame === undefined ? "" : ` at ${frame.filename}:${frame.line}:${frame.column}`;
+  return `${name === "" ? "" : `${name}: `}${message}${place}`;
 }
