@@ -172,6 +172,14 @@ test("UpdateSession looks at the limits where its mask names some, and says wher
   expect(refused.message).toMatch(/^session\.limits\.timeout: /);
 });
 
+test.each([[[]], [["durability"]]])("UpdateSession whose mask is %j says what a mask may name", async (updateMask) => {
+  const session = { sessionId: await create() };
+  const request = UpdateSessionRequest.fromPartial({ session, updateMask });
+  const refused = await connection.call(Sessions.updateSession, request);
+  expect(refused.status).toBe("INVALID_ARGUMENT");
+  expect(refused.message).toMatch(/^update_mask: .*labels, limits, .*limits\.timeout, idle_ttl, idle_action$/);
+});
+
 test("a request with 0 is another one than a request with -0", async () => {
   const sessionId = await create();
   const execute = (data: string) =>

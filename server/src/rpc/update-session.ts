@@ -19,13 +19,15 @@ const LIMITS: ReadonlyMap<string, keyof Limits> = new Map([
   ["limits.queued_executions", "queuedExecutions"],
 ]);
 
+const CHANGEABLE = "labels, limits, one of the limits such as limits.timeout, idle_ttl, idle_action";
+
 /** @throws SessionError */
 export function updateSession(
   sessions: Sessions,
   { session, updateMask = [] }: UpdateSessionRequest,
 ): Promise<SessionInfo> {
   if (session === undefined) throw invalid("session", "must be set: it has the id and the new values");
-  if (updateMask.length === 0) throw invalid("update_mask", "must name what to change");
+  if (updateMask.length === 0) throw invalid("update_mask", `must name what to change: ${CHANGEABLE}`);
   const { labels, limits, idleTtl, idleAction, sessionId } = session;
   let options: SessionChanges = {};
   const namesLimits = updateMask.some((path) => path === "limits" || LIMITS.has(path));
@@ -40,7 +42,10 @@ export function updateSession(
     else if (path === "limits") {
       const all = [...LIMITS.values()].map((name) => [name, wanted[name] ?? 0]);
       options = { ...options, limits: Object.fromEntries(all) as Limits };
-    } else throw invalid("update_mask", `names ${JSON.stringify(path.slice(0, 100))}, which cannot be changed`);
+    } else {
+      const unknown = JSON.stringify(path.slice(0, 100));
+      throw invalid("update_mask", `names ${unknown}, which cannot be changed; there are ${CHANGEABLE}`);
+    }
   }
   return sessions.update(sessionId, options);
 }
