@@ -8,7 +8,7 @@ import {
 import { checkCount, checkId, checkTexts, LARGEST_NUMBER } from "./checks.js";
 import { type Limits, writeDuration, writeLimits } from "./limits.js";
 import type { RequestOptions } from "./options.js";
-import { readSession, type SessionInfo } from "./session-info.js";
+import { type IdleAction, readSession, type SessionInfo, writeIdleAction } from "./session-info.js";
 import type { Channel } from "./transport/channel.js";
 import type { LetGo } from "./transport/line.js";
 import { make } from "./transport/making.js";
@@ -38,6 +38,8 @@ export interface SessionUpdate {
   readonly limits?: Limits | undefined;
   /** How long the session is kept after its last use, in milliseconds. */
   readonly idleTtl?: number | undefined;
+  /** What becomes of the session after that. */
+  readonly idleAction?: IdleAction | undefined;
 }
 
 /**
@@ -92,7 +94,7 @@ export async function rollbackSession(
 export async function updateSession(
   channel: Channel,
   sessionId: string,
-  { labels, limits, idleTtl }: SessionUpdate,
+  { labels, limits, idleTtl, idleAction }: SessionUpdate,
   options: RequestOptions,
 ): Promise<SessionInfo> {
   checkTexts("labels", labels);
@@ -102,11 +104,13 @@ export async function updateSession(
     labels: new Map(Object.entries(labels ?? {})),
     limits: limits && writeLimits(limits),
     idleTtl: idleTtl === undefined ? undefined : writeDuration("idleTtl", idleTtl),
+    idleAction: writeIdleAction(idleAction),
   });
   const updateMask = [
     ...(labels === undefined ? [] : ["labels"]),
     ...named.map(([name]) => `limits.${name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`)}`),
     ...(idleTtl === undefined ? [] : ["idle_ttl"]),
+    ...(idleAction === undefined ? [] : ["idle_action"]),
   ];
   const request = UpdateSessionRequest.create({ session, updateMask });
   const response = await channel.send(SessionServiceService.updateSession, request, options);

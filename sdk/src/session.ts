@@ -357,7 +357,8 @@ export class Session implements AsyncDisposable {
   }
 
   /**
-   * Changes labels, limits or the idle time of the session, for executions that begin from then on.
+   * Changes labels or limits of the session, how long it is kept when nobody uses it, or what becomes of it then. Limits hold for
+   * executions that begin from then on.
    * @throws {RangeError} if a limit is no positive number
    * @throws {InvalidRequestError} if a limit is above the server's maximum, or the heap is larger than it is to be
    * @throws {NotFoundError} if there is no such session

@@ -458,6 +458,12 @@ describe("updating a session", () => {
     expect((await session.update({ labels: {} })).labels).toEqual({});
   });
 
+  test("changes what becomes of it when nobody uses it", async () => {
+    expect((await session.update({ idleAction: "hibernate" })).idleAction).toBe("hibernate");
+    expect((await session.update({ labels: {} })).idleAction).toBe("hibernate");
+    expect((await session.update({ idleAction: "delete" })).idleAction).toBe("delete");
+  });
+
   test("leaves what another update changes meanwhile", async () => {
     const busy = session.execute("const end = Date.now() + 300; while (Date.now() < end);");
     const before = (await session.info()).limits;
