@@ -36,5 +36,7 @@ function reasonOf(message: string): string {
   if (message.includes("EADDRINUSE"))
     return "the port is taken; choose another with --address, or port 0 for any free one";
   if (message.includes("EACCES")) return "not allowed; choose a port above 1023";
+  if (/EADDRNOTAVAIL|Name resolution failed/.test(message))
+    return "this machine has no such address; choose one of its own with --address, such as 127.0.0.1:50051";
   return message;
 }
