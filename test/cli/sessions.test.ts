@@ -175,6 +175,13 @@ describe("livescope snapshot", () => {
     expect(lstatSync(pipe).isFIFO()).toBe(true);
   });
 
+  test("names the file that it cannot write as it was typed", async () => {
+    const id = (await commands.output("snapshot", (await served.client.createSession()).id)).trim();
+    const path = join(folder, "nowhere", "a.snapshot");
+    const stderr = `livescope: ${path}: no such file or directory\n`;
+    expect(await commands.run(["snapshot", "export", id, "--out", path])).toEqual({ code: 2, stdout: "", stderr });
+  });
+
   test.runIf(isLong)("leaves no file when it fails", async () => {
     const path = join(folder, "none.snapshot");
     expect(await commands.run(["snapshot", "export", "gone", "--out", path])).toMatchObject({ code: 3 });

@@ -196,7 +196,10 @@ async function writeOut(client: Livescope, snapshot: Snapshot, out: string, { ti
   const target = found === undefined ? out : await realpath(out);
   const unfinished = `${target}.${randomBytes(4).toString("hex")}`;
   using _removal = new RemovalOnSignal(unfinished);
-  const file = await open(unfinished, "wx", 0o600);
+  const file = await open(unfinished, "wx", 0o600).catch((error: Error) => {
+    // What was typed is told, not a name that nobody knows.
+    throw Object.assign(error, { path: out });
+  });
   try {
     await pipeline(counted, file.createWriteStream());
     await rename(unfinished, target);
