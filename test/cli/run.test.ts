@@ -39,6 +39,18 @@ describe("livescope run", () => {
     expect(await commands.output("run", "--print", "--eval", code)).toBe(printed);
   });
 
+  test("says that it only describes a value that is too large", async () => {
+    const warning = "warning: the value is larger than one may be: what is printed only describes it\n";
+    for (const code of ["'x'.repeat(4e6)", "({ a: 'x'.repeat(4e6) })"]) {
+      const { code: exitCode, stdout, stderr } = await commands.run(["run", "-p", "-e", code]);
+      expect({ exitCode, stderr }, code).toEqual({ exitCode: 0, stderr: warning });
+      expect(stdout).toContain("xxx…");
+    }
+    for (const code of ["() => 1", "new Proxy({}, {})"]) {
+      expect(await commands.run(["run", "-p", "-e", code]), code).toMatchObject({ code: 0, stderr: "" });
+    }
+  });
+
   test("takes TypeScript and modules by their names, and by flags", async () => {
     const typed = "\uFEFFconst n: number = 5; console.log(n)";
     const module = "export const n = 5; console.log(n, import.meta.url)";

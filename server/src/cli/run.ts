@@ -9,7 +9,7 @@ import { describeGuestError } from "./guest-error.js";
 import { writeEntry, writeNotes } from "./guest-output.js";
 import { readSource, type SourceFile, type SourceFlags, STDIN, sourceOf } from "./source-file.js";
 import { Progress, paintFor, plain, writeJson, writeLine } from "./terminal.js";
-import { printed } from "./values.js";
+import { isTooLarge, printed } from "./values.js";
 
 interface Flags extends ClientFlags, SourceFlags {
   readonly session?: string;
@@ -86,7 +86,11 @@ async function runWith(
     progress.clear();
     if (flags.json) return writeJson(executionAsJson(execution));
     writeNotes(execution);
-    if (flags.print) writeLine(process.stdout, printed(execution.value, paintFor(process.stdout) !== plain));
+    if (!flags.print) return;
+    writeLine(process.stdout, printed(execution.value, paintFor(process.stdout) !== plain));
+    if (isTooLarge(execution.value)) {
+      process.stderr.write("warning: the value is larger than one may be: what is printed only describes it\n");
+    }
   } catch (error) {
     if (!(error instanceof ExecutionError)) throw error;
     progress.clear();

@@ -16,6 +16,15 @@ export function printed(value: unknown, colors: boolean): string {
   return typeof value === "string" ? value : inspect(value, { colors });
 }
 
+/** Such values are never copied, however small. */
+const NEVER_COPIED = new Set(["function", "symbol", "promise"]);
+
+/** Whether a value stayed in its session for its size alone, as far as its description tells: some objects cannot be copied either. */
+export function isTooLarge(value: unknown): boolean {
+  if (!(value instanceof Preview) || NEVER_COPIED.has(value.type)) return false;
+  return value.type !== "object" || value.preview.startsWith("{");
+}
+
 /** A value on one line, cut where it is long. */
 export function onOneLine(value: unknown): string {
   const text = inspect(value, { breakLength: Number.POSITIVE_INFINITY, maxStringLength: ONE_LINE_LENGTH });
