@@ -7,6 +7,7 @@ import type { TurnInput } from "../engine/kernel-protocol.js";
 import type { Commits } from "./commits.js";
 import { SessionError } from "./errors.js";
 import { type EventLoop, type Input, KERNEL_TURN_BUDGET, type Pause } from "./event-loop.js";
+import type { HeldReleases } from "./held-releases.js";
 import { refusalOf } from "./refusals.js";
 import type { SessionLife } from "./session-life.js";
 import type { SessionRecord } from "./session-record.js";
@@ -20,24 +21,23 @@ export class Asks {
   readonly #turns: SessionTurns;
   readonly #life: SessionLife;
   readonly #commits: Commits;
-  readonly #onReleased: (input: ReleaseInput) => void;
+  readonly #heldReleases: HeldReleases;
   readonly #asks = new Set<(error: SessionError) => void>();
 
-  /** @param onReleased is told what has given handles back */
   constructor(
     session: TurnsSession,
     loop: EventLoop,
     turns: SessionTurns,
     life: SessionLife,
     commits: Commits,
-    onReleased: (input: ReleaseInput) => void,
+    heldReleases: HeldReleases,
   ) {
     this.#session = session;
     this.#loop = loop;
     this.#turns = turns;
     this.#life = life;
     this.#commits = commits;
-    this.#onReleased = onReleased;
+    this.#heldReleases = heldReleases;
   }
 
   /** How many were not answered. */
@@ -81,7 +81,7 @@ export class Asks {
           }
           for (const effect of result.effects) {
             if (effect.kind === "answer") {
-              if (input.kind === "release" && effect.count > 0) this.#onReleased(input);
+              if (input.kind === "release" && effect.count > 0) this.#heldReleases.note(input);
               tell(effect);
             } else if (effect.kind === "refused") reject(refusalOf(effect, this.#session.sessionId));
             else this.#turns.apply(effect);

@@ -4,10 +4,12 @@
  *
  * Guest code runs only while an execution is open: a timer that falls due in a still session waits for the next one.
  */
-import { clock, type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import { type Engine, MAXIMUM_TURNS, type Turn, type TurnResult, type TurnSpec } from "../engine/engine.js";
 import type { InputHeader } from "../engine/kernel-protocol.js";
 import type { SessionImage } from "../engine/session-image.js";
 import type { SessionMemory } from "../engine/session-memory.js";
+import { DroppedExecutions } from "./dropped-executions.js";
+import { NextTimer, type NextTimerHost, type TimerRecord } from "./next-timer.js";
 
 /** What is to be run, and what becomes of it. */
 export interface Input {
@@ -36,13 +38,9 @@ export interface Pause {
 }
 
 /** What the loop asks of its session. */
-export interface EventLoopHost {
-  /** True while guest code may run: an execution is open. */
-  readonly hasOpenExecutions: boolean;
+export interface EventLoopHost extends NextTimerHost {
   /** True where executions are open and no host function has been called for them that may still answer. */
   readonly mayNeverSettle: boolean;
-  /** The next timer is due: the input that calls it. @param owner number of the execution that set it; 0 for none in flight */
-  timer(owner: number): Input;
   /** The input that runs nothing: what was dropped goes, and what has become hopeless is told. */
   look(): Input;
   /** The session is not as it was. */
@@ -57,8 +55,7 @@ export interface EventLoopHost {
 
 /** What of a session's loop lies outside its memory. */
 export interface LoopRecord {
-  /** The next timer; due at Infinity where there is none. */
-  readonly nextTimer: NextTimer;
+  readonly nextTimer: TimerRecord;
   /** Executions that were ended here and that the kernel still takes for open. */
   readonly dropped: readonly number[];
 }
@@ -75,13 +72,6 @@ interface Hold extends LoopRecord {
   readonly image: SessionImage;
 }
 
-interface NextTimer {
-  /** When it is due, as `clock()` tells the time. */
-  readonly at: number;
-  /** Number of the execution that set it; 0 for none. */
-  readonly owner: number;
-}
-
 interface Posted {
   readonly input: Input;
   turn?: Turn;
@@ -90,13 +80,8 @@ interface Posted {
 /** A heap of more bytes is copied a piece at a time: at once it would take the thread from all other sessions for as long as it takes. */
 const LARGE_HEAP = 4 << 20;
 
-/** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
-const LONGEST_TIMER = 2 ** 31 - 1;
-
 /** How often it is looked whether an execution that was dropped goes on in a turn that was on its way, in milliseconds. */
 const LOOK_FOR_DROPPED = 10;
-
-const NO_TIMER: NextTimer = { at: Number.POSITIVE_INFINITY, owner: 0 };
 
 export class EventLoop {
   readonly #engine: Engine;
@@ -108,16 +93,9 @@ export class EventLoop {
   /** A turn is on its way within the pause. */
   #runsAtRest = false;
   #isScheduled = false;
-  #nextTimer: NextTimer = NO_TIMER;
-  #timer: NodeJS.Timeout | undefined;
-  #isTimerWaiting = false;
-  /** Executions that were ended here and that the kernel still takes for open. */
-  #dropped: number[] = [];
-  /** How many of them the turns that are on their way tell the kernel. */
-  #droppedTold = 0;
+  readonly #timer: NextTimer;
+  readonly #dropped = new DroppedExecutions();
   #lookForDropped: NodeJS.Timeout | undefined;
-  /** True when the kernel has not been told of all of them. */
-  #isLookDue = false;
   /** What the turn that was committed last was told: it did not look whether anything can never settle. */
   #wasMoreToCome = false;
   /** Executions whose first turn was posted and that have not ended. */
@@ -132,6 +110,7 @@ export class EventLoop {
     this.#engine = engine;
     this.#memory = memory;
     this.#host = host;
+    this.#timer = new NextTimer(host, () => this.#wake());
   }
 
   /** True when no input waits or runs, and nothing is to be kept. */
@@ -145,15 +124,13 @@ export class EventLoop {
   }
 
   get record(): LoopRecord {
-    // A copy: a record tells what was, however late it is read.
-    return { nextTimer: this.#nextTimer, dropped: [...this.#dropped] };
+    return { nextTimer: this.#timer.record, dropped: this.#dropped.record };
   }
 
   /** The session's memory is another one, in which these executions have begun. No turn may be on its way. */
   restore({ nextTimer, dropped }: LoopRecord, begun: readonly number[]): void {
-    this.#nextTimer = nextTimer;
-    this.#dropped = [...dropped];
-    this.#isLookDue = dropped.length > 0;
+    this.#timer.restore(nextTimer);
+    this.#dropped.restore(dropped);
     // What was to come where the record was taken does not come here.
     this.#wasMoreToCome = begun.length > 0;
     for (const number of begun) this.#begun.add(number);
@@ -195,7 +172,7 @@ export class EventLoop {
         this.#runsAtRest = false;
         if (result.kind === "committed") {
           this.#host.changed();
-          this.#takeTimer(result);
+          this.#timer.note(result);
         }
         resolve(result);
       };
@@ -214,9 +191,8 @@ export class EventLoop {
 
   /** Takes all back that wait: the session ends, or leaves memory. */
   removeAll(): void {
-    clearTimeout(this.#timer);
+    this.#timer.stop();
     clearInterval(this.#lookForDropped);
-    this.#isTimerWaiting = false;
     this.#waiting = [];
   }
 
@@ -229,8 +205,7 @@ export class EventLoop {
 
   /** Nothing of this execution runs in turns that are posted from now on. */
   drop(execution: number): void {
-    this.#dropped.push(execution);
-    this.#isLookDue = true;
+    this.#dropped.add(execution);
     this.#tellDropped();
     if (this.#posted.length > 0)
       this.#lookForDropped ??= setInterval(() => this.#stopDropped(), LOOK_FOR_DROPPED).unref();
@@ -238,7 +213,7 @@ export class EventLoop {
 
   /** What goes on of it in a turn that is on its way would have others wait for nothing. Who had that turn is given it again. */
   #stopDropped(): void {
-    if (this.#posted.length === 0 || this.#dropped.length <= this.#droppedTold) {
+    if (this.#posted.length === 0 || !this.#dropped.hasUntold) {
       clearInterval(this.#lookForDropped);
       this.#lookForDropped = undefined;
       return;
@@ -249,12 +224,12 @@ export class EventLoop {
 
   /** True for one that was dropped while the turns were on their way that end now: it may have run in them. */
   hasDropped(execution: number): boolean {
-    return this.#dropped.includes(execution, this.#droppedTold);
+    return this.#dropped.isUntold(execution);
   }
 
   /** Without a turn nobody would see that what is still open can never settle. */
   #tellDropped(): void {
-    if (this.#isLookDue && this.isStill && this.#host.hasOpenExecutions) this.#schedule();
+    if (this.#dropped.isLookDue && this.isStill && this.#host.hasOpenExecutions) this.#schedule();
   }
 
   /** An execution has its outcome. */
@@ -298,9 +273,8 @@ export class EventLoop {
     const isLarge = Math.max(this.#memory.heapBytes, hold.image.heapBytes) > LARGE_HEAP;
     if (isLarge) this.#pauseFor(() => this.#putBack(hold.image));
     else this.#engine.restoreImage(this.#memory, hold.image);
-    this.#nextTimer = hold.nextTimer;
-    this.#dropped = [...hold.dropped, ...this.#dropped];
-    this.#isLookDue = this.#dropped.length > 0;
+    this.#timer.restore(hold.nextTimer);
+    this.#dropped.restore([...hold.dropped, ...this.#dropped.record]);
     return [...this.#begun].filter((number) => number !== hold.owner);
   }
 
@@ -336,7 +310,7 @@ export class EventLoop {
       this.#waiting.shift();
       return this.#pauseFor(first.atRest);
     }
-    if (this.#isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
+    if (this.#dropped.isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
       this.#waiting.unshift(this.#look());
     const atomic = this.#nextHolder;
     if (atomic !== undefined && atomic !== setAside?.input && this.#memory.heapBytes > LARGE_HEAP) {
@@ -352,9 +326,7 @@ export class EventLoop {
       // What was to come did not: it was stopped before it had its turn, or in it.
       inputs.push(this.#look());
     }
-    // A copy: what is dropped while these turns run is for the next ones.
-    const header = { isMoreToCome, dropped: [...this.#dropped] };
-    this.#droppedTold = header.dropped.length;
+    const header = { isMoreToCome, dropped: this.#dropped.tell() };
     const posted: Posted[] = inputs.map((input) => ({ input }));
     this.#posted = [...posted];
     const turns = this.#engine.run(
@@ -415,7 +387,7 @@ export class EventLoop {
 
   /** True where the kernel would find that what is open can never settle. */
   get #mayNeverSettle(): boolean {
-    return this.#nextTimer.at === Number.POSITIVE_INFINITY && this.#host.mayNeverSettle;
+    return !this.#timer.isSet && this.#host.mayNeverSettle;
   }
 
   /** True where something waits that may settle what is open: all but what waits for that to end. */
@@ -447,9 +419,9 @@ export class EventLoop {
     if (result.kind === "committed") {
       this.#wasMoreToCome = isMoreToCome;
       // The turns of a group name the same ones.
-      if (this.#posted.length === 0) this.#dropped = this.#dropped.slice(dropped.length);
+      if (this.#posted.length === 0) this.#dropped.told(dropped.length);
       if (posted.input.isReading !== true) this.#host.changed();
-      this.#takeTimer(result);
+      this.#timer.note(result);
     }
     posted.input.done(result);
     if (this.#posted.length > 0) return;
@@ -457,35 +429,16 @@ export class EventLoop {
     this.#post();
   }
 
-  #takeTimer({ nextTimer, nextTimerOwner: owner }: TurnResult & { kind: "committed" }): void {
-    this.#nextTimer = nextTimer < 0 ? NO_TIMER : { at: clock() + nextTimer, owner };
-  }
-
   /** Called when the loop may have gone still, or a timer fell due. */
   #addTimerIfDue(): void {
-    clearTimeout(this.#timer);
-    if (this.#isTimerWaiting || !this.#host.hasOpenExecutions) return;
-    const left = this.#nextTimer.at - clock();
-    if (left === Number.POSITIVE_INFINITY) return;
-    if (left > 0) {
-      this.#timer = setTimeout(() => this.#wake(), Math.min(left, LONGEST_TIMER));
-      return;
-    }
-    this.#isTimerWaiting = true;
-    const timer = this.#host.timer(this.#nextTimer.owner);
-    this.#waiting.push({
-      ...timer,
-      begin: () => {
-        this.#isTimerWaiting = false;
-        return timer.begin();
-      },
-    });
+    const due = this.#timer.takeDue();
+    if (due !== undefined) this.#waiting.push(due);
   }
 
   /** A turn of its own: what they left may be much, and who comes next is not to pay for it. */
   #look(): Input {
     // Where it does not succeed it would not the next time.
-    this.#isLookDue = false;
+    this.#dropped.isLookDue = false;
     this.#wasMoreToCome = false;
     return this.#host.look();
   }

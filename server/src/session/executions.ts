@@ -5,12 +5,13 @@
 import { clock, type Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
 import type { SessionMemory } from "../engine/session-memory.js";
-import { Asks, type ReleaseInput } from "./asks.js";
+import { Asks } from "./asks.js";
 import type { Commits } from "./commits.js";
 import { invalid, SessionError } from "./errors.js";
-import { EventLoop, type EventLoopHost, type Input, KERNEL_TURN_BUDGET, LOOK_BUDGET } from "./event-loop.js";
+import { EventLoop, type EventLoopHost, type Input, LOOK_BUDGET } from "./event-loop.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
+import { HeldReleases } from "./held-releases.js";
 import { executionLimits } from "./limits.js";
 import { OpenExecutions } from "./open-executions.js";
 import type { Outcome, StopReason } from "./outcome.js";
@@ -33,9 +34,6 @@ const DEEPEST_CALLS = 16;
 
 /** Bytes of console entries of all that are in flight that are in a record: it is written with every commit. */
 const RECORDED_CONSOLE_BYTES = 64 * 1024;
-
-/** Ids of handles that are given back while an atomic execution holds the session, beyond which nothing is noted of more. */
-const MOST_RELEASED = 100_000;
 
 /** What executions ask of their session. */
 export interface ExecutionsSession extends TurnsSession {
@@ -68,10 +66,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   readonly asks: Asks;
   /** What waits for the end of the atomic execution that holds the session, and what is done in its place where that is undone. */
   #afterHold: { readonly final: () => void; readonly undone: () => void }[] = [];
-  /** What gave handles back meanwhile, and how many ids there are in all of it. */
-  #released: { inputs: ReleaseInput[]; size: number } = { inputs: [], size: 0 };
-  /** What does so again, since that was undone. */
-  #releasing: Input[] = [];
+  readonly #heldReleases: HeldReleases;
   #whenIdle: (() => void)[] = [];
   #nextExecution = 1;
 
@@ -107,7 +102,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       life,
       commits: this.#commits,
     });
-    this.asks = new Asks(session, this.#loop, this.#turns, life, this.#commits, (input) => this.#noteReleased(input));
+    this.#heldReleases = new HeldReleases(this.#loop, this.#turns);
+    this.asks = new Asks(session, this.#loop, this.#turns, life, this.#commits, this.#heldReleases);
   }
 
   /** True when none is open and nothing runs or waits. */
@@ -195,7 +191,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   /** The session's memory is again as it was when this record was taken; no execution of then goes on. */
   goBack(record: SessionRecord): void {
     this.#replies.clear();
-    for (const input of this.#releasing.splice(0)) this.#loop.remove(input);
+    this.#heldReleases.giveUp();
     const ended = record.executions.map(({ number }) => number);
     const loop = { ...record.loop, dropped: [...record.loop.dropped, ...ended] };
     const isNobodys = ({ execution }: { readonly execution: number }): boolean => !ended.includes(execution);
@@ -223,7 +219,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#loop.stop(() => true);
     this.#commits.end(why);
     this.#afterHold = [];
-    this.#forgetReleased();
+    this.#heldReleases.forget();
     this.#replies.clear();
     this.hostFunctions.end(why);
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
@@ -358,7 +354,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#loop.ended(execution.number);
     if (!this.#loop.isHeld) {
       for (const { final } of this.#afterHold.splice(0)) this.#commits.pass(final);
-      this.#forgetReleased();
+      this.#heldReleases.forget();
     }
     this.#replies.addLate();
   }
@@ -377,29 +373,9 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     }
     this.hostFunctions.cancelHeld(execution.number);
     for (const { undone } of this.#afterHold.splice(0)) undone();
-    this.#releaseAgain();
+    this.#heldReleases.repeat();
     this.#exposeAgain();
     return true;
-  }
-
-  /** Who gives handles back while an atomic execution holds the session is told so at once, and does not do it again. */
-  #noteReleased(input: ReleaseInput): void {
-    const size = this.#released.size + 1 + input.handleIds.length;
-    if (!this.#loop.isHeld || size > MOST_RELEASED) return;
-    this.#released.inputs.push(input);
-    this.#released.size = size;
-  }
-
-  #forgetReleased(): void {
-    this.#released = { inputs: [], size: 0 };
-  }
-
-  /** Before anything else runs: who comes next may get the same handles. */
-  #releaseAgain(): void {
-    const budget = { cpuTime: KERNEL_TURN_BUDGET };
-    this.#releasing = this.#released.inputs.map((input) => this.#turns.input(0, input, budget));
-    for (const input of this.#releasing) this.#loop.addAgain(input);
-    this.#forgetReleased();
   }
 
   /** What was provided meanwhile is unknown to the session as it was before. */
@@ -476,7 +452,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
 
   onStill(): void {
     this.#life.lastUsedAt = Date.now();
-    this.#releasing = [];
+    this.#heldReleases.onStill();
     if (!this.isIdle) return;
     for (const resolve of this.#whenIdle.splice(0)) resolve();
   }
