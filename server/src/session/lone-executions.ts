@@ -11,6 +11,8 @@ export class LoneExecutions {
   readonly #engine: Engine;
   readonly #room: Room;
   readonly #sessions = new Set<Session>();
+  /** The same, by the ids of their executions: of one request id there may be several. */
+  readonly #byId = new Map<string, Set<Session>>();
   /** Those that wait for room. */
   readonly #coming = new Set<Execution>();
 
@@ -36,10 +38,12 @@ export class LoneExecutions {
   /** @param leave gives its room back */
   #beginIn(leave: () => void, command: Command, options: CommandOptions, limits: Limits): Execution {
     let session: Session | undefined;
+    let executionId: string | undefined;
     const gone = (): void => {
       leave();
       if (session === undefined) return;
       this.#sessions.delete(session);
+      if (executionId !== undefined) this.#forget(executionId, session);
       void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
     };
     try {
@@ -48,6 +52,8 @@ export class LoneExecutions {
       session = new Session(this.#engine, { ...init, limits, idleTtl: Number.POSITIVE_INFINITY, idleAction: "delete" });
       this.#sessions.add(session);
       const execution = session.submit(command, { ...options, limits: undefined });
+      executionId = execution.executionId;
+      this.#byId.set(executionId, (this.#byId.get(executionId) ?? new Set()).add(session));
       // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
       const goneSoon = (): unknown => setImmediate(gone);
       execution.outcome.then(goneSoon, goneSoon);
@@ -58,9 +64,15 @@ export class LoneExecutions {
     }
   }
 
+  #forget(executionId: string, session: Session): void {
+    const same = this.#byId.get(executionId);
+    same?.delete(session);
+    if (same?.size === 0) this.#byId.delete(executionId);
+  }
+
   /** Ends one by the request id it was given. */
   cancel(executionId: string): void {
-    for (const session of this.#sessions) void session.cancel(executionId);
+    for (const session of this.#byId.get(executionId) ?? []) void session.cancel(executionId);
     for (const execution of this.#coming) if (execution.executionId === executionId) execution.cancel();
   }
 

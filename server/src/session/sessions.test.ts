@@ -12,6 +12,7 @@ import {
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import type { Execution } from "./execution.js";
+import { Session } from "./session.js";
 import type { CreateOptions } from "./session-setup.js";
 import type { Sessions } from "./sessions.js";
 
@@ -575,6 +576,23 @@ test("an execution without a session that is refused takes no room", async () =>
     expect(() => executeAlone(sessions, "1", { limits: { memoryBytes: 2 ** 50 } })).toThrow("memory_bytes");
   }
   expect((await executeAlone(sessions, "1").outcome).result).toMatchObject({ kind: "value" });
+});
+
+test("executions without a session are cancelled by their id, and others are not looked at for that", async () => {
+  const { sessions } = start({ maximum: 5 });
+  const waits = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+  const same = [1, 2].map(() => executeAlone(sessions, waits, { requestId: "r" }));
+  const others = ["s", ""].map((requestId) => executeAlone(sessions, waits, { requestId }));
+  const asked = vi.spyOn(Session.prototype, "cancel");
+  sessions.cancelAlone("nobody");
+  sessions.cancelAlone("r");
+  expect(asked).toHaveBeenCalledTimes(2);
+  for (const { executionId } of others) sessions.cancelAlone(executionId);
+  const outcomes = await Promise.all([...same, ...others].map(({ outcome }) => outcome));
+  expect(outcomes.map(({ result }) => result)).toEqual(
+    outcomes.map(() => expect.objectContaining({ kind: "stopped", reason: "CANCELLED" })),
+  );
+  asked.mockRestore();
 });
 
 test("an execution without a session that waits for room can be cancelled by its id", async () => {
