@@ -191,6 +191,36 @@ describe("what no type allows is refused with what to give instead, before anyth
       TypeError,
       'maxProperties is "5": give a positive whole number, or leave it out',
     ],
+    [
+      "a signal",
+      run({ signal: new AbortController() }),
+      TypeError,
+      "signal is an object: give the signal of an AbortController, or leave it out",
+    ],
+    [
+      "a signal of a request",
+      () => session.info(unchecked({ signal: null })),
+      TypeError,
+      "signal is null: give the signal of an AbortController, or leave it out",
+    ],
+    [
+      "a signal of what makes something",
+      () => session.fork(unchecked({ signal: new AbortController() })),
+      TypeError,
+      "signal is an object: give the signal of an AbortController, or leave it out",
+    ],
+    [
+      "a signal of what is listened to",
+      () => session.watch(unchecked({ signal: new AbortController() })).next(),
+      TypeError,
+      "signal is an object: give the signal of an AbortController, or leave it out",
+    ],
+    [
+      "a signal of an import",
+      () => served.client.importSnapshot([], unchecked({ signal: new AbortController() })),
+      TypeError,
+      "signal is an object: give the signal of an AbortController, or leave it out",
+    ],
     ["a file name", run({ filename: Object.create(null) }), TypeError, "filename is an object: give a string"],
     [
       "a file name of a template",

@@ -12,6 +12,7 @@ import { readDetails, readResult, readValue, type WrapHandle } from "./outcome.j
 import { type CallTarget, type ExecutorSession, type GuestCommand, Requests, type Written } from "./requests.js";
 import type { AnyCommand, CommandListener, CommandTransport, Sending, StartedCommand } from "./transport/commands.js";
 import { waitFor } from "./waiting.js";
+import { assertNotAborted } from "./when-aborted.js";
 
 /** How much longer than the execution's own timeout an answer is waited for, in milliseconds. */
 const DEADLINE_GRACE = 1_000;
@@ -132,7 +133,7 @@ export class Executor {
     const session = this.#session;
     try {
       this.#lifetime.assertUsable();
-      options.signal?.throwIfAborted();
+      assertNotAborted(options.signal);
       // Written before anything is waited for: what the caller does to its arguments afterwards is not sent.
       const written = write();
       // Handles of the answer are taken while it counts as under way.

@@ -1,3 +1,5 @@
+import { shown } from "./checks.js";
+
 interface Listener {
   readonly call: () => void;
 }
@@ -21,6 +23,20 @@ export function whenAborted(signal: AbortSignal | undefined, call: () => void): 
     // A signal made of others is kept by Node as long as somebody listens to it.
     if (listeners.size === 0) stopListeningTo(signal);
   };
+}
+
+/**
+ * For what begins.
+ *
+ * @throws {TypeError} if it is neither undefined nor a signal
+ * @throws the signal's reason if it is aborted
+ */
+export function assertNotAborted(signal: AbortSignal | undefined): void {
+  if (signal === undefined) return;
+  if (typeof signal?.throwIfAborted !== "function") {
+    throw new TypeError(`signal is ${shown(signal)}: give the signal of an AbortController, or leave it out`);
+  }
+  signal.throwIfAborted();
 }
 
 const nothing = (): void => undefined;

@@ -3,7 +3,7 @@ import { LivescopeError, StatusError, traceToCaller, UnavailableError } from "..
 import { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
-import { whenAborted } from "../when-aborted.js";
+import { assertNotAborted, whenAborted } from "../when-aborted.js";
 import { checkTimeout } from "./commands.js";
 import { callOptions, Line, type Method } from "./line.js";
 import { UnaryCall } from "./unary-call.js";
@@ -105,7 +105,7 @@ export class Channel {
 
   async #interruptible<T>({ timeout, signal }: RequestOptions, send: (call: UnaryCall) => Promise<T>): Promise<T> {
     checkTimeout(timeout);
-    signal?.throwIfAborted();
+    assertNotAborted(signal);
     this.assertUsable();
     const call = new UnaryCall(timeout);
     const over = this.lifetime.hold({ giveUp: (error) => call.interrupt(error) });

@@ -1,7 +1,7 @@
 import { StatusError } from "../errors.js";
 import { LONGEST_TIMER } from "../longest-timer.js";
 import type { RequestOptions } from "../options.js";
-import { whenAborted } from "../when-aborted.js";
+import { assertNotAborted, whenAborted } from "../when-aborted.js";
 import { withResolvers } from "../with-resolvers.js";
 import type { Channel } from "./channel.js";
 import { checkTimeout, noAnswerWithin } from "./commands.js";
@@ -24,7 +24,7 @@ export async function make<Request, Response>(
   if (requestId !== undefined) return channel.send(method, request, { signal, timeout });
   const caller = new Error("called here");
   checkTimeout(timeout);
-  signal?.throwIfAborted();
+  assertNotAborted(signal);
   channel.assertUsable();
   const { line } = channel;
   const unsent = new AbortController();

@@ -1,7 +1,7 @@
 import { Metadata } from "@grpc/grpc-js";
 import type { DisposedError } from "../errors.js";
 import type { RequestOptions } from "../options.js";
-import { whenAborted } from "../when-aborted.js";
+import { assertNotAborted, whenAborted } from "../when-aborted.js";
 import { withResolvers } from "../with-resolvers.js";
 import type { Channel } from "./channel.js";
 import { checkTimeout } from "./commands.js";
@@ -21,7 +21,7 @@ export async function sendAll<Request, Response>(
 ): Promise<Response> {
   const caller = new Error("called here");
   checkTimeout(timeout);
-  signal?.throwIfAborted();
+  assertNotAborted(signal);
   channel.assertUsable();
   // At once: what they are read from, such as a file, may fail before there is a connection, and nobody else hears of it.
   let next = requests.next();
@@ -87,7 +87,7 @@ export async function* sendAndListen<Request, Response>(
 ): AsyncGenerator<Response, void, void> {
   const caller = new Error("called here");
   checkTimeout(timeout);
-  signal?.throwIfAborted();
+  assertNotAborted(signal);
   channel.assertUsable();
   const timeLeft = channel.line.isReady ? timeout : await channel.untilReady({ signal, timeout });
   const stream = channel.readable(method, request, timeLeft);
