@@ -126,6 +126,10 @@ describe("a value that comes", () => {
     expect(value.z).toBe(-0);
   });
 
+  it("is an error of the service where its JSON is none", () => {
+    expect(() => decode({ kind: { $case: "json", value: "{" } })).toThrow(LivescopeError);
+  });
+
   it("is a Uint8Array that stands on its own", () => {
     const bytes = decode({ kind: { $case: "bytes", value: Buffer.from([1, 2]) } }) as Uint8Array;
     expect(bytes).toStrictEqual(new Uint8Array([1, 2]));

@@ -50,7 +50,7 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
     case undefined:
       return undefined;
     case "json":
-      return JSON.parse(kind.value);
+      return readJson(kind.value);
     case "data":
       // The codec holds JSON text, or an InvalidData with a message where the value has none.
       if (typeof kind.value === "string") return JSON.parse(kind.value);
@@ -64,6 +64,16 @@ export function decodeValue(value: WireValue | undefined, onHandle: (handle: Wir
       return decodeGraph(kind.value, onHandle);
     default:
       throw new LivescopeError(`the value came as ${kind?.$case}, which this version of the SDK does not read`);
+  }
+}
+
+function readJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new LivescopeError(`the value cannot be read: it came as JSON, but is none: ${(error as Error).message}`, {
+      cause: error,
+    });
   }
 }
 

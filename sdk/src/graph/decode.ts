@@ -16,6 +16,15 @@ export interface HandleInGraph {
  * @throws {LivescopeError} if the text is no graph, or has in it what this JavaScript has not
  */
 export function decodeGraph(text: string, onHandle: (handle: HandleInGraph) => unknown): unknown {
+  try {
+    return readGraph(text, onHandle);
+  } catch (error) {
+    if (error instanceof LivescopeError) throw error;
+    throw malformed(`it is none: ${error instanceof Error ? error.message : error}`, { cause: error });
+  }
+}
+
+function readGraph(text: string, onHandle: (handle: HandleInGraph) => unknown): unknown {
   const nodes: unknown = JSON.parse(text);
   if (typeof nodes === "number") return special(nodes);
   if (!Array.isArray(nodes) || nodes.length === 0) throw malformed("it has no nodes");
@@ -242,6 +251,6 @@ function special(reference: number): unknown {
   }
 }
 
-function malformed(why: string): LivescopeError {
-  return new LivescopeError(`the value cannot be read: it came as a graph, but ${why}`);
+function malformed(why: string, options?: ErrorOptions): LivescopeError {
+  return new LivescopeError(`the value cannot be read: it came as a graph, but ${why}`, options);
 }

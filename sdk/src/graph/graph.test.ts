@@ -161,10 +161,16 @@ describe("a graph", () => {
     expect(() => decode('[["RegExp","(?<x","g"]]')).toThrow("/(?<x/g, which this JavaScript does not read");
   });
 
-  it.each(["[]", "{}", "[[1]]", "[[0.5]]", '[["Nope",0]]', "-9", '[["Error",0]]', "[[true]]", '"x"', "null"])(
-    "that is none is an error: %s",
-    (text) => {
-      expect(() => decode(text)).toThrow(LivescopeError);
-    },
-  );
+  const NONE = ["[]", "{}", "[[1]]", "[[0.5]]", '[["Nope",0]]', "-9", '[["Error",0]]', "[[true]]", '"x"', "null"];
+  const UNREADABLE = [
+    "",
+    "[",
+    '[["BigInt","x"]]',
+    "[[-7,-1]]",
+    '[["Object",0]]',
+    '[["Float64Array",1,1],["ArrayBuffer",""]]',
+  ];
+  it.each([...NONE, ...UNREADABLE])("that is none is an error: %s", (text) => {
+    expect(() => decode(text)).toThrow(LivescopeError);
+  });
 });
