@@ -1,10 +1,17 @@
 import { once } from "node:events";
 import { connect } from "node:http2";
-import { CreateSessionRequest, ExecuteRequest, SessionServiceService } from "@livescope/proto";
+import {
+  CreateSessionRequest,
+  ExecuteRequest,
+  ImportSnapshotRequest,
+  SessionServiceService,
+  SnapshotServiceService,
+} from "@livescope/proto";
 import { Livescope, NotFoundError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { frame, RawConnection } from "./support/raw-http2.js";
+import { ServerProcess } from "./support/server-process.js";
 
 let server: RunningServer;
 beforeAll(async () => {
@@ -58,4 +65,18 @@ test("a request that was answered so is not carried out, although its stream end
 test("a request that has arrived whole may be worked on for as long as it takes", async () => {
   await using client = await Livescope.connect(server.address, { transport: "unary" });
   expect(await client.execute("await new Promise((done) => setTimeout(done, 400)); 'done'")).toBe("done");
+});
+
+test("an import whose deadline passes while it is sent is no fault of the server, and not logged as one", async () => {
+  await using other = await ServerProcess.start();
+  using raw = new RawConnection(other.address);
+  const { path, requestSerialize } = SnapshotServiceService.importSnapshot;
+  const request = ImportSnapshotRequest.fromPartial({ chunk: Buffer.from("livesnap") });
+  const headers = { "grpc-timeout": "100m" };
+  const { status } = await raw.send(path, frame(requestSerialize(request)), { headers, stall: true });
+  expect(status).toBe("DEADLINE_EXCEEDED");
+  // What it is answered with after that is logged by the time it has drained.
+  process.kill(other.pid, "SIGTERM");
+  await expect.poll(() => other.exit).toBe("code 0");
+  expect(other.log).toBe("");
 });

@@ -19,7 +19,7 @@ export async function exportSnapshot(
   stream: ServerWritableStream<ExportSnapshotRequest, ExportSnapshotResponse>,
 ): Promise<void> {
   const ended = new Promise<never>((_resolve, reject) => {
-    stream.on("cancelled", () => reject(new SessionError("DEADLINE_PASSED", "the caller is gone")));
+    stream.on("cancelled", () => reject(callerGone()));
   });
   ended.catch(() => undefined);
   await snapshots.export(stream.request.snapshotId, async (bytes) => {
@@ -42,10 +42,19 @@ export async function importSnapshot(
 async function* chunksOf(call: AsyncIterable<ImportSnapshotRequest>): AsyncGenerator<Uint8Array> {
   const messages = call[Symbol.asyncIterator]();
   for (;;) {
-    const { done, value } = await inTime(messages.next());
+    const { done, value } = await inTime(messages.next().catch(whenCut));
     if (done === true) return;
     yield value.chunk;
   }
+}
+
+/** @throws SessionError DEADLINE_PASSED where the call ended before its messages did; else what it was */
+function whenCut(error: NodeJS.ErrnoException): never {
+  throw error.code === "ERR_STREAM_PREMATURE_CLOSE" ? callerGone() : error;
+}
+
+function callerGone(): SessionError {
+  return new SessionError("DEADLINE_PASSED", "the caller is gone");
 }
 
 /** @throws SessionError DEADLINE_PASSED */
