@@ -94,6 +94,12 @@ describe("livescope run", () => {
     expect(stderr).toContain("livescope: run it with --module");
   });
 
+  test("says what to do about a module that imports what the session has not", async () => {
+    const { code, stderr } = await commands.run(["run", "--module", "-e", "import 'a'"]);
+    expect(code).toBe(1);
+    expect(stderr).toContain('livescope: "livescope bundle" makes one module of it');
+  });
+
   test("tells of rejections that nobody handles", async () => {
     const { code, stderr } = await commands.run(["run", "-e", "Promise.reject(new Error('lost')); 1"]);
     expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/^warning: .*lost.*eval\.js:1/) });

@@ -99,7 +99,8 @@ async function runWith(
     writeNotes(error);
     if (!(error instanceof GuestError)) throw error;
     writeLine(process.stderr, describeGuestError(error, source, paintFor(process.stderr)));
-    if (needsModule(error)) process.stderr.write("livescope: run it with --module\n");
+    const advice = adviceFor(error);
+    if (advice !== undefined) writeLine(process.stderr, `livescope: ${advice}`);
   }
 }
 
@@ -111,6 +112,10 @@ async function execute(client: Livescope, sessionId: string | undefined, text: s
   return await session.execute(text, options).execution();
 }
 
-function needsModule({ phase, message }: GuestError): boolean {
-  return phase === "PARSE" && message.startsWith("import and export statements are for modules");
+/** What to do about a source that was not read because it imports. */
+function adviceFor({ phase, message }: GuestError): string | undefined {
+  if (phase !== "PARSE") return undefined;
+  if (message.startsWith("import and export statements are for modules")) return "run it with --module";
+  if (message.startsWith("Cannot find module ")) return '"livescope bundle" makes one module of it and what it imports';
+  return undefined;
 }
