@@ -154,6 +154,14 @@ describe("randomness", () => {
   });
 });
 
+test.each(["big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_jis", "SJIS", "gb2312"])(
+  "a TextDecoder of %s, whose tables are not here, is refused when it is made",
+  async (label) => {
+    const refusal = `RangeError: TextDecoder: the encoding ${label} is not known here`;
+    expect(await new Guest().run(`new TextDecoder("${label}")`)).toBe(refusal);
+  },
+);
+
 describe("what the platform does with time and errors", () => {
   test("AbortSignal.timeout waits by the timer that the realm has when it is called", async () => {
     const guest = new Guest();

@@ -22,17 +22,28 @@ class TextEncoder {
 
 asInterface(TextEncoder, "TextEncoder");
 
+/** Encodings that the library knows the names of, and has no tables for: it would be noticed when something is decoded. */
+const MULTI_BYTE = ["big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_jis"];
+
+function decoderOf(
+  name: string,
+  options: { readonly fatal: boolean; readonly ignoreBOM: boolean },
+): InstanceType<typeof Decoder> {
+  try {
+    const decoder = new Decoder(name, options);
+    if (!MULTI_BYTE.includes(decoder.encoding)) return decoder;
+  } catch {
+    // Told below.
+  }
+  throw new RangeError(`TextDecoder: the encoding ${name.slice(0, 100)} is not known here`);
+}
+
 class TextDecoder {
   readonly #decoder: InstanceType<typeof Decoder>;
 
   constructor(label: unknown = "utf-8", options: unknown = undefined) {
     const { fatal, ignoreBOM } = toDictionary(options, "The options of a TextDecoder");
-    const name = `${label as string}`;
-    try {
-      this.#decoder = new Decoder(name, { fatal: !!fatal, ignoreBOM: !!ignoreBOM });
-    } catch {
-      throw new RangeError(`TextDecoder: the encoding ${name.slice(0, 100)} is not known here`);
-    }
+    this.#decoder = decoderOf(`${label as string}`, { fatal: !!fatal, ignoreBOM: !!ignoreBOM });
   }
 
   get encoding(): string {
