@@ -24,7 +24,7 @@ export interface CheckedCommand {
 
 /**
  * @param passed takes the ids of functions of the client; absent where none may be
- * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ * @throws SessionError INVALID_REQUEST
  */
 export function executeCommand(
   request: ExecuteRequest,
@@ -90,7 +90,7 @@ export function checkedModules(modules: ReadonlyMap<string, string>): ReadonlyMa
 
 /**
  * @param passed as of `executeCommand`
- * @throws SessionError INVALID_REQUEST, UNIMPLEMENTED
+ * @throws SessionError INVALID_REQUEST
  */
 export function callCommand(
   request: CallRequest,

@@ -61,7 +61,7 @@ function checkedName(name: string, field: string): string {
   return name;
 }
 
-/** @throws SessionError INVALID_REQUEST, UNIMPLEMENTED */
+/** @throws SessionError INVALID_REQUEST */
 export async function render(
   sessions: Sessions,
   request: RenderRequest,

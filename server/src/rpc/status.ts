@@ -39,7 +39,6 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
   DRAINING: Code.UNAVAILABLE,
   DEADLINE_PASSED: Code.DEADLINE_EXCEEDED,
   INVALID_REQUEST: Code.INVALID_ARGUMENT,
-  UNIMPLEMENTED: Code.UNIMPLEMENTED,
   SESSION_DELETED_MEANWHILE: Code.ABORTED,
 };
 
@@ -49,12 +48,7 @@ const CODES: Readonly<Record<ErrorReason, Code>> = {
  */
 const MOST = { message: 1_024, field: 256, id: 256 };
 
-const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set([
-  "UNIMPLEMENTED",
-  "DEADLINE_PASSED",
-  "STORE_FAILED",
-  "NO_STORE",
-]);
+const WITHOUT_REASON: ReadonlySet<ErrorReason> = new Set(["DEADLINE_PASSED", "STORE_FAILED", "NO_STORE"]);
 
 /** The reason as the contract names it; empty for statuses that need none. */
 function publicReason(reason: ErrorReason): string {

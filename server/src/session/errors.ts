@@ -29,7 +29,6 @@ export type ErrorReason =
   /** The caller's deadline was over before its request was looked at. */
   | "DEADLINE_PASSED"
   | "INVALID_REQUEST"
-  | "UNIMPLEMENTED"
   /** The running call's own session was deleted under it. */
   | "SESSION_DELETED_MEANWHILE";
 
@@ -62,8 +61,4 @@ export function isDeletion(error: unknown): boolean {
 
 export function invalid(field: string, message: string): SessionError {
   return new SessionError("INVALID_REQUEST", `${field}: ${message}`, { field });
-}
-
-export function unimplemented(what: string): SessionError {
-  return new SessionError("UNIMPLEMENTED", `${what} is not built yet in this version of livescope`);
 }
