@@ -5,7 +5,7 @@
 import { readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
-import type { Server } from "@grpc/grpc-js";
+import type { handleBidiStreamingCall, Server } from "@grpc/grpc-js";
 import type { ReflectionService } from "@grpc/reflection";
 import { descriptorPath } from "@livescope/proto/descriptor";
 import { addLazily, type MadeService, servicesOf } from "./lazy-services.js";
@@ -32,7 +32,22 @@ function makeServices(): MadeService[] {
   const library = createRequire(import.meta.url)("@grpc/reflection") as { ReflectionService: typeof ReflectionService };
   const fileDescriptorProtos = splitDescriptorSet(readFileSync(descriptorPath));
   const everything = { all: { format: "Protocol Buffer 3 DescriptorProto", type: {}, fileDescriptorProtos } };
-  return servicesOf(new library.ReflectionService(everything as never));
+  return servicesOf(new library.ReflectionService(everything as never)).map(readAsTaken);
+}
+
+/** The library reads whatever comes, and what a client does not take of its answers would wait here without end. */
+function readAsTaken({ definition, implementation }: MadeService): MadeService {
+  const answer = implementation[METHOD] as handleBidiStreamingCall<unknown, unknown>;
+  const handler: typeof answer = (stream) => {
+    answer(stream);
+    // After the library's own, so the answer has been written.
+    stream.on("data", () => {
+      if (!stream.writableNeedDrain) return;
+      stream.pause();
+      stream.once("drain", () => stream.resume());
+    });
+  };
+  return { definition, implementation: { ...implementation, [METHOD]: handler } };
 }
 
 /** The files of a google.protobuf.FileDescriptorSet, still encoded. */
