@@ -16,14 +16,7 @@ const ALLOWED: Readonly<Record<string, { layers: readonly string[]; packages: re
   cli: { layers: [], packages: ["@grpc/grpc-js", "@livescope/sdk", "acorn", "commander", "esbuild"] },
   rpc: {
     layers: ["session", "engine"],
-    packages: [
-      /^@livescope\/proto/,
-      "@bufbuild/protobuf/wire",
-      "@grpc/grpc-js",
-      "@grpc/reflection",
-      "grpc-health-check",
-      "pino",
-    ],
+    packages: [/^@livescope\/proto/, "@bufbuild/protobuf/wire", "@grpc/grpc-js", "@grpc/reflection", "pino"],
   },
   session: { layers: ["engine", "store"], packages: [] },
   store: { layers: [], packages: ["libsql"] },

@@ -22,6 +22,7 @@ export {
   HealthCheckResponse,
   HealthCheckResponse_ServingStatus,
   HealthClient,
+  type HealthServer,
   HealthService,
 } from "../gen/grpc/health/v1/health.js";
 export * from "../gen/index.sandbox.v1.js";
