@@ -10,6 +10,7 @@ import {
 } from "@livescope/proto";
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
+import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Watcher } from "../session/watchers.js";
 import type { OpenStreams } from "./open-streams.js";
@@ -26,6 +27,17 @@ export const WATCH_SESSION_METHOD = {
   responseSerialize: (response: Buffer): Buffer => response,
 };
 
+type Update = NonNullable<WatchSessionResponse["update"]>;
+
+/** What watchers are told of, and the message: several are told one after the other, of what may have some megabytes. */
+let latest: { readonly what: object; readonly message: Buffer } | undefined;
+
+/** @param what is told; it does not change */
+function messageOf(what: object, update: () => Update): Buffer {
+  if (latest?.what !== what) latest = { what, message: encoded(WatchSessionResponse, { update: update() }) };
+  return latest.message;
+}
+
 export function watchSession(
   sessions: Sessions,
   stream: ServerWritableStream<WatchSessionRequest, WatchSessionResponse>,
@@ -38,8 +50,8 @@ export function watchSession(
   };
   let close = (): void => undefined;
   let behind = 0;
-  const say = (update: NonNullable<WatchSessionResponse["update"]>): void => {
-    const message = encoded(WatchSessionResponse, { update });
+  const say = (what: object, update: () => Update): void => {
+    const message = messageOf(what, update);
     behind += message.length;
     (stream as Writable).write(message, () => {
       behind -= message.length;
@@ -48,16 +60,20 @@ export function watchSession(
     const text = `the watcher is ${behind} bytes behind what happens; read faster, or watch again from now on`;
     end(new SessionError("READER_TOO_SLOW", text));
   };
-  const event = (executionId: string, event: NonNullable<Event["event"]>): void =>
-    say({ $case: "event", value: { executionId, event } });
+  const sayEvent = (what: object, executionId: string, event: () => NonNullable<Event["event"]>): void =>
+    say(what, () => ({ $case: "event", value: { executionId, event: event() } }));
+  const saySession = (session: SessionInfo): void =>
+    say(session, () => ({ $case: "session", value: sessionMessage(session) }));
   const watcher: Watcher = {
-    console: (executionId, entry) => event(executionId, { $case: "console", value: consoleMessage(entry) }),
-    finished: (outcome, encoding) => {
-      // Its entries were told.
-      const value = executionMessage({ ...outcome, console: [] }, encoding);
-      event(outcome.executionId, { $case: "finished", value });
-    },
-    changed: (session) => say({ $case: "session", value: sessionMessage(session) }),
+    console: (executionId, entry) =>
+      sayEvent(entry, executionId, () => ({ $case: "console", value: consoleMessage(entry) })),
+    // Its entries were told.
+    finished: (outcome, encoding) =>
+      sayEvent(outcome, outcome.executionId, () => ({
+        $case: "finished",
+        value: executionMessage({ ...outcome, console: [] }, encoding),
+      })),
+    changed: saySession,
     ended: end,
   };
   stream.on("cancelled", () => close());
@@ -70,6 +86,6 @@ export function watchSession(
       closed();
     };
     if (stream.cancelled) return close();
-    say({ $case: "session", value: sessionMessage(info) });
+    saySession(info);
   }, end);
 }
