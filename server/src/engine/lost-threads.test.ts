@@ -40,20 +40,35 @@ afterAll(async () => {
   await engine.close();
 });
 
+/** Has the watchdog look at all threads as if more time had passed than they may take for anything. */
+async function watchAhead(): Promise<void> {
+  const now = performance.now.bind(performance);
+  const ahead = vi.spyOn(performance, "now").mockImplementation(() => now() + 2 * BUDGET);
+  await sleep(WATCHED);
+  ahead.mockRestore();
+}
+
 let executions = 0;
 const ended: string[] = [];
 
-function run(memory: SessionMemory, code: string, budget: number): Promise<TurnResult> {
+function run(memory: SessionMemory, code: string, budget: number, isTypeScript = false): Promise<TurnResult> {
+  return begin(memory, code, budget, isTypeScript).ended;
+}
+
+function begin(memory: SessionMemory, code: string, budget: number, isTypeScript: boolean) {
   executions++;
   const execution = { number: executions, encoding: 1, handleGroup: "", valueBytes: 1 << 20, handles: 10 };
-  const command = { kind: "execute", code, filename: "a.js", bindings: new Map() } as const;
-  return new Promise((resolve) => {
+  const command = { kind: "execute", code, filename: "a.js", isTypeScript, bindings: new Map() } as const;
+  let stop = (): void => undefined;
+  const result = new Promise<TurnResult>((resolve) => {
     const done = (result: TurnResult): void => {
       ended.push(code);
       resolve(result);
     };
-    engine.run(memory, [{ input: { kind: "run", command, execution }, budget, consoleBytes: 0, done }]);
+    const [turn] = engine.run(memory, [{ input: { kind: "run", command, execution }, budget, consoleBytes: 0, done }]);
+    stop = () => turn?.stop();
   });
+  return { ended: result, stop };
 }
 
 test("a thread that has ended and keeps its place ends nothing more", async () => {
@@ -66,10 +81,18 @@ test("a thread that has ended and keeps its place ends nothing more", async () =
   await threads[memory.lastWorker]?.terminate();
   expect(await endless).toMatchObject({ kind: "undone", reason: "trap" });
   await run(memory, "n = 2", BUDGET);
-  const now = performance.now.bind(performance);
-  const ahead = vi.spyOn(performance, "now").mockImplementation(() => now() + 2 * BUDGET);
-  await sleep(WATCHED);
-  ahead.mockRestore();
+  await watchAhead();
   expect(await run(memory, "n", BUDGET)).toMatchObject({ effects: [{ kind: "value", text: "2" }] });
   expect(ended.filter((code) => code === "for (;;);")).toHaveLength(1);
+});
+
+test("a turn that was stopped before it began is answered once, also when its thread is ended over its preparations", async () => {
+  const memory = engine.createMemory(32 << 20);
+  // The thread loads the compiler first, which takes it longer than the watchdog to look.
+  const { ended: result, stop } = begin(memory, "stopped", BUDGET, true);
+  stop();
+  expect(await result).toMatchObject({ kind: "undone", reason: "stopped", began: false });
+  await watchAhead();
+  expect(await run(memory, "1 as number", BUDGET, true)).toMatchObject({ effects: [{ kind: "value", text: "1" }] });
+  expect(ended.filter((code) => code === "stopped")).toHaveLength(1);
 });

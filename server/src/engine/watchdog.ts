@@ -86,6 +86,9 @@ export class Watchdog {
     const reason = culprit.stopRequestedAt === undefined ? "budget" : "stopped";
     this.#workers.replace(worker);
     await worker.terminate();
+    // Nothing of one that was stopped before it began has run, and as it was answered then its session may be gone.
+    const isOver = !this.#unanswered(worker).some(({ memory }) => memory === culprit.memory);
+    if (isOver) return this.#recover(worker, undefined, undone(reason, ""));
     const cpuTime = clock() - startedAt;
     const execution = this.#executionIn(culprit.memory);
     await this.#restore(worker, culprit);
@@ -107,9 +110,7 @@ export class Watchdog {
   /** A thread ended by itself. */
   async onDeath(worker: WorkerThread, error: Error): Promise<void> {
     if (this.#isClosed || this.#workers.spareEnded(worker)) return;
-    const turns = worker.batch
-      .flatMap((group) => group.turns as PendingTurn[])
-      .filter((turn) => this.#host.isUnanswered(turn));
+    const turns = this.#unanswered(worker);
     // What was committed and not told counts as running: its checkpoint is still there, and nothing of it has left.
     const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
     const memory = (culprit as PendingTurn | undefined)?.memory;
@@ -122,6 +123,13 @@ export class Watchdog {
       ...undone("trap", `its worker died: ${error.message}`),
       culprit: execution,
     });
+  }
+
+  /** Turns of its batch of which nobody has heard yet. */
+  #unanswered(worker: WorkerThread): PendingTurn[] {
+    return worker.batch
+      .flatMap((group) => group.turns as PendingTurn[])
+      .filter((turn) => this.#host.isUnanswered(turn));
   }
 
   /** Puts the pages back that a dead worker left half changed. @param turn that it ran: without an answer until that is done */
@@ -147,7 +155,7 @@ export class Watchdog {
     worker.forgetBatch();
     for (const { turns } of rest) for (const turn of turns) clearConsole(turn);
     this.#host.requeue(rest);
-    if (culprit !== undefined) this.#host.settle(culprit, ending);
+    if (culprit !== undefined && this.#host.isUnanswered(culprit)) this.#host.settle(culprit, ending);
     this.#host.distribute();
   }
 
