@@ -1,6 +1,5 @@
 /** `Event` and `CustomEvent` of the DOM standard. */
-import { dateNow } from "./intrinsics.js";
-import { timeOrigin } from "./time-origin.js";
+import { sinceOrigin } from "./library/performance.js";
 import { asInterface, defineConstants, requireArguments, toDictionary } from "./webidl.js";
 
 /** What an event is doing. Only EventTarget changes it. */
@@ -33,7 +32,7 @@ class Event {
   #bubbles: boolean;
   #cancelable: boolean;
   readonly #composed: boolean;
-  readonly #timeStamp = dateNow() - timeOrigin();
+  readonly #timeStamp = sinceOrigin();
   readonly #dispatch: Dispatch = {
     target: null,
     currentTarget: null,

@@ -101,6 +101,23 @@ describe.each(WAYS)("%s", (_how, ahead) => {
     const { console } = await run("console.timeEnd('a')").outcome;
     expect(console.map(({ text }) => text)).toEqual([expect.stringMatching(/^a: [\d.]+m?s$/)]);
   });
+
+  test("also where nobody measured before, and by events", async () => {
+    clock.set(ahead);
+    const code = `
+      const before = performance.now(), first = new Event("a").timeStamp;
+      await sleep(100);
+      [before, performance.now() - before, first, new Event("b").timeStamp - first]`;
+    const [before, lasted, first, between] = JSON.parse(await ending(run(code))) as [number, number, number, number];
+    for (const passed of [before, first]) {
+      expect(passed).toBeGreaterThanOrEqual(0);
+      expect(passed).toBeLessThan(3_600_000);
+    }
+    for (const measured of [lasted, between]) {
+      expect(measured).toBeGreaterThanOrEqual(99);
+      expect(measured).toBeLessThan(3_600_000);
+    }
+  });
 });
 
 test.each(WAYS)("a session that was just used is as long from its end as it was when it is %s", async (_how, jump) => {

@@ -1,29 +1,34 @@
 /** `performance.now` and `performance.timeOrigin`, in whole milliseconds: finer clocks are for measuring one's neighbours. */
 import { clock } from "../host-asks.js";
-import { dateNow } from "../intrinsics.js";
 import { timeOrigin } from "../time-origin.js";
 import { asInterface } from "../webidl.js";
 
 const BY_PLATFORM = Symbol();
 
+/** The process that a session moved to may count from somewhat earlier. */
+let latest = 0;
+
+/** Whole milliseconds since the session began to run; what `performance.now` and events tell. */
+export function sinceOrigin(): number {
+  latest = Math.max(latest, Math.floor(clock() - timeOrigin()));
+  return latest;
+}
+
 class Performance {
-  /** So much the machine's clock is ahead. It may be set; what lasts is measured by the one that is not. */
-  readonly #ahead = dateNow() - clock();
-  /** The process that a session moved to may count from somewhat earlier. */
-  #latest = 0;
+  readonly #brand = true;
 
   constructor() {
     if ((arguments[0] as unknown) !== BY_PLATFORM) throw new TypeError("Illegal constructor");
   }
 
   get timeOrigin(): number {
-    void this.#latest;
-    return timeOrigin();
+    void this.#brand;
+    return Math.floor(timeOrigin());
   }
 
   now(): number {
-    this.#latest = Math.max(this.#latest, Math.floor(clock() + this.#ahead) - timeOrigin());
-    return this.#latest;
+    void this.#brand;
+    return sinceOrigin();
   }
 
   toJSON(): { timeOrigin: number } {
