@@ -65,6 +65,10 @@ describe.each([
     "'use strict'; let y; x = ^nope",
     "\nvar x; ^nope",
     "let y; class x {} ^nope",
+    "x^()",
+    "0; x ^()",
+    "let y\n x?.^(1)",
+    "parseInt('1'); parseInt?.(^nope)",
   ])("with bindings: %s", async (text) => {
     const { code, place } = marked(text);
     const bindings = { x: 1 };

@@ -69,6 +69,20 @@ describe.each([
     expect(await session.call("g")).toBe(10);
   });
 
+  test.each(["f()", "f?.()", "f``", "0\nf()", "await f()", "(() => f())()"])(
+    "S6: a function that is called by the name of a binding gets none of the others: %s",
+    async (code) => {
+      await using f = await session.handle("(function () { 'use strict'; return this === undefined })");
+      expect(await session.execute(code, { bindings: { f, secret: 1 } })).toBe(true);
+    },
+  );
+
+  test("S6: bindings change nothing about how functions of the session are called", async () => {
+    await session.execute("function sum(...all) { return all.reduce((a, b) => a + b) }");
+    const code = "let none, own = () => x; [sum?.(x, 1), none?.(), own?.(), (() => sum?.(x))(), `${() => sum?.(x)}`]";
+    expect(await session.execute(code, { bindings: { x: 2 } })).toEqual([3, undefined, 2, 2, "() => sum?.(x)"]);
+  });
+
   test("S7: sessions do not see each other", async () => {
     await using other = await client.createSession();
     await Promise.all([session.execute(COUNTER), other.execute(COUNTER)]);

@@ -334,7 +334,7 @@ function closed(failed: string, kind: Kind): string {
  *
  * @param original what it replaces
  */
-function marked(code: string, original = ""): string {
+export function marked(code: string, original = ""): string {
   const text = original.replaceAll("\\", "\\\\").replaceAll("*/", "*\\/");
   return `/*${SCOPE_NAME}${code.length}${original === "" ? "" : `-${text}`}*/${code}`;
 }

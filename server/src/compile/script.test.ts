@@ -102,6 +102,22 @@ describe("bindings", () => {
     );
   });
 
+  test.each([
+    ["x()", ";(0,x)()"],
+    ["y\nx().z", "y\n;(0,x)().z"],
+    ["if (y) x()\nelse x()", "if (y) (0,x)()\nelse (0,x)()"],
+    ["switch (y) { case x(): x() }", "switch (y) { case (0,x)(): ;(0,x)() }"],
+    ["x`1`", ";(0,x)`1`"],
+    ["y?.(x?.())?.z?.()", ";(0,y)?.((0,x)?.())?.z?.()"],
+    ["y(x.z(), new x())", "y(x.z(), new x())"],
+    ["with (y) x()", "with (y) x()"],
+    ["await x()", "$livescope$.s($livescope$.c(),await  $livescope$.r((0,x)()))"],
+    ["async () => { for await (y of z);x() }", "async () => { {FOR_AWAIT};(0,x)() }"],
+  ])("are called without the others: %s", (code, source) => {
+    const written = compiled(code, ["x"]).source.replaceAll(/\/\*\$livescope\$.*?\*\//g, "");
+    expect(written.replace(/\{const \$livescope\$c.*\}\}(?=;)/, "{FOR_AWAIT}")).toBe(inScope(source));
+  });
+
   test("leave a #! line the first", () => {
     expect(compiled("#!/bin/js\nx", ["x"]).source).toBe("#!/bin/js\nwith($livescope$.takeBindings()){x\n}");
   });
@@ -117,7 +133,7 @@ describe("bindings", () => {
   });
 
   test("do not change the line of anything", () => {
-    expect(compiled("\n\nx()", ["x"]).source.split("\n")[2]).toMatch(/x\(\)$/);
+    expect(compiled("\n\nx.y()", ["x"]).source.split("\n")[2]).toMatch(/x\.y\(\)$/);
   });
 });
 

@@ -6,6 +6,7 @@
  */
 import type { Options } from "acorn";
 import MagicString from "magic-string";
+import { rewriteBoundCalls } from "./bound-calls.js";
 import { parse } from "./javascript-parser.js";
 import { maySuspend, refuseScopeName, rewriteForLocals } from "./locals-transform.js";
 import { type Positions, positionsOf } from "./positions.js";
@@ -84,6 +85,7 @@ function refuseModule(text: string): void {
 function rewritten(text: string, bound: ReadonlySet<string>, meetsConstants: boolean): CompiledScript {
   const program = parse(text, SCRIPT);
   const edited = new MagicString(text);
+  if (bound.size > 0) rewriteBoundCalls(program, edited, bound);
   if (maySuspend(text)) rewriteForLocals(program, edited, "async");
   const declared = rewriteTopLevel(program, edited, bound, meetsConstants);
   const source = edited.toString();
