@@ -225,6 +225,8 @@ export const methods: readonly string[] = [
   "console.table([[]])",
   "console.table([1,2],['a'])",
   "console.table([{a:{}, b:[], c:new Map([[1,2]]), d:{x:1,y:2,z:{}} }])",
+  "console.table([{a:new Uint8Array(2), b:new Uint8Array(5), c:new Float64Array([1.5,2,3])}, {b:[1,2,3,4]}])",
+  "console.table(new Map([[new Int8Array(4), new Int8Array(4)]])); console.table(new Set([new Int8Array(4)]))",
   "console.table(null)",
   "console.table(undefined)",
   "console.table(()=>1)",

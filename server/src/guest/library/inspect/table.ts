@@ -12,6 +12,7 @@ import {
   SafeMap,
   setForEach,
   slice,
+  typedArrayTag,
 } from "./captured.js";
 import { Context } from "./context.js";
 import { isData } from "./names.js";
@@ -20,7 +21,7 @@ import { render } from "./value.js";
 const MAXIMUM_ROWS = 1_000;
 const MAXIMUM_COLUMNS = 100;
 const CELL_LIMIT = 1_000;
-/** Items of a list that a cell shows; and properties beyond which an object is not opened. */
+/** Items of a list that a cell shows; and properties beyond which an object that is no list is not opened. */
 const CELL_ITEMS = 3;
 const CELL_PROPERTIES = 2;
 
@@ -153,7 +154,8 @@ function cell(value: unknown): string {
 }
 
 function isLarge(value: unknown): boolean {
-  if (typeof value !== "object" || value === null || isProxy(value) || isArray(value)) return false;
+  if (typeof value !== "object" || value === null || isProxy(value)) return false;
+  if (isArray(value) || typedArrayTag(value) !== undefined) return false;
   return enumerableKeys(value).length > CELL_PROPERTIES;
 }
 
