@@ -31,6 +31,32 @@ describe.each([
     return error as GuestError;
   }
 
+  test.each([
+    ["itself", { "a.js": "throw new Error('no')" }],
+    ["one that it imports", { "a.js": "import './b.js'", "b.js": "throw new Error('no')" }],
+    ["one that it waits for", { "a.js": "import './b.js'; await 1", "b.js": "await 1; throw new Error('no')" }],
+  ])("an error of %s is a warning where nobody handles it, and none where somebody does", async (_, modules) => {
+    const place = expect.objectContaining({ line: 1 });
+    const create = () => client.createSession({ modules });
+    await using handling = await create();
+    const caught = "try { await import('a.js') } catch {} await import('a.js').catch(({ message }) => message)";
+    expect(await handling.execute(caught).execution()).toMatchObject({ value: "no", warnings: [] });
+    await using careless = await create();
+    const { warnings } = await careless.execute("import('a.js'); 0").execution();
+    expect(warnings).toEqual([{ message: expect.stringMatching(/^unhandled rejection.*: Error: no$/), frame: place }]);
+    const module = "import './a.js'";
+    await using running = await create();
+    expect((await failureOf(running.execute(module, { sourceType }))).warnings).toEqual([]);
+  });
+
+  test.each([
+    ["that somebody could still handle", "const kept = Promise.reject(1); Promise.reject(1).catch(() => {}); 0", 1],
+    ["of which none is handled", "Promise.reject(1); Promise.reject(1); 0", 2],
+  ])("rejections for the same reason, %s, are warnings of their own", async (_, code, told) => {
+    const { warnings } = await session.execute(code).execution();
+    expect(warnings.map(({ message }) => message)).toEqual(Array(told).fill("unhandled rejection: 1"));
+  });
+
   test("stay in the session under their filename", async () => {
     const code = "export let n = 1; export function inc() { return ++n } export default class {}";
     await using namespace = await session.handle(code, { sourceType, filename: "counter.js" });

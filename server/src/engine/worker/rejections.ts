@@ -22,6 +22,10 @@ interface Rejection {
 export class UnhandledRejections {
   readonly #layout: Layout;
   readonly #kept = new Map<bigint, Rejection>();
+  /** The promises that were kept last. */
+  #latest: readonly [before: bigint, last: bigint] = [0n, 0n];
+  /** Numbers of executions that modules ran for, by the reasons for which these failed. */
+  readonly #modules = new Map<bigint, number>();
   #more = 0;
 
   constructor(layout: Layout) {
@@ -31,6 +35,7 @@ export class UnhandledRejections {
   /** Forgets what it knows; also of pages that were put back meanwhile. */
   clear(): void {
     if (this.#kept.size > 0) this.#kept.clear();
+    this.#modules.clear();
     this.#more = 0;
   }
 
@@ -38,6 +43,7 @@ export class UnhandledRejections {
   note(instance: Instance, promise: bigint, reason: bigint, isHandled: boolean): void {
     const { context, cells } = this.#layout;
     if (isHandled) {
+      if (promise === this.#latest[1]) this.#forgetModule(instance);
       const known = this.#kept.get(promise);
       if (known !== undefined) instance.exports.QTS_FreeValuePointer(context, known.promise);
       else if (this.#more > 0) this.#more--;
@@ -45,10 +51,25 @@ export class UnhandledRejections {
     } else if (this.#kept.size >= KEPT) {
       this.#more++;
     } else {
-      const execution = instance.words[(cells >> 2) + Cell.CONTEXT_OWNER] ?? 0;
+      const execution = instance.words[(cells >> 2) + Cell.CONTEXT_OWNER] || (this.#modules.get(reason) ?? 0);
       const owned = instance.exports.QTS_DupValuePointer(context, this.#borrow(instance, promise));
       this.#kept.set(promise, { promise: owned, reason, execution });
+      this.#latest = [this.#latest[1], promise];
     }
+  }
+
+  /**
+   * The engine runs a module as an async function whose promise nobody ever gets, then rejects and handles that of the evaluation, and in a
+   * job of its own rejects that of the import: all for the same reason, and only the last is the guest's.
+   */
+  #forgetModule(instance: Instance): void {
+    const [promise, evaluation] = this.#latest;
+    const known = this.#kept.get(promise);
+    const isModule = known !== undefined && known.reason === this.#kept.get(evaluation)?.reason;
+    if (!isModule || holdersOf(instance, promise) > 1) return;
+    instance.exports.QTS_FreeValuePointer(this.#layout.context, known.promise);
+    this.#kept.delete(promise);
+    if (this.#modules.size < KEPT) this.#modules.set(known.reason, known.execution);
   }
 
   /**
@@ -79,4 +100,9 @@ export class UnhandledRejections {
     instance.bytes.writeBigUInt64LE(BigInt.asUintN(64, value), at);
     return at;
   }
+}
+
+/** By how many places an object is held: its first word. */
+function holdersOf(instance: Instance, object: bigint): number {
+  return instance.words[Number(BigInt.asUintN(32, object)) >> 2] ?? 0;
 }
