@@ -160,6 +160,17 @@ describe.each([
     expect(await session.execute("typeof ran")).toBe("undefined");
   });
 
+  test("are called by their names in what the engine says of them", async () => {
+    const modules = { a: "import { c } from 'b'; await 1", b: "await 1" };
+    const wrong = "Could not find export 'c' in module 'b'";
+    await using other = await client.createSession({ modules });
+    const failure = await failureOf(other.execute("await import('a')"));
+    expect(failure.message).toBe(wrong);
+    expect(await other.execute("await import('a').catch((error) => error)")).toMatchObject({ message: wrong });
+    const { warnings } = await other.execute("import('a'); 0").execution();
+    expect(warnings.map(({ message }) => message)).toEqual([expect.stringMatching(`: ${wrong}$`)]);
+  });
+
   test("that throw give the error, then and to whoever imports them later", async () => {
     const modules = { bad: "export const x = 1;\n  throw new RangeError('no')" };
     const failure = await failureOf(session.execute("import 'bad'", { sourceType, modules }));

@@ -6,8 +6,12 @@ import { templateRuntime } from "./templates.js";
 
 /** A text, such as a stack, with the caller's file names and positions. */
 export function withCallersPositions(text: string): string {
-  const places = withTemplatePlaces(text);
-  return indexOf(places, MARK) < 0 ? places : positions().unmarked(places);
+  return withoutMarks(withTemplatePlaces(text));
+}
+
+/** A text that names files, such as the message of an error of the engine's about a module. */
+export function withoutMarks(text: string): string {
+  return indexOf(text, MARK) < 0 ? text : positions().unmarked(text);
 }
 
 /** A stack with the places of templates, not those of the code they became. */

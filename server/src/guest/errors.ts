@@ -1,6 +1,6 @@
 /** Describes what guest code threw. Looks only: a hostile getter, proxy or toString does not run. */
 
-import { withCallersPositions } from "./callers-positions.js";
+import { withCallersPositions, withoutMarks } from "./callers-positions.js";
 import { domExceptionText } from "./dom-exceptions.js";
 import { dataProperty, inspect, isError } from "./inspect.js";
 import { getOwnPropertyDescriptor, getPrototypeOf, isArray, SafeMap, slice, stringify } from "./intrinsics.js";
@@ -131,5 +131,5 @@ function stackOf(error: object): string {
 }
 
 function messageOf(error: object, limit: number): string {
-  return slice(messageText(dataProperty(error, "message")) ?? "", 0, limit);
+  return withoutMarks(slice(messageText(dataProperty(error, "message")) ?? "", 0, limit));
 }

@@ -1,6 +1,6 @@
 /** Writes a value as a graph. Getters of what is copied run, as they do in structured cloning; nothing else of the guest. */
 
-import { withCallersPositions } from "../../callers-positions.js";
+import { withCallersPositions, withoutMarks } from "../../callers-positions.js";
 import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
 import { toBase64 } from "../../host-asks.js";
@@ -335,7 +335,7 @@ class Graph {
     const name = dom === undefined ? inheritedValue(value, "name") : dom.name;
     if (typeof name === "string" && name !== type) add("name", name);
     const message = dom === undefined ? messageText(ownValue(value, "message")) : dom.message;
-    if (message !== undefined) add("message", message);
+    if (message !== undefined) add("message", withoutMarks(message));
     const stack = ownValue(value, "stack");
     if (typeof stack === "string" && stack !== "") add("stack", withCallersPositions(withoutKernel(stack)));
     if (isOwnData(value, "cause")) add("cause", ownValue(value, "cause"));
