@@ -16,9 +16,11 @@ type Read<T> = (text: string, offset: number) => T;
 /** UTF-16 units that are read, in all, to find the end of one tag. */
 const MOST_READ = 1 << 20;
 
+/** As the engine reads what the template becomes, which is a strict script: to a module `<!--` is no comment. */
 const OPTIONS = {
   ecmaVersion: "latest",
-  sourceType: "module",
+  sourceType: "script",
+  strict: true,
   allowAwaitOutsideFunction: true,
   preserveParens: true,
 } as const;
