@@ -261,6 +261,22 @@ describe("a request", () => {
     },
   );
 
+  it.each([1, 2 * 1024 * 1024])(
+    "is repeated with the same id where the server resets it without an answer, %i bytes of it",
+    async (bytes) => {
+      answers.execute = () => (answers.of("execute").length < 2 ? new Promise(() => undefined) : json(1));
+      const requestId = crypto.randomUUID();
+      const options = { requestId, bindings: { text: "x".repeat(bytes) } };
+      const result = client.attach("s").execute("1", options);
+      await expect.poll(() => answers.of("execute")).toHaveLength(1);
+      // As one does that stops: what was begun before has some time yet, and what comes now has a connection of its own.
+      server.drain(address, 100);
+      await client.listSessions().next();
+      await expect(result).resolves.toBe(1);
+      expect(answers.of<ExecuteRequest>("execute").map((request) => request.requestId)).toEqual([requestId, requestId]);
+    },
+  );
+
   it("is not repeated for any other failure", async () => {
     answers.execute = () => {
       throw failure(status.INTERNAL);

@@ -131,7 +131,8 @@ export class UnavailableError extends StatusError {
 
 /**
  * The connection broke while an execution was under way, and whether it ran to its end is not known: the server ends what it
- * still finds running, and what had run stands. A call with a `requestId` is sent again instead, which gives its first outcome.
+ * still finds running, and what had run stands. A call with a `requestId` is sent again instead, which gives its first outcome. So it is
+ * where the server ended a request without an answer, as one does that stops.
  */
 export class ConnectionLostError extends UnavailableError {
   override get name(): string {

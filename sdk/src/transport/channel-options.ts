@@ -17,7 +17,8 @@ const serviceConfig = {
         initialBackoff: "0.1s",
         maxBackoff: "1s",
         backoffMultiplier: 2.5,
-        retryableStatusCodes: ["UNAVAILABLE"],
+        // No server answers CANCELLED: one that stops resets what it has not answered, as does what is between.
+        retryableStatusCodes: ["UNAVAILABLE", "CANCELLED"],
       },
     },
   ],

@@ -1,5 +1,5 @@
 import { type ChannelCredentials, type ClientDuplexStream, type ClientReadableStream, Metadata } from "@grpc/grpc-js";
-import { LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
+import { ConnectionLostError, LivescopeError, StatusError, traceToCaller, UnavailableError } from "../errors.js";
 import { Lifetime } from "../lifetime.js";
 import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
@@ -132,7 +132,9 @@ export class Channel {
       try {
         return await this.line.sendOnce(method, request, call);
       } catch (error) {
-        if (!(error instanceof UnavailableError) || this.line.isReady || attempt === ATTEMPTS) throw error;
+        if (!(error instanceof UnavailableError) || attempt === ATTEMPTS) throw error;
+        // Where there is a connection gRPC has repeated it, unless it was large, or its answer had begun to come.
+        if (this.line.isReady && !(error instanceof ConnectionLostError)) throw error;
       }
     }
   }

@@ -3,6 +3,7 @@ import { type Any, BadRequest, ErrorInfo, RetryInfo, Status } from "@livescope/p
 import { describe, expect, it } from "vitest";
 import {
   AlreadyExistsError,
+  ConnectionLostError,
   IncompatibleSnapshotError,
   InvalidRequestError,
   InvalidSnapshotError,
@@ -80,6 +81,19 @@ describe("a status", () => {
     expect(errorFrom(serviceError(status.ABORTED, [errorInfo("OF_ANOTHER_AGE")]))).toMatchObject({ reason: undefined });
     expect(errorFrom(serviceError(status.NOT_FOUND, Buffer.from([0xff, 0xff])))).toBeInstanceOf(NotFoundError);
     expect(errorFrom(serviceError(99 as status))).toMatchObject({ code: "UNKNOWN" });
+  });
+
+  it("of a call that the other side has reset says that there was none, and of one that was cancelled here that", () => {
+    const cancelled = (details: string) =>
+      Object.assign(new Error(`1 CANCELLED: ${details}`), {
+        code: status.CANCELLED,
+        details,
+        metadata: new Metadata(),
+      });
+    const reset = errorFrom(cancelled("Call cancelled"));
+    expect(reset).toBeInstanceOf(ConnectionLostError);
+    expect(reset).toMatchObject({ code: "UNAVAILABLE", message: expect.stringContaining("ended on the way") });
+    expect(errorFrom(cancelled("Cancelled on client"))).toMatchObject({ name: "StatusError", code: "CANCELLED" });
   });
 
   it("is told from other failures, which are wrapped, and from what is an error of ours already", () => {

@@ -2,6 +2,7 @@ import { type ServiceError, status } from "@grpc/grpc-js";
 import { type Any, BadRequest, ErrorInfo, RetryInfo, Status, ErrorReason as WireErrorReason } from "@livescope/proto";
 import {
   AlreadyExistsError,
+  ConnectionLostError,
   type ErrorReason,
   IncompatibleSnapshotError,
   InvalidRequestError,
@@ -24,11 +25,17 @@ const codeNames = new Map<number, StatusCode>(
   (Object.keys(status) as StatusCode[]).filter((name) => typeof status[name] === "number").map((n) => [status[n], n]),
 );
 
+/** What gRPC says of a call that the other side has reset without an answer; of one that was cancelled here it says something else. */
+const RESET = "Call cancelled";
+
 /** The one place where what gRPC reports becomes an error of this package. */
 export function errorFrom(cause: unknown): LivescopeError {
   if (cause instanceof LivescopeError) return cause;
   if (!isServiceError(cause)) {
     return new LivescopeError(cause instanceof Error ? cause.message : String(cause), { cause });
+  }
+  if (cause.code === status.CANCELLED && cause.details === RESET) {
+    return new ConnectionLostError("the call was ended on the way, or by a server that stops", { code: "UNAVAILABLE" });
   }
   const [encoded] = cause.metadata?.get("grpc-status-details-bin") ?? [];
   const details = readDetails(cause.code, () => (Buffer.isBuffer(encoded) ? Status.decode(encoded).details : []));
