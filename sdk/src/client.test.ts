@@ -414,6 +414,21 @@ describe.runIf(transport === "connect")("a stream", () => {
     },
   );
 
+  it("exposes again what was not answered yet, however long that had taken", async () => {
+    const exposing = client.attach("s").expose({ f: () => 1 });
+    exposing.catch(() => undefined);
+    await expect.poll(() => answers.of("expose")).toHaveLength(1);
+    const { now } = performance;
+    const clock = vi.spyOn(performance, "now").mockImplementation(() => now.call(performance) + 60_000);
+    server.drain(address, 0);
+    await expect.poll(() => answers.of("expose")).toHaveLength(2);
+    clock.mockRestore();
+    const frameId = answers.of<bigint>("expose")[1] ?? 0n;
+    const value = { sessionId: "s", names: ["f"], connectionId: answers.connectionId };
+    answers.streams[1]?.write({ frames: [{ frameId, frame: { $case: "exposed", value } }] });
+    expect((await exposing).names).toEqual(["f"]);
+  });
+
   it("exposes again to a session that the store could not keep for a while", async () => {
     const session = client.attach("s");
     const exposing = session.expose({ f: () => 1 });

@@ -90,7 +90,7 @@ interface Exposed {
   isBegun: boolean;
   /** The stream that it was answered on last; 0: none yet. */
   stream: number;
-  /** Since when it waits to be asked for, as `performance.now()` tells the time. */
+  /** Since when it waits to be asked for on a stream, as `performance.now()` tells the time. */
   waitsSince: number;
 }
 
@@ -219,7 +219,6 @@ export class HostFunctions implements HostSide {
     this.#unanswered.clear();
     this.#announced.clear();
     this.#calls.onNewStream();
-    for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
     const sayings: Saying[] = [];
     // Before what is exposed: should that be refused, what was passed finds this client all the same.
     for (const sessionId of this.#passed.sessionIds) sayings.push(this.#naming({ sessionId }));
@@ -245,6 +244,10 @@ export class HostFunctions implements HostSide {
       case "releasedHostFunctionId":
         return this.#forgetPassed([frame.value]);
     }
+  }
+
+  onLost(): void {
+    for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
   }
 
   get waitsSince(): number | undefined {

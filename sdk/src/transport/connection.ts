@@ -227,6 +227,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (this.#stream !== stream) return;
     this.#stream = undefined;
     this.#isBusy = false;
+    this.#host?.onLost();
     const unsent = this.#outgoing.takeCommands();
     const sent = [...this.#commands.values()];
     this.#commands.clear();
