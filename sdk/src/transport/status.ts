@@ -25,8 +25,11 @@ const codeNames = new Map<number, StatusCode>(
   (Object.keys(status) as StatusCode[]).filter((name) => typeof status[name] === "number").map((n) => [status[n], n]),
 );
 
-/** What gRPC says of a call that the other side has reset without an answer; of one that was cancelled here it says something else. */
-const RESET = "Call cancelled";
+/**
+ * How gRPC tells of a call that the other side has reset without an answer, by itself or with its connection. Of one that was cancelled here
+ * it says something else.
+ */
+const RESET = /^(?:Call cancelled$|Received RST_STREAM with code )/;
 
 /** The one place where what gRPC reports becomes an error of this package. */
 export function errorFrom(cause: unknown): LivescopeError {
@@ -34,8 +37,9 @@ export function errorFrom(cause: unknown): LivescopeError {
   if (!isServiceError(cause)) {
     return new LivescopeError(cause instanceof Error ? cause.message : String(cause), { cause });
   }
-  if (cause.code === status.CANCELLED && cause.details === RESET) {
-    return new ConnectionLostError("the call was ended on the way, or by a server that stops", { code: "UNAVAILABLE" });
+  if (RESET.test(cause.details)) {
+    const message = `the call was ended on the way, or by a server that stops (${cause.details})`;
+    return new ConnectionLostError(message, { code: "UNAVAILABLE" });
   }
   const [encoded] = cause.metadata?.get("grpc-status-details-bin") ?? [];
   const details = readDetails(cause.code, () => (Buffer.isBuffer(encoded) ? Status.decode(encoded).details : []));
