@@ -98,7 +98,7 @@ class GraphWriter {
     if (types.isMap(object)) return this.#map(object);
     if (types.isSet(object)) return this.#set(object);
     if (isError(object)) return `["Error",${this.#error(object)}]`;
-    if (types.isBoxedPrimitive(object)) return `["Object",${this.#reference(object.valueOf(), "")}]`;
+    if (types.isBoxedPrimitive(object)) return `["Object",${this.#reference(boxedIn(object), "")}]`;
     const kind = unclonableKind(object);
     if (kind !== undefined) return this.#refuse(kind);
     return Object.getPrototypeOf(object) === null ? this.#nullPrototype(object) : this.#record(object);
@@ -158,7 +158,9 @@ class GraphWriter {
     return `["${name}",${buffer},${byteOffset},${"length" in view ? view.length : byteLength}]`;
   }
 
-  #regexp({ source, flags, lastIndex }: RegExp): string {
+  #regexp(regexp: RegExp): string {
+    const { source, flags } = new RegExp(regexp);
+    const { lastIndex } = regexp;
     const text = JSON.stringify(source);
     if (lastIndex > 0) return `["RegExp",${text},"${flags}",${lastIndex}]`;
     return flags === "" ? `["RegExp",${text}]` : `["RegExp",${text},"${flags}"]`;
@@ -217,6 +219,14 @@ const viewName = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Arra
 /** Empty for an invalid one. */
 function dateText(date: Date): string {
   return Number.isNaN(Date.prototype.getTime.call(date)) ? "" : Date.prototype.toISOString.call(date);
+}
+
+function boxedIn(object: object): unknown {
+  if (types.isNumberObject(object)) return Number.prototype.valueOf.call(object);
+  if (types.isStringObject(object)) return String.prototype.valueOf.call(object);
+  if (types.isBooleanObject(object)) return Boolean.prototype.valueOf.call(object);
+  if (types.isBigIntObject(object)) return BigInt.prototype.valueOf.call(object);
+  return Symbol.prototype.valueOf.call(object);
 }
 
 function isIndex(key: string): boolean {

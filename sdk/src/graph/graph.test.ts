@@ -104,6 +104,23 @@ describe("a graph", () => {
     class Bag extends Set<number> {
       override [Symbol.iterator] = () => [0].values();
     }
+    class Money extends Number {
+      override valueOf = () => Number.NaN;
+    }
+    class Name extends String {
+      override valueOf = () => "another";
+    }
+    class Pattern extends RegExp {
+      override get source() {
+        return "(";
+      }
+      override get flags() {
+        return "";
+      }
+    }
+    expect(roundTrip(new Money(5))).toStrictEqual(new Number(5));
+    expect(roundTrip(new Name("it"))).toStrictEqual(new String("it"));
+    expect(roundTrip(new Pattern("a", "gi"))).toStrictEqual(/a/gi);
     expect(roundTrip(new LocalDate(5))).toStrictEqual(new Date(5));
     expect(roundTrip(new Vector([1, 2]))).toStrictEqual(new Float32Array([1, 2]));
     expect(roundTrip(new Items([["a", 1]]))).toStrictEqual(new Map([["a", 1]]));
