@@ -103,6 +103,7 @@ describe("what no type allows is refused with what to give instead, before anyth
     ["code", () => session.execute(unchecked(() => 1)), TypeError, "the code is a function: give a string"],
     ["arguments", () => session.call("f", unchecked(5)), TypeError, "args is 5: give an array, such as [5]"],
     ["a path", () => session.call(unchecked(null)), TypeError, "the path is null: give a string"],
+    ["a path to look at", () => session.inspect(unchecked(null)), TypeError, "the path is null: give a string"],
     ["a module to load", () => session.load(unchecked(undefined)), TypeError, "the module is undefined: give a string"],
     ["the name of one", () => session.load(unchecked({})), TypeError, "the module is undefined: give a string"],
     ["a template", () => session.render(unchecked({})), TypeError, "the template is undefined: give a string"],
@@ -234,7 +235,6 @@ describe("what no type allows is refused with what to give instead, before anyth
       TypeError,
       "filename is an object: give a string",
     ],
-    ["a module to load", () => session.load(unchecked(undefined)), TypeError, "the module is undefined: give a string"],
     [
       "a request id",
       run({ requestId: 5 }),

@@ -4,7 +4,7 @@ import {
   Handle as WireHandle,
   type Property as WireProperty,
 } from "@livescope/proto";
-import { countOf } from "./checks.js";
+import { checkText, countOf } from "./checks.js";
 import { Preview } from "./handle.js";
 import type { InspectOptions } from "./options.js";
 import type { CallTarget } from "./requests.js";
@@ -43,6 +43,7 @@ export interface Property {
 /**
  * Lists the properties of a value.
  * @throws {DisposedError} if its handle was released
+ * @throws {TypeError} if the path is no string
  */
 export async function inspectValue(
   channel: Channel,
@@ -51,6 +52,7 @@ export async function inspectValue(
   options: InspectOptions,
 ): Promise<Inspection> {
   channel.assertUsable();
+  checkText("the path", path);
   const handleId = handle && encodeHandle(handle, "what is inspected").handleId;
   const request = { sessionId, handleId, path, maxProperties: countOf("maxProperties", options.maxProperties) };
   return readInspection(await channel.send(SandboxServiceService.inspect, request, options));
