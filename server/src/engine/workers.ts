@@ -24,6 +24,7 @@ export class Workers {
   #spareTimer: NodeJS.Timeout | undefined;
   readonly #onCouldNotStart: (why: Error) => void;
   #toldAt = Number.NEGATIVE_INFINITY;
+  #isClosed = false;
   /** One more may be given something to run; set by its owner. */
   onJoined: () => void = () => undefined;
 
@@ -84,7 +85,7 @@ export class Workers {
   /** The spare takes over the place, so that sessions keep their affinity; another spare is warmed up. */
   replace(worker: WorkerThread): void {
     const index = this.#workers.indexOf(worker);
-    if (index < 0) return;
+    if (index < 0 || this.#isClosed) return;
     this.#idle.delete(worker);
     const couldStart = this.#couldStart(worker);
     const spare = this.#spare ?? (couldStart ? this.#tryStart() : undefined);
@@ -138,8 +139,9 @@ export class Workers {
     worker.ready.then(join, () => undefined);
   }
 
-  /** Ends all. */
+  /** Ends all, and starts none any more. */
   async close(): Promise<void> {
+    this.#isClosed = true;
     clearTimeout(this.#spareTimer);
     for (const timer of this.#again) clearTimeout(timer);
     await Promise.all(this.threads.map((worker) => worker.terminate()));
@@ -147,6 +149,7 @@ export class Workers {
 
   #startSpareAfter(milliseconds: number): void {
     clearTimeout(this.#spareTimer);
+    if (this.#isClosed) return;
     this.#spareTimer = setTimeout(() => {
       this.#spare ??= this.#tryStart();
       if (this.#spare === undefined) this.#startSpareAfter(AGAIN_AFTER);
