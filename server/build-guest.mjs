@@ -7,8 +7,10 @@
  * what belongs to another library is loaded with it; everything else is bundled into it. For the kernel the import
  * `#shared` has the values that all libraries together import of it, in an array: it costs a session nothing until the first
  * library is loaded. The licenses of the packages that are bundled stand in licenses.txt.
+ *
+ * It takes seconds: where what it made is later than all that it is made of, it is left as it is.
  */
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { basename, dirname, relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parse } from "acorn";
@@ -22,6 +24,17 @@ const source = fileURLToPath(new URL("./src/guest", import.meta.url));
 const folder = resolve(source, "library");
 const target = new URL("./dist/guest/", import.meta.url);
 const kernelEntry = resolve(source, "kernel.ts");
+
+if (isBuilt()) process.exit();
+
+function isBuilt() {
+  // The kernel is written last. A folder is later than what was deleted of it.
+  const made = statSync(new URL("kernel.js", target), { throwIfNoEntry: false });
+  const files = [source, ...readdirSync(source, { recursive: true }).map((name) => resolve(source, name))];
+  for (const name of ["build-guest.mjs", "inline-calls.mjs", "package.json", "../package-lock.json"])
+    files.push(fileURLToPath(new URL(name, import.meta.url)));
+  return made !== undefined && files.every((file) => statSync(file).mtimeMs <= made.mtimeMs);
+}
 
 /** @returns the text of the bundle without its last statement, and that statement's `{ exported: local }` */
 async function bundle(entry, options) {

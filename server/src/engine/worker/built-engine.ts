@@ -3,7 +3,7 @@
  * it everywhere; so the build of the server writes it into a file, which every process reads (build-engine.ts builds it).
  */
 import { createHash } from "node:crypto";
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
 import { basename } from "node:path";
 import { deserialize, serialize } from "node:v8";
 import type { SharedEngine } from "./messages.js";
@@ -15,6 +15,8 @@ const FILE = new URL("../base-image.bin", import.meta.url);
 /** What the kernel's names are compiled to. */
 const TOP_LEVEL = new URL("../../compile/top-level.js", import.meta.url);
 const FOLDER = new URL("./", import.meta.url);
+/** Pins the versions of what builds the engine, which need not be there where it is run. */
+const PACKAGE = new URL("../../../package.json", import.meta.url);
 const HASH_BYTES = 32;
 
 /** An engine in the form in which it can be written into a file. */
@@ -43,6 +45,11 @@ async function build(): Promise<BuiltEngine> {
     throw new Error(message, { cause });
   }
   return builder.buildEngine();
+}
+
+/** True where the file need not be written again: it is of this code, and later than the versions of what builds it were pinned. */
+export function isKept(): boolean {
+  return readKept(keyOf(guestSources())) !== undefined && statSync(FILE).mtimeMs > statSync(PACKAGE).mtimeMs;
 }
 
 /** Writes the file that `loadEngine` reads. */

@@ -1,5 +1,7 @@
-/** Run by the build of the server, when all else is built. */
-import { buildEngine } from "./build-engine.js";
-import { keepEngine } from "./built-engine.js";
+/** Run by the build of the server, when all else is built. What is there already of the same code stays: building takes seconds. */
+import { isKept, keepEngine } from "./built-engine.js";
 
-keepEngine(buildEngine());
+if (!isKept()) {
+  const { buildEngine } = await import("./build-engine.js");
+  keepEngine(buildEngine());
+}
