@@ -162,7 +162,7 @@ async function callsPerSync(pid, run) {
 
 /** Milliseconds from the start of the process, as a user starts it. */
 async function firstAnswer(data, { sessionId, handleId }) {
-  const main = new URL("../server/dist/main.js", import.meta.url).pathname;
+  const main = new URL("../server/dist/command/main.js", import.meta.url).pathname;
   const start = performance.now();
   const child = spawn(process.execPath, [main, "--address", "127.0.0.1:0", "--data", data, "--log-level", "error"]);
   const [line] = await once(child.stdout, "data");

@@ -4,12 +4,10 @@ import { closeSync, constants, mkdtempSync, openSync, rmSync, writeSync } from "
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { Livescope } from "@livescope/sdk";
 import { afterEach, describe, expect, test } from "vitest";
+import { MAIN } from "./support/built-command.js";
 import { isLong } from "./support/is-long.js";
-
-const MAIN = fileURLToPath(new URL("../server/dist/main.js", import.meta.url));
 
 const started: ChildProcessWithoutNullStreams[] = [];
 afterEach(() => {

@@ -10,9 +10,9 @@ import { fileURLToPath } from "node:url";
 import { startServer } from "@livescope/server";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { SqliteStore } from "../server/src/store/sqlite.js";
+import { MAIN } from "./support/built-command.js";
 import { isLong } from "./support/is-long.js";
 
-const MAIN = fileURLToPath(new URL("../server/dist/main.js", import.meta.url));
 const WRITER = fileURLToPath(new URL("support/store-writer.mjs", import.meta.url));
 const ROUNDS = isLong ? 40 : 4;
 const ALL_ROUNDS = 300_000;

@@ -2,7 +2,7 @@
 // The package's command. A file that is not built, so that npm finds it when it installs a clone.
 import { existsSync } from "node:fs";
 
-const main = new URL("../dist/main.js", import.meta.url);
+const main = new URL("../dist/command/main.js", import.meta.url);
 if (existsSync(main)) {
   await import(main.href);
 } else {

@@ -2,7 +2,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync 
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { CommandLine, type CommandProcess, type Ended, MAIN } from "../support/command.js";
+import { MAIN } from "../support/built-command.js";
+import { CommandLine, type CommandProcess, type Ended } from "../support/command.js";
 import { run } from "../support/run.js";
 import { withServer } from "../support/server.js";
 

@@ -1,11 +1,8 @@
 /** The command `livescope` as users run it: a process of its own. */
 import { type ChildProcessWithoutNullStreams, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
 import { expect } from "vitest";
-
-/** The program that the package's command runs. */
-export const MAIN = fileURLToPath(new URL("../../server/dist/main.js", import.meta.url));
+import { MAIN } from "./built-command.js";
 
 /** How a command ended, and what it wrote. */
 export interface Ended {

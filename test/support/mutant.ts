@@ -17,7 +17,7 @@ export interface Mutation {
 const PLACE = join(SERVER, "node_modules", ".mutants");
 
 export class Mutant implements Disposable {
-  /** Path of its program. */
+  /** Path of its program: not the bundle, which has what was there before. */
   readonly main: string;
   readonly #directory: string;
 

@@ -1,7 +1,7 @@
 /** A server that is a process of its own, so that its end would be noticed. */
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
-import { fileURLToPath } from "node:url";
+import { MAIN } from "./built-command.js";
 
 export interface ProcessOptions {
   /** URL of a module that the process loads first. */
@@ -16,7 +16,6 @@ export interface ProcessOptions {
   readonly fileSize?: number | undefined;
 }
 
-const MAIN = fileURLToPath(new URL("../../server/dist/main.js", import.meta.url));
 const WITNESS = new URL("./server-witness.mjs", import.meta.url).href;
 
 /** What the process says about itself; see server-witness.mjs. */
