@@ -1,5 +1,6 @@
 import { defaultServerConditions } from "vite";
 import { defineConfig } from "vitest/config";
+import { isLong } from "./test/support/is-long.js";
 
 // Workspace packages are taken from their TypeScript sources: no build stands between an edit and its test.
 const conditions = ["@livescope/source", ...defaultServerConditions];
@@ -8,6 +9,13 @@ const conditions = ["@livescope/source", ...defaultServerConditions];
 const BOTH_TRANSPORTS = [
   "sdk/src/client.test.ts",
   "test/sdk/**/*.test.ts",
+  "test/scope.test.ts",
+  "test/timers.test.ts",
+];
+
+/** Of those, what is about sessions, whose executions say the same either way: over the second transport `.ci/run` alone runs them. */
+const ABOUT_SESSIONS = [
+  ...["console", "forks", "guests", "snapshots"].map((name) => `test/sdk/${name}.test.ts`),
   "test/scope.test.ts",
   "test/timers.test.ts",
 ];
@@ -41,7 +49,12 @@ export default defineConfig({
       },
       {
         extends: true,
-        test: { name: "unary", include: BOTH_TRANSPORTS, exclude: ignored, env: { TEST_TRANSPORT: "unary" } },
+        test: {
+          name: "unary",
+          include: BOTH_TRANSPORTS,
+          exclude: isLong ? ignored : [...ignored, ...ABOUT_SESSIONS],
+          env: { TEST_TRANSPORT: "unary" },
+        },
       },
     ],
   },
