@@ -2,23 +2,27 @@
 import { createServer } from "node:net";
 import { ConnectionLostError, type HostCallContext, Livescope, type Session, UnavailableError } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from "vitest";
 import { isLong } from "./support/is-long.js";
 import { Wire } from "./support/wire-to-server.js";
 
+/** One for all tests: what breaks is the way to it. */
 let server: RunningServer;
 let wire: Wire;
 let client: Livescope;
 
-beforeEach(async () => {
+beforeAll(async () => {
   server = await startServer();
+});
+afterAll(() => server.close());
+
+beforeEach(async () => {
   wire = new Wire(server.address);
   client = await Livescope.connect(await wire.open());
 });
-afterEach(async () => {
+afterEach(() => {
   client.close();
   wire.close();
-  await server.close();
 });
 
 /** Whether what counts in it counts no more. */
@@ -396,8 +400,9 @@ test("a call that somebody listens to has no more time than its timeout where th
 });
 
 test("without a server calls fail after a while, and not with what may have run", async () => {
-  await using impatient = await Livescope.connect(server.address, { reconnectTimeout: 500 });
+  const own = await startServer();
+  await using impatient = await Livescope.connect(own.address, { reconnectTimeout: 500 });
   const session = impatient.attach("s");
-  await server.close();
+  await own.close();
   await expect(session.execute("1")).rejects.toMatchObject({ name: "UnavailableError", code: "UNAVAILABLE" });
 });
