@@ -31,7 +31,10 @@ describe("every example", () => {
   // Each takes the time of a TypeScript compiler; what they are made of is tested below.
   const chosen = isLong ? programs : programs.slice(1, 3);
   test.each(chosen)("runs by itself: %s", async (file, line) => {
-    const { exitCode, stdout, stderr } = await run("npx", ["tsx", `examples/${file}`, served.server.address]);
+    const { exitCode, stdout, stderr } = await run("node_modules/.bin/tsx", [
+      `examples/${file}`,
+      served.server.address,
+    ]);
     expect(exitCode, stderr).toBe(0);
     expect(stdout).toContain(line);
     await expectNoSession();

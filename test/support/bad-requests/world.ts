@@ -26,6 +26,9 @@ import { type Answer, type Method, RawConnection, responseOf } from "../raw-http
 /** The most sessions that the server takes. */
 export const QUOTA = 12;
 
+/** Between calls of the canary, in milliseconds. */
+const PAUSE = 5;
+
 /** What the server signs snapshots by. */
 export const SNAPSHOT_KEY = Buffer.alloc(32, "known");
 const KEY_FILE = keyFile(SNAPSHOT_KEY);
@@ -168,7 +171,10 @@ export class World implements AsyncDisposable {
   async #whileCounting<T>(work: () => Promise<T>): Promise<T> {
     let done = false;
     const counting = (async () => {
-      while (!done) await this.#count();
+      while (!done) {
+        await this.#count();
+        await new Promise((resolve) => setTimeout(resolve, PAUSE));
+      }
     })();
     try {
       return await work();
