@@ -92,19 +92,6 @@ test.runIf(isLong)("an id that begins with a dash, as callers may choose one, st
   expect(await commands.output("sessions", "delete", "--", id)).toBe("");
 });
 
-test("an id to give or to begin from that is empty, as of a variable that is unset, is refused", async () => {
-  const commandLines = [
-    ["sessions", "create", ""],
-    ["snapshot", "restore", ""],
-    ["snapshot", "restore", "some", "--id", ""],
-    ["repl", "--create", ""],
-  ];
-  for (const args of commandLines) {
-    const stderr = expect.stringContaining("is the variable that should hold it unset?");
-    expect(await commands.run(args), args.join(" ")).toMatchObject({ code: 2, stdout: "", stderr });
-  }
-});
-
 describe("livescope fork", () => {
   test("prints the ids of the copies", async () => {
     const session = await served.client.createSession({ setup: "let n = 7" });

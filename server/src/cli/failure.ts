@@ -97,7 +97,8 @@ export function messageOf(error: unknown): string | undefined {
   return `a defect of this command, please report it: ${error instanceof Error ? error.stack : String(error)}`;
 }
 
-function exitCodeOf(error: unknown): number {
+/** What the process exits with that ends by this error. */
+export function exitCodeOf(error: unknown): number {
   if (error instanceof Interrupted) return ExitCode.INTERRUPTED;
   // Help that was asked for comes this way too.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;

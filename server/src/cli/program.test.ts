@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
-import { messageOf } from "./failure.js";
+import { ExitCode, exitCodeOf, messageOf } from "./failure.js";
 import { program } from "./program.js";
 
 /** What `--help` prints. */
@@ -44,12 +44,56 @@ describe("help", () => {
   });
 });
 
+/** What a command line throws, which does nothing else. */
+async function thrownBy(...argv: string[]): Promise<unknown> {
+  const parsed = program({ serve: async () => undefined }).parseAsync(argv, { from: "user" });
+  return parsed.then(
+    () => undefined,
+    (error: unknown) => error,
+  );
+}
+
+const UNSET = "is the variable that should hold it unset?";
+
+test.each<[argv: string[], sentence: string]>([
+  [["serve", "--nonsense"], "--nonsense"],
+  [["serve", "--address", "nowhere"], "--address nowhere: give HOST:PORT"],
+  [["serve", "--address", "127.0.0.1:99999"], "--address 127.0.0.1:99999: give HOST:PORT"],
+  [["serve", "--address", "dns:0", "--insecure"], "--address dns:0: give HOST:PORT"],
+  [["serve", "--address", "0.0.0.0:0"], "--insecure"],
+  [["serve", "--address", "[::]:0"], "--insecure"],
+  [["serve", "--address"], "--address"],
+  [["serve", "--workers", "0"], "--workers 0: give a whole number from 1 to 64"],
+  [["serve", "--workers", "two"], "--workers two"],
+  [["serve", "--max-sessions", "1e9"], "--max-sessions 1e9"],
+  [["serve", "--max-memory", "0"], "--max-memory 0: give a whole number from 1"],
+  [["serve", "--log-level", "loud"], "--log-level loud"],
+  [["serve", "--data", ""], "--data: the path is empty"],
+  [["serve", "--data", "--insecure"], "--data --insecure: give a path"],
+  [["serve", "--key-file", "--insecure"], "--key-file --insecure: give a path"],
+  [["run", "--nonsense"], "--nonsense"],
+  [["rum"], "unknown command 'rum' (Did you mean run?)"],
+  [["run", "--timeout", "soon", "-e", "1"], "such as 500ms, 30s or 5m"],
+  [["run", "--address", "nowhere", "-e", "1"], "Give HOST:PORT"],
+  // gRPC reads it otherwise.
+  [["run", "--address", "dns:50051", "-e", "1"], "Give HOST:PORT"],
+  [["run", "."], ". is a directory"],
+  [["sessions", "create", ""], UNSET],
+  [["snapshot", "restore", ""], UNSET],
+  [["snapshot", "restore", "some", "--id", ""], UNSET],
+  [["repl", "--create", ""], UNSET],
+])("what is wrong with a command line is told in one line: %j", async (argv, sentence) => {
+  const error = await thrownBy(...argv);
+  expect(messageOf(error)).toContain(sentence);
+  expect(messageOf(error)).not.toContain("\n");
+  expect(exitCodeOf(error)).toBe(ExitCode.USAGE);
+});
+
 test.each([
   ["nope", "unknown command 'nope'; --help tells what there is"],
   ["sessions lst", "unknown command 'lst'; --help tells what there is"],
   ["help nope", "help: there is no such command; --help tells what there is"],
   ["sessions help nope", "help: there is no such command; --help tells what there is"],
 ])("a command that is not there is told as that: %s", async (line, message) => {
-  const parsed = program({ serve: async () => undefined }).parseAsync(line.split(" "), { from: "user" });
-  expect(messageOf(await parsed.catch((error: unknown) => error))).toBe(message);
+  expect(messageOf(await thrownBy(...line.split(" ")))).toBe(message);
 });
