@@ -7,6 +7,7 @@ import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, type StartOptions, startServer } from "@livescope/server";
 import { afterAll, afterEach, describe, expect, test } from "vitest";
 import { isLong } from "./support/is-long.js";
+import { withServer } from "./support/server.js";
 
 const folder = mkdtempSync(join(tmpdir(), "livescope-rest-"));
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
@@ -51,8 +52,13 @@ const LIVE = `
 `;
 
 describe("a session that nobody uses", () => {
+  const served = withServer({ hibernateAfter: 0.2 });
+  afterEach(async () => {
+    for await (const { sessionId } of served.client.listSessions()) await served.client.attach(sessionId).delete();
+  });
+
   test("leaves memory, and its next use finds all that was in it", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession({ labels: { of: "me" } });
     await session.execute(LIVE);
     const inc = await session.handle("inc");
@@ -70,7 +76,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is woken once by all who want it at once, in the order in which they came", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession({ setup: "const seen = []" });
     await isAsleep(session);
     const order = Array.from({ length: 20 }, (_, i) => i);
@@ -79,7 +85,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is given the timers that fell due, and late enough that somebody uses it", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession();
     await session.execute(
       "let fired = 0; setTimeout(() => { fired++ }, 1200); setTimeout(() => { fired += 10 }, 3_600_000)",
@@ -90,7 +96,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("knows the requests that it has answered", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession({ setup: "let total = 0" });
     const requestId = randomUUID();
     expect(await session.execute("total += 5", { requestId })).toBe(5);
@@ -101,7 +107,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is listed, forked, rolled back, looked at and deleted as any other", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const made = [];
     for (let i = 0; i < 5; i++)
       made.push(await client.createSession({ labels: { parity: String(i % 2) }, setup: `var n = ${i}` }));
@@ -125,7 +131,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("is told to who watches it", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession();
     const states: string[] = [];
     const uses: Promise<unknown>[] = [];
@@ -140,7 +146,7 @@ describe("a session that nobody uses", () => {
   });
 
   test("stays in memory while a client lends it functions, and while something waits in it", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const lent = await client.createSession();
     await lent.expose({ ping: () => 1 });
     const waits = await client.createSession();
@@ -161,10 +167,10 @@ describe("a session that nobody uses", () => {
   });
 
   test("is deleted in the store, too, when its idle_ttl is over", async () => {
-    const client = await start({ hibernateAfter: 0.2 });
+    const { client } = served;
     const session = await client.createSession({ idleTtl: 4_000 });
     await isAsleep(session);
-    await sleep(3_500);
+    await sleep(4_000);
     expect(await failure(session.execute("1"))).toMatchObject({ code: "NOT_FOUND" });
   });
 });
