@@ -2,6 +2,7 @@
 import { readdirSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { isLong } from "./is-long.js";
 
 /** A folder with a `jq` that is npm's alone. */
 export const JQ_FOLDER = fileURLToPath(new URL("./bin", import.meta.url));
@@ -14,5 +15,8 @@ const BUF_FOLDER = join(BUF_PACKAGES, BUF_PACKAGE, "bin");
 /** The program `buf`. */
 export const BUF = join(BUF_FOLDER, "buf");
 
+/** A folder with an `npx` that leaves out npm. `.ci/run` takes the one that users have. */
+const NPX_FOLDER = fileURLToPath(new URL("./stand-ins", import.meta.url));
+
 /** The PATH of this process, with `buf` before it, and a `jq` at its end that is found where none is installed. */
-export const SCRIPT_PATH = [BUF_FOLDER, process.env.PATH, JQ_FOLDER].join(delimiter);
+export const SCRIPT_PATH = [...(isLong ? [] : [NPX_FOLDER]), BUF_FOLDER, process.env.PATH, JQ_FOLDER].join(delimiter);
