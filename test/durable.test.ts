@@ -13,6 +13,7 @@ import {
   type Session,
   StatusError,
 } from "@livescope/sdk";
+import { startServer } from "@livescope/server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { connect } from "./support/durable-load.js";
 import { DurableServer } from "./support/durable-server.js";
@@ -558,9 +559,10 @@ describe.runIf(isLong)("files that were damaged", () => {
 });
 
 test("a server that keeps nothing on disk makes no durable session, and says why", async () => {
-  await using ephemeral = await ServerProcess.start();
+  const ephemeral = await startServer();
   await using other = await Livescope.connect(ephemeral.address);
   const refused = other.createSession({ durability: "durable" });
   await expect(refused).rejects.toMatchObject({ code: "FAILED_PRECONDITION" });
   await expect(refused).rejects.toThrow("--data DIR");
+  await ephemeral.close();
 });

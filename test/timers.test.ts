@@ -129,7 +129,7 @@ describe("executions of one session", () => {
       signal,
     });
     const isStopped = expect(goes).rejects.toThrow();
-    while ((await session.execute("globalThis.areSet")) !== true);
+    await expect.poll(() => session.execute("globalThis.areSet")).toBe(true);
     cancelling.abort();
     await isStopped;
     const due = (await lives) as [number, number][];

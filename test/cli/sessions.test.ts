@@ -52,7 +52,7 @@ describe("livescope sessions", () => {
     expect(await commands.output("sessions")).toBe("ID  STATE  MEMORY  HANDLES  AGE  LABELS\n");
     await served.client.createSession({ sessionId: "one", labels: { user: "ann", b: "x" } });
     const two = await served.client.createSession({ sessionId: "two", labels: { user: "bob" } });
-    const running = two.execute("for (;;);", { signal: AbortSignal.timeout(20_000) }).catch(() => undefined);
+    const running = two.execute("await new Promise((done) => setTimeout(done, 20_000))").catch(() => undefined);
     await expect.poll(async () => (await two.info()).expireTime).toBeUndefined();
     const [head, ...rows] = (await commands.output("sessions")).trimEnd().split("\n");
     expect(head).toMatch(/^ID {3}STATE {4}MEMORY {3}HANDLES {2}AGE {2}LABELS$/);
