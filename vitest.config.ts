@@ -33,7 +33,8 @@ export default defineConfig({
     isolate: false,
     // One more than the cores of a small machine: many tests wait, for a deadline or for a process.
     maxWorkers: 3,
-    testTimeout: 30_000,
+    // What repeats much takes some ten seconds where nothing runs beside it.
+    testTimeout: isLong ? 90_000 : 30_000,
     hookTimeout: 30_000,
     teardownTimeout: 10_000,
     // What is waited for comes as soon as a busy machine comes to it.
