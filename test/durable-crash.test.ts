@@ -155,7 +155,11 @@ describe.runIf(isLong)("the test notices a server that", () => {
       },
       { file: DURABLE_TABLES, replace: '"INSERT INTO durable_deltas', by: '"INSERT OR REPLACE INTO durable_deltas' },
     ]);
-    const damage = await failLate(mutant.main).catch((error: unknown) => [String(error)]);
+    // On a busy machine the session may not have come so far when the commit comes, that its damage shows.
+    let damage: string[] = [];
+    for (let i = 0; i < 4 && damage.length === 0; i++) {
+      damage = await failLate(mutant.main).catch((error: unknown) => [String(error)]);
+    }
     expect(damage).not.toEqual([]);
   });
 });
