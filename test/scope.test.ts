@@ -69,7 +69,7 @@ describe.each([
     expect(await session.call("g")).toBe(10);
   });
 
-  test.each(["f()", "f?.()", "f``", "0\nf()", "await f()", "(() => f())()"])(
+  test.each(["f()", "f?.()", "f``", "0\nf()", "await f()", "(() => f())()", "eval('f()')", "eval('f?.()')"])(
     "S6: a function that is called by the name of a binding gets none of the others: %s",
     async (code) => {
       await using f = await session.handle("(function () { 'use strict'; return this === undefined })");
