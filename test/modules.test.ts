@@ -35,6 +35,7 @@ describe.each([
     ["itself", { "a.js": "throw new Error('no')" }],
     ["one that it imports", { "a.js": "import './b.js'", "b.js": "throw new Error('no')" }],
     ["one that it waits for", { "a.js": "import './b.js'; await 1", "b.js": "await 1; throw new Error('no')" }],
+    ["itself, which waited for another", { "a.js": "import './b.js'; throw new Error('no')", "b.js": "await 1" }],
   ])("an error of %s is a warning where nobody handles it, and none where somebody does", async (_, modules) => {
     const place = expect.objectContaining({ line: 1 });
     const create = () => client.createSession({ modules });
@@ -52,9 +53,13 @@ describe.each([
   test.each([
     ["that somebody could still handle", "const kept = Promise.reject(1); Promise.reject(1).catch(() => {}); 0", 1],
     ["of which none is handled", "Promise.reject(1); Promise.reject(1); 0", 2],
-  ])("rejections for the same reason, %s, are warnings of their own", async (_, code, told) => {
-    const { warnings } = await session.execute(code).execution();
-    expect(warnings.map(({ message }) => message)).toEqual(Array(told).fill("unhandled rejection: 1"));
+    ["of which the other is handled", "const f = () => Promise.reject(1); f(); try { await f() } catch {} 0", 1],
+    ["that a module had failed with", "await import('a.js').catch(() => {}); (() => { Promise.reject(1) })(); 0", 1],
+    ["that is undefined", "await import('b.js'); (() => { Promise.reject() })(); 0", 1, "undefined"],
+  ])("rejections for the same reason, %s, are warnings of their own", async (_, code, told, reason = "1") => {
+    const modules = { "a.js": "throw 1", "b.js": "" };
+    const { warnings } = await session.execute(code, { modules }).execution();
+    expect(warnings.map(({ message }) => message)).toEqual(Array(told).fill(`unhandled rejection: ${reason}`));
   });
 
   test("stay in the session under their filename", async () => {

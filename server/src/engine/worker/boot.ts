@@ -7,7 +7,7 @@
 import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
 import { GC_THRESHOLD, HEAP_LIMIT, HEAP_SUM, STATE_IN_RUNTIME } from "./heap-bytes.js";
-import { EngineAbort, EVAL_GLOBAL, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
+import { EngineAbort, EVAL_GLOBAL, EVAL_MODULE, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
   ARGV_BYTES,
   type BaseImage,
@@ -28,6 +28,9 @@ const GUEST_STACK_BYTES = 256 * 1024;
 const GC_THRESHOLD_AFTER_START = 256 * 1024;
 const RUNTIME_STRUCT_WORDS = 128;
 const CONTEXT_STRUCT_WORDS = 96;
+const MODULE_STRUCT_WORDS = 48;
+/** What stands nowhere else by chance. */
+const THROWN = 0x5eed_f00d;
 /** The package's bits for what a context has. */
 const ALL_INTRINSICS = 0x1ff;
 const INTRINSIC_EVAL = 4;
@@ -94,6 +97,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   clearFreeHeap(modules, instance, heapTopWord);
   checkHeapSum(instance, state, heapTopWord);
   const jobFunctions = findJobFunctions(modules, instance, { runtime, context, gcThresholdWord });
+  const foundModules = findModules(modules, instance, context);
   const evalPointer = findEvalPointer(modules);
   const evalFunction = instance.words[(context + evalPointer) >> 2] ?? 0;
   instance.words[(context + evalPointer) >> 2] = instance.onEvalIndex;
@@ -112,6 +116,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     heapLimitWord: state + HEAP_LIMIT,
     evalFunction,
     jobFunctions,
+    ...foundModules,
   };
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };
@@ -199,6 +204,29 @@ function findJobFunctions(
     return functions[0] ?? 0;
   });
   return [...new Set(found)];
+}
+
+/**
+ * `ctx->loaded_modules`, a list head that points to itself while it is empty, and within a module, behind its links,
+ * `eval_has_exception` and `eval_exception`: found on a copy of the memory, by a module that throws.
+ */
+function findModules(
+  modules: EngineModules,
+  instance: Instance,
+  context: number,
+): Pick<Layout, "modules" | "moduleError"> {
+  const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
+  const isEmpty = (address: number): boolean =>
+    probe.words[address >> 2] === address && probe.words[(address >> 2) + 1] === address;
+  const heads = Array.from({ length: CONTEXT_STRUCT_WORDS }, (_, i) => context + i * 4).filter(isEmpty);
+  probe.exports.QTS_FreeValuePointer(context, probe.evaluate(context, `throw ${THROWN}`, KERNEL_FILENAME, EVAL_MODULE));
+  const [head = 0, ...others] = heads.filter((address) => !isEmpty(address));
+  const first = (probe.words[(head >> 2) + 1] ?? 0) >> 2;
+  const at = probe.words.subarray(first, first + MODULE_STRUCT_WORDS).indexOf(THROWN);
+  if (head === 0 || others.length > 0 || at < 0 || probe.words[first + at - 2] !== 1) {
+    throw new EngineAbort("calibration failed: the errors of modules were not found");
+  }
+  return { modules: head, moduleError: at * 4 };
 }
 
 /**

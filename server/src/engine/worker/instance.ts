@@ -42,6 +42,8 @@ export const EVAL_GLOBAL_ASYNC = 128;
 export const EVAL_COMPILE_ONLY = 32;
 /** `JS_EVAL_TYPE_GLOBAL`. */
 export const EVAL_GLOBAL = 0;
+/** `JS_EVAL_TYPE_MODULE`. */
+export const EVAL_MODULE = 1;
 
 /** Size of a `JSValue` of this build. */
 export const JS_VALUE_BYTES = 8;

@@ -47,6 +47,10 @@ export interface Layout {
   readonly evalFunction: number;
   /** Where the functions by which the engine runs jobs stand in its table. */
   readonly jobFunctions: readonly number[];
+  /** The head of the list of the context's modules: two words, as each module has them, of which the second leads to the next. */
+  readonly modules: number;
+  /** Where a module keeps the `JSValue` that it failed with, as an offset from its links. The second word before it is 1 if it has. */
+  readonly moduleError: number;
 }
 
 export const ARGV_BYTES = 16;

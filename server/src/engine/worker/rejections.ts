@@ -16,16 +16,14 @@ interface Rejection {
   readonly reason: bigint;
   /** Number of the execution that ran. */
   readonly execution: number;
+  /** Some module had failed with the reason before. */
+  readonly wasModuleError: boolean;
 }
 
 /** Those of one turn. It need not be kept for the next one: what is left at the end of a turn is reported then. */
 export class UnhandledRejections {
   readonly #layout: Layout;
   readonly #kept = new Map<bigint, Rejection>();
-  /** The promises that were kept last. */
-  #latest: readonly [before: bigint, last: bigint] = [0n, 0n];
-  /** Numbers of executions that modules ran for, by the reasons for which these failed. */
-  readonly #modules = new Map<bigint, number>();
   #more = 0;
 
   constructor(layout: Layout) {
@@ -35,7 +33,6 @@ export class UnhandledRejections {
   /** Forgets what it knows; also of pages that were put back meanwhile. */
   clear(): void {
     if (this.#kept.size > 0) this.#kept.clear();
-    this.#modules.clear();
     this.#more = 0;
   }
 
@@ -43,7 +40,6 @@ export class UnhandledRejections {
   note(instance: Instance, promise: bigint, reason: bigint, isHandled: boolean): void {
     const { context, cells } = this.#layout;
     if (isHandled) {
-      if (promise === this.#latest[1]) this.#forgetModule(instance);
       const known = this.#kept.get(promise);
       if (known !== undefined) instance.exports.QTS_FreeValuePointer(context, known.promise);
       else if (this.#more > 0) this.#more--;
@@ -51,25 +47,32 @@ export class UnhandledRejections {
     } else if (this.#kept.size >= KEPT) {
       this.#more++;
     } else {
-      const execution = instance.words[(cells >> 2) + Cell.CONTEXT_OWNER] || (this.#modules.get(reason) ?? 0);
+      const wasModuleError = this.#isModuleError(instance, reason);
+      // An import that fails does so in a job that is nobody's.
+      const first = wasModuleError ? [...this.#kept.values()].find((known) => known.reason === reason) : undefined;
+      const execution = instance.words[(cells >> 2) + Cell.CONTEXT_OWNER] || (first?.execution ?? 0);
       const owned = instance.exports.QTS_DupValuePointer(context, this.#borrow(instance, promise));
-      this.#kept.set(promise, { promise: owned, reason, execution });
-      this.#latest = [this.#latest[1], promise];
+      this.#kept.set(promise, { promise: owned, reason, execution, wasModuleError });
     }
   }
 
   /**
-   * The engine runs a module as an async function whose promise nobody ever gets, then rejects and handles that of the evaluation, and in a
-   * job of its own rejects that of the import: all for the same reason, and only the last is the guest's.
+   * The engine runs a module as an async function and lets go of its promise, so that nobody could handle that. When it is rejected the
+   * module has not failed yet: the promise of an import, which is rejected for the same reason, comes after that.
    */
-  #forgetModule(instance: Instance): void {
-    const [promise, evaluation] = this.#latest;
-    const known = this.#kept.get(promise);
-    const isModule = known !== undefined && known.reason === this.#kept.get(evaluation)?.reason;
-    if (!isModule || holdersOf(instance, promise) > 1) return;
-    instance.exports.QTS_FreeValuePointer(this.#layout.context, known.promise);
-    this.#kept.delete(promise);
-    if (this.#modules.size < KEPT) this.#modules.set(known.reason, known.execution);
+  #isOfModule(instance: Instance, value: bigint, { reason, wasModuleError }: Rejection): boolean {
+    return !wasModuleError && holdersOf(instance, value) === 1 && this.#isModuleError(instance, reason);
+  }
+
+  /** Whether some module of the session has failed with a value. */
+  #isModuleError({ words, bytes }: Instance, value: bigint): boolean {
+    const { modules, moduleError } = this.#layout;
+    const next = (links: number): number => words[(links >> 2) + 1] ?? modules;
+    for (let module = next(modules); module !== modules; module = next(module)) {
+      const at = module + moduleError;
+      if (words[(at >> 2) - 2] === 1 && bytes.readBigUInt64LE(at) === BigInt.asUintN(64, value)) return true;
+    }
+    return false;
   }
 
   /**
@@ -81,7 +84,11 @@ export class UnhandledRejections {
     if (this.#kept.size === 0) return;
     const { context } = this.#layout;
     const { exports } = instance;
-    const left = [...this.#kept.values()];
+    const left: Rejection[] = [];
+    for (const [value, rejection] of this.#kept) {
+      if (this.#isOfModule(instance, value, rejection)) exports.QTS_FreeValuePointer(context, rejection.promise);
+      else left.push(rejection);
+    }
     const unreported = left.length + this.#more - REPORTED;
     this.clear();
     for (const [i, { promise, reason, execution }] of left.entries()) {
