@@ -162,7 +162,9 @@ class GraphWriter {
     const { source, flags } = new RegExp(regexp);
     const { lastIndex } = regexp;
     const text = JSON.stringify(source);
-    if (lastIndex > 0) return `["RegExp",${text},"${flags}",${lastIndex}]`;
+    // Anything may have been assigned to it; what no text is long enough for counts as none, as in what a session sends.
+    if (Number.isInteger(lastIndex) && lastIndex > 0 && lastIndex < 2 ** 32 - 1)
+      return `["RegExp",${text},"${flags}",${lastIndex}]`;
     return flags === "" ? `["RegExp",${text}]` : `["RegExp",${text},"${flags}"]`;
   }
 

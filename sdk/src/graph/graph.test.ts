@@ -66,6 +66,15 @@ describe("a graph", () => {
     expect((roundTrip(regexp) as RegExp).lastIndex).toBe(2);
   });
 
+  it.each([Number.POSITIVE_INFINITY, 1.5, 2 ** 32, "0x10"])(
+    "begins a regular expression anew whose lastIndex is %s",
+    (lastIndex) => {
+      const regexp = Object.assign(/b/g, { lastIndex });
+      expect(roundTrip(regexp)).toEqual(/b/g);
+      expect((roundTrip(regexp) as RegExp).lastIndex).toBe(0);
+    },
+  );
+
   it("keeps errors: class, name, cause, errors and properties, but not the client's stack", () => {
     class OddError extends RangeError {
       override name = "OddError";
