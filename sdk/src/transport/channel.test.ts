@@ -44,6 +44,19 @@ it.each(Object.entries(resets))("a request is sent again where the other side re
   expect(requests).toBe(2);
 });
 
+it.each(Object.entries(resets))(
+  "what is to be deleted is told again where the other side resets %s",
+  async (_, reset) => {
+    let requests = 0;
+    await connectTo((stream) => {
+      if (++requests === 1) reset(stream);
+      return requests === 1;
+    });
+    await client.attach("s").delete();
+    expect(requests).toBe(2);
+  },
+);
+
 it("a request that is reset each time fails as a call whose connection broke, after some attempts", async () => {
   let requests = 0;
   await connectTo((stream) => {

@@ -5,11 +5,8 @@ import type { RequestOptions } from "../options.js";
 import type { SessionPresence } from "../session-presence.js";
 import { assertNotAborted, whenAborted } from "../when-aborted.js";
 import { checkTimeout } from "./commands.js";
-import { callOptions, Line, type Method } from "./line.js";
+import { ATTEMPTS, callOptions, Line, type Method } from "./line.js";
 import { UnaryCall } from "./unary-call.js";
-
-/** How often a unary call is sent at most, of which each may be repeated by gRPC. */
-const ATTEMPTS = 3;
 
 /** A channel to a server, as something that ends uses it: the client, or one of its session objects. */
 export class Channel {

@@ -1,6 +1,6 @@
 import { type ChannelCredentials, Client, connectivityState, credentials, Metadata } from "@grpc/grpc-js";
 import { SandboxServiceService } from "@livescope/proto";
-import { type LivescopeError, StatusError, UnavailableError } from "../errors.js";
+import { ConnectionLostError, type LivescopeError, StatusError, UnavailableError } from "../errors.js";
 import type { Lifetime } from "../lifetime.js";
 import { LONGEST_TIMER } from "../longest-timer.js";
 import { channelOptions, isLoopback } from "./channel-options.js";
@@ -14,6 +14,8 @@ export interface Method<Request, Response> {
   responseDeserialize(response: Buffer): Response;
 }
 
+/** How often a unary call is sent at most, of which each may be repeated by gRPC. */
+export const ATTEMPTS = 3;
 /** How long letting go of something may take, in milliseconds: leaving a block must not hang. */
 const LET_GO_TIMEOUT = 5_000;
 /** How long it may take to learn why there is no connection, in milliseconds. */
@@ -129,11 +131,20 @@ export class Line {
   }
 
   /**
-   * Tells the server that something is needed no more, also while the client is closing.
+   * Tells the server that something is needed no more, also while the client is closing; again where that was reset, but without
+   * waiting for a connection.
    * @throws as `sendOnce`
    */
   async letGo<Request>(method: Method<Request, unknown>, request: Request): Promise<void> {
-    await this.sendOnce(method, request, new UnaryCall(LET_GO_TIMEOUT));
+    const call = new UnaryCall(LET_GO_TIMEOUT);
+    for (let attempt = 1; ; attempt++) {
+      try {
+        await this.sendOnce(method, request, call);
+        return;
+      } catch (error) {
+        if (!(error instanceof ConnectionLostError) || attempt === ATTEMPTS) throw error;
+      }
+    }
   }
 
   /** Closes it, for all that use it: when what nobody is to get is deleted again, or after some seconds. */
