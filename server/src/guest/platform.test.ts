@@ -163,6 +163,15 @@ test.each(["big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_j
 );
 
 describe("what the platform does with time and errors", () => {
+  test("the time of events and of performance is told whatever guest code makes of Math", async () => {
+    const guest = new Guest();
+    await guest.run("Math.floor = Math.max = () => 'guest'");
+    const code = "[new Event('x').timeStamp, performance.now(), performance.timeOrigin]";
+    expect(await guest.run(code)).toEqual([expect.any(Number), expect.any(Number), expect.any(Number)]);
+    await guest.run("delete globalThis.Math");
+    expect(await guest.run("new EventTarget().dispatchEvent(new Event('x'))")).toBe(true);
+  });
+
   test("AbortSignal.timeout waits by the timer that the realm has when it is called", async () => {
     const guest = new Guest();
     await guest.run("var waits = []; globalThis.setTimeout = (run, delay) => waits.push([run, delay])");

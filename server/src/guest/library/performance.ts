@@ -10,8 +10,13 @@ let latest = 0;
 
 /** Whole milliseconds since the session began to run; what `performance.now` and events tell. */
 export function sinceOrigin(): number {
-  latest = Math.max(latest, Math.floor(clock() - timeOrigin()));
+  const now = whole(clock() - timeOrigin());
+  if (now > latest) latest = now;
   return latest;
+}
+
+function whole(milliseconds: number): number {
+  return milliseconds - (milliseconds % 1);
 }
 
 class Performance {
@@ -23,7 +28,7 @@ class Performance {
 
   get timeOrigin(): number {
     void this.#brand;
-    return Math.floor(timeOrigin());
+    return whole(timeOrigin());
   }
 
   now(): number {
