@@ -162,6 +162,15 @@ test.each(["big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_j
   },
 );
 
+test("a TextDecoder knows its encodings whatever guest code makes of arrays and strings", async () => {
+  const guest = new Guest();
+  await guest.run("Array.prototype.includes = () => true; String.prototype.slice = () => 'guest'");
+  expect(await guest.run("new TextDecoder().decode(new Uint8Array([65]))")).toBe("A");
+  expect(await guest.run("new TextDecoder('big5')")).toBe(
+    "RangeError: TextDecoder: the encoding big5 is not known here",
+  );
+});
+
 describe("what the platform does with time and errors", () => {
   test("the time of events and of performance is told whatever guest code makes of Math", async () => {
     const guest = new Guest();

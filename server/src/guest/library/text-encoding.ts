@@ -1,5 +1,6 @@
 /** `TextEncoder` and `TextDecoder` of the Encoding standard, over @exodus/bytes: all but the legacy multi-byte encodings. */
 import { TextDecoder as Decoder, TextEncoder as Encoder } from "@exodus/bytes/encoding-lite.js";
+import { slice } from "../intrinsics.js";
 import { asInterface, requireArguments, toDictionary } from "../webidl.js";
 
 class TextEncoder {
@@ -23,7 +24,16 @@ class TextEncoder {
 asInterface(TextEncoder, "TextEncoder");
 
 /** Encodings that the library knows the names of, and has no tables for: it would be noticed when something is decoded. */
-const MULTI_BYTE = ["big5", "euc-jp", "euc-kr", "gb18030", "gbk", "iso-2022-jp", "shift_jis"];
+const MULTI_BYTE = {
+  __proto__: null,
+  big5: true,
+  "euc-jp": true,
+  "euc-kr": true,
+  gb18030: true,
+  gbk: true,
+  "iso-2022-jp": true,
+  shift_jis: true,
+} as unknown as Readonly<Record<string, true | undefined>>;
 
 function decoderOf(
   name: string,
@@ -31,11 +41,11 @@ function decoderOf(
 ): InstanceType<typeof Decoder> {
   try {
     const decoder = new Decoder(name, options);
-    if (!MULTI_BYTE.includes(decoder.encoding)) return decoder;
+    if (MULTI_BYTE[decoder.encoding] === undefined) return decoder;
   } catch {
     // Told below.
   }
-  throw new RangeError(`TextDecoder: the encoding ${name.slice(0, 100)} is not known here`);
+  throw new RangeError(`TextDecoder: the encoding ${slice(name, 0, 100)} is not known here`);
 }
 
 class TextDecoder {
