@@ -12,7 +12,7 @@ const frames = (count: number): ClientFrame[] =>
 /** The stream of a client that takes what it is told when the test has it take it. */
 function opened() {
   let take = (): void => undefined;
-  const stream = { isRead: true, answered: 0, take: () => take() };
+  const stream = { isRead: true, isEnded: false, answered: 0, take: () => take() };
   const sessions = { together: (submit: () => void) => submit() } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
@@ -29,7 +29,9 @@ function opened() {
     resume: () => {
       stream.isRead = true;
     },
-    end: () => undefined,
+    end: () => {
+      stream.isEnded = true;
+    },
   };
   return { stream, connection: new Connection(sessions, transport, pino({ level: "silent" })) };
 }
@@ -61,4 +63,22 @@ test("no more frames of a message are handled while the client is behind with th
   stream.take();
   for (let i = 0; i < 200; i++) await nextTick();
   expect([stream.isRead, connection.outbox.bytes]).toEqual([false, 0]);
+});
+
+test("a stream that is to end does so when all frames of its last message are answered, and the answers taken", async () => {
+  const { stream, connection } = opened();
+  connection.receive(frames(5_000));
+  connection.finish();
+  // The answers to the first of them are taken before any of the others is looked at.
+  for (let i = 0; i < 10; i++) {
+    await new Promise<void>((resolve) => process.nextTick(resolve));
+    stream.take();
+  }
+  expect([stream.answered < 5_000, connection.outbox.bytes, stream.isEnded]).toEqual([true, 0, false]);
+  const isEnded = (): boolean => {
+    stream.take();
+    return stream.isEnded;
+  };
+  await expect.poll(isEnded).toBe(true);
+  expect(stream.answered).toBe(5_000);
 });
