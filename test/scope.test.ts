@@ -79,7 +79,8 @@ describe.each([
 
   test("S6: bindings change nothing about how functions of the session are called", async () => {
     await session.execute("function sum(...all) { return all.reduce((a, b) => a + b) }");
-    const code = "let none, own = () => x; [sum?.(x, 1), none?.(), own?.(), (() => sum?.(x))(), String(() => sum?.(x))]";
+    const code =
+      "let none, own = () => x; [sum?.(x, 1), none?.(), own?.(), (() => sum?.(x))(), String(() => sum?.(x))]";
     expect(await session.execute(code, { bindings: { x: 2 } })).toEqual([3, undefined, 2, 2, "() => sum?.(x)"]);
   });
 
