@@ -1,13 +1,7 @@
 import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
-import {
-  Expose,
-  type Exposed as ExposedMessage,
-  type HostCall,
-  type HostFunction as HostFunctionMessage,
-  type ServerFrame,
-} from "@livescope/proto";
+import { Expose, type Exposed as ExposedMessage, type HostCall, type ServerFrame } from "@livescope/proto";
 import { checkFunctions } from "./checks.js";
 import { AlreadyExistsError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
@@ -18,6 +12,7 @@ import type { Lifetime } from "./lifetime.js";
 import { readDuration, writeDuration } from "./limits.js";
 import { LONGEST_TIMER } from "./longest-timer.js";
 import type { WrapHandle } from "./outcome.js";
+import type { PassedFunctions } from "./passed-functions.js";
 import type { Session } from "./session.js";
 import type { SessionPresence } from "./session-presence.js";
 import type { Connection } from "./transport/connection.js";
@@ -45,32 +40,6 @@ export interface Provided {
   readonly lentIn: AsyncResource;
   /** Makes what stands for handles among the arguments. */
   readonly wrap?: WrapHandle | undefined;
-}
-
-/** Functions that one command carries as values: by their ids, the same one once. */
-export class PassedFunctions {
-  readonly byId = new Map<string, HostFunction>();
-  /** Makes what stands for handles among their arguments. */
-  readonly wrap: WrapHandle | undefined;
-  readonly #ids = new Map<HostFunction, string>();
-
-  constructor(wrap?: WrapHandle) {
-    this.wrap = wrap;
-  }
-
-  add(run: HostFunction): HostFunctionMessage {
-    const hostFunctionId = this.#ids.get(run) ?? randomUUID();
-    this.#ids.set(run, hostFunctionId);
-    this.byId.set(hostFunctionId, run);
-    return { hostFunctionId, name: nameOf(run) };
-  }
-}
-
-const NAME_LENGTH = 1_000;
-
-/** What a function says that it is called may be anything. */
-function nameOf({ name }: { readonly name: unknown }): string {
-  return typeof name === "string" ? name.replaceAll("\0", "").slice(0, NAME_LENGTH) : "";
 }
 
 /** How long it takes until something is asked again that was refused for now, in milliseconds: at least, and where the server does not say. */

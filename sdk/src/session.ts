@@ -10,7 +10,7 @@ import type { Guest, GuestMember } from "./guest-types.js";
 import { Handle } from "./handle.js";
 import { handleOwner } from "./handle-owner.js";
 import type { ExposeOptions, Exposure, HostFunction } from "./host-function.js";
-import type { HostScope, PassedFunctions } from "./host-functions.js";
+import type { HostScope } from "./host-functions.js";
 import { type Inspection, inspectValue } from "./inspection.js";
 import { Lifetime } from "./lifetime.js";
 import type {
@@ -23,6 +23,7 @@ import type {
   RequestOptions,
   Template,
 } from "./options.js";
+import type { PassedFunctions } from "./passed-functions.js";
 import {
   type ForkOptions,
   forkSession,
