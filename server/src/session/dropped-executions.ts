@@ -3,30 +3,31 @@
  * left.
  */
 export class DroppedExecutions {
-  #numbers: readonly number[] = [];
+  #numbers: number[] = [];
   /** How many of them the turns that are on their way tell the kernel. */
   #told = 0;
   /** The kernel is to look what has become of the others, even if nothing else is to be run. */
   isLookDue = false;
 
+  /** A copy: what is dropped later is not in it. */
   get record(): readonly number[] {
-    return this.#numbers;
+    return [...this.#numbers];
   }
 
   restore(numbers: readonly number[]): void {
-    this.#numbers = numbers;
+    this.#numbers = [...numbers];
     this.isLookDue = numbers.length > 0;
   }
 
   add(execution: number): void {
-    this.#numbers = [...this.#numbers, execution];
+    this.#numbers.push(execution);
     this.isLookDue = true;
   }
 
   /** Turns are posted that tell the kernel of these: all that there are. */
   tell(): readonly number[] {
     this.#told = this.#numbers.length;
-    return this.#numbers;
+    return this.record;
   }
 
   /** Turns were committed that told the kernel of so many. */
