@@ -29,13 +29,19 @@ export const WATCH_SESSION_METHOD = {
 
 type Update = NonNullable<WatchSessionResponse["update"]>;
 
-/** What watchers are told of, and the message: several are told one after the other, of what may have some megabytes. */
+/** What is told just now, and the message: all who watch are told in one go, of what may have some megabytes. */
 let latest: { readonly what: object; readonly message: Buffer } | undefined;
 
 /** @param what is told; it does not change */
 function messageOf(what: object, update: () => Update): Buffer {
-  if (latest?.what !== what) latest = { what, message: encoded(WatchSessionResponse, { update: update() }) };
-  return latest.message;
+  if (latest?.what === what) return latest.message;
+  const message = encoded(WatchSessionResponse, { update: update() });
+  latest = { what, message };
+  // When all have been told nothing of it is kept.
+  queueMicrotask(() => {
+    latest = undefined;
+  });
+  return message;
 }
 
 export function watchSession(
