@@ -1,5 +1,5 @@
 /** What only libraries ask of the host. In the kernel each session would carry it; each library that asks has its own. */
-import { cells, dispatch } from "./host.js";
+import { CLOCK, cells, dispatch } from "./host.js";
 
 /** What the dispatcher is asked, by its first argument. Mirrored in engine/worker/kernel-asks.ts. */
 const LOG = 1;
@@ -9,7 +9,6 @@ const CLASS_OF = 8;
 const TO_BASE64 = 12;
 const FROM_BASE64 = 13;
 const COMPILE_TEMPLATE = 20;
-const CLOCK = 21;
 
 /** Mirrored in engine/worker/layout.ts. */
 const SEED_GENERATION = 1;

@@ -14,6 +14,8 @@ const KEEP_BYTES = 11;
 const INTERRUPT = 14;
 const KEEP_STRING = 15;
 const JSON_LENGTH = 16;
+/** For time-origin.ts, and libraries. */
+export const CLOCK = 21;
 
 /** Why the kernel itself ends a turn, which is then undone. Mirrored in engine/worker/kernel-asks.ts. */
 export const StopCause = { VALUE_SIZE: 0, HANDLES: 1 } as const;

@@ -1,8 +1,5 @@
 /** When the session began to run: what `performance` and events count from. */
-import { dispatch } from "./host.js";
-
-/** What the dispatcher is asked; library files ask by host-asks.ts, of which the kernel carries nothing. */
-const CLOCK = 21;
+import { CLOCK, dispatch } from "./host.js";
 
 let origin = 0;
 
@@ -11,6 +8,7 @@ let origin = 0;
  * this was first called, in the first turn, and stays through forks and restores.
  */
 export function timeOrigin(): number {
+  // As `clock` of host-asks.ts does, which is for libraries: each session would carry it.
   if (origin === 0) origin = dispatch(CLOCK, undefined) as number;
   return origin;
 }
