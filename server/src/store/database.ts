@@ -9,6 +9,7 @@ import { DATABASE_FILE, fileFailure } from "./directory.js";
 import { DURABLE_SCHEMA, DurableTables } from "./durable-tables.js";
 import { FACTS_SCHEMA, Facts } from "./facts.js";
 import { migrate, VERSION } from "./migrate.js";
+import { OpenedFiles } from "./opened-files.js";
 import { type PageOptions, pageToken, placeOf, StoreError } from "./store.js";
 
 type Connection = Library.Database;
@@ -82,7 +83,7 @@ export class Database {
   readonly #durable: DurableTables;
   readonly #facts: Facts;
   /** What is written lies in these, as long as they are where they were, and what they were. */
-  readonly #files: readonly { readonly path: string; readonly identity: string }[];
+  readonly #files: OpenedFiles;
   /** The disk may have lost what was written; only reading it afresh tells. */
   #broken: StoreError | undefined;
 
@@ -112,7 +113,7 @@ export class Database {
       const isNew = this.#adopt();
       // SQLite has its log beside the file itself, also where ours is a link to one.
       const paths = [this.#file, `${realpathSync(this.#file)}-wal`];
-      this.#files = paths.map((path) => ({ path, identity: identityOf(path) }));
+      this.#files = new OpenedFiles(paths);
       this.#shelves = {
         snapshots: new Shelf(this.#connection, "snapshots", this.#file),
         sessions: new Shelf(this.#connection, "sessions", this.#file),
@@ -257,10 +258,10 @@ export class Database {
 
   /** What is in a file that nobody finds any more is not kept. SQLite does not look. @throws StoreError */
   #checkFiles(): void {
-    const lost = this.#files.find(({ path, identity }) => identityOf(path) !== identity);
+    const { lost } = this.#files;
     if (lost === undefined) return;
     const advice = "stop the server, put back what was there, or a backup, and start it again";
-    this.#broken = new StoreError("broken", `${lost.path} was removed or replaced while the server ran; ${advice}`);
+    this.#broken = new StoreError("broken", `${lost} was removed or replaced while the server ran; ${advice}`);
     throw this.#broken;
   }
 
@@ -492,16 +493,6 @@ function make(file: string): void {
     closeSync(openSync(file, "ax", 0o600));
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "EEXIST") throw error;
-  }
-}
-
-/** Tells a file from another one in its place; empty where none can be found. */
-function identityOf(path: string): string {
-  try {
-    const { dev, ino } = statSync(path);
-    return `${dev} ${ino}`;
-  } catch {
-    return "";
   }
 }
 
