@@ -15,6 +15,7 @@ import type { WrapHandle } from "./outcome.js";
 import type { PassedFunctions } from "./passed-functions.js";
 import type { Session } from "./session.js";
 import type { SessionPresence } from "./session-presence.js";
+import { ToldSessions } from "./told-sessions.js";
 import type { Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
 import type { Saying } from "./transport/saying.js";
@@ -82,23 +83,18 @@ export class HostFunctions implements HostSide {
   readonly #calls: HostCalls;
   readonly #exposed = new Set<Exposed>();
   readonly #passed = new HeldFunctions();
-  /** Sessions that know the connection on the stream that there is, and the longest that they may wait for it, in milliseconds. */
-  readonly #announced = new Map<string, number>();
+  readonly #told = new ToldSessions();
   /** Sessions of which it is looked soon whether they are lent anything yet. */
   readonly #ending = new Set<string>();
   /** What an answer is waited for, by the id of its frame. */
   readonly #asked = new Map<number, Asked>();
-  /** The frame by which a session was told something last on this stream: by its id is said that the session has ended. */
-  readonly #toldBy = new Map<string, number>();
-  /** How much of what is said to a session on this stream has no answer that it stays with. */
-  readonly #unanswered = new Map<string, number>();
   /** Counts streams. */
   #stream = 0;
 
   constructor(connection: Connection) {
     this.#connection = connection;
     this.#calls = new HostCalls(connection, {
-      windowOf: (sessionId) => this.#announced.get(sessionId) ?? RECONNECT_WINDOW,
+      windowOf: (sessionId) => this.#told.windowOf(sessionId) ?? RECONNECT_WINDOW,
       onEnded: (sessionId) => this.#endIfUnused(sessionId),
     });
     connection.serve(this);
@@ -161,7 +157,7 @@ export class HostFunctions implements HostSide {
   pass(scope: HostScope, { byId, wrap }: PassedFunctions): () => void {
     const lentIn = new AsyncResource("HostFunctions");
     for (const [id, run] of byId) this.#passed.add(id, { run, timeout: undefined, scope, lentIn, wrap });
-    if (!this.#announced.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
+    if (!this.#told.has(scope.sessionId) && this.#connection.isOpen) this.#connection.say(this.#naming(scope));
     return () => this.#forgetPassed(byId.keys());
   }
 
@@ -174,7 +170,7 @@ export class HostFunctions implements HostSide {
       if (!isDeleted) this.#connection.say({ frame: { $case: "releaseHostFunctionId", value: id } });
     }
     // Should there be another one of its id, that knows nobody yet.
-    if (isDeleted) this.#announced.delete(scope.sessionId);
+    if (isDeleted) this.#told.forget(scope.sessionId);
     else this.#endIfUnused(scope.sessionId);
     this.#connection.checkIdle();
   }
@@ -184,9 +180,7 @@ export class HostFunctions implements HostSide {
   opening(): Saying[] {
     this.#stream++;
     this.#asked.clear();
-    this.#toldBy.clear();
-    this.#unanswered.clear();
-    this.#announced.clear();
+    this.#told.clear();
     this.#calls.onNewStream();
     const sayings: Saying[] = [];
     // Before what is exposed: should that be refused, what was passed finds this client all the same.
@@ -194,7 +188,7 @@ export class HostFunctions implements HostSide {
     for (const exposed of this.#exposed) sayings.push(this.#asking(exposed));
     // What runs yet of functions that were released is to be answered.
     for (const sessionId of this.#calls.sessionIds) {
-      if (!this.#announced.has(sessionId)) sayings.push(this.#naming({ sessionId }));
+      if (!this.#told.has(sessionId)) sayings.push(this.#naming({ sessionId }));
     }
     return sayings;
   }
@@ -238,7 +232,7 @@ export class HostFunctions implements HostSide {
 
   /** No stream will be this client again, so that no session is to wait for it. */
   onClosing(): void {
-    for (const sessionId of [...this.#announced.keys()]) this.#connection.say(this.#naming({ sessionId }, 0));
+    for (const sessionId of this.#told.ids) this.#connection.say(this.#naming({ sessionId }, 0));
   }
 
   onClosed(): void {
@@ -278,7 +272,7 @@ export class HostFunctions implements HostSide {
     return {
       ...this.#ask(isBegun ? { ...request, takeOver: false } : request, { sessionId, exposed, again }),
       tooLarge: (bytes) => {
-        this.#countAnswer(sessionId);
+        this.#told.countAnswer(sessionId);
         this.#refuse(exposed, new LivescopeError(`the names have ${bytes} bytes: expose fewer`));
       },
     };
@@ -292,25 +286,15 @@ export class HostFunctions implements HostSide {
       reconnectWindow: writeWindow(window),
     });
     const again = (): Saying | undefined =>
-      window === undefined && this.#announced.has(sessionId) ? this.#naming({ sessionId }) : undefined;
+      window === undefined && this.#told.has(sessionId) ? this.#naming({ sessionId }) : undefined;
     return this.#ask(value, { sessionId, exposed: undefined, again });
   }
 
   #ask(value: Expose, asked: Asked): Saying {
     const { sessionId } = asked;
-    // The last one that is said counts, unless it is refused.
     const window = value.reconnectWindow === undefined ? RECONNECT_WINDOW : readDuration(value.reconnectWindow);
-    this.#announced.set(sessionId, Math.max(window, this.#announced.get(sessionId) ?? 0));
-    this.#unanswered.set(sessionId, (this.#unanswered.get(sessionId) ?? 0) + 1);
+    this.#told.tell(sessionId, window);
     return { frame: { $case: "expose", value }, sent: (frameId) => this.#asked.set(frameId, asked) };
-  }
-
-  /** @returns true if the session has answered all that it was told */
-  #countAnswer(sessionId: string): boolean {
-    const left = (this.#unanswered.get(sessionId) ?? 1) - 1;
-    if (left > 0) this.#unanswered.set(sessionId, left);
-    else this.#unanswered.delete(sessionId);
-    return left <= 0;
   }
 
   /** The server has no room for it now: many streams that broke at once, or one that carried much, ask for all of it at once. */
@@ -320,7 +304,7 @@ export class HostFunctions implements HostSide {
       // The next stream begins with all of it.
       if (this.#stream !== stream || !this.#connection.isOpen) return;
       const saying = again();
-      if (this.#countAnswer(sessionId)) this.#calls.cancelLeftBehind(sessionId);
+      if (this.#told.countAnswer(sessionId)) this.#calls.cancelLeftBehind(sessionId);
       if (saying !== undefined) this.#connection.say(saying);
     };
     setTimeout(ask, Math.min(Math.max(delay, AGAIN.least), LONGEST_TIMER)).unref();
@@ -330,13 +314,14 @@ export class HostFunctions implements HostSide {
     const asked = this.#asked.get(frameId);
     if (asked === undefined) return this.#onSessionEnd(frameId, error);
     this.#asked.delete(frameId);
-    if (error === undefined && this.#isLentTo(asked.sessionId)) this.#toldBy.set(asked.sessionId, frameId);
-    // It was told that it is lent nothing any more.
-    else if (error === undefined) this.#toldBy.delete(asked.sessionId);
+    if (error === undefined) {
+      // One that was told that it is lent nothing any more has no end to tell.
+      this.#told.setFrame(asked.sessionId, this.#isLentTo(asked.sessionId) ? frameId : undefined);
+    }
     const isRefusedForNow = error?.code === "UNAVAILABLE" || error?.retryDelay !== undefined;
     if (isRefusedForNow && (asked.exposed?.isBegun ?? true)) return this.#askLater(asked, error.retryDelay);
     // Whatever was to be sent again has come before the last of them.
-    if (this.#countAnswer(asked.sessionId)) this.#calls.cancelLeftBehind(asked.sessionId);
+    if (this.#told.countAnswer(asked.sessionId)) this.#calls.cancelLeftBehind(asked.sessionId);
     if (error?.code === "NOT_FOUND" || error?.code === "DATA_LOSS") this.#dropPassed(asked.sessionId);
     const { exposed } = asked;
     if (exposed === undefined) return;
@@ -368,10 +353,8 @@ export class HostFunctions implements HostSide {
    * has failed, and what is exposed to it is asked for again.
    */
   #onSessionEnd(frameId: number, error: StatusError | undefined): void {
-    const sessionId = [...this.#toldBy].find(([, told]) => told === frameId)?.[0];
+    const sessionId = error === undefined ? undefined : this.#told.takeByFrame(frameId);
     if (error === undefined || sessionId === undefined) return;
-    this.#toldBy.delete(sessionId);
-    this.#announced.delete(sessionId);
     const exposed = [...this.#exposed].filter(({ isBegun, request }) => isBegun && request.sessionId === sessionId);
     if (error.code === "UNAVAILABLE") {
       for (const each of exposed) this.#connection.say(this.#asking(each));
@@ -381,7 +364,7 @@ export class HostFunctions implements HostSide {
 
   /** The session is gone, and with it who could call what was passed to it. */
   #dropPassed(sessionId: string): void {
-    this.#announced.delete(sessionId);
+    this.#told.forget(sessionId);
     for (const [id] of this.#passed.of(sessionId)) this.#passed.delete(id);
     this.#connection.checkIdle();
   }
@@ -396,7 +379,7 @@ export class HostFunctions implements HostSide {
     // It may be carried out yet, where nobody waited for its answer.
     this.#endIfUnused(sessionId);
     // The session may not know who this is.
-    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#announced.delete(sessionId);
+    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#told.forget(sessionId);
     exposed.begun.reject(error);
     this.#connection.checkIdle();
   }
@@ -421,10 +404,10 @@ export class HostFunctions implements HostSide {
 
   /** Tells a session that is lent nothing any more not to wait for this client: with the stream the names are free, for others to have. */
   #endIfUnused(sessionId: string): void {
-    if (!this.#connection.isOpen || !this.#announced.has(sessionId) || this.#isLentTo(sessionId)) return;
+    if (!this.#connection.isOpen || !this.#told.has(sessionId) || this.#isLentTo(sessionId)) return;
     this.#connection.say(this.#naming({ sessionId }, 0));
     // What is passed later is to be waited for again.
-    this.#announced.delete(sessionId);
+    this.#told.forget(sessionId);
   }
 
   /** Also what runs yet counts. */
