@@ -1,5 +1,4 @@
 /** Connect: any number of executions of any sessions on one stream. */
-import type { Writable } from "node:stream";
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type ConnectRequest, type ConnectResponse, SandboxServiceService } from "@livescope/proto";
 import type { Logger } from "pino";
@@ -7,26 +6,35 @@ import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { Connection } from "./connection.js";
 import type { OpenStreams } from "./open-streams.js";
+import type { Slices } from "./slices.js";
 import { toServiceError } from "./status.js";
 import { deadlineOf } from "./unary.js";
 
-/** The method, for a handler that writes encoded responses: each frame is encoded once, and its size is then known. */
+/**
+ * The method, for a handler that reads and writes encoded messages: of a large one so many frames at a time are decoded, and what is
+ * said is encoded once, and its size is then known.
+ */
 export const CONNECT_METHOD = {
   ...SandboxServiceService.connect,
+  requestDeserialize: (request: Buffer): Buffer => request,
   responseSerialize: (response: Buffer): Buffer => response,
 };
 
 export function connect(
   sessions: Sessions,
-  stream: ServerDuplexStream<ConnectRequest, ConnectResponse>,
+  slices: Slices,
+  decoded: ServerDuplexStream<ConnectRequest, ConnectResponse>,
   openStreams: OpenStreams,
   logger: Logger,
 ): void {
+  // What the types of the contract do not say, and `CONNECT_METHOD` does.
+  const stream = decoded as unknown as ServerDuplexStream<Buffer, Buffer>;
   const connection = new Connection(
     sessions,
+    slices,
     {
       deadline: deadlineOf(stream),
-      send: (message, taken) => void (stream as Writable).write(message, taken),
+      send: (message, taken) => void stream.write(message, taken),
       pause: () => void stream.pause(),
       resume: () => void stream.resume(),
       end: (error) => {
@@ -40,7 +48,7 @@ export function connect(
   const closed = openStreams.add(() =>
     connection.finish(new SessionError("DRAINING", "the server is stopping; connect again elsewhere or later")),
   );
-  stream.on("data", ({ frames }) => connection.receive(frames));
+  stream.on("data", (message) => connection.receive(message));
   stream.on("end", () => connection.finish());
   stream.on("cancelled", () => {
     closed();

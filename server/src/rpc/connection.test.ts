@@ -1,18 +1,28 @@
 import { setImmediate as nextTick } from "node:timers/promises";
-import { type ClientFrame, ConnectResponse } from "@livescope/proto";
+import { ConnectRequest, ConnectResponse } from "@livescope/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
+import type { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { Connection } from "./connection.js";
+import { Slices } from "./slices.js";
 
-/** A frame that says nothing is refused, whatever the sessions are. */
-const frames = (count: number): ClientFrame[] =>
-  Array.from({ length: count }, (_, i) => ({ frameId: BigInt(i + 1), frame: undefined }));
+/** A message of frames that say nothing: they are refused, whatever the sessions are. */
+const frames = (count: number): Uint8Array =>
+  ConnectRequest.encode({
+    frames: Array.from({ length: count }, (_, i) => ({ frameId: BigInt(i + 1), frame: undefined })),
+  }).finish();
 
 /** The stream of a client that takes what it is told when the test has it take it. */
-function opened() {
+function opened({ slices = new Slices() } = {}) {
   let take = (): void => undefined;
-  const stream = { isRead: true, isEnded: false, answered: 0, take: () => take() };
+  const stream = {
+    isRead: true,
+    isEnded: false,
+    error: undefined as SessionError | undefined,
+    answered: 0,
+    take: () => take(),
+  };
   const sessions = { together: (submit: () => void) => submit() } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
@@ -29,11 +39,12 @@ function opened() {
     resume: () => {
       stream.isRead = true;
     },
-    end: () => {
+    end: (error?: SessionError) => {
       stream.isEnded = true;
+      stream.error = error;
     },
   };
-  return { stream, connection: new Connection(sessions, transport, pino({ level: "silent" })) };
+  return { stream, connection: new Connection(sessions, slices, transport, pino({ level: "silent" })) };
 }
 
 test("a message of very many frames leaves others the thread, and is read to its end before the next one", async () => {
@@ -81,4 +92,38 @@ test("a stream that is to end does so when all frames of its last message are an
   };
   await expect.poll(isEnded).toBe(true);
   expect(stream.answered).toBe(5_000);
+});
+
+test("frames of a message are decoded when it is their turn: what is no frame ends the stream after what stands before it", async () => {
+  const { stream, connection } = opened();
+  connection.receive(Buffer.concat([frames(5_000), Buffer.from([0xff])]));
+  const { isEnded } = stream;
+  const answeredLast = async (): Promise<boolean> => {
+    stream.take();
+    await nextTick();
+    return stream.isEnded;
+  };
+  await expect.poll(answeredLast).toBe(true);
+  const { field } = stream.error?.details ?? {};
+  expect([isEnded, stream.answered > 0, stream.error?.reason, field]).toEqual([
+    false,
+    true,
+    "INVALID_REQUEST",
+    "frames",
+  ]);
+});
+
+test("of streams with messages of very many frames each has its turn: others have the thread after each slice", async () => {
+  const slices = new Slices();
+  const streams = Array.from({ length: 10 }, () => opened({ slices }));
+  for (const { connection } of streams) connection.receive(frames(20_000));
+  const bytes = (): number[] => streams.map(({ connection }) => connection.outbox.bytes);
+  const grown: number[] = [];
+  for (let i = 0; i < 12; i++) {
+    const before = bytes();
+    await nextTick();
+    grown.push(bytes().filter((size, which) => size > (before[which] ?? 0)).length);
+  }
+  expect(new Set(grown)).toEqual(new Set([1]));
+  for (const { connection } of streams) connection.lost();
 });

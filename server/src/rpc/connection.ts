@@ -6,12 +6,14 @@
  */
 import type { CancelExecutionRequest, ClientFrame, Command, Expose } from "@livescope/proto";
 import type { Logger } from "pino";
-import { SessionError } from "../session/errors.js";
+import { invalid, SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { cancelExecution } from "./cancel.js";
 import { handleFrame } from "./client-frames.js";
+import { FrameReader } from "./frame-reader.js";
 import { StreamHostLink } from "./host-link.js";
 import { Outbox, type Send } from "./outbox.js";
+import type { Slices } from "./slices.js";
 import { toStatus } from "./status.js";
 import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
 
@@ -58,17 +60,20 @@ export class Connection implements CommandHost {
   #lastFrameId = 0n;
   /** Commands that may emit more when there is room. */
   readonly #waitForRoom = new Set<StreamedCommand>();
-  /** Messages, each with the place of the first of its frames that has not been handled. No more are read meanwhile. */
-  readonly #unhandled: { readonly frames: readonly ClientFrame[]; next: number }[] = [];
+  readonly #slices: Slices;
+  /** Messages of which frames have not been handled. No more are read meanwhile. */
+  readonly #unhandled: FrameReader[] = [];
   /** Others have the thread before more of these are handled. */
-  #others: NodeJS.Immediate | undefined;
+  #waitsForSlice = false;
   #isPaused = false;
   #isOver = false;
   /** Set when it ends as soon as everything is answered. */
   #ending: { readonly error: SessionError | undefined } | undefined;
 
-  constructor(sessions: Sessions, transport: Transport, logger: Logger) {
+  /** @param slices of all streams */
+  constructor(sessions: Sessions, slices: Slices, transport: Transport, logger: Logger) {
     this.sessions = sessions;
+    this.#slices = slices;
     this.logger = logger;
     this.deadline = transport.deadline;
     this.#transport = transport;
@@ -81,33 +86,44 @@ export class Connection implements CommandHost {
     this.outbox = new Outbox(transport.send, () => this.#onTaken());
   }
 
-  /** The frames of one message. They are begun in one tick, so they reach the engine together; of very many, so many at a time. */
-  receive(frames: readonly ClientFrame[]): void {
-    if (frames.length === 0 || this.#isOver) return;
-    this.#unhandled.push({ frames, next: 0 });
+  /**
+   * Takes one message, an encoded ConnectRequest. Its frames are begun in one tick, so they reach the engine together; of many, so many
+   * at a time.
+   */
+  receive(message: Uint8Array): void {
+    if (message.length === 0 || this.#isOver) return;
+    this.#unhandled.push(new FrameReader(message));
     if (this.#unhandled.length === 1) this.#handleNext();
   }
 
   #handleNext(): void {
     const [message] = this.#unhandled;
     if (message === undefined) return;
-    const frames = message.frames.slice(message.next, message.next + FRAMES_AT_ONCE);
-    message.next += frames.length;
-    this.sessions.together(() => this.#handle(frames));
-    if (message.next === message.frames.length) this.#unhandled.shift();
+    this.sessions.together(() => this.#handle(message));
+    if (message.isAtEnd) this.#unhandled.shift();
     if (this.#unhandled.length > 0) this.#pause();
     this.#goOn();
     this.#endIfDone();
   }
 
-  #handle(frames: readonly ClientFrame[]): void {
-    for (const frame of frames) {
-      if (this.#isOver) return;
+  #handle(message: FrameReader): void {
+    for (let i = 0; i < FRAMES_AT_ONCE && !this.#isOver; i++) {
+      const frame = this.#nextOf(message);
+      if (frame === undefined) return;
       try {
         handleFrame(this, frame);
       } catch (error) {
         this.#refuse(frame.frameId, error);
       }
+    }
+  }
+
+  #nextOf(message: FrameReader): ClientFrame | undefined {
+    try {
+      return message.next();
+    } catch (error) {
+      this.#fail(invalid("frames", `the message is no ConnectRequest: ${(error as Error).message}`));
+      return undefined;
     }
   }
 
@@ -226,11 +242,12 @@ export class Connection implements CommandHost {
   #goOn(): void {
     if (!this.#isPaused || this.#isOver || this.outbox.bytes > ROOM) return;
     if (this.#unhandled.length > 0) {
-      this.#others ??= setImmediate(() => {
-        this.#others = undefined;
+      if (this.#waitsForSlice) return;
+      this.#waitsForSlice = true;
+      return this.#slices.add(() => {
+        this.#waitsForSlice = false;
         this.#handleNext();
       });
-      return;
     }
     this.#isPaused = false;
     this.#transport.resume();
@@ -240,10 +257,14 @@ export class Connection implements CommandHost {
     const { bytes } = this.outbox;
     if (bytes > UNTAKEN_BYTES && !this.#isOver) {
       const message = `the client has not read ${bytes} bytes of answers; read them as they come, or ask for less at once`;
-      this.lost();
-      return this.#transport.end(new SessionError("READER_TOO_SLOW", message));
+      return this.#fail(new SessionError("READER_TOO_SLOW", message));
     }
     if (bytes > ROOM) this.#pause();
+  }
+
+  #fail(error: SessionError): void {
+    this.lost();
+    this.#transport.end(error);
   }
 
   #endIfDone(): void {

@@ -24,6 +24,7 @@ import type { OpenCalls } from "./open-calls.js";
 import type { OpenStreams } from "./open-streams.js";
 import { render } from "./render.js";
 import { run } from "./run.js";
+import { Slices } from "./slices.js";
 import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
@@ -58,6 +59,7 @@ export function sandboxService(
   calls: OpenCalls,
   logger: Logger,
 ): SandboxServiceServer {
+  const slices = new Slices();
   const answer = async (
     command: Command["command"],
     context: CallContext,
@@ -73,7 +75,7 @@ export function sandboxService(
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),
     render: handle((request, context) => render(sessions, request, context)),
     run: (stream) => void run(sessions, stream, logger),
-    connect: (stream) => connect(sessions, stream, openStreams, logger),
+    connect: (stream) => connect(sessions, slices, stream, openStreams, logger),
     cancelExecution: handle(async (request) => {
       await cancelExecution(sessions, request);
       return {};
