@@ -394,6 +394,53 @@ describe("limits that a session asks for", () => {
   );
 });
 
+describe("what executions in flight carry", () => {
+  test("is bounded for all sessions together, and comes free with their outcomes", async () => {
+    const server = await startServer({ maximumCarried: 4 * MEBIBYTE, workers: 1 });
+    const others = await Livescope.connect(server.address);
+    try {
+      const [first, second] = [await others.createSession(), await others.createSession()];
+      const held: ((result: number) => void)[] = [];
+      await first.expose({ hold: () => new Promise<number>((resolve) => held.push(resolve)) });
+      await first.execute("const wait = () => hold()");
+      await second.execute("const sizeOf = (value) => value.length ?? value.byteLength");
+      const text = "x".repeat(1.5 * MEBIBYTE);
+      const waiting = [first.call("wait", [text]), first.call("wait", [Buffer.from(text)])];
+      await expect.poll(() => held.length).toBe(2);
+      for (const larger of [text, new Uint8Array(1.5 * MEBIBYTE)]) {
+        expect(await endingOf(second.call("sizeOf", [larger]))).toBe("QUEUE_FULL retry");
+      }
+      expect(await endingOf(second.execute(`"${text}".length`))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(second.execute("more.length", { bindings: { more: text } }))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(second.execute("1", { locals: { more: text } }))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(second.render(text))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(others.execute(`"${text}".length`))).toBe("QUEUE_FULL retry");
+      expect(await second.call("sizeOf", ["x".repeat(10_000)])).toBe(10_000);
+      for (const end of held) end(1);
+      expect(await Promise.all(waiting)).toEqual([1, 1]);
+      // Whether it succeeds or fails, what ended is not counted.
+      for (let i = 0; i < 10; i++) {
+        expect(await second.call("sizeOf", [text])).toBe(text.length);
+        await expect(second.execute(`throw new Error("${text}".at(0))`)).rejects.toThrow("x");
+      }
+    } finally {
+      await others.close();
+      await server.close();
+    }
+  });
+
+  test("may be more for one that is alone", async () => {
+    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
+    const others = await Livescope.connect(server.address);
+    try {
+      expect(await others.execute(`"${"x".repeat(2 * MEBIBYTE)}".length`)).toBe(2 * MEBIBYTE);
+    } finally {
+      await others.close();
+      await server.close();
+    }
+  });
+});
+
 describe("the number of sessions", () => {
   test("below, at and above --max-sessions", async () => {
     const server = await startServer({ maximumSessions: 3, maximumHibernated: 0, workers: 1 });

@@ -40,6 +40,8 @@ export interface StartOptions {
   readonly keyFile?: string;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly maximumMemory?: number;
+  /** The most bytes of code and values that executions in flight may carry together; default: an eighth of what the heap may grow to. */
+  readonly maximumCarried?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -117,6 +119,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     maximum: options.maximumSessions ?? 12_000,
     maximumHibernated: options.maximumHibernated ?? 1_000_000,
     maximumDurable: options.data === undefined ? 0 : (options.maximumDurable ?? 1_000_000),
+    maximumCarried: options.maximumCarried,
     hibernateAfter: (options.hibernateAfter ?? 300) * 1000,
     onRestFailed: (err) => logger.error({ err }, "a session could not leave memory for the store; it stays"),
   });

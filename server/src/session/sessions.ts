@@ -1,6 +1,7 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { clock, type Engine } from "../engine/engine.js";
+import { CarriedBytes } from "./carried-bytes.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, isDeletion, SessionError } from "./errors.js";
@@ -36,6 +37,8 @@ export interface SessionsOptions extends RoomOptions {
   readonly maximumHibernated: number;
   /** The most sessions that may be durable; 0: the store ends with the process, so none is. */
   readonly maximumDurable: number;
+  /** The most bytes that executions in flight may carry together; left out: what fits the heap of the process. */
+  readonly maximumCarried?: number | undefined;
 }
 
 export interface ForkOptions {
@@ -58,6 +61,7 @@ export class Sessions {
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
   readonly #alone: LoneExecutions;
+  readonly #carried: CarriedBytes;
   readonly #options: SessionsOptions;
   #draining = false;
 
@@ -74,6 +78,7 @@ export class Sessions {
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
     this.#alone = new LoneExecutions(engine, this.#room);
+    this.#carried = new CarriedBytes(options.maximumCarried);
   }
 
   /** Goes on with what durable sessions were in the middle of when the last server ended. Never rejects. */
@@ -145,9 +150,13 @@ export class Sessions {
   /**
    * Runs a command in a session when its turn has come.
    *
-   * @throws SessionError, DRAINING; what only the woken session can tell rejects the outcome
+   * @throws SessionError, DRAINING, QUEUE_FULL; what only the woken session can tell rejects the outcome
    */
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
+    return this.#carried.begin(command, options, () => this.#submit(sessionId, command, options));
+  }
+
+  #submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live.find(sessionId);
     // What runs is to end well, so what runs on its behalf is let in.
     if (session?.isInFlight(options.parentExecutionId) !== true) this.checkNotDraining();
@@ -327,7 +336,7 @@ export class Sessions {
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.checkNotDraining();
-    return this.#alone.begin(command, options);
+    return this.#carried.begin(command, options, () => this.#alone.begin(command, options));
   }
 
   /** Ends an execution that runs without a session, by the request id it was given. */

@@ -1,0 +1,85 @@
+/**
+ * What executions carry with them and have not been answered: code and values of all sessions together. Each queue is bounded by a
+ * number, and a thousand messages of the largest size would be more than the process can hold.
+ */
+import { getHeapStatistics } from "node:v8";
+import type { InputValue } from "../engine/kernel-protocol.js";
+import { SessionError } from "./errors.js";
+import type { Command, CommandOptions, Execution } from "./execution.js";
+
+/** On its way a message is there several times: as it comes, decoded, and for its turn. */
+const PART_OF_HEAP = 1 / 8;
+/** Less is not counted: as many as a queue takes are no more than a few of the largest. */
+const COUNTED_FROM = 16 * 1024;
+/** A refused one is worth another try about when some have been answered, in milliseconds. */
+const RETRY = 100;
+
+export class CarriedBytes {
+  readonly #most: number;
+  #bytes = 0;
+
+  /** @param most bytes that all may carry together; default: an eighth of what the heap of the process may grow to */
+  constructor(most = getHeapStatistics().heap_size_limit * PART_OF_HEAP) {
+    this.#most = most;
+  }
+
+  /**
+   * Begins an execution, if there is room for what it carries until it has its outcome.
+   *
+   * @throws SessionError QUEUE_FULL
+   */
+  begin(command: Command, options: CommandOptions, begin: () => Execution): Execution {
+    const size = sizeOf(command) + sizeOfValues(options.locals?.values());
+    if (size < COUNTED_FROM) return begin();
+    // Alone it may be larger: it is not to be refused for ever.
+    if (this.#bytes > 0 && this.#bytes + size > this.#most) {
+      const message = `the executions in flight carry ${this.#bytes} bytes of code and values, and with this one's ${size} it would be more than the server keeps; wait for some of them, or start it with a larger heap`;
+      throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
+    }
+    const execution = begin();
+    this.#bytes += size;
+    const over = (): void => {
+      this.#bytes -= size;
+    };
+    execution.outcome.then(over, over);
+    return execution;
+  }
+}
+
+/** Bytes, about: of texts the number of their characters. */
+function sizeOf(command: Command): number {
+  switch (command.kind) {
+    case "execute":
+      return command.code.length + sizeOfValues(command.bindings.values()) + sizeOfTexts(command.modules?.values());
+    case "call":
+      return sizeOfValues(command.args) + sizeOfValue(command.thisValue);
+    case "render":
+      return (
+        (command.source?.length ?? 0) + sizeOfValues(command.context.values()) + sizeOfTexts(command.templates.values())
+      );
+  }
+}
+
+function sizeOfTexts(texts: Iterable<string> = []): number {
+  let size = 0;
+  for (const { length } of texts) size += length;
+  return size;
+}
+
+function sizeOfValues(values: Iterable<InputValue> = []): number {
+  let size = 0;
+  for (const value of values) size += sizeOfValue(value);
+  return size;
+}
+
+function sizeOfValue(value: InputValue | undefined): number {
+  switch (value?.kind) {
+    case "json":
+    case "graph":
+      return value.text.length;
+    case "bytes":
+      return value.bytes.length;
+    default:
+      return 0;
+  }
+}
