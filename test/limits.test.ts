@@ -394,7 +394,7 @@ describe("limits that a session asks for", () => {
   );
 });
 
-describe("what executions in flight carry", () => {
+describe("what requests in flight carry", () => {
   test("is bounded for all sessions together, and comes free with their outcomes", async () => {
     const server = await startServer({ maximumCarried: 4 * MEBIBYTE, workers: 1 });
     const others = await Livescope.connect(server.address);
@@ -414,14 +414,18 @@ describe("what executions in flight carry", () => {
       expect(await endingOf(second.execute("more.length", { bindings: { more: text } }))).toBe("QUEUE_FULL retry");
       expect(await endingOf(second.execute("1", { locals: { more: text } }))).toBe("QUEUE_FULL retry");
       expect(await endingOf(second.render(text))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(others.createSession({ globals: { more: text } }))).toBe("QUEUE_FULL retry");
+      expect(await endingOf(others.createSession({ setup: `"${text}"` }))).toBe("QUEUE_FULL retry");
       expect(await endingOf(others.execute(`"${text}".length`))).toBe("QUEUE_FULL retry");
       expect(await second.call("sizeOf", ["x".repeat(10_000)])).toBe(10_000);
       for (const end of held) end(1);
       expect(await Promise.all(waiting)).toEqual([1, 1]);
       // Whether it succeeds or fails, what ended is not counted.
-      for (let i = 0; i < 10; i++) {
+      for (let i = 0; i < 4; i++) {
         expect(await second.call("sizeOf", [text])).toBe(text.length);
         await expect(second.execute(`throw new Error("${text}".at(0))`)).rejects.toThrow("x");
+        await (await others.createSession({ modules: { more: `export const more = "${text}"` } })).delete();
+        await expect(others.createSession({ setup: `throw new Error("${text}".at(0))` })).rejects.toThrow("x");
       }
     } finally {
       await others.close();

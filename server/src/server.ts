@@ -40,7 +40,7 @@ export interface StartOptions {
   readonly keyFile?: string;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly maximumMemory?: number;
-  /** The most bytes of code and values that executions in flight may carry together; default: an eighth of what the heap may grow to. */
+  /** The most bytes of code and values that requests in flight may carry together; default: an eighth of what the heap may grow to. */
   readonly maximumCarried?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;

@@ -1,11 +1,12 @@
 /**
- * What executions carry with them and have not been answered: code and values of all sessions together. Each queue is bounded by a
- * number, and a thousand messages of the largest size would be more than the process can hold.
+ * What requests carry that have not been answered: code and values, of all sessions together. Each queue is bounded by a number, and a
+ * thousand messages of the largest size would be more than the process can hold.
  */
 import { getHeapStatistics } from "node:v8";
 import type { InputValue } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
+import type { CreateOptions } from "./session-setup.js";
 
 /** On its way a message is there several times: as it comes, decoded, and for its turn. */
 const PART_OF_HEAP = 1 / 8;
@@ -23,19 +24,11 @@ export class CarriedBytes {
     this.#most = most;
   }
 
-  /**
-   * Begins an execution, if there is room for what it carries until it has its outcome.
-   *
-   * @throws SessionError QUEUE_FULL
-   */
+  /** Begins an execution, and counts what it carries until it has its outcome. @throws SessionError QUEUE_FULL */
   begin(command: Command, options: CommandOptions, begin: () => Execution): Execution {
-    const size = sizeOf(command) + sizeOfValues(options.locals?.values());
+    const size = sizeOfCommand(command) + sizeOfValues(options.locals?.values());
     if (size < COUNTED_FROM) return begin();
-    // Alone it may be larger: it is not to be refused for ever.
-    if (this.#bytes > 0 && this.#bytes + size > this.#most) {
-      const message = `the executions in flight carry ${this.#bytes} bytes of code and values, and with this one's ${size} it would be more than the server keeps; wait for some of them, or start it with a larger heap`;
-      throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
-    }
+    this.#check(size);
     const execution = begin();
     this.#bytes += size;
     const over = (): void => {
@@ -44,10 +37,30 @@ export class CarriedBytes {
     execution.outcome.then(over, over);
     return execution;
   }
+
+  /** Makes a session, and counts what is put into it until it is there. @throws SessionError QUEUE_FULL */
+  async create<T>({ setup, globals, modules }: CreateOptions, create: () => Promise<T>): Promise<T> {
+    const size = setup.length + sizeOfValues(globals.values()) + sizeOfTexts(modules.values());
+    if (size < COUNTED_FROM) return create();
+    this.#check(size);
+    this.#bytes += size;
+    try {
+      return await create();
+    } finally {
+      this.#bytes -= size;
+    }
+  }
+
+  #check(size: number): void {
+    // Alone it may be larger: it is not to be refused for ever.
+    if (this.#bytes === 0 || this.#bytes + size <= this.#most) return;
+    const message = `the requests in flight carry ${this.#bytes} bytes of code and values, and with the ${size} of this one it would be more than the server keeps; wait for some of them, or have it started with a larger heap`;
+    throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
+  }
 }
 
 /** Bytes, about: of texts the number of their characters. */
-function sizeOf(command: Command): number {
+function sizeOfCommand(command: Command): number {
   switch (command.kind) {
     case "execute":
       return command.code.length + sizeOfValues(command.bindings.values()) + sizeOfTexts(command.modules?.values());

@@ -37,7 +37,7 @@ export interface SessionsOptions extends RoomOptions {
   readonly maximumHibernated: number;
   /** The most sessions that may be durable; 0: the store ends with the process, so none is. */
   readonly maximumDurable: number;
-  /** The most bytes that executions in flight may carry together; left out: what fits the heap of the process. */
+  /** The most bytes of code and values that requests in flight may carry together; left out: what fits the heap of the process. */
   readonly maximumCarried?: number | undefined;
 }
 
@@ -119,9 +119,13 @@ export class Sessions {
 
   /**
    * @throws SessionError SESSION_ALREADY_EXISTS, QUOTA_EXCEEDED, INVALID_REQUEST (also when the setup throws), DRAINING,
-   * REQUEST_ID_REUSED
+   * REQUEST_ID_REUSED, QUEUE_FULL
    */
-  async create(options: CreateOptions): Promise<SessionInfo> {
+  create(options: CreateOptions): Promise<SessionInfo> {
+    return this.#carried.create(options, () => this.#createOnce(options));
+  }
+
+  async #createOnce(options: CreateOptions): Promise<SessionInfo> {
     const { requestId, digest } = options;
     if (requestId === "") return (await this.#create(options)).info;
     let session: Session | undefined;
