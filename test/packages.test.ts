@@ -43,6 +43,15 @@ async function main(): Promise<void> {
 }
 main();
 `;
+/** What the compiler writes out of types that nobody wrote down, in a project that gives declarations itself. */
+const EXPORTED = `
+import type { Guest, Livescope, Session } from "@livescope/sdk";
+export interface Rules { price(net: number): number; readonly Rule: new (n: number) => { readonly n: number } }
+export const price = (rules: Guest<Rules>) => rules.price;
+export const rules = async (client: Livescope) => ({ rules: client.attach("x").guest<Rules>() });
+export const rule = async (rules: Guest<Rules>) => ({ rule: await new rules.Rule(1) });
+export const watched = (session: Session) => ({ events: session.watch(), price: session.fn<[number], number>("price") });
+`;
 
 describe.runIf(isLong)("what is published (with LIVESCOPE_LONG)", () => {
   /** Within the repository: what the packages depend on is found there, as it was installed. */
@@ -130,7 +139,9 @@ describe.runIf(isLong)("what is published (with LIVESCOPE_LONG)", () => {
 async function expectToWork(project: string): Promise<void> {
   writeFileSync(join(project, "imported.mts"), IMPORTED);
   writeFileSync(join(project, "required.cts"), REQUIRED);
-  const options = { module: "nodenext", target: "es2023", strict: true, skipLibCheck: true, types: ["node"] };
+  writeFileSync(join(project, "exported.mts"), EXPORTED);
+  const language = { module: "nodenext", target: "es2023", strict: true, declaration: true };
+  const options = { ...language, skipLibCheck: true, types: ["node"] };
   const typeRoots = [join(ROOT, "node_modules/@types")];
   writeFileSync(join(project, "tsconfig.json"), JSON.stringify({ compilerOptions: { ...options, typeRoots } }));
   const compiled = await run(join(BIN, "tsc"), ["-p", project, "--pretty", "false"]);

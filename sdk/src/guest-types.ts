@@ -156,13 +156,14 @@ type Called<T> = unknown extends T
           ) => ExecutionPromise<Guest<I>>
         : unknown);
 
-interface CalledBy<A extends readonly unknown[], R> {
+/** No interface: the compiler writes out what others export of a guest, and could not name one that is not exported. */
+type CalledBy<A extends readonly unknown[], R> = {
   /**
    * Calls the function, and keeps what it gives, awaited, in the session: it comes as a guest whatever it is, also where it could be
    * copied, and with its methods. The caller releases it.
    */
   $keep(...args: SentArguments<A>): ExecutionPromise<Guest<Settled<R>>>;
-}
+};
 
 /** What can be iterated over in the session can be from here: its values come as they are made. */
 type Iterated<T> = unknown extends T
