@@ -83,7 +83,7 @@ export type Sent<T> = SentValue<T> | GuestOperations<T> | Handle;
 type SentValue<T> = unknown extends T ? T : T extends AnyFunction ? SentFunction<T> : SentWithin<T>;
 
 /** A function of this process in place of a guest's. */
-type SentFunction<F> = F extends (...args: infer A) => infer R
+type SentFunction<F> = F extends (...args: infer A extends readonly unknown[]) => infer R
   ? (...args: [...{ [I in keyof A]: Copied<A[I]> }, HostCallContext]) => Returned<R>
   : never;
 
@@ -147,10 +147,10 @@ type FunctionKey<T> = {
 /** Functions can be called, and classes constructed; which of the two it is nobody knows of what is unknown. */
 type Called<T> = unknown extends T
   ? ((...args: unknown[]) => GuestCall<unknown>) & CalledBy<unknown[], unknown>
-  : ([T] extends [(...args: infer A) => infer R]
+  : ([T] extends [(...args: infer A extends readonly unknown[]) => infer R]
       ? ((...args: SentArguments<A>) => GuestResult<R>) & CalledBy<A, R>
       : unknown) &
-      ([T] extends [abstract new (...args: infer A) => infer I]
+      ([T] extends [abstract new (...args: infer A extends readonly unknown[]) => infer I]
         ? new (
             ...args: SentArguments<A>
           ) => ExecutionPromise<Guest<I>>

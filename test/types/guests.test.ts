@@ -194,6 +194,22 @@ describe("what goes in", () => {
     });
   });
 
+  test("may be any number of arguments, also where the list of them is readonly", () => {
+    checked(async (_guest, session) => {
+      interface Lists {
+        sum(...numbers: readonly number[]): number;
+        readonly List: new (...items: readonly string[]) => { readonly length: number };
+        each(f: (...numbers: readonly number[]) => void): void;
+      }
+      const lists = await session.load<Lists>("");
+      expectTypeOf(lists.sum(1, 2)).resolves.toEqualTypeOf<number>();
+      expectTypeOf(new lists.List("a", "b")).resolves.toEqualTypeOf<Guest<{ readonly length: number }>>();
+      lists.each((...numbers) => numbers.length);
+      // @ts-expect-error Not a number.
+      lists.sum("1");
+    });
+  });
+
   test("may be a guest, a place or a handle of such a value", () => {
     checked(async (guest, session) => {
       const counter = await new guest.Counter(1);
