@@ -1,4 +1,5 @@
 /** Clients, sessions and handles, from their making to their end. */
+import { getEventListeners } from "node:events";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { DisposedError, type Handle, Livescope, LivescopeError, type Session } from "@livescope/sdk";
@@ -173,6 +174,21 @@ describe("what is under way is given up", () => {
       expectDisposed(error, "the client was closed while this was under way", "closeTheClient");
     }
     expect(await session.execute("n")).toBe(0);
+  });
+
+  test("by closing the client, also what nobody reads any more: its connection goes", async () => {
+    const wire = new Wire(served.server.address);
+    const client = await connect(await wire.open());
+    const { signal } = new AbortController();
+    const events = client.attach(session.id).watch({ signal });
+    expect((await events.next()).value).toMatchObject({ kind: "session" });
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    expect(wire.connections).toBe(1);
+    client.close();
+    expect(getEventListeners(signal, "abort")).toHaveLength(0);
+    await expect.poll(() => wire.connections).toBe(0);
+    expect(await rejection(events.next())).toBeInstanceOf(DisposedError);
+    wire.close();
   });
 
   test("but what has a request id goes on, and gives its outcome to who asks again", async () => {

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events";
 import { GuestError, type Livescope, NotFoundError, Preview, type Session, type SessionEvent } from "@livescope/sdk";
 import { afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest";
 import { connect, withServer } from "../support/server.js";
@@ -97,6 +98,16 @@ describe("a watch", () => {
     await client.attach(session.id).delete();
     expect(await deleted.ended).toMatchObject({ code: "ABORTED", reason: "SESSION_DELETED" });
     await expect(client.attach("nobody").watch().next()).rejects.toThrow(NotFoundError);
+  });
+
+  it("lets go of its signal when it ends, also where nobody reads that", async () => {
+    const { signal } = new AbortController();
+    const events = session.watch({ signal });
+    await events.next();
+    expect(getEventListeners(signal, "abort")).toHaveLength(1);
+    await client.attach(session.id).delete();
+    await expect.poll(() => getEventListeners(signal, "abort")).toHaveLength(0);
+    await expect(events.next()).rejects.toMatchObject({ reason: "SESSION_DELETED" });
   });
 
   it("goes on after a value that cannot be read here", async () => {

@@ -24,6 +24,11 @@ export class Wire {
     return `127.0.0.1:${this.#port}`;
   }
 
+  /** How many are connected to it now. */
+  get connections(): number {
+    return [...this.#sockets].filter(({ localPort }) => localPort === this.#port).length;
+  }
+
   /** Gives the address to connect to in place of the server's: the same one if it was open before, and is closed. */
   async open(): Promise<string> {
     await new Promise<void>((resolve) => this.#server.listen(this.#port, "127.0.0.1", resolve));

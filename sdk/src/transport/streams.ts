@@ -92,16 +92,30 @@ export async function* sendAndListen<Request, Response>(
   const timeLeft = channel.line.isReady ? timeout : await channel.untilReady({ signal, timeout });
   const stream = channel.readable(method, request, timeLeft);
   const notAborted = whenAborted(signal, () => stream.cancel());
-  const over = channel.lifetime.hold({ giveUp: (error) => void stream.destroy(error) });
+  const over = channel.lifetime.hold({
+    giveUp: (error) => {
+      stream.destroy(error);
+      // By itself that ends no call, which would keep the connection of a client that is closed, and so the process.
+      end();
+    },
+  });
+  const end = (): void => {
+    over();
+    notAborted();
+    stream.on("error", () => undefined);
+    stream.cancel();
+  };
+  // Who leaves it without saying so, as by asking for the first answer alone, never comes to what is done at last.
+  stream.on("status", () => {
+    over();
+    notAborted();
+  });
   try {
     for await (const response of stream) yield response as Response;
   } catch (error) {
     signal?.throwIfAborted();
     throw channel.explained(errorFrom(error), caller);
   } finally {
-    over();
-    notAborted();
-    stream.on("error", () => undefined);
-    stream.cancel();
+    end();
   }
 }
