@@ -271,6 +271,19 @@ describe("what no type allows is refused with what to give instead, before anyth
       TypeError,
       'requestId is "": give a string that is not empty, or leave it out',
     ],
+    ["what is to be atomic", run({ atomic: "no" }), TypeError, 'atomic is "no": give true or false, or leave it out'],
+    [
+      "what is to be escaped",
+      () => session.render("{{ x }}", { x: "<" }, unchecked({ autoescape: 0 })),
+      TypeError,
+      "autoescape is 0: give true or false, or leave it out",
+    ],
+    [
+      "what is to be taken over",
+      () => session.expose({ taken: () => 1 }, unchecked({ takeOver: "no" })),
+      TypeError,
+      'takeOver is "no": give true or false, or leave it out',
+    ],
     ["a sequence", () => session.atomic(unchecked(5)), TypeError, "the sequence is 5: give a function"],
     [
       "what is to be exposed",

@@ -46,6 +46,12 @@ export function checkFunctions(functions: Readonly<Record<string, unknown>>): vo
   }
 }
 
+/** @throws {TypeError} if it is neither undefined nor a boolean: "no" would count as true, and 0 as false */
+export function checkSwitch(name: string, value: boolean | undefined): void {
+  if (value === undefined || typeof value === "boolean") return;
+  throw new TypeError(`${name} is ${shown(value)}: give true or false, or leave it out`);
+}
+
 /** @throws {TypeError} if it is neither undefined nor a function */
 export function checkCallback(name: string, value: unknown): void {
   if (value === undefined || typeof value === "function") return;

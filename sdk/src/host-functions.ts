@@ -2,7 +2,7 @@ import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type Exposed as ExposedMessage, type HostCall, type ServerFrame } from "@livescope/proto";
-import { checkFunctions } from "./checks.js";
+import { checkFunctions, checkSwitch } from "./checks.js";
 import { AlreadyExistsError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
 import { HeldFunctions } from "./held-functions.js";
@@ -115,6 +115,7 @@ export class HostFunctions implements HostSide {
   ): Promise<Exposure> {
     const { timeout, takeOver, reconnectWindow } = options;
     if (timeout !== undefined) writeDuration("timeout", timeout);
+    checkSwitch("takeOver", takeOver);
     checkFunctions(functions);
     const provided = new Map<string, Provided>();
     const lentIn = new AsyncResource("HostFunctions");

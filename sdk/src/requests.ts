@@ -1,6 +1,15 @@
 import { randomUUID } from "node:crypto";
 import { CallRequest, Encoding, ExecuteRequest, Language, RenderRequest, SourceType } from "@livescope/proto";
-import { checkCallback, checkId, checkList, checkOneOf, checkRecord, checkText, checkTexts } from "./checks.js";
+import {
+  checkCallback,
+  checkId,
+  checkList,
+  checkOneOf,
+  checkRecord,
+  checkSwitch,
+  checkText,
+  checkTexts,
+} from "./checks.js";
 import { DisposedError } from "./errors.js";
 import type { StreamSink } from "./execution-stream.js";
 import type { Reading } from "./guest-execution.js";
@@ -171,6 +180,7 @@ export class Requests {
     checkText("the template", typeof template === "object" ? template?.name : template);
     checkRecord("context", context);
     checkTexts("templates", options.templates);
+    checkSwitch("autoescape", options.autoescape);
     checkText("filename", options.filename ?? "");
     const functions = new PassedFunctions();
     const { handleGroup: _, ...shared } = this.#shared(options, this.#passer(functions));
@@ -196,6 +206,7 @@ export class Requests {
     checkRecord("locals", locals);
     checkCallback("onConsole", onConsole);
     checkId("requestId", requestId);
+    checkSwitch("atomic", atomic);
     return {
       locals: encodeValues(locals, "locals", pass),
       limits: writeExecutionLimits(limits, timeout),
