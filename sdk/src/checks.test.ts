@@ -87,6 +87,30 @@ describe("what no type allows is refused with what to give instead, before anyth
       TypeError,
       "bindings is 5: give an object of values by their names, or leave it out",
     ],
+    [
+      "bindings in a Map",
+      run({ bindings: new Map([["a", 1]]) }),
+      TypeError,
+      "bindings is a Map: give an object of values by their names, or leave it out",
+    ],
+    [
+      "labels in a Map",
+      create({ labels: new Map([["a", "b"]]) }),
+      TypeError,
+      "labels is a Map: give an object of values by their names, or leave it out",
+    ],
+    [
+      "functions in a Map",
+      () => session.expose(unchecked(new Map([["a", () => 1]]))),
+      TypeError,
+      "what is exposed is a Map: expose functions by their names",
+    ],
+    [
+      "functions in a list",
+      () => session.expose(unchecked([() => 1])),
+      TypeError,
+      "what is exposed is an array: expose functions by their names",
+    ],
     ["a listener", run({ onConsole: 5 }), TypeError, "onConsole is 5: give a function, or leave it out"],
     [
       "a listener that is none",

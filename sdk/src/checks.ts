@@ -13,10 +13,14 @@ export function checkNames(name: string, value: object | undefined, allowed: rea
   if (unknown !== undefined) throw new TypeError(`${name} has no ${unknown}: there are ${allowed.join(", ")}`);
 }
 
-/** @throws {TypeError} if it is neither undefined nor an object of values by their names */
+/** @throws {TypeError} if it is neither undefined nor an object of values by their names: of a Map nothing would be found */
 export function checkRecord(name: string, value: unknown): void {
-  if (value === undefined || (typeof value === "object" && value !== null && !Array.isArray(value))) return;
+  if (value === undefined || (typeof value === "object" && value !== null && !isIterable(value))) return;
   throw new TypeError(`${name} is ${shown(value)}: give an object of values by their names, or leave it out`);
+}
+
+function isIterable(value: object): boolean {
+  return Symbol.iterator in value;
 }
 
 /** @throws {TypeError} if it is neither undefined nor an object of strings */
@@ -38,7 +42,7 @@ export function checkId(name: string, value: string | undefined): void {
 
 /** @throws {TypeError} if it is no object that has only functions, by their names */
 export function checkFunctions(functions: Readonly<Record<string, unknown>>): void {
-  if (typeof functions !== "object" || functions === null) {
+  if (typeof functions !== "object" || functions === null || isIterable(functions)) {
     throw new TypeError(`what is exposed is ${shown(functions)}: expose functions by their names`);
   }
   for (const [name, run] of Object.entries(functions)) {
@@ -97,6 +101,7 @@ export function shown(value: unknown): string {
   if (typeof value === "string") return JSON.stringify(value.length > 40 ? `${value.slice(0, 40)}…` : value);
   if (typeof value === "function") return "a function";
   if (Array.isArray(value)) return "an array";
+  if (value instanceof Map) return "a Map";
   return typeof value === "object" && value !== null ? "an object" : String(value);
 }
 
