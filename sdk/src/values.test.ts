@@ -1,6 +1,6 @@
 import { type Value, Handle as WireHandle } from "@livescope/proto";
 import fc from "fast-check";
-import { describe, expect, it } from "vitest";
+import { beforeAll, describe, expect, it } from "vitest";
 import { LivescopeError } from "./errors.js";
 import { Handle, type HandleOwner, Preview } from "./handle.js";
 import { decodeValue, encodeValue, encodeValues } from "./values.js";
@@ -89,7 +89,10 @@ describe("a value that JSON would change", () => {
   });
 });
 
+const detached = new Uint8Array(8);
 describe("a value that cannot be copied", () => {
+  beforeAll(() => void structuredClone(detached.buffer, { transfer: [detached.buffer] }));
+
   it.each<[string, unknown, string]>([
     ["a function", () => 1, "value is a function"],
     ["a symbol", [Symbol("s")], "value[0] is a symbol"],
@@ -98,6 +101,9 @@ describe("a value that cannot be copied", () => {
     ["a weak collection", { w: new WeakSet() }, "value.w is a WeakSet"],
     ["an iterator", [1].values(), "value is an iterator"],
     ["a generator", (function* () {})(), "value is a generator"],
+    ["a buffer that went elsewhere", { b: detached.buffer }, "value.b is a detached ArrayBuffer"],
+    ["bytes that went elsewhere", detached, "value is a view of a detached ArrayBuffer"],
+    ["such bytes inside", [Buffer.from(detached.buffer)], "value[0] is a view of a detached ArrayBuffer"],
   ])("is refused: %s", (_, value, message) => {
     expect(() => encodeValue(value, "value")).toThrow(TypeError);
     expect(() => encodeValue(value, "value")).toThrow(message);

@@ -1,7 +1,7 @@
 import type { HostFunction, Handle as WireHandle, Value as WireValue } from "@livescope/proto";
 import { DisposedError, LivescopeError } from "./errors.js";
 import { decodeGraph } from "./graph/decode.js";
-import { encodeGraph } from "./graph/encode.js";
+import { encodeGraph, isDetached } from "./graph/encode.js";
 import { handleOfPlace, placeOf } from "./guest-place.js";
 import { Handle } from "./handle.js";
 
@@ -20,7 +20,8 @@ export function encodeValue(value: unknown, path: string, pass?: PassFunction): 
   if (value === undefined) return {};
   if (value instanceof Handle) return { kind: { $case: "handle", value: encodeHandle(value, path) } };
   // A copy: the transport writes it later, and after a reconnect once more, and its owner may change it meanwhile.
-  if (value instanceof Uint8Array) return { kind: { $case: "bytes", value: new Uint8Array(value) } };
+  if (value instanceof Uint8Array && !isDetached(value.buffer))
+    return { kind: { $case: "bytes", value: new Uint8Array(value) } };
   const json = plainJson(value);
   if (json !== undefined) return { kind: { $case: "json", value: json } };
   return {

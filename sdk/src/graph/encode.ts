@@ -145,11 +145,13 @@ class GraphWriter {
   }
 
   #buffer(buffer: ArrayBuffer | SharedArrayBuffer): string {
+    if (isDetached(buffer)) this.#refuse("a detached ArrayBuffer");
     return `["ArrayBuffer","${Buffer.from(buffer).toString("base64")}"]`;
   }
 
   /** A Node Buffer shares its memory with others that are none of the guest's business, so it goes without the rest of it. */
   #view(view: ArrayBufferView): string {
+    if (isDetached(view.buffer)) this.#refuse("a view of a detached ArrayBuffer");
     const name = viewName.call(view) ?? "DataView";
     const { byteOffset, byteLength } = view;
     if (Buffer.isBuffer(view)) return `["${name}",${this.#put(`["ArrayBuffer","${view.toString("base64")}"]`)}]`;
@@ -211,6 +213,18 @@ class GraphWriter {
     let path = "";
     for (let at = place; at !== undefined && at.step !== ""; at = this.#places[at.parent]) path = at.step + path;
     return this.#root + path;
+  }
+}
+
+/** Says whether what a buffer held has gone elsewhere, as by `postMessage`: there is nothing to copy, and it is not empty. */
+export function isDetached(buffer: ArrayBufferLike): boolean {
+  if (buffer.byteLength > 0) return false;
+  try {
+    // Node 20 does not tell otherwise.
+    new Uint8Array(buffer);
+    return false;
+  } catch {
+    return true;
   }
 }
 
