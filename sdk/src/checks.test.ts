@@ -128,6 +128,12 @@ describe("what no type allows is refused with what to give instead, before anyth
     ["arguments", () => session.call("f", unchecked(5)), TypeError, "args is 5: give an array, such as [5]"],
     ["a path", () => session.call(unchecked(null)), TypeError, "the path is null: give a string"],
     ["a path to look at", () => session.inspect(unchecked(null)), TypeError, "the path is null: give a string"],
+    [
+      "a path to read",
+      async () => (await session.handle("f")).get(unchecked(0)),
+      TypeError,
+      "the path is 0: give a string",
+    ],
     ["a module to load", () => session.load(unchecked(undefined)), TypeError, "the module is undefined: give a string"],
     ["the name of one", () => session.load(unchecked({})), TypeError, "the module is undefined: give a string"],
     ["a template", () => session.render(unchecked({})), TypeError, "the template is undefined: give a string"],

@@ -118,6 +118,17 @@ export function executionPromise<T>(value: Promise<T>, whole: (value: T) => Exec
   return promise;
 }
 
+/** What cannot even be asked rejects, as what fails later does. */
+export function attempt<T>(ask: () => ExecutionPromise<T>): ExecutionPromise<T> {
+  try {
+    return ask();
+  } catch (error) {
+    return executionPromise<T>(Promise.reject(error), () => {
+      throw error;
+    });
+  }
+}
+
 export function readConsoleEntry(entry: WireConsoleEntry): ConsoleEntry {
   return {
     level: consoleLevels[entry.level] ?? "log",

@@ -1,7 +1,7 @@
 import { inspect } from "node:util";
 import { Encoding } from "@livescope/proto";
 import { checkText } from "./checks.js";
-import { type ExecutionPromise, executionPromise } from "./execution.js";
+import { attempt, type ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import type { Executor } from "./executor.js";
 import type { GuestExecution } from "./guest-execution.js";
@@ -123,17 +123,6 @@ class Place implements GuestPlace {
       const code = write(script);
       const options = { ...this.options, filename: GUEST_SCRIPT, bindings: script.bindings };
       return this.session.execute(code, options, encoding, this.#wrap);
-    });
-  }
-}
-
-/** What cannot even be asked rejects, as what fails later does. */
-function attempt(ask: () => ExecutionPromise<unknown>): ExecutionPromise<unknown> {
-  try {
-    return ask();
-  } catch (error) {
-    return executionPromise(Promise.reject(error), () => {
-      throw error;
     });
   }
 }

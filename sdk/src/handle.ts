@@ -1,6 +1,7 @@
 import type { Handle as WireHandle } from "@livescope/proto";
+import { checkText } from "./checks.js";
 import { throwUnlessOutOfReach } from "./errors.js";
-import type { ExecutionPromise } from "./execution.js";
+import { attempt, type ExecutionPromise } from "./execution.js";
 import type { ExecutionStream } from "./execution-stream.js";
 import type { Guest } from "./guest-types.js";
 import type { Inspection } from "./inspection.js";
@@ -154,13 +155,11 @@ export class Handle extends Preview implements AsyncDisposable {
    * @throws as `call`
    */
   get<T = unknown>(path: string, options: CallOptions = {}): ExecutionPromise<T> {
-    return this.#read(
-      path
-        .split(".")
-        .map((key) => `[${JSON.stringify(key)}]`)
-        .join(""),
-      options,
-    );
+    return attempt(() => {
+      checkText("the path", path);
+      const properties = path.split(".").map((key) => `[${JSON.stringify(key)}]`);
+      return this.#read(properties.join(""), options);
+    });
   }
 
   /**
