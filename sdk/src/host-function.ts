@@ -6,7 +6,8 @@ import type { Session } from "./session.js";
 /**
  * A function of the client that guest code calls. It is given what the guest passed, as a result comes out of the session, and
  * after that a {@link HostCallContext}. The last parameter that the function declares is taken for that one: where the guest passed
- * fewer arguments, undefined stands for those missing before it. What it returns, awaited, is the guest's, and so is what it throws.
+ * fewer arguments, undefined stands for those missing before it. JavaScript counts no parameter that has a default value, nor those behind
+ * it: a function with one asks {@link hostCall}. What it returns, awaited, is the guest's, and so is what it throws.
  */
 // biome-ignore lint/suspicious/noExplicitAny: guest code decides what it passes; who knows better declares it
 export type HostFunction = (...args: any[]) => unknown;
