@@ -106,6 +106,19 @@ describe("what no type allows is refused with what to give instead, before anyth
       "what is exposed is a Map: expose functions by their names",
     ],
     [
+      "an object whose functions are its class's",
+      () =>
+        session.expose(
+          unchecked(
+            new (class Tools {
+              add(): void {}
+            })(),
+          ),
+        ),
+      TypeError,
+      "what is exposed is an object of a class: expose its methods by their names",
+    ],
+    [
       "functions in a list",
       () => session.expose(unchecked([() => 1])),
       TypeError,

@@ -45,7 +45,12 @@ export function checkFunctions(functions: Readonly<Record<string, unknown>>): vo
   if (typeof functions !== "object" || functions === null || isIterable(functions)) {
     throw new TypeError(`what is exposed is ${shown(functions)}: expose functions by their names`);
   }
-  for (const [name, run] of Object.entries(functions)) {
+  const entries = Object.entries(functions);
+  const prototype: unknown = Object.getPrototypeOf(functions);
+  if (entries.length === 0 && prototype !== null && Object.getPrototypeOf(prototype) !== null) {
+    throw new TypeError(`what is exposed is ${shown(functions)} of a class: expose its methods by their names`);
+  }
+  for (const [name, run] of entries) {
     if (typeof run !== "function") throw new TypeError(`${name} is no function: expose functions by their names`);
   }
 }
