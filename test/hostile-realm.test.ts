@@ -66,6 +66,19 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute("asked")).toEqual([]);
   });
 
+  test.each([
+    ["another object", "globalThis = {}"],
+    ["a number", "globalThis = 1"],
+    ["a getter that throws", "Object.defineProperty(globalThis, 'globalThis', { get() { throw new Error('asked') } })"],
+  ])("is given functions, templates and the platform where it makes %s of the name globalThis", async (_what, code) => {
+    await session.execute(`${code}; var shadowed = 2`);
+    await session.expose({ twice: (n: number) => n * 2 });
+    expect(await session.execute("await twice(2)")).toBe(4);
+    const { value, warnings } = await session.render("{{ shadowed }}{% set shadowed = 3 %}{{ shadowed }}").execution();
+    expect([value, warnings.length]).toEqual(["23", 1]);
+    expect(await session.execute("URL = 5; [URL, typeof setTimeout]")).toEqual([5, "function"]);
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

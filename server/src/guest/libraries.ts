@@ -9,6 +9,7 @@
 import { shared } from "#shared";
 import { loadLibrary } from "./host.js";
 import { create, defineProperty, freeze } from "./intrinsics.js";
+import { globalObject } from "./names.js";
 
 type Library = Readonly<Record<string, unknown>>;
 
@@ -40,7 +41,7 @@ export function defineLazyGlobals(from: string, names: readonly string[]): void 
     const name = names[i] as string;
     // One function as getter and as setter: each session carries a copy of each.
     const access = (...given: [unknown?]): unknown => become(name, given.length === 0 ? library(from)[name] : given[0]);
-    defineProperty(globalThis, name, {
+    defineProperty(globalObject, name, {
       __proto__: null,
       get: access,
       set: access,
@@ -52,7 +53,7 @@ export function defineLazyGlobals(from: string, names: readonly string[]): void 
 
 /** Once it was read or written it is the data property that it is everywhere else. */
 function become(name: string, value: unknown): unknown {
-  defineProperty(globalThis, name, {
+  defineProperty(globalObject, name, {
     __proto__: null,
     value,
     writable: true,

@@ -21,6 +21,7 @@ import {
   slice,
   stringify,
 } from "../intrinsics.js";
+import { globalObject } from "../names.js";
 import { deref, errorClasses, KernelFinalizationRegistry, KernelWeakRef, register } from "../natives.js";
 import { armOf, textOf } from "../other-results.js";
 import { EffectKind, Encoding, emitEffect } from "../protocol.js";
@@ -63,7 +64,7 @@ export function areHostCallsOpen(): boolean {
  */
 export function exposeFunction(name: string): boolean {
   const value = hostFunction(name, `"name":${stringify(name)}`);
-  return defineProperty(globalThis, name, {
+  return defineProperty(globalObject, name, {
     __proto__: null,
     value,
     writable: true,

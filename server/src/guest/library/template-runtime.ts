@@ -17,6 +17,7 @@ import {
   SafeMap,
   stringify,
 } from "../intrinsics.js";
+import { globalObject } from "../names.js";
 import { EffectKind, emitEffect } from "../protocol.js";
 import { custom, escapeHtml, piece, rest, text, wellFormed } from "./template-runtime/escaping.js";
 import { list } from "./template-runtime/list.js";
@@ -106,11 +107,11 @@ function prepare(execution: number, request: RenderRequest): () => unknown {
   for (let i = 0; i < declared.length && left > 0; i++) {
     const note = declared[i] as Note;
     const name = note[0];
-    const known = getOwnPropertyDescriptor(globalThis, name);
+    const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || known.enumerable !== true) continue;
     warn(`shadowed name ${name}: the template declares it, and hides the one of the session`, note);
   }
-  return () => apply(template.render, globalThis, parameters(request));
+  return () => apply(template.render, globalObject, parameters(request));
 }
 
 /** In the order of compile/template-generator.ts. */
