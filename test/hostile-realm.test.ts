@@ -79,6 +79,24 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute("URL = 5; [URL, typeof setTimeout]")).toEqual([5, "function"]);
   });
 
+  test.each([
+    ["has no Symbol any more", "delete globalThis.Symbol"],
+    ["has no Promise any more", "delete globalThis.Promise"],
+    [
+      "has a Promise of its own",
+      "globalThis.Promise = class extends Promise { constructor(start) { super(start); made++ } }",
+    ],
+  ])("loops over what it awaits where it %s", async (_what, code) => {
+    await session.execute(
+      `var made = 0; const three = Promise.resolve(3); function* all() { yield three; yield 4 } ${code}`,
+    );
+    expect(await session.execute("let sum = 0; for await (const n of all()) { sum += n; break } sum")).toBe(3);
+    expect(await session.execute("for await (const n of [4, 5]) sum += n; sum")).toBe(12);
+    const stream = session.stream("(async function* () { yield* [1] })()");
+    expect(await stream.next()).toEqual({ done: false, value: 1 });
+    expect(await session.execute("made")).toBe(0);
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

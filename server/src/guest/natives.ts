@@ -18,6 +18,7 @@ export const { toWellFormed } = String.prototype as unknown as { toWellFormed: (
 export const stringFrom = String;
 export const bigintToString = BigInt.prototype.toString;
 export const symbolToString = Symbol.prototype.toString;
+export const { iterator, asyncIterator } = Symbol;
 export const dateToIso = Date.prototype.toISOString;
 export const dateValue = Date.prototype.getTime;
 export const regexpExec = RegExp.prototype.exec;

@@ -8,12 +8,10 @@
 import { Context, currentContext, restoreContext } from "../contexts.js";
 import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
 import { cells, JOB } from "../host.js";
-import { apply, defineProperty } from "../intrinsics.js";
+import { apply, defineProperty, KernelPromise } from "../intrinsics.js";
 import { makeContext } from "../make-context.js";
+import { asyncIterator, iterator } from "../natives.js";
 import { isObject } from "../properties.js";
-
-const { iterator, asyncIterator } = Symbol;
-const NativePromise = Promise;
 
 type Methods = Partial<Record<PropertyKey, unknown>>;
 
@@ -172,7 +170,7 @@ function step(given: unknown): unknown {
 function closingStep(given: unknown, loop: Loop): unknown {
   if (!isObject(given)) return given;
   const { done, value } = given as Step;
-  const promise = apply(nativeResolve, NativePromise, [value]);
+  const promise = apply(nativeResolve, KernelPromise, [value]);
   loop.close(apply(nativeThen, promise, []));
   return { __proto__: null, done, value: promise };
 }
