@@ -97,6 +97,15 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute("made")).toBe(0);
   });
 
+  test("has its generator run where every object has a method then", async () => {
+    await session.execute("Object.prototype.then = () => undefined");
+    const stream = session.stream("(function* () { yield 1; return 2 })()");
+    expect([await stream.next(), await stream.next()]).toEqual([
+      { done: false, value: 1 },
+      { done: true, value: 2 },
+    ]);
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

@@ -10,7 +10,9 @@ export function asGenerator(value: unknown): (() => Promise<IteratorResult<unkno
   if (!inherits(value, SyncGenerator)) return undefined;
   return async () => {
     const step = apply(nextOfSync, value, []) as IteratorResult<unknown>;
-    return { done: step.done === true, value: await step.value };
+    // A promise is resolved with it, for which the engine asks it for its `then`.
+    const result = { __proto__: null, done: step.done === true, value: await step.value };
+    return result as unknown as IteratorResult<unknown>;
   };
 }
 
