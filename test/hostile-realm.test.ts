@@ -106,6 +106,11 @@ describe("guest code that attacks its own session", () => {
     ]);
   });
 
+  test("gets the parts of a promise where every object has a getter", async () => {
+    await session.execute("Object.prototype.get = () => 1");
+    expect(await session.execute("const { promise, resolve } = Promise.withResolvers(); resolve(7); promise")).toBe(7);
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

@@ -24,5 +24,6 @@ export function isObject(value: unknown): value is object {
 
 /** Gives a property another value, and leaves its attributes as they are. */
 export function replaceProperty(object: object, key: PropertyKey, value: unknown): void {
-  defineProperty(object, key, { ...getOwnPropertyDescriptor(object, key), value });
+  const descriptor = { __proto__: null, ...getOwnPropertyDescriptor(object, key), value };
+  defineProperty(object, key, descriptor as PropertyDescriptor);
 }
