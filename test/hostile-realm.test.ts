@@ -111,6 +111,19 @@ describe("guest code that attacks its own session", () => {
     expect(await session.execute("const { promise, resolve } = Promise.withResolvers(); resolve(7); promise")).toBe(7);
   });
 
+  test.each(["Array.prototype", "Object.prototype"])("shows nothing to setters of indices on %s", async (prototype) => {
+    await session.execute(`
+      const set = () => { throw new Error("seen") };
+      for (const index of [0, 1, 2]) Object.defineProperty(${prototype}, index, { set, configurable: true });
+      const value = { a: [{ b: "c" }] };`);
+    expect(await session.execute("value")).toEqual({ a: [{ b: "c" }] });
+    const thrown = { thrown: { a: [{ b: "c" }] } };
+    await expect(session.execute("throw value")).rejects.toMatchObject(thrown);
+    await expect(session.execute("(async () => { throw value })()")).rejects.toMatchObject(thrown);
+    const stream = session.stream("(function* () { yield value })()");
+    expect(await stream.next()).toEqual({ done: false, value: { a: [{ b: "c" }] } });
+  });
+
   test("keeps its locals in a promise whose own constructor and then the engine asks", async () => {
     const code = `
       let seen;

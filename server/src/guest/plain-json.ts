@@ -16,8 +16,9 @@ import {
   ObjectPrototype,
   objectKeys,
   SafeMap,
-  stringify,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
+import { globalObject } from "./names.js";
 import { isProxy } from "./proxies.js";
 
 /** Nesting that every reader of a google.protobuf.Value can follow. */
@@ -32,7 +33,8 @@ const DATA_UNIT_COST = 3;
 /** What it costs at least as JSON text, and each of its UTF-16 units. */
 const JSON_COST = 1;
 
-const globalObject: object = globalThis;
+type PlainText = typeof import("./library/plain-text.js");
+
 const stringifyValue = JSON.stringify as (value: unknown) => string;
 
 // What is looked at. Looking never nests, so there is one; and a turn makes no object for it.
@@ -40,6 +42,8 @@ let asData = false;
 /** Objects met so far: JSON text loses that two places share one. In data for people nobody minds. */
 let met: SafeMap<object, true> | undefined;
 let room = 0;
+/** How deep it is nested. */
+let deepest = 0;
 
 /**
  * Own enumerable properties with names are what a copy has; a value is plain if it has nothing else to lose.
@@ -53,12 +57,13 @@ export function plainJson(value: unknown, forPeople: boolean, limit: number): st
   asData = forPeople;
   room = forPeople ? DATA_BYTES : limit;
   met = undefined;
+  deepest = 0;
   const isObject = typeof value === "object" && value !== null;
   if (isObject && !forPeople) met = new SafeMap<object, true>();
   const plain = isPlain(value, 0);
   met = undefined;
   if (!plain) return undefined;
-  return isObject && mayBeRewritten() ? write(value) : stringifyValue(value);
+  return isObject && mayBeRewritten() ? (library("plain-text") as PlainText).write(value) : stringifyValue(value);
 }
 
 /** Whether a well-formed string is within what the `data` arm carries. */
@@ -84,6 +89,7 @@ function isPlain(value: unknown, depth: number): boolean {
 
 function isPlainObject(value: object, depth: number): boolean {
   if (depth >= (asData ? DATA_DEPTH : JSON_DEPTH) || isProxy(value) || value === globalObject) return false;
+  if (depth >= deepest) deepest = depth + 1;
   if (met !== undefined) {
     if (met.has(value)) return false;
     met.set(value, true);
@@ -118,28 +124,15 @@ function hasRoom(units: number): boolean {
   return room >= 0;
 }
 
-/** The engine would ask guest code how to write an object. */
+/** The engine would ask guest code how to write an object, or show it what it writes. */
 function mayBeRewritten(): boolean {
-  return (
+  if (
     hasOwn(ObjectPrototype, "toJSON") ||
     hasOwn(ArrayPrototype, "toJSON") ||
     getPrototypeOf(ArrayPrototype) !== ObjectPrototype
-  );
-}
-
-/** What JSON.stringify would write if no `toJSON` were inherited. */
-function write(value: unknown): string {
-  if (typeof value !== "object" || value === null) return stringify(value as string);
-  let text = "";
-  if (isArray(value)) {
-    for (let i = 0; i < value.length; i++) text += i === 0 ? write(value[i]) : `,${write(value[i])}`;
-    return `[${text}]`;
-  }
-  const keys = objectKeys(value);
-  for (let i = 0; i < keys.length; i++) {
-    const key = keys[i] as string;
-    const item = `${stringify(key)}:${write((value as Record<string, unknown>)[key])}`;
-    text = i === 0 ? item : `${text},${item}`;
-  }
-  return `{${text}}`;
+  )
+    return true;
+  // What it is within it puts into an array, where setters of these indices would see it.
+  for (let i = 0; i < deepest; i++) if (i in ArrayPrototype) return true;
+  return false;
 }
