@@ -148,6 +148,20 @@ describe("guest code that attacks its own session", () => {
     });
   });
 
+  const constructorIs = (body: string): string =>
+    `let asked = 0; const Native = Promise; Object.defineProperty(Promise.prototype, "constructor", { get() { ${body} } })`;
+
+  test("has its promise awaited where its constructor throws when it is asked again", async () => {
+    await session.execute(constructorIs("if (asked++ > 0) throw new RangeError('asked'); return Native"));
+    expect(await session.execute("asked = 0; Promise.resolve(1)")).toBe(1);
+  });
+
+  test("is told once that its promise cannot be awaited, where its constructor is no function", async () => {
+    await session.execute(constructorIs("return 5"));
+    const told = { phase: "REJECTION", guestName: "TypeError", warnings: [] };
+    await expect(session.execute("Promise.resolve(1)")).rejects.toMatchObject(told);
+  });
+
   test.each(["(async function* () { yield 1; return 2 })()", "(function* () { yield 1; return 2 })()"])(
     "has its generator run where promises have no constructor that can be asked for: %s",
     async (code) => {

@@ -12,10 +12,13 @@ import { awaited, nativeResolve } from "./continuations.js";
 import { description } from "./description.js";
 import { emissions, loadedEmissions } from "./emissions.js";
 import { isPromise } from "./host.js";
-import { apply, KernelPromise, SafeMap } from "./intrinsics.js";
+import { apply, KernelPromise, lookupGetter, SafeMap } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
 import { type EncodedResult, emitResult, encodeResult, type ResultOptions } from "./result.js";
 import type { Evaluated } from "./sources.js";
+
+type Promises = typeof import("./library/promises.js");
 
 /** What its caller wants of an execution. */
 export interface CallerOptions extends ResultOptions {
@@ -92,7 +95,10 @@ export async function follow(execution: Execution, promise: Promise<unknown>, is
  * constructor is asked for here: where that throws, the engine's `await` ends the function that awaits, past its `catch`.
  */
 function asked(promise: Promise<unknown>): unknown {
-  return apply(nativeResolve, KernelPromise, [awaited(promise)]);
+  const given = awaited(promise);
+  // A getter may say one thing now, and throw when it is asked again.
+  if (lookupGetter(promise, "constructor") !== undefined) return (library("promises") as Promises).askedOnce(given);
+  return apply(nativeResolve, KernelPromise, [given]);
 }
 
 /** Called when no job, timer or host call is left, and nothing else will come: what is still open can never settle. */

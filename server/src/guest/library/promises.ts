@@ -7,6 +7,7 @@ import { type Callback, followed } from "../continuations.js";
 import { apply, indexOf } from "../intrinsics.js";
 import { functionToString, promiseFinally, promiseTry, promiseWithResolvers } from "../natives.js";
 import { replaceProperty } from "../properties.js";
+import { sealed } from "../sealed.js";
 import { MARK, originalText } from "./function-text.js";
 
 /** What to give to the engine instead of an object that may be a thenable: it asks that in the context of now. */
@@ -33,6 +34,11 @@ export function followedThenable(value: object): unknown {
       return apply(ask, value, [(result: unknown) => resolve(followed(result)), reject]);
     },
   };
+}
+
+/** What the kernel awaits instead of what it was given, of whose constructor a getter tells: where that throws, this is what ends. */
+export function askedOnce(given: unknown): Promise<unknown> {
+  return sealed((async () => await given)());
 }
 
 function finallyFollowed(this: unknown, onFinally?: unknown): unknown {
