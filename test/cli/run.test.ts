@@ -6,6 +6,7 @@ import type { Session } from "@livescope/sdk";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { CommandLine, documents } from "../support/command.js";
 import { withServer } from "../support/server.js";
+import { CERTIFICATE, tlsEnd } from "../support/tls-end.js";
 
 const served = withServer();
 const commands = new CommandLine(() => served.server.address);
@@ -235,6 +236,17 @@ describe("what is wrong with a command", () => {
     expect(stderr).toMatch(
       /^livescope: no livescope server answers at 192\.0\.2\.1:1: No connection established; start one with [^\n]+\n$/,
     );
+  });
+
+  test("names what is missing where nobody here vouches for the server's certificate", async () => {
+    await using end = await tlsEnd(served.server.address);
+    const args = ["run", "--print", "--address", end.address, "--eval", "6 * 7"];
+    const { code, stderr } = await commands.run(args);
+    expect(code).toBe(3);
+    expect(stderr).toMatch(/certificate; .*GRPC_DEFAULT_SSL_ROOTS_FILE_PATH/);
+
+    const env = { GRPC_DEFAULT_SSL_ROOTS_FILE_PATH: file("authority.pem", CERTIFICATE) };
+    expect(await commands.run(args, { env })).toMatchObject({ code: 0, stdout: "42\n" });
   });
 
   test("is no reason to print anything on standard output with --json", async () => {

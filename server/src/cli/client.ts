@@ -25,11 +25,15 @@ export async function withClient<T>(
 }
 
 function unreachable({ message, code, reason, retryDelay }: UnavailableError): UnavailableError {
-  const speaksPlainText = /EPROTO|SSL|wrong version/i.test(message);
-  const advice = speaksPlainText
-    ? "if it is to be talked to in plain text, add --insecure"
-    : 'start one with "livescope serve", or say where it is with --address';
-  return new UnavailableError(`${message}; ${advice}`, { code, reason, retryDelay });
+  return new UnavailableError(`${message}; ${adviceFor(message)}`, { code, reason, retryDelay });
+}
+
+/** @param message of gRPC, which has no codes for these */
+function adviceFor(message: string): string {
+  if (/certificate/i.test(message))
+    return "if its authority is to be trusted, name the file with that one's certificate in GRPC_DEFAULT_SSL_ROOTS_FILE_PATH";
+  if (/EPROTO|SSL|wrong version/i.test(message)) return "if it is to be talked to in plain text, add --insecure";
+  return 'start one with "livescope serve", or say where it is with --address';
 }
 
 /** Aborts `signal` with {@link Interrupted} on the first ctrl-C; the second one ends the process. Disposed, ctrl-C is as it was. */
