@@ -91,7 +91,7 @@ export interface CreateSessionOptions extends RequestOptions {
    * out: "delete".
    */
   readonly idleAction?: IdleAction | undefined;
-  /** Values to write to the global object, before the setup runs: JSON data, Uint8Arrays and undefined. */
+  /** Values to write to the global object, before the setup runs: such as can be copied. */
   readonly globals?: Readonly<Record<string, unknown>> | undefined;
   /**
    * Texts of modules by the name that `import` gives, also to the setup. Those whose name ends in `.ts` are TypeScript.
@@ -344,8 +344,8 @@ export class Livescope implements AsyncDisposable {
 
   /**
    * Closes the connection. What is under way is given up: it rejects with a {@link DisposedError}, and its executions are ended, but for
-   * those with a `requestId`, whose outcome can be asked for again. Sessions are not deleted: that is their own disposal's, which has to come before. What was exposed to sessions
-   * is provided no more. Doing it again does nothing.
+   * those with a `requestId`, whose outcome can be asked for again. Sessions are not deleted: dispose of them before, or delete them.
+   * Functions that were exposed to sessions are provided no more. Doing it again does nothing.
    */
   close(): void {
     this.#lifetime.end();

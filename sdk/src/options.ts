@@ -32,8 +32,8 @@ export interface CallOptions {
   readonly limits?: ExecutionLimits | undefined;
   /**
    * What guest code finds in `locals` during this execution: `locals.user` there is what `user` is here, in everything that the
-   * execution calls, also after awaits and in timers. Other executions see nothing of it. The name `with` cannot be used. JSON
-   * data, Uint8Arrays, undefined and handles.
+   * execution calls, also after awaits and in timers. Other executions see nothing of it. The name `with` cannot be used. Values
+   * that can be copied, handles, guests, and functions of yours.
    */
   readonly locals?: Readonly<Record<string, unknown>> | undefined;
   /**
@@ -55,7 +55,7 @@ export interface CallOptions {
 export interface ExecuteOptions extends CallOptions {
   /**
    * Names visible to the source and to the closures made in it, and what they stand for. They are never written to the global
-   * object. JSON data, Uint8Arrays, undefined and handles.
+   * object. Values that can be copied, handles, guests, and functions of yours.
    */
   readonly bindings?: Readonly<Record<string, unknown>> | undefined;
   /** What stack traces call the source. Left out: a name that the server makes. */

@@ -26,9 +26,9 @@ export interface StartOptions {
   readonly port?: number;
   /** Threads that run guest code; default 2. */
   readonly workers?: number;
-  /** The most sessions that may live at once; default 12,000. */
+  /** The most sessions that may be in memory at once; default 12,000. */
   readonly maximumSessions?: number;
-  /** The most sessions that may rest in the store; default 1,000,000. */
+  /** The most sessions that may rest in the store, without durable ones; default 1,000,000. */
   readonly maximumHibernated?: number;
   /** The most sessions that may be durable; default 1,000,000. None is without a data directory. */
   readonly maximumDurable?: number;
@@ -36,7 +36,7 @@ export interface StartOptions {
   readonly hibernateAfter?: number;
   /** The data directory, made when first needed; default: none, what is stored ends with the process. */
   readonly data?: string;
-  /** The file with the key that signs exported snapshots; default: the one of the data directory. */
+  /** The file with the key that signs snapshots and durable sessions; default: the one of the data directory. */
   readonly keyFile?: string;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly maximumMemory?: number;

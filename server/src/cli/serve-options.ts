@@ -12,15 +12,15 @@ export interface ServeOptions {
   readonly workers: number;
   /** The most sessions that may be in memory at once. */
   readonly maximumSessions: number;
-  /** The most sessions that may rest in the store; 0: none ever leaves memory. */
+  /** The most sessions that may rest in the store; 0: none leaves memory but durable ones. */
   readonly maximumHibernated: number;
   /** The most sessions that may be durable. */
   readonly maximumDurable: number;
   /** Seconds without use after which a session leaves memory. */
   readonly hibernateAfter: number;
-  /** The data directory; absent: what is stored ends with the process. */
+  /** The data directory; absent: what is stored ends with the process, and no session can be durable. */
   readonly data?: string;
-  /** The file with the signing key; absent: the one of the data directory. */
+  /** The file with the key that signs snapshots and durable sessions; absent: the one of the data directory. */
   readonly keyFile?: string;
   /** The most that the heaps of all sessions may hold together, in bytes; absent: half of what the process may use. */
   readonly maximumMemory?: number;
@@ -74,7 +74,7 @@ export function serveCommand(serve: (options: ServeOptions) => Promise<void>): C
     .option("--max-sessions <n>", `sessions that may be in memory at once (default ${DEFAULT_MAXIMUM_SESSIONS})`)
     .option(
       "--max-hibernated <n>",
-      `sessions that may rest in the store (default ${DEFAULT_MAXIMUM_HIBERNATED}; 0: none leaves memory)`,
+      `sessions that may rest in the store (default ${DEFAULT_MAXIMUM_HIBERNATED}; 0: only durable ones leave memory)`,
     )
     .option("--max-durable <n>", `durable sessions that may be kept (default ${DEFAULT_MAXIMUM_DURABLE})`)
     .option(
@@ -87,10 +87,13 @@ export function serveCommand(serve: (options: ServeOptions) => Promise<void>): C
     )
     .option(
       "--data <dir>",
-      `where snapshots and sessions at rest are kept (default ${DEFAULT_DATA}, made when first needed); ` +
-        `${NO_DATA}: in memory, so they end with the process`,
+      `where snapshots, durable sessions and those at rest are kept (default ${DEFAULT_DATA}, made when first needed); ` +
+        `${NO_DATA}: in memory, so they end with the process, and no session can be durable`,
     )
-    .option("--key-file <file>", "the key that signs exported snapshots (default: DIR/key, made when first needed)")
+    .option(
+      "--key-file <file>",
+      "the key that signs snapshots and durable sessions (default: DIR/key, made when first needed)",
+    )
     .option("--log-level <level>", `${LOG_LEVELS.join(", ")} (default info)`)
     .option(
       "--insecure",

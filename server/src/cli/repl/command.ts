@@ -24,9 +24,9 @@ export function replCommand(): Command {
     .summary("a prompt in a session")
     .description(
       "Runs what is typed in a session: one made for it, which is deleted at the end, or one that is there. .help at the prompt " +
-        "tells what else it can do. The history is in the file that LIVESCOPE_HISTORY names; empty, there is none.",
+        "tells what else it can do. The history is in the file that LIVESCOPE_HISTORY names, unset in one of yours; empty, there is none.",
     )
-    .option("-s, --session <id>", "the session")
+    .option("-s, --session <id>", "work in this session, which stays")
     .option("--create <id>", "make a session of this id", parseId)
     .option("--keep", "do not delete what sessions it made")
     .option("--no-undo", "take no snapshot before each input");
