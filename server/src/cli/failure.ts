@@ -86,8 +86,17 @@ function endWithoutOutput({ code, message }: NodeJS.ErrnoException): void {
   end(ExitCode.USAGE);
 }
 
+/** What went wrong first, where putting away what was in use failed after it. */
+function firstOf(thrown: unknown): unknown {
+  let first = thrown;
+  // By name: older Nodes have no such class, and compilers bring their own.
+  while (first instanceof Error && first.name === "SuppressedError" && "suppressed" in first) first = first.suppressed;
+  return first;
+}
+
 /** The line for an error; undefined for what the user knows already. */
-export function messageOf(error: unknown): string | undefined {
+export function messageOf(thrown: unknown): string | undefined {
+  const error = firstOf(thrown);
   if (error instanceof Interrupted) return undefined;
   if (error instanceof CommanderError) return usageMessage(error);
   if (error instanceof StoppedError) return `stopped (${error.reason}): ${oneLine(error.message)}`;
@@ -98,7 +107,8 @@ export function messageOf(error: unknown): string | undefined {
 }
 
 /** What the process exits with that ends by this error. */
-export function exitCodeOf(error: unknown): number {
+export function exitCodeOf(thrown: unknown): number {
+  const error = firstOf(thrown);
   if (error instanceof Interrupted) return ExitCode.INTERRUPTED;
   // Help that was asked for comes this way too.
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.OK : ExitCode.USAGE;

@@ -1,3 +1,4 @@
+import { StatusError } from "@livescope/sdk";
 import type { Command } from "commander";
 import { describe, expect, test } from "vitest";
 import { ExitCode, exitCodeOf, messageOf } from "./failure.js";
@@ -87,6 +88,18 @@ test.each<[argv: string[], sentence: string]>([
   expect(messageOf(error)).toContain(sentence);
   expect(messageOf(error)).not.toContain("\n");
   expect(exitCodeOf(error)).toBe(ExitCode.USAGE);
+});
+
+test("what went wrong is told, and not what then failed at the end of it as well", async () => {
+  const failed = (why: string) => new StatusError(why, { code: "FAILED_PRECONDITION" });
+  const error = await (async () => {
+    await using _ending = {
+      [Symbol.asyncDispose]: () => Promise.reject(failed("what it had could not be given back")),
+    };
+    await using _innermost = { [Symbol.asyncDispose]: () => Promise.reject(failed("nor this")) };
+    throw failed("it is of another build");
+  })().catch((thrown: unknown) => thrown);
+  expect([messageOf(error), exitCodeOf(error)]).toEqual(["it is of another build", ExitCode.SERVICE]);
 });
 
 test.each([
