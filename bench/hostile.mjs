@@ -58,7 +58,8 @@ class ServerProcess {
 /** A copy of the built server whose checkpoints take note of how much there is, and copy none of it. */
 function buildWithoutCopies() {
   cpSync(BUILT, WITHOUT, { recursive: true });
-  edit("engine/worker/checkpoint.js", /^ {4}copy\.set\(source.*\n/gm, 2, "");
+  // What threads run is the bundle, and not the file that it was made of.
+  edit("engine/worker/bundle.js", /^ +copy\.set\(source.*\n/gm, 2, "");
   edit("engine/worker-thread.js", /dist\/engine/g, 1, "dist-without-copies/engine");
 }
 

@@ -143,7 +143,11 @@ report.goal(
 );
 report.goals();
 report.write(
-  { plan: `${ROUNDS} rounds of ${MILLISECONDS} ms each`, spinners: stopSpinners !== undefined },
+  {
+    plan: `${ROUNDS} rounds of ${MILLISECONDS} ms each`,
+    spinners: stopSpinners !== undefined,
+    same: "targets of each table",
+  },
   "locals.md",
   "node bench/locals.mjs",
 );

@@ -104,7 +104,10 @@ function report({ measured, labels, peers, targets }) {
     measured.onces,
     targets.onces.filter(({ name }) => name !== "process"),
   );
-  report.section("The same, with a process for each");
+  report.section(
+    "The same, with a process for each",
+    "Of the last row the CPU is that of the server alone, without the processes that it starts.",
+  );
   table(measured.slow, targets.onces);
   const missing = peers.filter((peer) => peer.missing !== undefined);
   if (missing.length > 0) {

@@ -17,7 +17,7 @@ export class ServerProcess {
   }
 
   /**
-   * @param {"livescope" | "resting" | "node-vm"} role
+   * @param {"livescope" | "resting" | "durable" | "node-vm"} role
    * @param {readonly string[]} [execArgv] more flags for node
    * @param {readonly string[]} [argv] what the role asks for
    */

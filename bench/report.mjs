@@ -87,11 +87,11 @@ export class Report {
   }
 
   /**
-   * @param {{ plan: string, spinners: boolean }} run
+   * @param {{ plan: string, spinners: boolean, same?: string }} run `same`: what A/A compares, where that is no echoes
    * @param file in this folder
    * @param command what writes it
    */
-  write({ plan, spinners }, file = "results.md", command = "npm run bench") {
+  write({ plan, spinners, same = "empty echoes" }, file = "results.md", command = "npm run bench") {
     const [{ model }] = cpus();
     const facts = [
       `${new Date().toISOString().slice(0, 10)}`,
@@ -104,7 +104,7 @@ export class Report {
       "",
       `Written by \`${command}\`. Everything but memory was measured by one client that alternates blocks over all rows of`,
       "a table. Ratios are taken within each round; what stands here is their median, and in brackets the middle half of the",
-      "rounds. A/A is the ratio of two identical empty echoes in the same rounds: what differs from 1 there is noise here too.",
+      `rounds. A/A is the ratio of two identical ${same} in the same rounds: what differs from 1 there is noise here too.`,
       "",
       ...facts.map((fact) => `* ${fact}`),
       ...this.#parts,

@@ -76,6 +76,7 @@ async function main() {
     row("echoA", "empty echo"),
     row("wake", "Call that wakes"),
   ]);
+  report.note("In all:");
   report.table([
     ["what", "figure"],
     ["sessions at rest", count(COUNT)],

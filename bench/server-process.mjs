@@ -23,7 +23,7 @@ const ROLES = {
 };
 
 const role = ROLES[process.argv[2]];
-if (role === undefined || process.send === undefined) throw new Error("this process is started by run.mjs");
+if (role === undefined || process.send === undefined) throw new Error("this process is started by processes.mjs");
 process.on("disconnect", () => process.exit(0));
 process.on("message", () => process.send?.({ rss: residentBytes() }));
 process.send({ addresses: await role() });

@@ -162,7 +162,7 @@ async function inspect() {
   });
   process.on("exit", () => child.kill());
   const [text] = await once(child.stderr, "data");
-  return /ws:\/\/\S+/.exec(String(text))[0];
+  return { address: /ws:\/\/\S+/.exec(String(text))[0], pid: child.pid };
 }
 
 async function deno() {
