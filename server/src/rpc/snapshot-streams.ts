@@ -11,7 +11,7 @@ import type { Snapshots, StoredSnapshot } from "../session/snapshots.js";
 
 const CHUNK_BYTES = 1 << 20;
 /** A stream on which nothing moves for so long is ended, in milliseconds: its snapshot takes memory. */
-export const STALLED_AFTER = 30_000;
+const STALLED_AFTER = 30_000;
 
 /** @throws SessionError */
 export async function exportSnapshot(

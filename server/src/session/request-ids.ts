@@ -12,7 +12,7 @@ const OUTCOMES = 1_000;
 const OUTCOME_BYTES = 1 << 20;
 /** Milliseconds. */
 const WINDOW = 60 * 60_000;
-export const DURABLE_WINDOW = 24 * 60 * 60_000;
+const DURABLE_WINDOW = 24 * 60 * 60_000;
 const IDS = 10_000;
 
 /** What is known of a request id, as data. */
