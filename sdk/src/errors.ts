@@ -105,7 +105,7 @@ export class InvalidSnapshotError extends InvalidRequestError {
   }
 }
 
-/** The snapshot was made by another build of the engine, or in another format: restore it with the server that made it. */
+/** The snapshot, or the durable session, was made by another build of the engine, or in another format: use it with the server that made it. */
 export class IncompatibleSnapshotError extends StatusError {
   override get name(): string {
     return "IncompatibleSnapshotError";

@@ -39,6 +39,21 @@ test("the image of another is not run", async () => {
   await durable.load("b", nothing);
 });
 
+test("one that another build of the engine kept is named as that, and stays", async () => {
+  const store = new MemoryStore();
+  const key = async () => Buffer.alloc(32);
+  const made = new Session(engine, { ...INFO, sessionId: "a", limits: sessionLimits({}) });
+  await made.makeDurable((facts, saved) => new DurableSessions(engine, store, key).add(facts, saved, 10));
+  const nothing = async (): Promise<void> => undefined;
+  const ofAnotherBuild = new DurableSessions({ digest: "another build" } as Engine, store, key);
+  await expect(ofAnotherBuild.load("a", nothing)).rejects.toMatchObject({
+    reason: "SNAPSHOT_INCOMPATIBLE",
+    message: expect.stringMatching(/^the session .* or delete it$/),
+    details: { ids: { session_id: "a" } },
+  });
+  await new DurableSessions(engine, store, key).load("a", nothing);
+});
+
 describe("a sweep", () => {
   function put(store: Store, sessionId: string, expiresAt: number): Promise<AddAnswer> {
     const row = { sessionId, createdAt: 1, expiresAt, labels: new Map(), record: "{}", sizeBytes: 1 };

@@ -118,6 +118,7 @@ export class DurableSessions {
       const writer = this.#writer(pages, { info, record: frame, createdBy }, parts, ownership, since);
       return await use({ info, saved, writer });
     } catch (error) {
+      if (error instanceof SessionError && error.reason === "SNAPSHOT_INCOMPATIBLE") throw ofAnotherBuild(sessionId);
       const isBroken =
         error instanceof PageImageError ||
         error instanceof PageDeltaError ||
@@ -215,6 +216,12 @@ export class DurableSessions {
   async #seal(): Promise<Seal> {
     return { key: await this.#signingKey(), tenant: "" };
   }
+}
+
+function ofAnotherBuild(sessionId: string): SessionError {
+  const message =
+    "the session was kept by another build of the engine; use it with the server that kept it, or delete it";
+  return new SessionError("SNAPSHOT_INCOMPATIBLE", message, { ids: { session_id: sessionId } });
 }
 
 function tooMany(most: number): SessionError {
