@@ -61,6 +61,8 @@ const NO_DATA = "none";
 const MEBIBYTE = 1 << 20;
 /** In MiB: what is counted in pages of 64 KiB fits into a signed word. */
 const MAXIMUM_MEMORY = 2 ** 26;
+/** The engine counts for 256 threads at most, those included that are being ended. */
+const MOST_WORKERS = 64;
 const LOG_LEVELS = ["silent", "error", "warn", "info", "debug"];
 
 /** @param serve starts the server, and resolves when it listens */
@@ -70,7 +72,7 @@ export function serveCommand(serve: (options: ServeOptions) => Promise<void>): C
     .description("Serves sessions over gRPC, until SIGTERM or SIGINT.")
     .usage("[flags]")
     .option("--address <host:port>", `where to listen (default ${DEFAULT_ADDRESS}; port 0 takes any free one)`)
-    .option("--workers <n>", "threads that run guest code (default: one per core, at least 2)")
+    .option("--workers <n>", `threads that run guest code (default: one per core, at least 2, at most ${MOST_WORKERS})`)
     .option("--max-sessions <n>", `sessions that may be in memory at once (default ${DEFAULT_MAXIMUM_SESSIONS})`)
     .option(
       "--max-hibernated <n>",
@@ -124,7 +126,7 @@ function serveOptions(flags: Flags): ServeOptions {
   return {
     host,
     port,
-    workers: count("--workers", flags.workers, Math.max(2, availableParallelism()), 64),
+    workers: count("--workers", flags.workers, defaultWorkers(), MOST_WORKERS),
     maximumSessions: count("--max-sessions", flags.maxSessions, DEFAULT_MAXIMUM_SESSIONS, DEFAULT_MAXIMUM_SESSIONS),
     maximumHibernated: count("--max-hibernated", flags.maxHibernated, DEFAULT_MAXIMUM_HIBERNATED, 10_000_000, 0),
     maximumDurable: count("--max-durable", flags.maxDurable, DEFAULT_MAXIMUM_DURABLE, 10_000_000, 0),
@@ -163,6 +165,10 @@ function path(flag: string, text: string): string {
   // Else the flag after one whose path was forgotten would become its path.
   if (text.startsWith("--")) throw new UsageError(`${flag} ${text}: give a path; one that begins so is ./${text}`);
   return text;
+}
+
+function defaultWorkers(): number {
+  return Math.min(MOST_WORKERS, Math.max(2, availableParallelism()));
 }
 
 function isLoopback(host: string): boolean {
