@@ -167,8 +167,9 @@ function path(flag: string, text: string): string {
   return text;
 }
 
-function defaultWorkers(): number {
-  return Math.min(MOST_WORKERS, Math.max(2, availableParallelism()));
+/** How many threads run guest code on a machine of so many cores, where nobody says. */
+export function defaultWorkers(cores = availableParallelism()): number {
+  return Math.min(MOST_WORKERS, Math.max(2, cores));
 }
 
 function isLoopback(host: string): boolean {
