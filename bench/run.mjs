@@ -233,7 +233,7 @@ function reportMemory({ createP50, createsPerSecond, unused, used, idle, live })
     "Memory and many sessions",
     "Growth of the server's resident memory per session, after garbage collection, in a process of its own. Used: one Execute",
     "that defines a function, one Call of it. Workers let go of what they keep for sessions that nobody used for a minute.",
-    "Creates here find no memory to use again, but for the first 50: those of the sessions by which the server was warmed up.",
+    "Creates here find no memory to use again, but for the first 8: of the sessions by which the server was warmed up.",
   );
   const rows = [
     ["what", "figure"],
