@@ -374,3 +374,15 @@ test("a session rests that has given back what the SDK passed to it, though its 
   await Promise.all([isAsleep(used), isAsleep(disposed)]);
   expect(await lender.execute("f()")).toBe(1);
 });
+
+test("a session does not wait for what a client had passed that is closed, though an exposure of that was refused", async () => {
+  const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+  await session.expose({ taken: () => 1 });
+  const lender = await Livescope.connect(served.server.address);
+  const theirs = lender.attach(session.id);
+  await theirs.call("keep", [() => 5]);
+  await expect(theirs.expose({ taken: () => 2 })).rejects.toThrow("another client provides taken");
+  expect(await session.execute("kept()")).toBe(5);
+  lender.close();
+  await expect(session.execute("kept()")).rejects.toThrow(/^(no client provides this function|the client .* is gone)/);
+});

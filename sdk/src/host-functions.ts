@@ -379,8 +379,11 @@ export class HostFunctions implements HostSide {
     const { sessionId } = exposed.scope;
     // It may be carried out yet, where nobody waited for its answer.
     this.#endIfUnused(sessionId);
-    // The session may not know who this is.
-    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) this.#told.forget(sessionId);
+    // The session may not know who this is. What was passed to it is to be found all the same, and not waited for when this client closes.
+    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) {
+      const isLentTo = this.#told.forget(sessionId) && this.#isLentTo(sessionId);
+      if (isLentTo && this.#connection.isOpen) this.#connection.say(this.#naming({ sessionId }));
+    }
     exposed.begun.reject(error);
     this.#connection.checkIdle();
   }

@@ -68,12 +68,13 @@ export class ToldSessions {
     return undefined;
   }
 
-  /** A session does not know the client any more, or is not to count on it. */
-  forget(sessionId: string): void {
+  /** A session does not know the client any more, or is not to count on it. @returns true if it knew it */
+  forget(sessionId: string): boolean {
     const told = this.#byId.get(sessionId);
-    if (told === undefined) return;
+    if (told?.window === undefined) return false;
     told.window = undefined;
     this.#dropIfEmpty(sessionId, told);
+    return true;
   }
 
   #dropIfEmpty(sessionId: string, { window, frameId, unanswered }: Told): void {
