@@ -225,6 +225,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
     for (const execution of this.#open.all()) this.#reject(execution, whyOf(execution));
     this.asks.end(why);
+    // No turn may be on its way that would tell those who wait until nothing is.
+    if (this.#loop.isStill) this.onStill();
   }
 
   /**

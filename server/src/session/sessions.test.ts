@@ -570,6 +570,21 @@ describe("what runs on behalf of an execution", () => {
   });
 });
 
+test("a server that is about to stop waits for nothing of a session that is deleted meanwhile", async () => {
+  const { sessions } = start();
+  await create(sessions, "a");
+  const waiting = submit(sessions, "a", "setTimeout(() => 0, 3_600_000); await new Promise(() => {})");
+  const ended = reasonOf(waiting.outcome);
+  // Behind its turn: nothing runs from then on.
+  await run(sessions, "a", "1");
+  const drained = sessions.drain();
+  // It waits for the session by now.
+  await settle();
+  await sessions.delete("a");
+  expect(await ended).toBe("SESSION_DELETED_MEANWHILE");
+  await drained;
+});
+
 test("an execution without a session that is refused takes no room", async () => {
   const { sessions } = start();
   for (let i = 0; i < 3; i++) {
