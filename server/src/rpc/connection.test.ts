@@ -1,8 +1,10 @@
 import { setImmediate as nextTick } from "node:timers/promises";
-import { ConnectRequest, ConnectResponse } from "@livescope/proto";
+import { Command, ConnectRequest, ConnectResponse, ExecuteRequest } from "@livescope/proto";
 import { pino } from "pino";
 import { expect, test } from "vitest";
 import type { SessionError } from "../session/errors.js";
+import type { CommandOptions } from "../session/execution.js";
+import { FIRST_CREDIT } from "../session/running-execution.js";
 import type { Sessions } from "../session/sessions.js";
 import { Connection } from "./connection.js";
 import { Slices } from "./slices.js";
@@ -14,7 +16,7 @@ const frames = (count: number): Uint8Array =>
   }).finish();
 
 /** The stream of a client that takes what it is told when the test has it take it. */
-function opened({ slices = new Slices() } = {}) {
+function opened({ slices = new Slices(), executeAlone }: { slices?: Slices; executeAlone?: unknown } = {}) {
   let take = (): void => undefined;
   const stream = {
     isRead: true,
@@ -23,7 +25,7 @@ function opened({ slices = new Slices() } = {}) {
     answered: 0,
     take: () => take(),
   };
-  const sessions = { together: (submit: () => void) => submit() } as unknown as Sessions;
+  const sessions = { together: (submit: () => void) => submit(), executeAlone } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
     send: (message: Buffer, taken: () => void) => {
@@ -92,6 +94,36 @@ test("a stream that is to end does so when all frames of its last message are an
   };
   await expect.poll(isEnded).toBe(true);
   expect(stream.answered).toBe(5_000);
+});
+
+test("what begins when its client has said its last emits at the pace of the transport: nobody can give it credit", async () => {
+  let begun: CommandOptions | undefined;
+  let allowed = 0;
+  const executeAlone = (_: unknown, options: CommandOptions) => {
+    begun = options;
+    const allow = (credit: number): void => {
+      allowed += credit;
+    };
+    return { executionId: "x", outcome: new Promise<never>(() => undefined), cancel: () => undefined, allow };
+  };
+  const { stream, connection } = opened({ executeAlone });
+  const command = Command.create({ command: { $case: "execute", value: ExecuteRequest.create({ code: "1" }) } });
+  const last = ConnectRequest.encode({ frames: [{ frameId: 5_001n, frame: { $case: "command", value: command } }] });
+  connection.receive(Buffer.concat([frames(5_000), last.finish()]));
+  connection.finish();
+  expect(begun).toBeUndefined();
+  const isBegun = (): boolean => {
+    stream.take();
+    return begun !== undefined;
+  };
+  await expect.poll(isBegun).toBe(true);
+  for (let i = 0; i < FIRST_CREDIT; i++) begun?.listener?.emitted?.({ kind: "json", text: "1" });
+  const areTaken = (): boolean => {
+    stream.take();
+    return connection.outbox.bytes === 0;
+  };
+  await expect.poll(areTaken).toBe(true);
+  expect(allowed).toBe(FIRST_CREDIT);
 });
 
 test("frames of a message are decoded when it is their turn: what is no frame ends the stream after what stands before it", async () => {

@@ -178,7 +178,10 @@ export class Connection implements CommandHost {
       const message = `the stream already has ${COMMANDS} executions in flight; wait for some of them, or use another stream`;
       throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
     }
-    this.#commands.set(frameId, new StreamedCommand(this, frameId, command));
+    const begun = new StreamedCommand(this, frameId, command);
+    this.#commands.set(frameId, begun);
+    // The end came while its message waited to be read on.
+    if (this.#ending !== undefined) begun.allow(Number.POSITIVE_INFINITY);
   }
 
   /** The command of a frame; undefined when it is answered, or never was. */
