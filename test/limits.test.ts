@@ -433,6 +433,45 @@ describe("what requests in flight carry", () => {
     }
   });
 
+  test("refuses no repeat, and nothing on behalf of an execution in flight", async () => {
+    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
+    const others = await Livescope.connect(server.address);
+    try {
+      const text = "x".repeat(0.7 * MEBIBYTE);
+      const code = `"${text}".length`;
+      const made = { sessionId: "made", requestId: "creation", setup: `const size = ${code}` };
+      const first = await others.createSession(made);
+      expect(await first.execute(code, { requestId: "ended" })).toBe(text.length);
+      let end = (_: number): void => undefined;
+      const isHeld = new Promise<void>((resolve) => {
+        void first.expose({
+          nested: () => first.execute(code),
+          hold: () => {
+            resolve();
+            return new Promise<number>((answer) => {
+              end = answer;
+            });
+          },
+        });
+      });
+      await expect.poll(() => first.execute("typeof hold")).toBe("function");
+      const atomic = `(await nested()) + (await hold()) + ${code}`;
+      const running = first.execute(atomic, { atomic: true, requestId: "running" });
+      await Promise.race([isHeld, running]);
+      expect(await endingOf(others.execute(code))).toBe("QUEUE_FULL retry");
+      expect(await first.execute(code, { requestId: "ended" })).toBe(text.length);
+      expect((await others.createSession(made)).id).toBe("made");
+      const repeated = first.execute(atomic, { atomic: true, requestId: "running" });
+      await first.info();
+      end(1);
+      expect(await Promise.all([running, repeated])).toEqual([2 * text.length + 1, 2 * text.length + 1]);
+      expect(await others.execute(code)).toBe(text.length);
+    } finally {
+      await others.close();
+      await server.close();
+    }
+  });
+
   test("may be more for one that is alone", async () => {
     const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
     const others = await Livescope.connect(server.address);

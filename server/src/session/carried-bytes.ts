@@ -24,11 +24,16 @@ export class CarriedBytes {
     this.#most = most;
   }
 
-  /** Begins an execution, and counts what it carries until it has its outcome. @throws SessionError QUEUE_FULL */
-  begin(command: Command, options: CommandOptions, begin: () => Execution): Execution {
+  /**
+   * Begins an execution, and counts what it carries until it has its outcome.
+   *
+   * @param isLetIn it is counted, and not refused
+   * @throws SessionError QUEUE_FULL
+   */
+  begin(command: Command, options: CommandOptions, isLetIn: boolean, begin: () => Execution): Execution {
     const size = sizeOfCommand(command) + sizeOfValues(options.locals?.values());
     if (size < COUNTED_FROM) return begin();
-    this.#check(size);
+    if (!isLetIn) this.#check(size);
     const execution = begin();
     this.#bytes += size;
     const over = (): void => {
@@ -38,11 +43,17 @@ export class CarriedBytes {
     return execution;
   }
 
-  /** Makes a session, and counts what is put into it until it is there. @throws SessionError QUEUE_FULL */
-  async create<T>({ setup, globals, modules }: CreateOptions, create: () => Promise<T>): Promise<T> {
+  /**
+   * Makes a session, and counts what is put into it until it is there.
+   *
+   * @param isLetIn it is counted, and not refused
+   * @throws SessionError QUEUE_FULL
+   */
+  async create<T>(options: CreateOptions, isLetIn: boolean, create: () => Promise<T>): Promise<T> {
+    const { setup, globals, modules } = options;
     const size = setup.length + sizeOfValues(globals.values()) + sizeOfTexts(modules.values());
     if (size < COUNTED_FROM) return create();
-    this.#check(size);
+    if (!isLetIn) this.#check(size);
     this.#bytes += size;
     try {
       return await create();

@@ -73,6 +73,11 @@ export class RequestIds<T> {
     return { requestId, digest, since: byMachine(since), outcome: isKept ? outcome : undefined };
   }
 
+  /** Whether a request of this id has come before. */
+  has(requestId: string): boolean {
+    return this.#known.has(requestId);
+  }
+
   /**
    * Gives the outcome of the first request with this id, running it if there was none.
    *

@@ -275,6 +275,11 @@ export class Session {
     return this.#executions.byId(executionId) !== undefined;
   }
 
+  /** Whether a request of this id has come before. */
+  knows(requestId: string): boolean {
+    return this.#requestIds.has(requestId);
+  }
+
   /**
    * Gives what the first request with this id gave, or is going to, running it if there was none; without an id it is run.
    *

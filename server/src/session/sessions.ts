@@ -122,7 +122,8 @@ export class Sessions {
    * REQUEST_ID_REUSED, QUEUE_FULL
    */
   create(options: CreateOptions): Promise<SessionInfo> {
-    return this.#carried.create(options, () => this.#createOnce(options));
+    // A repeat makes nothing.
+    return this.#carried.create(options, this.#created.has(options.requestId), () => this.#createOnce(options));
   }
 
   async #createOnce(options: CreateOptions): Promise<SessionInfo> {
@@ -157,16 +158,17 @@ export class Sessions {
    * @throws SessionError, DRAINING, QUEUE_FULL; what only the woken session can tell rejects the outcome
    */
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
-    return this.#carried.begin(command, options, () => this.#submit(sessionId, command, options));
-  }
-
-  #submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live.find(sessionId);
     // What runs is to end well, so what runs on its behalf is let in.
-    if (session?.isInFlight(options.parentExecutionId) !== true) this.checkNotDraining();
-    if (session !== undefined) return session.submit(command, options);
-    const begin = (awake: Session): Execution => awake.submit(command, options);
-    return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
+    const isOnBehalf = session?.isInFlight(options.parentExecutionId) === true;
+    if (!isOnBehalf) this.checkNotDraining();
+    // A repeat runs nothing, and a refusal would say that the first one did not.
+    const isLetIn = isOnBehalf || session?.knows(options.requestId) === true;
+    return this.#carried.begin(command, options, isLetIn, () => {
+      if (session !== undefined) return session.submit(command, options);
+      const begin = (awake: Session): Execution => awake.submit(command, options);
+      return new WakingExecution(options.requestId, this.#wake(sessionId), begin);
+    });
   }
 
   /**
@@ -340,7 +342,7 @@ export class Sessions {
   /** Runs a command in a session made for it alone, which goes with its outcome. */
   executeAlone(command: Command, options: CommandOptions): Execution {
     this.checkNotDraining();
-    return this.#carried.begin(command, options, () => this.#alone.begin(command, options));
+    return this.#carried.begin(command, options, false, () => this.#alone.begin(command, options));
   }
 
   /** Ends an execution that runs without a session, by the request id it was given. */
