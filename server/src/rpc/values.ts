@@ -34,7 +34,7 @@ export function inputValue(value: Value | undefined, field: string, passed?: str
       if (kind.value.includes("\0")) throw invalid(field, "is not valid JSON text");
       return { kind: kind.$case, text: kind.value };
     case "bytes":
-      return { kind: "bytes", bytes: kind.value };
+      return { kind: "bytes", bytes: withoutMessage(kind.value) };
     case "handle":
       if (kind.value.handleId === "") throw invalid(`${field}.handle.handle_id`, "must not be empty");
       return { kind: "handle", handleId: checkedHandleId(kind.value.handleId, `${field}.handle.handle_id`) };
@@ -49,6 +49,11 @@ export function inputValue(value: Value | undefined, field: string, passed?: str
       return { kind: "hostFunction", hostFunctionId, name };
     }
   }
+}
+
+/** As decoded they are a part of the message, all of which is kept as long as they are: where that is much more they are copied. */
+function withoutMessage(bytes: Uint8Array): Uint8Array {
+  return bytes.length < bytes.buffer.byteLength / 2 ? new Uint8Array(bytes) : bytes;
 }
 
 const HANDLE_ID_LIMIT = 64;
