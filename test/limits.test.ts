@@ -433,6 +433,31 @@ describe("what requests in flight carry", () => {
     }
   });
 
+  test("is bounded for many small ones as well, which have room where large ones have none", async () => {
+    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
+    const others = await Livescope.connect(server.address);
+    try {
+      const first = await others.createSession();
+      let end = (_: number): void => undefined;
+      const held = new Promise<number>((answer) => {
+        end = answer;
+      });
+      await first.expose({ hold: () => held });
+      await first.execute("const wait = () => hold()");
+      const small = "x".repeat(10_000);
+      const waiting = Array.from({ length: 300 }, () => endingOf(first.call("wait", [small])));
+      await expect.poll(async () => await endingOf(others.execute(`"${small}"`))).toBe("QUEUE_FULL retry");
+      end(1);
+      const endings = await Promise.all(waiting);
+      const refused = endings.filter((ending) => ending === "QUEUE_FULL retry").length;
+      expect([refused > 100, refused < 250]).toEqual([true, true]);
+      expect(await others.execute(`"${small}".length`)).toBe(small.length);
+    } finally {
+      await others.close();
+      await server.close();
+    }
+  });
+
   test("refuses no repeat, and nothing on behalf of an execution in flight", async () => {
     const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
     const others = await Livescope.connect(server.address);

@@ -10,8 +10,10 @@ import type { CreateOptions } from "./session-setup.js";
 
 /** On its way a message is there several times: as it comes, decoded, and for its turn. */
 const PART_OF_HEAP = 1 / 8;
-/** Less is not counted: as many as a queue takes are no more than a few of the largest. */
-const COUNTED_FROM = 16 * 1024;
+/** What is kept of each beside what it carries, about, in bytes. */
+const BESIDE = 4 * 1024;
+/** Smaller ones have as much room again: who carries much refuses nobody a small call. */
+const SMALL = 16 * 1024;
 /** A refused one is worth another try about when some have been answered, in milliseconds. */
 const RETRY = 100;
 
@@ -31,8 +33,7 @@ export class CarriedBytes {
    * @throws SessionError QUEUE_FULL
    */
   begin(command: Command, options: CommandOptions, isLetIn: boolean, begin: () => Execution): Execution {
-    const size = sizeOfCommand(command) + sizeOfValues(options.locals?.values());
-    if (size < COUNTED_FROM) return begin();
+    const size = BESIDE + sizeOfCommand(command) + sizeOfValues(options.locals?.values());
     if (!isLetIn) this.#check(size);
     const execution = begin();
     this.#bytes += size;
@@ -51,8 +52,7 @@ export class CarriedBytes {
    */
   async create<T>(options: CreateOptions, isLetIn: boolean, create: () => Promise<T>): Promise<T> {
     const { setup, globals, modules } = options;
-    const size = setup.length + sizeOfValues(globals.values()) + sizeOfTexts(modules.values());
-    if (size < COUNTED_FROM) return create();
+    const size = BESIDE + setup.length + sizeOfValues(globals.values()) + sizeOfTexts(modules.values());
     if (!isLetIn) this.#check(size);
     this.#bytes += size;
     try {
@@ -64,8 +64,8 @@ export class CarriedBytes {
 
   #check(size: number): void {
     // Alone it may be larger: it is not to be refused for ever.
-    if (this.#bytes === 0 || this.#bytes + size <= this.#most) return;
-    const message = `the requests in flight carry ${this.#bytes} bytes of code and values, and with the ${size} of this one it would be more than the server keeps; wait for some of them, or have it started with a larger heap`;
+    if (this.#bytes === 0 || this.#bytes + size <= (size < SMALL ? 2 : 1) * this.#most) return;
+    const message = `the requests in flight take ${this.#bytes} bytes with the code and values that they carry, and with the ${size} of this one it would be more than the server keeps; wait for some of them, or have it started with a larger heap`;
     throw new SessionError("QUEUE_FULL", message, { retryAfter: RETRY });
   }
 }
