@@ -145,6 +145,26 @@ test("frames of a message are decoded when it is their turn: what is no frame en
   ]);
 });
 
+test("of many streams with many frames only few of each are handled as they come: others have the thread as soon", async () => {
+  const slices = new Slices();
+  const streams = Array.from({ length: 10 }, () => opened({ slices }));
+  let handled = 0;
+  for (const { connection } of streams) {
+    const before = connection.outbox.bytes;
+    connection.receive(frames(1_500));
+    handled += connection.outbox.bytes - before;
+  }
+  const [whole, last] = [streams.at(0), streams.at(-1)].map((each) => each?.connection.outbox.bytes ?? 0);
+  expect(last).toBeLessThan((whole ?? 0) / 10);
+  expect(handled).toBeLessThan(3 * (whole ?? 0));
+  const areRead = (): boolean => {
+    for (const { stream } of streams) stream.take();
+    return streams.every(({ stream, connection }) => stream.isRead && connection.outbox.bytes === 0);
+  };
+  await expect.poll(areRead).toBe(true);
+  expect(streams.map(({ stream }) => stream.answered)).toEqual(streams.map(() => 1_500));
+});
+
 test("of streams with messages of very many frames each has its turn: others have the thread after each slice", async () => {
   const slices = new Slices();
   const streams = Array.from({ length: 10 }, () => opened({ slices }));

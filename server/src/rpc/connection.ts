@@ -17,8 +17,6 @@ import type { Slices } from "./slices.js";
 import { toStatus } from "./status.js";
 import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
 
-/** Frames of one message that are handled before others have the thread. */
-const FRAMES_AT_ONCE = 2_000;
 /** Executions of one stream that have not been answered. */
 const COMMANDS = 10_000;
 /** Exposures to one session that have not been answered: as many as it may have names. */
@@ -107,15 +105,18 @@ export class Connection implements CommandHost {
   }
 
   #handle(message: FrameReader): void {
-    for (let i = 0; i < FRAMES_AT_ONCE && !this.#isOver; i++) {
+    const { room } = this.#slices;
+    let handled = 0;
+    for (; handled < room && !this.#isOver; handled++) {
       const frame = this.#nextOf(message);
-      if (frame === undefined) return;
+      if (frame === undefined) break;
       try {
         handleFrame(this, frame);
       } catch (error) {
         this.#refuse(frame.frameId, error);
       }
     }
+    this.#slices.took(handled);
   }
 
   #nextOf(message: FrameReader): ClientFrame | undefined {

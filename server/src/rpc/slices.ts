@@ -1,21 +1,44 @@
+/** Frames that are handled before others have the thread. */
+const AT_ONCE = 2_000;
+/** So many of a message are handled as it comes, whatever other streams do: who sends few waits for nobody who sends many. */
+const FEW = 50;
+
 /**
  * Work that streams do a slice at a time: one slice of one stream in each round of the event loop, so that others have the thread as
  * soon, however many streams have such work.
  */
 export class Slices {
   readonly #waiting: (() => void)[] = [];
+  /** Frames of this round that are left to all streams together. */
+  #left = AT_ONCE;
+  #isNextSoon = false;
+
+  /** How many frames a stream may handle now. */
+  get room(): number {
+    return Math.max(FEW, this.#left);
+  }
+
+  /** A stream has handled so many in this round. */
+  took(frames: number): void {
+    if (frames <= FEW) return;
+    this.#left -= frames;
+    this.#nextSoon();
+  }
 
   /** Calls back when those that came before had their slices. */
   add(slice: () => void): void {
     this.#waiting.push(slice);
-    if (this.#waiting.length === 1) this.#runNextSoon();
+    this.#nextSoon();
   }
 
-  #runNextSoon(): void {
+  #nextSoon(): void {
+    if (this.#isNextSoon) return;
+    this.#isNextSoon = true;
     setImmediate(() => {
-      this.#waiting[0]?.();
-      this.#waiting.shift();
-      if (this.#waiting.length > 0) this.#runNextSoon();
+      this.#isNextSoon = false;
+      this.#left = AT_ONCE;
+      this.#waiting.shift()?.();
+      if (this.#waiting.length > 0) this.#nextSoon();
     });
   }
 }
