@@ -4,35 +4,46 @@ import { SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import { type Limits, sessionLimits } from "./limits.js";
 import { A_FRESH_ONE, type Room } from "./room.js";
+import type { Rounds } from "./rounds.js";
 import { Session } from "./session.js";
 import { WakingExecution } from "./waking-execution.js";
 
 export class LoneExecutions {
   readonly #engine: Engine;
   readonly #room: Room;
+  readonly #fresh: Rounds;
   readonly #sessions = new Set<Session>();
   /** The same, by the ids of their executions: of one request id there may be several. */
   readonly #byId = new Map<string, Set<Session>>();
-  /** Those that wait for room. */
+  /** Those that wait for their turn, or for room. */
   readonly #coming = new Set<Execution>();
 
-  constructor(engine: Engine, room: Room) {
+  /** @param fresh in which sessions are made */
+  constructor(engine: Engine, room: Room, fresh: Rounds) {
     this.#engine = engine;
     this.#room = room;
+    this.#fresh = fresh;
   }
 
   /** @throws SessionError INVALID_REQUEST; that there is no room rejects the outcome */
   begin(command: Command, options: CommandOptions): Execution {
     const limits = sessionLimits(options.limits);
-    const room = this.#room.takeAtOnce();
+    const isNow = this.#fresh.takeNow();
+    const room = isNow ? this.#room.takeAtOnce() : undefined;
     if (room !== undefined) return this.#beginIn(room, command, options, limits);
-    const made = this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
+    const made = this.#makeRoom(isNow);
     const begin = (leave: () => void): Execution => this.#beginIn(leave, command, options, limits);
     const execution = new WakingExecution(options.requestId, made, begin);
     this.#coming.add(execution);
     const came = (): unknown => this.#coming.delete(execution);
     made.then(came, came);
     return execution;
+  }
+
+  /** @returns gives it back */
+  async #makeRoom(isNow: boolean): Promise<() => void> {
+    if (!isNow) await this.#fresh.take();
+    return this.#room.bringIn(A_FRESH_ONE, 0, async () => this.#room.take(A_FRESH_ONE.sessions));
   }
 
   /** @param leave gives its room back */

@@ -620,3 +620,25 @@ test("an execution without a session that waits for room can be cancelled by its
   put.open();
   expect((await waits.outcome).result).toMatchObject({ kind: "stopped", reason: "CANCELLED" });
 });
+
+test("of many that come at one moment others have the thread before all are made", async () => {
+  const { sessions } = start({ maximum: 1_000 });
+  const make = vi.spyOn(engine, "createMemory");
+  try {
+    const executions = Array.from({ length: 200 }, () => executeAlone(sessions, "1"));
+    const made = Array.from({ length: 100 }, (_, i) => create(sessions, `made-${i}`));
+    let before = 0;
+    const inOneRound: number[] = [];
+    while (before < 300) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      inOneRound.push(make.mock.calls.length - before);
+      before = make.mock.calls.length;
+    }
+    expect(Math.max(...inOneRound)).toBeLessThan(100);
+    const outcomes = await Promise.all(executions.map(({ outcome }) => outcome));
+    expect(outcomes.filter(({ result }) => result.kind !== "value")).toEqual([]);
+    expect(await Promise.all(made)).toHaveLength(100);
+  } finally {
+    make.mockRestore();
+  }
+});

@@ -12,6 +12,7 @@ import { LiveSessions } from "./live-sessions.js";
 import { LoneExecutions } from "./lone-executions.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, NEVER_RETRY, Room, type RoomOptions } from "./room.js";
+import { Rounds } from "./rounds.js";
 import { Session, USE_KEPT_WITHIN } from "./session.js";
 import type { SessionChanges, SessionInfo } from "./session-info.js";
 import { pageOf, readToken } from "./session-list.js";
@@ -31,6 +32,9 @@ const WAKE_PATIENCE = 5_000;
 const RELOAD_PATIENCE = 60_000;
 /** Milliseconds between two tries: where all memory is taken a try is refused at once. */
 const RELOAD_AGAIN = 1_000;
+
+/** Fresh sessions that are made before others have the thread: each takes about half a millisecond, most of it for its memory. */
+const FRESH_AT_ONCE = 30;
 
 export interface SessionsOptions extends RoomOptions {
   /** The most sessions that may rest in the store, those left out that are durable. */
@@ -60,6 +64,7 @@ export class Sessions {
   readonly #created = new RequestIds<string>(({ length }) => length);
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
+  readonly #fresh = new Rounds(FRESH_AT_ONCE);
   readonly #alone: LoneExecutions;
   readonly #carried: CarriedBytes;
   readonly #options: SessionsOptions;
@@ -77,7 +82,7 @@ export class Sessions {
     });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
-    this.#alone = new LoneExecutions(engine, this.#room);
+    this.#alone = new LoneExecutions(engine, this.#room, this.#fresh);
     this.#carried = new CarriedBytes(options.maximumCarried);
   }
 
@@ -391,6 +396,7 @@ export class Sessions {
     this.#nascent.set(sessionId, undefined);
     try {
       if (!isNew && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
+      if (snapshotId === "") await this.#fresh.take();
       return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
         const session =
           snapshotId === ""
