@@ -179,3 +179,13 @@ test("of streams with messages of very many frames each has its turn: others hav
   expect(new Set(grown)).toEqual(new Set([1]));
   for (const { connection } of streams) connection.lost();
 });
+
+test("what is left of many short messages is handled together, and not each in a round of its own", async () => {
+  const slices = new Slices();
+  const streams = Array.from({ length: 60 }, () => opened({ slices }));
+  for (const { connection } of streams) connection.receive(frames(64));
+  const areRead = (): number => streams.filter(({ stream }) => stream.isRead).length;
+  expect(areRead()).toBeLessThan(60);
+  for (let i = 0; i < 3; i++) await nextTick();
+  expect(areRead()).toBe(60);
+});

@@ -4,23 +4,25 @@ const AT_ONCE = 2_000;
 const FEW = 50;
 
 /**
- * Work that streams do a slice at a time: one slice of one stream in each round of the event loop, so that others have the thread as
- * soon, however many streams have such work.
+ * Work that streams do a slice at a time: so much of it in each round of the event loop, of all streams in turn, so that others have the
+ * thread as soon, however many streams have such work.
  */
 export class Slices {
   readonly #waiting: (() => void)[] = [];
   /** Frames of this round that are left to all streams together. */
   #left = AT_ONCE;
   #isNextSoon = false;
+  /** Those that waited have their slices now. */
+  #isInTurn = false;
 
   /** How many frames a stream may handle now. */
   get room(): number {
-    return Math.max(FEW, this.#left);
+    return this.#isInTurn ? this.#left : Math.max(FEW, this.#left);
   }
 
   /** A stream has handled so many in this round. */
   took(frames: number): void {
-    if (frames <= FEW) return;
+    if (frames <= FEW && !this.#isInTurn) return;
     this.#left -= frames;
     this.#nextSoon();
   }
@@ -37,7 +39,10 @@ export class Slices {
     setImmediate(() => {
       this.#isNextSoon = false;
       this.#left = AT_ONCE;
-      this.#waiting.shift()?.();
+      this.#isInTurn = true;
+      // Who is not through with the slice waits behind all others.
+      for (let count = this.#waiting.length; count > 0 && this.#left > 0; count--) this.#waiting.shift()?.();
+      this.#isInTurn = false;
       if (this.#waiting.length > 0) this.#nextSoon();
     });
   }
