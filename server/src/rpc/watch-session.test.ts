@@ -43,7 +43,11 @@ test("what several watchers are told of is encoded once, and what follows is tol
   };
   const told: Buffer[][] = [[], []];
   for (const messages of told) {
-    const stream = { request: { sessionId: "a" }, write: (message: Buffer) => void messages.push(message) };
+    const write = (message: Buffer, taken: () => void): void => {
+      messages.push(message);
+      taken();
+    };
+    const stream = { request: { sessionId: "a" }, write };
     watchSession(
       sessions as unknown as Sessions,
       Object.assign(new EventEmitter(), stream) as never,

@@ -14,6 +14,7 @@ import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Watcher } from "../session/watchers.js";
 import type { OpenStreams } from "./open-streams.js";
+import { PacedWriter } from "./paced-writer.js";
 import { sessionMessage } from "./session-message.js";
 import { toServiceError } from "./status.js";
 import { consoleMessage, executionMessage } from "./values.js";
@@ -50,21 +51,21 @@ export function watchSession(
   openStreams: OpenStreams,
   logger: Logger,
 ): void {
+  const messages = new PacedWriter(stream as Writable);
+  const fail = (error: unknown): void => void stream.emit("error", toServiceError(error, logger));
   const end = (error: unknown): void => {
     close();
-    stream.emit("error", toServiceError(error, logger));
+    messages.endWith(() => fail(error));
   };
   let close = (): void => undefined;
-  let behind = 0;
   const say = (what: object, update: () => Update): void => {
-    const message = messageOf(what, update);
-    behind += message.length;
-    (stream as Writable).write(message, () => {
-      behind -= message.length;
-    });
-    if (behind <= BEHIND_BYTES) return;
-    const text = `the watcher is ${behind} bytes behind what happens; read faster, or watch again from now on`;
-    end(new SessionError("READER_TOO_SLOW", text));
+    messages.write(messageOf(what, update));
+    const { bytes } = messages;
+    if (bytes <= BEHIND_BYTES) return;
+    const text = `the watcher is ${bytes} bytes behind what happens; read faster, or watch again from now on`;
+    close();
+    messages.drop();
+    fail(new SessionError("READER_TOO_SLOW", text));
   };
   const sayEvent = (what: object, executionId: string, event: () => NonNullable<Event["event"]>): void =>
     say(what, () => ({ $case: "event", value: { executionId, event: event() } }));
@@ -82,7 +83,10 @@ export function watchSession(
     changed: saySession,
     ended: end,
   };
-  stream.on("cancelled", () => close());
+  stream.on("cancelled", () => {
+    close();
+    messages.drop();
+  });
   sessions.watch(stream.request.sessionId, watcher).then(({ info, unwatch }) => {
     const closed = openStreams.add(() =>
       end(new SessionError("DRAINING", "the server is stopping; watch again elsewhere or later")),
