@@ -82,6 +82,16 @@ describe("the function bundle", () => {
     expect(await session.execute("const { Kept } = await import('kept'); new Kept().run()")).toBe("Kept");
   });
 
+  test("has the names of the global object that packages for Node, and those for browsers, take for granted", async () => {
+    const path = file(
+      "names.js",
+      "export const same = [global, self].every((one) => one === globalThis), kept = ((self) => self)(1)",
+    );
+    await using session = await served.client.createSession();
+    await session.execute(await bundle(path), { sourceType: "module", filename: "names" });
+    expect(await session.execute("const { same, kept } = await import('names'); [same, kept]")).toEqual([true, 1]);
+  });
+
   test("takes a package by its name", async () => {
     await using session = await served.client.createSession();
     await session.execute(await bundle("devalue"), { sourceType: "module", filename: "devalue" });

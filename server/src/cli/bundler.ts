@@ -45,7 +45,8 @@ export async function bundle(file: string, { minify = false }: BundleOptions = {
       platform: "browser",
       target: TARGET,
       conditions: CONDITIONS,
-      define: { "process.env.NODE_ENV": '"production"', global: "globalThis" },
+      // Variants for workers and for browsers take it for granted that there is a `self`, which sessions do not have.
+      define: { "process.env.NODE_ENV": '"production"', global: "globalThis", self: "globalThis" },
       keepNames: true,
       minify,
       legalComments: "inline",
