@@ -103,6 +103,24 @@ describe.each([
     expect(error.stack).toBe(`Error: m\n    at <eval> (script.js:${place})`);
   });
 
+  test.each([
+    ["locals.with({}, function inner() { return [1].map(made)[0] })", ["made", "map", "inner", "<eval>"]],
+    ["new AsyncContext.Snapshot().run(made)", ["made", "<eval>"]],
+    [
+      "await (async () => { for await (const e of (function* each() { yield made() })()) return e })()",
+      ["made", "each", "next", "next", "<anonymous>", "<eval>"],
+    ],
+    ["await Promise.try(made)", ["made", "try", "<eval>"]],
+  ])("between them nothing tells how the kernel calls guest code: %s", async (code, names) => {
+    const namesIn = (stack = "") => Array.from(stack.matchAll(/^ {4}at (\S+)/gm), ([, name]) => name);
+    await session.execute("const made = function made() { return new Error('m') }");
+    const { console } = await session.execute(`const kept = ${code}; console.log(kept)`).execution();
+    expect(namesIn(console[0]?.text)).toEqual(names);
+    expect(namesIn((await session.execute<Error>("kept")).stack)).toEqual(names);
+    const error = (await session.execute("throw kept").catch((thrown) => thrown)) as GuestError;
+    expect(namesIn(error.guestStack)).toEqual(names);
+  });
+
   test("stacks are text with the same places, causes included", async () => {
     const plain = "throw new Error('outer', { cause: new Error('inner') })";
     const shape = async (code: string) => {

@@ -33,6 +33,20 @@ describe("the frames of a stack", () => {
     expect(framesOf(stack).map(({ functionName }) => functionName)).toEqual(["mine", "map", ""]);
   });
 
+  test("leave out how the kernel calls guest code where it stands between frames of that", () => {
+    const stack = [
+      "    at inner (a.js:2:2)",
+      "    at next (native)",
+      "    at apply (native)",
+      "    at next",
+      "    at apply (native)",
+      "    at <eval> (a.js:1:9)",
+      "    at enter",
+      "",
+    ].join("\n");
+    expect(framesOf(stack).map(({ functionName }) => functionName)).toEqual(["inner", "next", "apply", ""]);
+  });
+
   test("of a hostile stack cost no more than reading it", () => {
     const line = `    at ${" (".repeat(8_000)}\u2028x`;
     expect(framesOf(line)).toEqual([]);
