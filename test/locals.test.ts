@@ -123,6 +123,21 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(interleaved)).toBe("1v1v,2v2v");
   });
 
+  test("in the `finally` of a generator that a loop closes because it gave a promise that was rejected", async () => {
+    const code = `
+      function* gives(values) { try { yield* values } finally { log.push(cur.x) } }
+      const loop = (x, values) => cur.with({ x }, async () => { for await (const value of gives(values)) log.push(value) });
+      const caught = (loop) => loop.catch((error) => log.push(error));
+      await caught(loop(1, [Promise.reject("first")]));
+      await caught(loop(2, [3, Promise.reject("second"), 4]));
+      await caught(loop(5, [{ then() { throw "third" } }]));
+      await loop(6, []);
+      const counted = { closed: 0, next: () => ({ done: true }), return() { this.closed++; return {} }, [Symbol.iterator]() { return this } };
+      for await (const value of counted);
+      [log.join(), counted.closed]`;
+    expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
+  });
+
   test("in modules, and in those that import() brings in", async () => {
     const modules = { part: "export const seen = [locals.user]; await 0; seen.push(locals.user)" };
     const code =

@@ -114,20 +114,34 @@ function awaitedByLoop(of: object, loop: Loop): object {
 
 function ordinaryInLoop(of: object, loop: Loop): object {
   const { next } = of as { next: Callback };
+  // Unless it gave a value that the loop goes on with, there is nothing to close.
+  let hasEnded = true;
+  let asker = currentContext();
   return {
     __proto__: null,
     next(...args: unknown[]): unknown {
       loop.isInBody = false;
-      return step(apply(next, of, args));
+      hasEnded = true;
+      asker = currentContext();
+      const given = step(apply(next, of, args));
+      hasEnded = !isObject(given) || Boolean((given as Step).done);
+      return given;
     },
     get return() {
-      if (!loop.isInBody) return undefined;
+      if (!loop.isInBody) return hasEnded ? undefined : closedByEngine(of, asker);
       const method = (of as Methods).return;
       if (typeof method === "function") return (...args: unknown[]) => closingStep(step(apply(method, of, args)), loop);
       loop.close(undefined);
       return method;
     },
   } as object;
+}
+
+/** A promise among the values was rejected, in a job of its own; the engine closes the iterator at once, and waits for nothing. */
+function closedByEngine(of: object, asker: Context): unknown {
+  restoreContext(asker, undefined);
+  const method = (of as Methods).return;
+  return typeof method === "function" ? () => apply(method, of, []) : method;
 }
 
 function delegating(of: object, delegate: Context, change: (given: unknown) => unknown): object {
