@@ -138,6 +138,19 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
   });
 
+  test("in what `finally` waits for, which is asked itself where it is of the same class", async () => {
+    const code = `
+      class Mine extends Promise {
+        then(...given) { log.push((this === gives ? "gives " : "another ") + read()); return super.then(...given) }
+      }
+      const gives = Mine.resolve();
+      await cur.with({ x: 1 }, () => Mine.resolve().finally(() => { log.splice(0); return gives }));
+      const first = log.splice(0)[0];
+      await cur.with({ x: 2 }, () => Promise.resolve().finally(() => gives));
+      [first, log.join()]`;
+    expect(await session.execute(code)).toEqual(["gives 1", "gives 2"]);
+  });
+
   test("in modules, and in those that import() brings in", async () => {
     const modules = { part: "export const seen = [locals.user]; await 0; seen.push(locals.user)" };
     const code =

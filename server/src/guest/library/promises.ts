@@ -4,7 +4,8 @@
 
 import { currentContext, resumeContext } from "../contexts.js";
 import { type Callback, followed } from "../continuations.js";
-import { apply, indexOf } from "../intrinsics.js";
+import { isPromise } from "../host.js";
+import { apply, getPrototypeOf, indexOf } from "../intrinsics.js";
 import { functionToString, promiseFinally, promiseTry, promiseWithResolvers } from "../natives.js";
 import { replaceProperty } from "../properties.js";
 import { sealed } from "../sealed.js";
@@ -43,7 +44,14 @@ export function askedOnce(given: unknown): Promise<unknown> {
 
 function finallyFollowed(this: unknown, onFinally?: unknown): unknown {
   const call = onFinally as Callback;
-  return apply(promiseFinally, this, [typeof onFinally === "function" ? () => followed(call()) : onFinally]);
+  const react = (): unknown => {
+    const result = call();
+    // A promise of the same class is asked itself, and now.
+    return isPromise(result) && isPromise(this) && getPrototypeOf(result as object) === getPrototypeOf(this as object)
+      ? result
+      : followed(result);
+  };
+  return apply(promiseFinally, this, [typeof onFinally === "function" ? react : onFinally]);
 }
 
 function withResolvers(this: unknown): unknown {
