@@ -98,6 +98,23 @@ describe("a script behaves as at a console", () => {
     expect(await session.execute(code)).toBe(result);
   });
 
+  test.each([
+    ["let f = 1; { function f() {} } f", 1],
+    ["const f = 1; { (() => f)(); function f() {} } f", 1],
+    ["const f = 1; { { function f() {} function f() {} typeof f }}", "function"],
+    ["class f { static x = 2 } try { throw 0 } catch { await 1; function f() {} } finally { function f() {} } f.x", 2],
+    ["let f = 3; if (true) function f() {} else function f() {}\nf", 3],
+    ["let f = 4; for await (const x of [1]) { function f() {} }f", 4],
+    ["const f = 5; for await (const x of [1]) { for await (const y of [1]) if (y) function f() {} }f", 5],
+    ["let f = 6; all: switch (1) { case 1: function f() {} f(); break all }f", 6],
+    ["let f = 7; switch (f) { case 7: function g() {} typeof g }", "function"],
+    ["let f = 1; function g() { { function f() {} } return typeof f } g()", "function"],
+    ["{ function f() {} } typeof f", "function"],
+  ])("a function of a block is none of the source that declares its name otherwise: %s", async (code, result) => {
+    expect(await session.execute(code)).toBe(result);
+    expect(await session.execute(code, { bindings: { bound: 1 } })).toBe(result);
+  });
+
   test("within one source the language's rules hold, and then nothing is declared", async () => {
     expect(await failureOf("let a = 1; let a = 2")).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
     expect(await session.execute("typeof a")).toBe("undefined");

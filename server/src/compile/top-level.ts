@@ -40,6 +40,7 @@ export function rewriteTopLevel(
 ): Declared {
   const rewrite = new TopLevelRewrite(text, bound);
   for (const statement of program.body) rewrite.statement(statement as Statement);
+  rewrite.functionsInBlocks(program);
   if (bound.size > 0 || meetsConstants) rewrite.nestedVars(program);
   if (bound.size > 0) rewrite.wrap(program);
   return rewrite.declared();
@@ -53,6 +54,8 @@ class TopLevelRewrite {
   readonly #vars = new Set<string>();
   readonly #boundConstants = new Set<string>();
   readonly #functions: string[] = [];
+  /** All names of `let`, `const` and `class`, those of bindings included. */
+  readonly #lexical = new Set<string>();
   /** Names of `var` that are declared together with a binding; the declaration itself becomes an assignment. */
   readonly #hoisted = new Set<string>();
 
@@ -75,6 +78,7 @@ class TopLevelRewrite {
     if (statement.type === "VariableDeclaration") this.#declaration(statement);
     else if (statement.type === "ClassDeclaration") {
       const { name } = statement.id;
+      this.#lexical.add(name);
       if (this.#bound.has(name)) return this.#enclose(statement, `${BEGIN}${name} = `, END);
       this.#variables.add(name);
       this.#enclose(statement, `var ${name} = `, ";");
@@ -94,6 +98,7 @@ class TopLevelRewrite {
   #declaration(declaration: VariableDeclaration): void {
     const { kind } = declaration;
     const names = declaration.declarations.flatMap((declarator) => namesOf(declarator.id));
+    if (kind !== "var") for (const name of names) this.#lexical.add(name);
     const isBound = names.some((name) => this.#bound.has(name));
     if (isBound) return this.#assignInstead(declaration, names);
     if (kind === "var") {
@@ -135,6 +140,51 @@ class TopLevelRewrite {
   #declareBeside({ kind }: VariableDeclaration, name: string): void {
     if (kind === "var") this.#hoisted.add(name);
     else (kind === "const" ? this.#constants : this.#variables).add(name);
+  }
+
+  /**
+   * Sloppy code assigns a function of a block to the `var` of its name, unless a `let` or the like of that name stands around. The source's
+   * own have become `var`, so one that nobody sees is put around the block.
+   */
+  functionsInBlocks(program: Program): void {
+    if (this.#lexical.size === 0) return;
+    recursive(program, undefined, {
+      Function: () => undefined,
+      StaticBlock: () => undefined,
+      BlockStatement: (node, state, visit) => {
+        const names = this.#hidden(node.body);
+        if (names.length > 0) {
+          // Inside: what is a block of a `try` has to stay one.
+          this.#text.appendLeft(node.start + 1, `let ${names};{`);
+          this.#text.appendRight(node.end - 1, END);
+        }
+        base.BlockStatement?.(node, state, visit);
+      },
+      IfStatement: (node, state, visit) => {
+        for (const branch of [node.consequent, node.alternate]) {
+          const names = branch ? this.#hidden([branch]) : [];
+          if (branch && names.length > 0) this.#enclose(branch, `{let ${names};{`, "}}");
+        }
+        base.IfStatement?.(node, state, visit);
+      },
+      SwitchStatement: (node, state, visit) => {
+        const names = this.#hidden(node.cases.flatMap(({ consequent }) => consequent));
+        // What is switched on would find it as well: then it is left out.
+        const given = this.#text.original.slice(node.discriminant.start, node.discriminant.end);
+        if (names.length > 0 && !names.some((name) => given.includes(name))) this.#enclose(node, `{let ${names};`, END);
+        base.SwitchStatement?.(node, state, visit);
+      },
+    });
+  }
+
+  /** Names of functions among the statements of a block that the source declares otherwise at top level. */
+  #hidden(statements: readonly Statement[]): string[] {
+    const names = new Set<string>();
+    for (const statement of statements) {
+      if (statement.type !== "FunctionDeclaration" || statement.async || statement.generator) continue;
+      if (this.#lexical.has(statement.id.name)) names.add(statement.id.name);
+    }
+    return [...names];
   }
 
   /** `var` inside blocks and loop heads reaches the top level too. */
