@@ -115,6 +115,22 @@ describe("a script behaves as at a console", () => {
     expect(await session.execute(code, { bindings: { bound: 1 } })).toBe(result);
   });
 
+  test.each([
+    ["function f(await) { return await } f(4)", 4],
+    ["const f = async () => await 5; function await() {} f()", 5],
+    ["let n = 7; // await\n(function () { const await = n; return await })()", 7],
+    ["class await { static n = 8 } (() => await.n)()", 8],
+  ])("`await` is a name in the functions of a source that awaits nothing itself: %s", async (code, result) => {
+    expect(await session.execute(code)).toBe(result);
+  });
+
+  test.each(["await 1; var await", "await 1; (await) => 1", "(async () => { var await })()"])(
+    "and in one that does it is none: %s",
+    async (code) => {
+      expect(await failureOf(code)).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
+    },
+  );
+
   test("within one source the language's rules hold, and then nothing is declared", async () => {
     expect(await failureOf("let a = 1; let a = 2")).toMatchObject({ guestName: "SyntaxError", phase: "PARSE" });
     expect(await session.execute("typeof a")).toBe("undefined");

@@ -4,7 +4,8 @@
  *
  * A pure function of its arguments. Sources that need no rewrite are not parsed at all.
  */
-import type { Options } from "acorn";
+import type { Options, Program } from "acorn";
+import { base, recursive } from "acorn-walk";
 import MagicString from "magic-string";
 import { rewriteBoundCalls } from "./bound-calls.js";
 import { parse } from "./javascript-parser.js";
@@ -27,7 +28,7 @@ export interface CompiledScript {
   readonly source: string;
   readonly positions: Positions | undefined;
   readonly declared: Declared;
-  /** It may await at top level. */
+  /** It awaits at top level, or may: one that could not be parsed. */
   readonly awaits: boolean;
   /**
    * Of a source that must not run as it is, and could not be parsed to be rewritten. The engine's own error goes before it:
@@ -89,5 +90,22 @@ function rewritten(text: string, bound: ReadonlySet<string>, meetsConstants: boo
   if (maySuspend(text)) rewriteForLocals(program, edited, "async");
   const declared = rewriteTopLevel(program, edited, bound, meetsConstants);
   const source = edited.toString();
-  return { source, positions: positionsOf(source, edited), declared, awaits: AWAITS.test(text), unparsed: undefined };
+  const awaits = AWAITS.test(text) && awaitsAtTopLevel(program);
+  return { source, positions: positionsOf(source, edited), declared, awaits, unparsed: undefined };
+}
+
+/** The engine takes `await` for no name in all of a source that it is told awaits, so it is told of those alone that do. */
+function awaitsAtTopLevel(program: Program): boolean {
+  let found = false;
+  recursive(program, undefined, {
+    Function: () => undefined,
+    AwaitExpression: () => {
+      found = true;
+    },
+    ForOfStatement: (node, state, visit) => {
+      found ||= node.await;
+      base.ForOfStatement?.(node, state, visit);
+    },
+  });
+  return found;
 }
