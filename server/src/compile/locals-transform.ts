@@ -279,19 +279,25 @@ class LocalsRewrite {
     // Binding a name runs nothing; a pattern may, and so goes into the body, behind the restoring.
     const isName = target?.type === "Identifier";
     const pattern = isName ? "" : this.#text.slice(left.start, left.end);
-    if (!isName) {
-      const replaced = `const ${VALUE}`;
-      this.#text.overwrite(left.start, left.end, marked(replaced, this.#original(left.start, left.end)));
-    }
+    const replaced = isName ? "" : marked(`const ${VALUE}`, this.#original(left.start, left.end));
+    // It goes there itself, so that its places stay; but where the body is no block, what is put in before that would stand before it.
+    const moves = !isName && body.type === "BlockStatement";
+    if (moves) this.#text.appendLeft(left.start, replaced);
+    else if (!isName) this.#text.overwrite(left.start, left.end, replaced);
     this.#insert(right.start, `${LOOP}=`);
     this.#given("l().beginLoop", right, kind, visit);
-    const value = `${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP},${VALUE})`;
-    const bound =
-      left.type === "VariableDeclaration" ? `${pattern}=${value};` : `const ${RESTORED}=(${pattern}=${value});`;
-    this.#insert(
-      body.start,
-      isName ? `{const ${RESTORED}=${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP});` : `{${bound}`,
-    );
+    const value = `${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP}${isName ? "" : `,${VALUE}`})`;
+    const isDeclared = left.type === "VariableDeclaration";
+    const [before, behind] = isName
+      ? [`{const ${RESTORED}=`, `${value};`]
+      : isDeclared
+        ? ["{", `=${value};`]
+        : [`{const ${RESTORED}=(`, `=${value});`];
+    if (moves) {
+      this.#text.prependRight(left.start, marked(before + pattern + behind).slice(0, -(pattern + behind).length));
+      this.#text.appendLeft(left.end, behind);
+      this.#text.move(left.start, left.end, body.start);
+    } else this.#insert(body.start, before + pattern + behind);
     visit(body, kind);
     this.#insertBehind(body.end, "}");
     this.#insertBehind(
