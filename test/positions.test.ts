@@ -102,6 +102,17 @@ describe.each([
     expect(console[0]?.text).toBe(plain[0]?.text);
   });
 
+  test("how the kernel calls guest code is no frame, also between two of the guest's", async () => {
+    await session.execute("function* g() { console.trace(); throw new Error() }");
+    const failure = await session.execute("for await (const x of g()) {}").catch((thrown: unknown) => thrown);
+    const names = (failure as GuestError).frames.map(({ functionName }) => functionName);
+    expect(names).toEqual(["g", "next", "next", ""]);
+    const { console } = await session.execute("try { for await (const x of g()); } catch {}").execution();
+    expect(console[0]?.text).toMatch(
+      /^Trace\n {4}at g .*\n {4}at next \(native\)\n {4}at next \(native\)\n {4}at <eval> .*$/,
+    );
+  });
+
   test("errors that are values have them in their stacks", async () => {
     const { code, place } = marked("let a; const made = new Error^('m', { cause: 1 }); [made, { made }]");
     const [error] = await session.execute<[Error]>(code);

@@ -22,6 +22,9 @@ describe("the frames of a stack", () => {
     const stack = [
       "    at set",
       "    at mine (a.js:1:2)",
+      "    at apply (native)",
+      "    at try",
+      "    at apply (native)",
       "    at map (native)",
       "    at <eval> (a.js:1:9)",
       "    at apply (native)",
@@ -30,7 +33,7 @@ describe("the frames of a stack", () => {
       "    at enter",
       "",
     ].join("\n");
-    expect(framesOf(stack).map(({ functionName }) => functionName)).toEqual(["mine", "map", ""]);
+    expect(framesOf(stack).map(({ functionName }) => functionName)).toEqual(["mine", "apply", "map", ""]);
   });
 
   test("leave out how the kernel calls guest code where it stands between frames of that", () => {

@@ -174,15 +174,15 @@ export function templateWarning({ text }: Effect & { kind: "templateWarning" }):
   return frame === undefined ? { message } : { message, frame };
 }
 
-/** How the kernel calls guest code wherever it stands between frames of that. */
-const KERNELS_CALL = "    at apply (native)";
-
-/** The stack without the kernel, which stands at the bottom of each, with the built-in functions it calls guest code by. */
+/** The stack without the kernel, which stands at the bottom of each and between, with the built-in functions it calls guest code by. */
 function guestLines(stack: string): string[] {
   const lines = stack.split("\n").filter((line) => line !== "");
   while (lines.at(-1)?.endsWith("(native)") || isOfKernel(lines.at(-1) ?? "")) lines.pop();
-  return lines.filter((line, i) => !isOfKernel(line) && !(line === KERNELS_CALL && isOfKernel(lines[i + 1] ?? "")));
+  return lines.filter((line, i) => !isOfKernel(line) && !(CALLS.test(line) && isOfKernel(lines[i + 1] ?? "")));
 }
+
+/** By these the kernel calls what it was given. */
+const CALLS = /^ {4}at (?:apply|call|construct) \(native\)$/;
 
 /** Frames of the kernel, which are of no use to anybody, tell no place: it is compiled without (engine/worker/guest-bytecode.ts). */
 function isOfKernel(line: string): boolean {

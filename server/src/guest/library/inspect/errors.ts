@@ -9,8 +9,6 @@ const NAME_LIMIT = 200;
 const MESSAGE_LIMIT = 10_000;
 const LINE_LIMIT = 500;
 const FRAMES = 50;
-/** How the kernel calls guest code wherever it stands between frames of that. */
-const KERNELS_CALL = "    at apply (native)";
 
 /** In brackets where the error has no frames. */
 export function errorText(context: Context, error: object, className: string | null, tag: string): string {
@@ -48,12 +46,16 @@ export function guestFrames(stack: string): string {
   let shown = 0;
   for (let i = 0; i < count && shown < FRAMES; i++) {
     const line = all[i] as string;
-    if (line === "" || isKernelFrame(line)) continue;
-    if (line === KERNELS_CALL && isKernelFrame(all[i + 1] as string)) continue;
+    if (line === "" || isKernelFrame(line) || (isCall(line) && isKernelFrame(all[i + 1] ?? ""))) continue;
     text += `\n${slice(line, 0, LINE_LIMIT)}`;
     shown++;
   }
   return text;
+}
+
+/** True for what the kernel calls by what it was given. */
+function isCall(line: string): boolean {
+  return line === "    at apply (native)" || line === "    at call (native)" || line === "    at construct (native)";
 }
 
 function isMachinery(line: string): boolean {
