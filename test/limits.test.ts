@@ -395,10 +395,20 @@ describe("limits that a session asks for", () => {
 });
 
 describe("what requests in flight carry", () => {
-  test("is bounded for all sessions together, and comes free with their outcomes", async () => {
-    const server = await startServer({ maximumCarried: 4 * MEBIBYTE, workers: 1 });
+  /** Has a server of its own that lets them carry so much. */
+  async function carrying(maximumCarried: number, run: (others: Livescope) => Promise<void>): Promise<void> {
+    const server = await startServer({ maximumCarried, workers: 1 });
     const others = await Livescope.connect(server.address);
     try {
+      await run(others);
+    } finally {
+      await others.close();
+      await server.close();
+    }
+  }
+
+  test("is bounded for all sessions together, and comes free with their outcomes", () =>
+    carrying(4 * MEBIBYTE, async (others) => {
       const [first, second] = [await others.createSession(), await others.createSession()];
       const held: ((result: number) => void)[] = [];
       await first.expose({ hold: () => new Promise<number>((resolve) => held.push(resolve)) });
@@ -427,16 +437,10 @@ describe("what requests in flight carry", () => {
         await (await others.createSession({ modules: { more: `export const more = "${text}"` } })).delete();
         await expect(others.createSession({ setup: `throw new Error("${text}".at(0))` })).rejects.toThrow("x");
       }
-    } finally {
-      await others.close();
-      await server.close();
-    }
-  });
+    }));
 
-  test("is bounded for many small ones as well, which have room where large ones have none", async () => {
-    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
-    const others = await Livescope.connect(server.address);
-    try {
+  test("is bounded for many small ones as well, which have room where large ones have none", () =>
+    carrying(MEBIBYTE, async (others) => {
       const first = await others.createSession();
       let end = (_: number): void => undefined;
       const held = new Promise<number>((answer) => {
@@ -452,16 +456,10 @@ describe("what requests in flight carry", () => {
       const refused = endings.filter((ending) => ending === "QUEUE_FULL retry").length;
       expect([refused > 100, refused < 250]).toEqual([true, true]);
       expect(await others.execute(`"${small}".length`)).toBe(small.length);
-    } finally {
-      await others.close();
-      await server.close();
-    }
-  });
+    }));
 
-  test("refuses no repeat, and nothing on behalf of an execution in flight", async () => {
-    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
-    const others = await Livescope.connect(server.address);
-    try {
+  test("refuses no repeat, and nothing on behalf of an execution in flight", () =>
+    carrying(MEBIBYTE, async (others) => {
       const text = "x".repeat(0.7 * MEBIBYTE);
       const code = `"${text}".length`;
       const made = { sessionId: "made", requestId: "creation", setup: `const size = ${code}` };
@@ -491,22 +489,12 @@ describe("what requests in flight carry", () => {
       end(1);
       expect(await Promise.all([running, repeated])).toEqual([2 * text.length + 1, 2 * text.length + 1]);
       expect(await others.execute(code)).toBe(text.length);
-    } finally {
-      await others.close();
-      await server.close();
-    }
-  });
+    }));
 
-  test("may be more for one that is alone", async () => {
-    const server = await startServer({ maximumCarried: MEBIBYTE, workers: 1 });
-    const others = await Livescope.connect(server.address);
-    try {
+  test("may be more for one that is alone", () =>
+    carrying(MEBIBYTE, async (others) => {
       expect(await others.execute(`"${"x".repeat(2 * MEBIBYTE)}".length`)).toBe(2 * MEBIBYTE);
-    } finally {
-      await others.close();
-      await server.close();
-    }
-  });
+    }));
 });
 
 describe("the number of sessions", () => {

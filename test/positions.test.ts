@@ -113,6 +113,15 @@ describe.each([
     );
   });
 
+  test("how the kernel constructs and calls is in no stack of an error that is a value", async () => {
+    await session.execute(
+      "let made; class C { constructor() { made = new Error() } } const make = () => new Error(), Made = C",
+    );
+    await using _ = await (await session.handle("Made")).construct();
+    const errors = [await session.execute<Error>("made"), await session.call<Error>("make")];
+    for (const { stack } of errors) expect(stack).not.toContain("(native)");
+  });
+
   test("errors that are values have them in their stacks", async () => {
     const { code, place } = marked("let a; const made = new Error^('m', { cause: 1 }); [made, { made }]");
     const [error] = await session.execute<[Error]>(code);

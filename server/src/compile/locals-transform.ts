@@ -294,7 +294,7 @@ class LocalsRewrite {
         ? ["{", `=${value};`]
         : [`{const ${RESTORED}=(`, `=${value});`];
     if (moves) {
-      this.#text.prependRight(left.start, marked(before + pattern + behind).slice(0, -(pattern + behind).length));
+      this.#text.prependRight(left.start, markOf(before + pattern + behind) + before);
       this.#text.appendLeft(left.end, behind);
       this.#text.move(left.start, left.end, body.start);
     } else this.#insert(body.start, before + pattern + behind);
@@ -341,6 +341,11 @@ function closed(failed: string, kind: Kind): string {
  * @param original what it replaces
  */
 export function marked(code: string, original = ""): string {
+  return markOf(code, original) + code;
+}
+
+/** What stands before code that was put in. */
+function markOf(code: string, original = ""): string {
   const text = original.replaceAll("\\", "\\\\").replaceAll("*/", "*\\/");
-  return `/*${SCOPE_NAME}${code.length}${original === "" ? "" : `-${text}`}*/${code}`;
+  return `/*${SCOPE_NAME}${code.length}${original === "" ? "" : `-${text}`}*/`;
 }

@@ -10,6 +10,11 @@ export function isKernelFrame(line: string): boolean {
   return slice(line, 0, 7) === "    at " && last !== ")" && !(last >= "0" && last <= "9");
 }
 
+/** True for a built-in by which the kernel calls what it was given, where a frame of the kernel stands below it. */
+export function isKernelsCall(line: string): boolean {
+  return line === "    at apply (native)" || line === "    at call (native)" || line === "    at construct (native)";
+}
+
 /** The stack as it is now, innermost frame first, the kernel's own among them. */
 export function currentStack(): string {
   const stack = ownValue(new KernelError(), "stack");

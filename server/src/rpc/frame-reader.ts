@@ -5,7 +5,7 @@ import { ClientFrame } from "@livescope/proto";
 const FRAMES = 1;
 
 /**
- * Decodes the frames of one ConnectRequest a few at a time. All at once, what a message of the tiniest ones becomes has some fifty
+ * Decodes the frames of one ConnectRequest a few at a time. All at once, what a message of the tiniest ones becomes has some thirty
  * times its bytes.
  */
 export class FrameReader {

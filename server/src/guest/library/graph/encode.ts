@@ -3,6 +3,7 @@
 import { withCallersPositions, withoutMarks } from "../../callers-positions.js";
 import { describeHandleInGraph } from "../../describe-handle.js";
 import { domExceptionText } from "../../dom-exceptions.js";
+import { isKernelFrame, isKernelsCall } from "../../frames.js";
 import { toBase64 } from "../../host-asks.js";
 import {
   apply,
@@ -391,9 +392,6 @@ function inheritedValue(value: object, key: string): unknown {
   return undefined;
 }
 
-/** How the kernel calls guest code. */
-const KERNELS_CALL = "    at apply (native)";
-
 /** A stack without the kernel's own frames, which tell no place (engine/worker/guest-bytecode.ts), and how these call guest code. */
 function withoutKernel(stack: string): string {
   let kept = "";
@@ -401,10 +399,8 @@ function withoutKernel(stack: string): string {
   for (let at = 0; at < stack.length; ) {
     const end = indexOf(stack, "\n", at);
     const line = slice(stack, at, end < 0 ? stack.length : end);
-    const last = line.length === 0 ? "" : (line[line.length - 1] as string);
-    const isOfKernel = slice(line, 0, 7) === "    at " && last !== ")" && !(last >= "0" && last <= "9");
-    if (!isOfKernel) kept += `${line}\n`;
-    else if (above === KERNELS_CALL) kept = slice(kept, 0, kept.length - KERNELS_CALL.length - 1);
+    if (!isKernelFrame(line)) kept += `${line}\n`;
+    else if (isKernelsCall(above)) kept = slice(kept, 0, kept.length - above.length - 1);
     above = line;
     at += line.length + 1;
   }

@@ -1,5 +1,5 @@
 /** Errors: `Name: message`, the frames of guest code, and in braces what else they carry. */
-import { isKernelFrame } from "../../frames.js";
+import { isKernelFrame, isKernelsCall } from "../../frames.js";
 import { dataProperty, indexOf, list, slice } from "./captured.js";
 import type { Context } from "./context.js";
 import { ownData, prefixOf } from "./names.js";
@@ -46,16 +46,11 @@ export function guestFrames(stack: string): string {
   let shown = 0;
   for (let i = 0; i < count && shown < FRAMES; i++) {
     const line = all[i] as string;
-    if (line === "" || isKernelFrame(line) || (isCall(line) && isKernelFrame(all[i + 1] ?? ""))) continue;
+    if (line === "" || isKernelFrame(line) || (isKernelsCall(line) && isKernelFrame(all[i + 1] ?? ""))) continue;
     text += `\n${slice(line, 0, LINE_LIMIT)}`;
     shown++;
   }
   return text;
-}
-
-/** True for what the kernel calls by what it was given. */
-function isCall(line: string): boolean {
-  return line === "    at apply (native)" || line === "    at call (native)" || line === "    at construct (native)";
 }
 
 function isMachinery(line: string): boolean {
