@@ -13,6 +13,7 @@ import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { streamDeadlines } from "./rpc/stream-deadlines.js";
+import { UntakenBytes } from "./rpc/untaken-bytes.js";
 import { DurableSessions } from "./session/durable-sessions.js";
 import { Hibernation } from "./session/hibernation.js";
 import { Sessions } from "./session/sessions.js";
@@ -42,6 +43,8 @@ export interface StartOptions {
   readonly maximumMemory?: number;
   /** The most bytes of code and values that requests in flight may carry together; default: an eighth of what the heap may grow to. */
   readonly maximumCarried?: number;
+  /** The most bytes of answers that clients may leave untaken together; default: 256 MiB, or an eighth of the heap where that is more. */
+  readonly maximumUntaken?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -103,12 +106,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     await store.close();
     throw error;
   });
-  const server = new Server({
-    ...CHANNEL_OPTIONS,
-    interceptors: [
-      streamDeadlines({ receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 }),
-    ],
-  });
+  const untaken = new UntakenBytes(options.maximumUntaken);
+  const deadlines = { receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 };
+  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [streamDeadlines(deadlines, untaken)] });
   const engine = await starting;
   const snapshots = new Snapshots(engine, store, signingKey);
   const kept = {
@@ -127,7 +127,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
   const openCalls = new OpenCalls();
-  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, openStreams, openCalls, logger));
+  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, untaken, openStreams, openCalls, logger));
   server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, openCalls, logger));
   server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, openCalls, logger));
   health.addTo(server);

@@ -9,6 +9,7 @@ import type { OpenStreams } from "./open-streams.js";
 import type { Slices } from "./slices.js";
 import { toServiceError } from "./status.js";
 import { deadlineOf } from "./unary.js";
+import type { UntakenBytes } from "./untaken-bytes.js";
 
 /**
  * The method, for a handler that reads and writes encoded messages: of a large one so many frames at a time are decoded, and what is
@@ -20,21 +21,29 @@ export const CONNECT_METHOD = {
   responseSerialize: (response: Buffer): Buffer => response,
 };
 
+/** What all streams share. */
+interface Streams {
+  readonly slices: Slices;
+  readonly untaken: UntakenBytes;
+  readonly openStreams: OpenStreams;
+  readonly logger: Logger;
+}
+
 export function connect(
   sessions: Sessions,
-  slices: Slices,
   decoded: ServerDuplexStream<ConnectRequest, ConnectResponse>,
-  openStreams: OpenStreams,
-  logger: Logger,
+  { slices, untaken, openStreams, logger }: Streams,
 ): void {
   // What the types of the contract do not say, and `CONNECT_METHOD` does.
   const stream = decoded as unknown as ServerDuplexStream<Buffer, Buffer>;
+  const reader = { peer: stream.getPeer(), cut: () => connection.cut() };
   const connection = new Connection(
     sessions,
     slices,
     {
       deadline: deadlineOf(stream),
       send: (message, taken) => void stream.write(message, taken),
+      untaken: (bytes) => untaken.update(reader, bytes),
       pause: () => void stream.pause(),
       resume: () => void stream.resume(),
       end: (error) => {

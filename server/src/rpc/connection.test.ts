@@ -35,6 +35,7 @@ function opened({ slices = new Slices(), executeAlone }: { slices?: Slices; exec
         taken();
       };
     },
+    untaken: () => undefined,
     pause: () => {
       stream.isRead = false;
     },

@@ -31,6 +31,8 @@ const RETRY = 100;
 /** How a connection acts on its stream. */
 export interface Transport {
   readonly send: Send;
+  /** Told how many bytes of answers the client has not taken, whenever it is something else. */
+  readonly untaken: (bytes: number) => void;
   /** Milliseconds since the epoch; Infinity for none. */
   readonly deadline: number;
   /** Reads no more frames for now. */
@@ -220,6 +222,7 @@ export class Connection implements CommandHost {
   lost(): void {
     this.#isOver = true;
     this.outbox.close();
+    this.#transport.untaken(0);
     this.#unhandled.length = 0;
     this.hostFunctions.detach();
     for (const command of this.#commands.values()) command.abandon();
@@ -227,6 +230,7 @@ export class Connection implements CommandHost {
   }
 
   #onTaken(): void {
+    this.#transport.untaken(this.outbox.bytes);
     if (this.outbox.bytes <= ROOM) {
       const waiting = [...this.#waitForRoom];
       this.#waitForRoom.clear();
@@ -259,11 +263,16 @@ export class Connection implements CommandHost {
 
   #holdBack(): void {
     const { bytes } = this.outbox;
-    if (bytes > UNTAKEN_BYTES && !this.#isOver) {
-      const message = `the client has not read ${bytes} bytes of answers; read them as they come, or ask for less at once`;
-      return this.#fail(new SessionError("READER_TOO_SLOW", message));
-    }
+    if (bytes > UNTAKEN_BYTES) return this.cut();
     if (bytes > ROOM) this.#pause();
+    this.#transport.untaken(bytes);
+  }
+
+  /** Ends the stream of a client that does not read what it is answered. */
+  cut(): void {
+    if (this.#isOver) return;
+    const message = `the client has not read ${this.outbox.bytes} bytes of answers; read them as they come, or ask for less at once`;
+    this.#fail(new SessionError("READER_TOO_SLOW", message));
   }
 
   #fail(error: SessionError): void {

@@ -28,6 +28,7 @@ import { Slices } from "./slices.js";
 import { abandon, submit } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
+import type { UntakenBytes } from "./untaken-bytes.js";
 import { checkedHandleId, checkedText, executionMessage } from "./values.js";
 
 const HANDLE_IDS = 10_000;
@@ -55,11 +56,12 @@ export const SANDBOX_SERVICE = {
 export function sandboxService(
   sessions: Sessions,
   facts: ServerFacts,
+  untaken: UntakenBytes,
   openStreams: OpenStreams,
   calls: OpenCalls,
   logger: Logger,
 ): SandboxServiceServer {
-  const slices = new Slices();
+  const streams = { slices: new Slices(), untaken, openStreams, logger };
   const answer = async (
     command: Command["command"],
     context: CallContext,
@@ -75,7 +77,7 @@ export function sandboxService(
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),
     render: handle((request, context) => render(sessions, request, context)),
     run: (stream) => void run(sessions, stream, logger),
-    connect: (stream) => connect(sessions, slices, stream, openStreams, logger),
+    connect: (stream) => connect(sessions, stream, streams),
     cancelExecution: handle(async (request) => {
       await cancelExecution(sessions, request);
       return {};

@@ -1,6 +1,7 @@
 /**
  * Streams that their clients would hold for ever are ended by the server: of a request that does not arrive whole, since half a
- * message was sent or nobody says that it is done; and of an answer that is over, but that the client leaves where it is.
+ * message was sent or nobody says that it is done; and of an answer that is over, but that the client leaves where it is. Before that,
+ * what it leaves is counted.
  *
  * The layer that this puts around a call has another use: what ends after it was answered does not reach its handler. The call of the
  * library itself would let it through.
@@ -8,6 +9,7 @@
 import type { Http2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
+import type { UntakenBytes } from "./untaken-bytes.js";
 
 export interface StreamDeadlines {
   /** Milliseconds from the headers to the end of a request that is one message, or to the first of several. */
@@ -16,11 +18,13 @@ export interface StreamDeadlines {
   readonly take: number;
 }
 
-export function streamDeadlines({ receive, take }: StreamDeadlines): ServerInterceptor {
-  return (method, call) =>
-    new ServerInterceptingCall(call, {
+/** @param untaken where the answers are counted that were given and not taken */
+export function streamDeadlines({ receive, take }: StreamDeadlines, untaken: UntakenBytes): ServerInterceptor {
+  return (method, call) => {
+    const stream = streamOf(call);
+    let countUntaken: (() => void) | undefined;
+    return new ServerInterceptingCall(call, {
       start: (next) => {
-        const stream = streamOf(call);
         const timer = setTimeout(() => {
           const details = `the request did not arrive whole within ${receive} ms`;
           call.sendStatus({ code: Code.DEADLINE_EXCEEDED, details });
@@ -41,7 +45,24 @@ export function streamDeadlines({ receive, take }: StreamDeadlines): ServerInter
           onCancel: clear,
         });
       },
+      sendMessage: (message, next) => {
+        next(message);
+        if (!stream?.writableNeedDrain) return;
+        countUntaken ??= counterOf(stream, call.getPeer(), untaken);
+        countUntaken();
+      },
     });
+  };
+}
+
+/** @returns to be called when more was written to the stream */
+function counterOf(stream: Http2Stream, peer: string, untaken: UntakenBytes): () => void {
+  const cut = (): void => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
+  const reader = { peer, cut };
+  const taken = (): void => untaken.update(reader, 0);
+  stream.on("drain", taken);
+  stream.on("close", taken);
+  return () => untaken.update(reader, stream.writableLength);
 }
 
 /** Resets a stream that is at its end when nothing of it was taken for so long; while it lasts its reader may be slow. */
