@@ -4,9 +4,9 @@ import { invalid } from "../session/errors.js";
 import type { Command } from "../session/execution.js";
 import type { Sessions } from "../session/sessions.js";
 import { type CheckedCommand, canonicalValues, digestOf, optionsOf } from "./commands.js";
-import { abandon, submit } from "./submit.js";
+import { outcomeFor } from "./submit.js";
 import type { CallContext } from "./unary.js";
-import { checkedText, executionMessage, inputValues } from "./values.js";
+import { checkedText, inputValues } from "./values.js";
 
 const TEMPLATES = 1_000;
 /** What a template without a name is called; in angle brackets, so that it is no name of another. */
@@ -68,10 +68,7 @@ export async function render(
   context: CallContext,
 ): Promise<RenderResponse> {
   if (request.stream) throw invalid("stream", "is for Run and Connect: Render gives the text as a whole");
-  const submitted = submit(sessions, { command: { $case: "render", value: request } }, context);
-  context.onCancelled(() => abandon(submitted));
-  const { execution, options } = submitted;
-  const message = executionMessage(await execution.outcome, options.encoding);
+  const message = await outcomeFor(sessions, { $case: "render", value: request }, context);
   const { outcome } = message;
   if (outcome?.$case !== "value" || outcome.value.kind?.$case !== "json") return { text: "", execution: message };
   const text = JSON.parse(outcome.value.kind.value) as string;

@@ -6,7 +6,7 @@ import { invalid } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { toServiceError } from "./status.js";
 import { abandon, eventListener, submit } from "./submit.js";
-import { deadlineOf } from "./unary.js";
+import { deadlineOf, takeRequest } from "./unary.js";
 import { executionMessage } from "./values.js";
 
 /** The transport has taken so many emitted values: as many more may leave. */
@@ -18,7 +18,7 @@ export async function run(
   logger: Logger,
 ): Promise<void> {
   try {
-    const { command } = stream.request;
+    const { command } = takeRequest(stream);
     if (command === undefined) throw invalid("command", "must be set: say what to run");
     let taken = 0;
     const listener = eventListener(command, (event) => {
@@ -31,8 +31,11 @@ export async function run(
     const { execution, options } = submitted;
     const write = (event: Event["event"], wasTaken?: () => void): void =>
       void stream.write({ event: { executionId: execution.executionId, event } }, wasTaken);
-    stream.on("cancelled", () => abandon(submitted));
-    write({ $case: "finished", value: executionMessage(await execution.outcome, options.encoding) });
+    const cancelled = (): void => abandon(submitted);
+    stream.on("cancelled", cancelled);
+    const outcome = await execution.outcome;
+    stream.off("cancelled", cancelled);
+    write({ $case: "finished", value: executionMessage(outcome, options.encoding) });
     stream.end();
   } catch (error) {
     stream.emit("error", toServiceError(error, logger));

@@ -25,11 +25,11 @@ import type { OpenStreams } from "./open-streams.js";
 import { render } from "./render.js";
 import { run } from "./run.js";
 import { Slices } from "./slices.js";
-import { abandon, submit } from "./submit.js";
+import { outcomeFor } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
 import type { UntakenBytes } from "./untaken-bytes.js";
-import { checkedHandleId, checkedText, executionMessage } from "./values.js";
+import { checkedHandleId, checkedText } from "./values.js";
 
 const HANDLE_IDS = 10_000;
 const PROPERTIES = { unset: 100, most: 1_000 };
@@ -65,12 +65,7 @@ export function sandboxService(
   const answer = async (
     command: Command["command"],
     context: CallContext,
-  ): Promise<{ execution: ExecutionMessage }> => {
-    const submitted = submit(sessions, { command }, context);
-    context.onCancelled(() => abandon(submitted));
-    const { execution, options } = submitted;
-    return { execution: executionMessage(await execution.outcome, options.encoding) };
-  };
+  ): Promise<{ execution: ExecutionMessage }> => ({ execution: await outcomeFor(sessions, command, context) });
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),

@@ -1,5 +1,10 @@
 /** The one way of a command from the contract into its session. */
-import { type Command as CommandMessage, Encoding, type Event } from "@livescope/proto";
+import {
+  type Command as CommandMessage,
+  Encoding,
+  type Event,
+  type Execution as ExecutionMessage,
+} from "@livescope/proto";
 import { hasPassed } from "../session/deadline.js";
 import { invalid, SessionError } from "../session/errors.js";
 import type { CommandOptions, Execution, ExecutionListener } from "../session/execution.js";
@@ -8,7 +13,7 @@ import type { Sessions } from "../session/sessions.js";
 import { callCommand, executeCommand } from "./commands.js";
 import { renderCommand } from "./render.js";
 import type { CallContext } from "./unary.js";
-import { consoleMessage, valueMessage } from "./values.js";
+import { consoleMessage, executionMessage, valueMessage } from "./values.js";
 
 export interface Submitted {
   readonly execution: Execution;
@@ -61,6 +66,22 @@ export function submit(
     }
     default:
       throw invalid("command", "must be set: say what to run");
+  }
+}
+
+/** The outcome of a command that has one caller, who may go before. */
+export async function outcomeFor(
+  sessions: Sessions,
+  command: CommandMessage["command"],
+  context: CallContext,
+): Promise<ExecutionMessage> {
+  const submitted = submit(sessions, { command }, context);
+  const forget = context.onCancelled(() => abandon(submitted));
+  const { execution, options } = submitted;
+  try {
+    return executionMessage(await execution.outcome, options.encoding);
+  } finally {
+    forget();
   }
 }
 

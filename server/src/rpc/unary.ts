@@ -9,8 +9,12 @@ import { toServiceError } from "./status.js";
 export interface CallContext {
   /** As `deadlineOf` has it. */
   readonly deadline: number;
-  /** Runs `listener` when the caller cancels, vanishes, or its deadline passes. */
-  onCancelled(listener: () => void): void;
+  /**
+   * Runs `listener` when the caller cancels, vanishes, or its deadline passes.
+   *
+   * @returns forgets it: the call lives until its client has taken the answer, and so would all that the listener knows of
+   */
+  onCancelled(listener: () => void): () => void;
 }
 
 export type Handler<Request, Response> = (request: Request, context: CallContext) => Promise<Response> | Response;
@@ -20,7 +24,17 @@ export function unary<Request, Response>(
   calls: OpenCalls,
   logger: Logger,
 ): handleUnaryCall<Request, Response> {
-  return (call, callback) => void answer(() => handler(call.request, contextOf(call)), callback, calls, logger);
+  return (call, callback) => {
+    const request = takeRequest(call);
+    void answer(() => handler(request, contextOf(call)), callback, calls, logger);
+  };
+}
+
+/** The request, which the call keeps no more: it lives until its client has taken the answer. */
+export function takeRequest<Request>(call: { request: Request }): Request {
+  const { request } = call;
+  call.request = undefined as Request;
+  return request;
 }
 
 /** Answers a call with what `work` gives. */
@@ -51,8 +65,14 @@ export function isUnheard({ onCancelled }: CallContext, requestId: string): () =
 }
 
 /** What a handler may know of a call that the gRPC library gave it. */
-export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline" | "on">): CallContext {
-  return { deadline: deadlineOf(call), onCancelled: (listener) => void call.on("cancelled", listener) };
+export function contextOf(call: Pick<ServerUnaryCall<unknown, unknown>, "getDeadline" | "on" | "off">): CallContext {
+  return {
+    deadline: deadlineOf(call),
+    onCancelled: (listener) => {
+      call.on("cancelled", listener);
+      return () => void call.off("cancelled", listener);
+    },
+  };
 }
 
 /** As `deadlineAt` gives it; Infinity when the caller set none. */
