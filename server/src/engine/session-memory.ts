@@ -51,12 +51,8 @@ const LARGEST_KEPT = 16 << 20;
 const PAGES_WITHOUT_HEAP = Math.floor(HEAP_START / 65536);
 /** More than the engine's own stack limit lets guest code reach, with room for the C frames above it. */
 const STACK_CLEARED = 320 * 1024;
-/** Each memory reserves 10 GiB of address space, and what grew may be large. */
-const COLLECT_AFTER = { count: 200, bytes: 256 << 20 };
 /** Of those to be used again that did not grow, what is kept where nobody asked for one for a while. */
 const KEPT_WHEN_QUIET = 8;
-/** What is not worth the pause when it is given up, and too much to be kept for good. */
-const COLLECT_WHEN_QUIET = { count: 20, bytes: 16 << 20 };
 
 /** Pages of 64 KiB that a heap of this many bytes needs, code and stack included. */
 function pagesFor(heapBytes: number): number {
@@ -84,6 +80,12 @@ interface FreeMemory extends Pick<SessionMemory, "memory" | "maximumPages" | "ke
   isReady: boolean;
 }
 
+/** Memories given up, and their bytes that may be resident. */
+export interface GivenUp {
+  readonly count: number;
+  readonly bytes: number;
+}
+
 /** Whether it did not grow. */
 function isFreshSize({ memory }: FreeMemory): boolean {
   return memory.buffer.byteLength === INITIAL_PAGES * 65536;
@@ -101,7 +103,7 @@ export class SessionMemories {
   /** When a memory was last made, taken or given back; of the monotonic clock, in milliseconds. */
   #lastChange = 0;
   /** Memories given up since the last collection, and their bytes; all stay resident until the collectors find them. */
-  #dropped = { count: 0, bytes: 0 };
+  #dropped: GivenUp = { count: 0, bytes: 0 };
 
   /** @param heaps counts what the memories hold together */
   constructor(base: BaseImage, heaps: HeapSum) {
@@ -304,22 +306,17 @@ export class SessionMemories {
     if (isFreshSize(free)) this.#begin(free.memory);
   }
 
-  /**
-   * True when enough was given up to be worth a collection; the count then begins anew.
-   *
-   * @param isQuiet there is time for it: less is enough
-   */
-  isCollectionDue(isQuiet: boolean): boolean {
-    const { count, bytes } = this.#dropped;
-    const after = isQuiet ? COLLECT_WHEN_QUIET : COLLECT_AFTER;
-    if (count < after.count && bytes < after.bytes) return false;
+  /** True when so much was given up; what is counted then begins anew. */
+  hasGivenUp({ count, bytes }: GivenUp): boolean {
+    if (this.#dropped.count < count && this.#dropped.bytes < bytes) return false;
     this.#dropped = { count: 0, bytes: 0 };
     return true;
   }
 
   #drop(memory: WebAssembly.Memory): void {
-    this.#dropped.count++;
-    this.#dropped.bytes += memory.buffer.byteLength;
+    const { count, bytes } = this.#dropped;
+    // Hardly anything of the stack is resident.
+    this.#dropped = { count: count + 1, bytes: bytes + memory.buffer.byteLength - PAGES_WITHOUT_HEAP * 65536 };
   }
 
   /** Gives a session entropy of its own, also when it was put back: ids that it drew meanwhile are known outside. */

@@ -2,7 +2,7 @@
  * The memories of sessions in the hands of several threads: when one is given up, the workers forget what they hold of it, and all
  * threads collect garbage once enough was given up.
  */
-import type { SessionMemories, SessionMemory } from "./session-memory.js";
+import type { GivenUp, SessionMemories, SessionMemory } from "./session-memory.js";
 import { collectGarbage } from "./worker/collect-garbage.js";
 import { clock } from "./worker/control.js";
 import type { PostedGroup } from "./worker-thread.js";
@@ -10,6 +10,14 @@ import type { Workers } from "./workers.js";
 
 /** An instance that was not needed for so long is let go, in milliseconds: another takes a fraction of one to make. */
 const UNUSED_AFTER = 60_000;
+/** What is worth a collection: each memory reserves 10 GiB of address space, and what grew may be large. */
+const MUCH: GivenUp = { count: 200, bytes: 256 << 20 };
+/** What is worth one where much of the time of late went into another. */
+const VERY_MUCH: GivenUp = { count: 600, bytes: 1024 << 20 };
+/** What is not worth the pause when it is given up, and too much to be kept for good. */
+const SOME: GivenUp = { count: 20, bytes: 16 << 20 };
+/** So many times as long as a collection took, others have the thread before there is another for less than very much. */
+const REST = 10;
 /** When what was given up is looked at again, in milliseconds. */
 const COLLECT_LATER = 2_000;
 
@@ -17,6 +25,8 @@ export class SharedMemories {
   readonly #memories: SessionMemories;
   readonly #workers: Workers;
   #collectLater: NodeJS.Timeout | undefined;
+  /** Till when there is a collection for very much alone, by the clock. */
+  #restUntil = 0;
   readonly #forgetUnused: NodeJS.Timeout;
 
   /** @param unusedAfter milliseconds for which workers keep an instance that nobody needs */
@@ -65,18 +75,21 @@ export class SharedMemories {
 
   /** Collects now if much was given up, or a little later if it was less. */
   #collectIfDue(): void {
-    this.#collect(false);
+    this.#collect(clock() < this.#restUntil ? VERY_MUCH : MUCH);
     this.#collectLater ??= setTimeout(() => {
       this.#collectLater = undefined;
       const isQuiet = this.#memories.giveUpUnused(COLLECT_LATER);
-      this.#collect(true);
+      this.#collect(SOME);
       if (!isQuiet) this.#collectIfDue();
     }, COLLECT_LATER).unref();
   }
 
-  #collect(isQuiet: boolean): void {
-    if (!this.#memories.isCollectionDue(isQuiet)) return;
+  #collect(after: GivenUp): void {
+    if (!this.#memories.hasGivenUp(after)) return;
     for (const worker of this.#workers.all) worker.collect();
+    const start = clock();
     collectGarbage();
+    const end = clock();
+    this.#restUntil = end + REST * (end - start);
   }
 }
