@@ -26,10 +26,11 @@ function render(fields: Fields): Promise<RenderResponse> {
   return send(clients.sandbox, clients.sandbox.render, requestOf(fields));
 }
 
-async function run(fields: Fields): Promise<Event["event"][]> {
+async function run(fields: Fields, flags: Partial<Command> = {}): Promise<Event["event"][]> {
   const value = requestOf(fields);
   const events: Event["event"][] = [];
-  const stream = clients.sandbox.run({ command: { ...Command.create(), command: { $case: "render", value } } });
+  const command: Command = { ...Command.create(), ...flags, command: { $case: "render", value } };
+  const stream = clients.sandbox.run({ command });
   for await (const { event } of stream) events.push(event?.event);
   return events;
 }
@@ -124,5 +125,13 @@ describe("a template over Run", () => {
     expect(pieces.map(({ length }) => length)).toEqual([20_000, 20_000, 10_001]);
     expect(events.filter((event) => event?.$case === "console")).toHaveLength(5);
     expect(events.at(-1)).toMatchObject({ value: { outcome: { $case: "value", value: { kind: undefined } } } });
+  });
+
+  test.each([true, false])("is refused in pieces that are dropped, console at the end: %s", async (consoleAtEnd) => {
+    const events = run({ template: source("a"), stream: true }, { dropEmitted: true, consoleAtEnd });
+    await expect(events).rejects.toMatchObject({
+      code: 3,
+      details: "stream: sends what drop_emitted asks to drop; leave one of them out",
+    });
   });
 });

@@ -32,7 +32,7 @@ const NO_END_OF_CREDIT = 2 ** 30;
  */
 export function submit(
   sessions: Sessions,
-  { command }: Pick<CommandMessage, "command">,
+  { command, dropEmitted = false }: Pick<CommandMessage, "command"> & Partial<CommandMessage>,
   context: Pick<CallContext, "deadline">,
   listener?: ExecutionListener,
   link?: HostLink,
@@ -61,6 +61,10 @@ export function submit(
       return { execution: sessions.submit(command.value.sessionId, checked, heard(options)), options };
     }
     case "render": {
+      // The pieces of the text are made as they are taken, and would be no text without.
+      if (command.value.stream && dropEmitted) {
+        throw invalid("stream", "sends what drop_emitted asks to drop; leave one of them out");
+      }
       const { command: checked, options } = renderCommand(command.value, context, ids);
       return { execution: sessions.submit(command.value.sessionId, checked, heard(options)), options };
     }
