@@ -1,5 +1,6 @@
 /** What a status says and an answer carries fits, whatever was asked: else clients lose the connection, or what was done. */
 import {
+  BadRequest,
   CreateSessionRequest,
   ExecuteRequest,
   ForkSessionRequest,
@@ -170,6 +171,24 @@ test("UpdateSession looks at the limits where its mask names some, and says wher
   const refused = await update(["limits.handles"]);
   expect(refused.status).toBe("INVALID_ARGUMENT");
   expect(refused.message).toMatch(/^session\.limits\.timeout: /);
+});
+
+test.each([
+  ["session.limits.timeout", "limits", { limits: { timeout: { seconds: 1_000n } } }],
+  ["session.limits.handles", "limits.handles", { limits: { handles: -1n } }],
+  ["session.limits.memory_bytes", "limits.memory_bytes", { limits: { memoryBytes: 1n } }],
+  ["session.idle_ttl", "idle_ttl", { idleTtl: { seconds: -1n } }],
+  ["session.session_id", "labels", { sessionId: "" }],
+])("UpdateSession says that %s is wrong by the name that it has in the request", async (field, path, changes) => {
+  const sessionId = await create();
+  // More than a session begins with, so that it cannot be made smaller again.
+  await connection.ask(Sandbox.execute, ExecuteRequest.fromPartial({ sessionId, code: "var kept = 'x'.repeat(1e7)" }));
+  const request = UpdateSessionRequest.fromPartial({ session: { sessionId, ...changes }, updateMask: [path] });
+  const refused = await connection.call(Sessions.updateSession, request);
+  expect(reasons(refused)).toEqual(["INVALID_ARGUMENT", "ErrorInfo INVALID_REQUEST", "BadRequest"]);
+  const { fieldViolations } = BadRequest.decode(refused.details[1]?.value ?? new Uint8Array());
+  expect(fieldViolations).toMatchObject([{ field, description: refused.message }]);
+  expect(refused.message.startsWith(`${field}: `)).toBe(true);
 });
 
 test.each([[[]], [["durability"]]])("UpdateSession whose mask is %j says what a mask may name", async (updateMask) => {

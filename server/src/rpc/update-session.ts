@@ -1,6 +1,6 @@
 /** UpdateSession: which fields of a session a request changes, and to what. */
 import type { UpdateSessionRequest } from "@livescope/proto";
-import { invalid } from "../session/errors.js";
+import { invalid, SessionError } from "../session/errors.js";
 import type { Limits } from "../session/limits.js";
 import type { SessionChanges, SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
@@ -22,7 +22,7 @@ const LIMITS: ReadonlyMap<string, keyof Limits> = new Map([
 const CHANGEABLE = "labels, limits, one of the limits such as limits.timeout, idle_ttl, idle_action";
 
 /** @throws SessionError */
-export function updateSession(
+export async function updateSession(
   sessions: Sessions,
   { session, updateMask = [] }: UpdateSessionRequest,
 ): Promise<SessionInfo> {
@@ -47,5 +47,16 @@ export function updateSession(
       throw invalid("update_mask", `names ${unknown}, which cannot be changed; there are ${CHANGEABLE}`);
     }
   }
-  return sessions.update(sessionId, options);
+  try {
+    return await sessions.update(sessionId, options);
+  } catch (error) {
+    throw namedAsAsked(error);
+  }
+}
+
+/** What is looked at further down is named there as in requests that have these fields themselves. */
+function namedAsAsked(error: unknown): unknown {
+  if (!(error instanceof SessionError) || error.reason !== "INVALID_REQUEST") return error;
+  const { message, details } = error;
+  return new SessionError(error.reason, `session.${message}`, { ...details, field: `session.${details.field}` });
 }
