@@ -38,8 +38,9 @@ export class FunctionOwners<O extends FunctionOwner> {
   /** Such as it had let go of when commands came that bring them again: they are among the unknown. */
   readonly #passedAgain = new Set<string>();
 
-  get size(): number {
-    return this.#owners.size;
+  /** How many there are together with these. */
+  countWith(ids: readonly string[]): number {
+    return this.#owners.size + new Set(ids.filter((id) => !this.#owners.has(id))).size;
   }
 
   has(id: string): boolean {

@@ -83,6 +83,14 @@ test("a stream that has ended does not take the place of the one by which its cl
   expect(next.told).toEqual(["attached", "call 1"]);
 });
 
+test("of functions that are passed again a session has no more than before", () => {
+  const functions = started();
+  const link = new NotingLink();
+  functions.pass({ ids: ["twice", "twice", ...Array.from({ length: 9_999 }, (_, i) => `${i}`)], link });
+  functions.pass({ ids: ["twice", "0"], link });
+  expect(() => functions.pass({ ids: ["0", "one more"], link })).toThrow(/10000 functions passed/);
+});
+
 test("a client that comes when its window is over is told that nobody holds what it had passed", async () => {
   const functions = started();
   const [first, next, stranger] = [new NotingLink(), new NotingLink(), new NotingLink()];

@@ -136,7 +136,7 @@ export class HostFunctions implements CalledBack {
    * @throws SessionError QUOTA_EXCEEDED
    */
   pass({ ids, link }: PassedFunctions): void {
-    if (this.#owners.size + ids.length > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
+    if (this.#owners.countWith(ids) > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
     const known = [...this.#connections.values()].find((each) => each.lastLink === link);
     const connection = known ?? this.#connect(randomUUID(), link, 0);
     const passed = new Set(ids);
