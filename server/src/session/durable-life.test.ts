@@ -463,6 +463,7 @@ test("a client that names itself is not told of names that another has taken ove
 
 describe("after another server has ended", () => {
   const WAITS = "await new Promise((resolve) => setTimeout(resolve, 8000))";
+  const request = { requestId: "r", digest: "d" };
 
   /** Once these are in the middle of something, nothing that is committed of them gets anywhere. */
   async function end(...sessionIds: readonly string[]): Promise<void> {
@@ -476,12 +477,26 @@ describe("after another server has ended", () => {
   test("an execution can be cancelled before anybody has come to its session", async () => {
     const before = start();
     await create(before, "a", DURABLE);
-    const request = { requestId: "r", digest: "d" };
     submit(before, "a", WAITS, request).outcome.catch(() => undefined);
     await end("a");
     const sessions = start();
     await sessions.cancel("a", "r");
     expect(await run(sessions, "a", WAITS, request)).toBe("stopped");
+  });
+
+  test("one that waited to begin when its caller went away runs when it is asked for again", async () => {
+    const before = start();
+    await create(before, "a", DURABLE);
+    const wait = "await new Promise((resolve) => { globalThis.go = resolve; setTimeout(resolve, 3_600_000) })";
+    submit(before, "a", wait).outcome.catch(() => undefined);
+    const late = submit(before, "a", "globalThis.n = 1", { ...request, atomic: true });
+    late.outcome.catch(() => undefined);
+    // Nobody takes what it emits any more.
+    late.allow(1);
+    await end("a");
+    const sessions = start();
+    expect(await run(sessions, "a", "go(); 2")).toBe(2);
+    expect(await run(sessions, "a", "globalThis.n = 1", { ...request, atomic: true })).toBe(1);
   });
 
   test("who repeats what brought functions is told which of them nobody holds any more", async () => {

@@ -50,6 +50,9 @@ export class RunningExecution implements Execution {
   /** What it means when the budget of a turn of its own is over. */
   #overrun: StopReason = "CPU_TIME";
   #startedAt: number | undefined;
+  /** What its first turn begins with; once that is on its way, what it is given more has turns of its own. */
+  #credit = FIRST_CREDIT;
+  #isToBegin = true;
   #goesOn = false;
   #hostCalls = 0;
   #openHostCalls = 0;
@@ -96,6 +99,7 @@ export class RunningExecution implements Execution {
     const options = { requestId, digest, encoding, handleGroup: "", atomic: false, parentExecutionId: "" };
     const deadline = Number.POSITIVE_INFINITY;
     const execution = new RunningExecution({ ...options, deadline }, limits, number, true, parent);
+    execution.#isToBegin = false;
     execution.#startedAt = clock() - record.elapsed;
     execution.#cpuTime = record.cpuTime;
     execution.#turns = record.turns;
@@ -204,7 +208,9 @@ export class RunningExecution implements Execution {
   }
 
   allow(credit: number): void {
-    this.onCredit(credit);
+    // A turn for one that waits to begin would be taken for its first.
+    if (this.#isToBegin) this.#credit += credit;
+    else this.onCredit(credit);
   }
 
   /** Ends it wherever it is. Of several causes the first counts. */
@@ -246,6 +252,7 @@ export class RunningExecution implements Execution {
 
   /** Its first turn, to be run now: the input, milliseconds it may take, bytes of console it may write. */
   begin(command: Command): { input: TurnInput; budget: number; consoleBytes: number } {
+    this.#isToBegin = false;
     const { timeout, valueBytes, handles, consoleBytes } = this.#limits;
     const handleGroup = this.#canHoldHandles ? this.#options.handleGroup : undefined;
     const execution = {
@@ -254,7 +261,7 @@ export class RunningExecution implements Execution {
       handleGroup,
       valueBytes,
       handles,
-      credit: this.#options.listener?.emitted === undefined ? undefined : FIRST_CREDIT,
+      credit: this.#options.listener?.emitted === undefined ? undefined : this.#credit,
       locals: this.#options.locals,
     };
     return {
