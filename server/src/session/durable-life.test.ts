@@ -165,7 +165,8 @@ describe("copies", () => {
       store.failing.add("commit");
       return TestStore.prototype.addDurable.apply(store, row);
     });
-    expect(await reasonOf(fork(sessions, request))).toBe("STORE_FULL");
+    // Nobody is told that nothing was done.
+    expect(await reasonOf(fork(sessions, request))).toBe("STORE_FAILED");
     add.mockRestore();
     store.failing.clear();
     const copies = (await sessions.list(10, "", new Map())).sessions.filter(({ sessionId }) => sessionId !== "a");

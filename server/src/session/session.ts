@@ -310,7 +310,9 @@ export class Session {
       const answer = await run(tell);
       if (isTold) return answer;
       tell(answer);
-      await this.commits.stored();
+      await this.commits.stored().catch((error: unknown) => {
+        throw this.#lossOfAnswer(error);
+      });
       return answer;
     });
   }
@@ -513,6 +515,14 @@ export class Session {
       "the server could not keep what this did last, and goes on with it from before: repeat it with the same request_id to hear how it ends, or look at the session";
     const ids = { session_id: this.sessionId, execution_id: executionId };
     return new SessionError("STORE_FAILED", message, { ids });
+  }
+
+  /** What who asked for copies or a snapshot is told that are there, and cannot be kept as the answer: they are not undone. */
+  #lossOfAnswer(error: unknown): unknown {
+    if (!(error instanceof SessionError) || error.reason !== "STORE_FULL") return error;
+    const message =
+      "the server has no room to keep what it answers to this; what was made is there: repeat it with the same request_id";
+    return new SessionError("STORE_FAILED", message, { ids: { session_id: this.sessionId } });
   }
 
   /** A request with an id was answered, as the store is to know. */
