@@ -570,6 +570,23 @@ describe("what runs on behalf of an execution", () => {
   });
 });
 
+test("who repeats a request is told its outcome by a server that is about to stop", async () => {
+  const { sessions } = start();
+  await create(sessions, "a", { setup: "let n = 0" });
+  const code = "setTimeout(() => 0, 3_600_000); await new Promise((resolve) => { globalThis.go = resolve }); ++n";
+  const request = { requestId: "r", digest: "d" };
+  const first = submit(sessions, "a", code, request);
+  await settle();
+  const drained = sessions.drain();
+  const repeat = run(sessions, "a", code, request);
+  expect(() => submit(sessions, "a", "++n", { requestId: "another", digest: "d" })).toThrow("stopping");
+  await run(sessions, "a", "go()", { parentExecutionId: "r" });
+  expect(await repeat).toBe(1);
+  await drained;
+  expect(await run(sessions, "a", code, request)).toBe(1);
+  expect((await first.outcome).result.kind).toBe("value");
+});
+
 test("a server that is about to stop waits for nothing of a session that is deleted meanwhile", async () => {
   const { sessions } = start();
   await create(sessions, "a");

@@ -166,9 +166,9 @@ export class Sessions {
     const session = this.#live.find(sessionId);
     // What runs is to end well, so what runs on its behalf is let in.
     const isOnBehalf = session?.isInFlight(options.parentExecutionId) === true;
-    if (!isOnBehalf) this.checkNotDraining();
     // A repeat runs nothing, and a refusal would say that the first one did not.
     const isLetIn = isOnBehalf || session?.knows(options.requestId) === true;
+    if (!isLetIn) this.checkNotDraining();
     return this.#carried.begin(command, options, isLetIn, () => {
       if (session !== undefined) return session.submit(command, options);
       const begin = (awake: Session): Execution => awake.submit(command, options);
