@@ -8,7 +8,8 @@ import {
   ForkSessionRequest,
   GetSessionRequest,
 } from "@livescope/proto";
-import type { Session } from "@livescope/sdk";
+import { Livescope, type Session } from "@livescope/sdk";
+import { startServer } from "@livescope/server";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { executing, exposing, passing, RawConnection, replying, returned } from "./support/connection.js";
 import { withServer } from "./support/server.js";
@@ -201,4 +202,26 @@ describe("what was made for a call that was cancelled meanwhile", () => {
     await hangUp(what, crypto.randomUUID());
     await expect.poll(found).toHaveLength(1);
   });
+});
+
+test("a snapshot that is there is told to who asks for it again also while the server stops, and no other one is taken", async () => {
+  const server = await startServer();
+  const own = connectClients(server.address);
+  await using client = await Livescope.connect(server.address);
+  const busy = await client.createSession();
+  const lender = new RawConnection(own.sandbox);
+  await expose(lender, busy);
+  const take = (requestId: string) => {
+    const request = CreateSnapshotRequest.fromPartial({ sessionId: busy.id, requestId });
+    return send(own.snapshots, own.snapshots.createSnapshot, request);
+  };
+  const taken = await take("known");
+  lender.send(executing(2, "await ask(1)", { sessionId: busy.id }));
+  await lender.hostCall();
+  const closed = server.close();
+  await expect(take("other")).rejects.toThrow("the server is stopping");
+  expect(await take("known")).toEqual(taken);
+  lender.send(replying(3, lender.hostCalls[0]?.hostCallId ?? "", returned(1)));
+  await closed;
+  own.close();
 });

@@ -23,7 +23,6 @@ export function snapshotService(
   const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
   return {
     createSnapshot: handle(async (request, context) => {
-      sessions.checkNotDraining();
       const labels = checkedLabels(request.labels);
       const ttl = millisecondsOf(request.ttl, "ttl");
       const requestId = checkedRequestId(request.requestId);
@@ -32,6 +31,7 @@ export function snapshotService(
       const isLost = isUnheard(context, requestId);
       const [snapshotId = ""] = await sessions.use(request.sessionId, (session) =>
         session.onceKept(requestId, digest, async () => {
+          sessions.checkNotDraining();
           const { snapshotId } = await snapshots.take(session, { labels, ttl, requestId, digest });
           return [snapshotId];
         }),
