@@ -138,6 +138,20 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
   });
 
+  test("in what a loop that awaits assigns to, and behind it; where that throws, the iterator is closed", async () => {
+    const code = `
+      async function* gives() { try { yield 1; yield 2 } finally { log.push("closed " + read()) } }
+      const key = (name) => { log.push(name + " " + read()); return name };
+      const to = {};
+      await cur.with({ x: 1 }, async () => { for await (to[key("a")] of gives()) log.push(read()) });
+      await cur.with({ x: 2 }, async () => { for await (to[await key("b")] of gives()) { log.push(read()); break } });
+      await cur.with({ x: 3 }, async () => { for await (key("c")[nope] of gives()); }).catch(({ name }) => log.push(name));
+      [log.splice(0).join(), to]`;
+    const first = "a 1,1,a 1,1,closed 1";
+    const expected = [`${first},b 2,2,closed 2,c 3,closed 3,ReferenceError`, { a: 2, b: 1 }];
+    expect(await session.execute(code)).toEqual(expected);
+  });
+
   test("in what `finally` waits for, which is asked itself where it is of the same class", async () => {
     const code = `
       class Mine extends Promise {

@@ -65,7 +65,7 @@ describe("what suspends says in which context it goes on", () => {
     );
     const member = readable(rewritten("for await (x.y of e) {}"));
     expect(member).toContain(
-      "for await (const $v of $i= $.l().beginLoop(e)) {const $x=(x.y=$.l().beginBody($c,$i,$v));{}}",
+      "for await (const $v of $i= $.l().beginLoop(e)) {const $x=($.l().beginBody($c,$i,$v),x.y=$v);{}}",
     );
   });
 

@@ -292,7 +292,8 @@ class LocalsRewrite {
       ? [`{const ${RESTORED}=`, `${value};`]
       : isDeclared
         ? ["{", `=${value};`]
-        : [`{const ${RESTORED}=(`, `=${value});`];
+        : // A target that is no pattern is evaluated before what is assigned to it.
+          [`{const ${RESTORED}=(${value},`, `=${VALUE});`];
     if (moves) {
       this.#text.prependRight(left.start, markOf(before + pattern + behind) + before);
       this.#text.appendLeft(left.end, behind);
