@@ -342,6 +342,7 @@ describe("compiled sources", () => {
       "async (a, b = 1) => await a /* c */ + await b",
       "async function f() { for await (const { a = await 1, ['*/']: b } of x) { try { await a } catch { return 1, 2 } finally { await b } } }",
       "async function f() { for await (const [a = async () => { for await ({ b: f()[await 1] } of x) { b } }] of y) { a } for await (a of y); }",
+      "async function f() { for await (const { a = await ')*/' } of (x) /* ) */ )await a; for await (a[await 1] of x) if (a) break }",
       "async function* g() { yield 1; yield* h(); label: for (const x of y) { await x; break label } }",
       "async () => ({ a: 1 })",
     ];

@@ -53,6 +53,8 @@ describe.each([
     "for await (const [a = 1] of [[], 2]) {\n  if (a) for await ([a.b = ^nope] of [[]]) { a }\n}",
     "for await (const { a = (() => 1)() } of [{}]) { ^nope }",
     "let a = {}; for await (a[1, ^nope] of [1]) {}",
+    "for await (const { a = ^nope } of [{}]) a",
+    "let a = {};\nfor await (a[^nope] of\n ([1]) /* ) */ // )\n )await a",
     "'😀'; ^nope",
     "let s = '😀'; let t; '😀' + ^nope",
     "'é中'; ^nope",

@@ -61,11 +61,11 @@ describe("what suspends says in which context it goes on", () => {
     );
     const pattern = readable(rewritten("for await (const { a = f() } of e) g(a)"));
     expect(pattern).toContain(
-      "for await (const $v of $i= $.l().beginLoop(e)) {const { a = f() }=$.l().beginBody($c,$i,$v);g(a)}",
+      "for await (const $v of $i= $.l().beginLoop(e)){const { a = f() }=$.l().beginBody($c,$i,$v); g(a)}",
     );
     const member = readable(rewritten("for await (x.y of e) {}"));
     expect(member).toContain(
-      "for await (const $v of $i= $.l().beginLoop(e)) {const $x=($.l().beginBody($c,$i,$v),x.y=$v);{}}",
+      "for await (const $v of $i= $.l().beginLoop(e)){const $x=($.l().beginBody($c,$i,$v),x.y=$v); {}}",
     );
   });
 

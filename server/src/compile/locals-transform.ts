@@ -279,11 +279,7 @@ class LocalsRewrite {
     // Binding a name runs nothing; a pattern may, and so goes into the body, behind the restoring.
     const isName = target?.type === "Identifier";
     const pattern = isName ? "" : this.#text.slice(left.start, left.end);
-    const replaced = isName ? "" : marked(`const ${VALUE}`, this.#original(left.start, left.end));
-    // It goes there itself, so that its places stay; but where the body is no block, what is put in before that would stand before it.
-    const moves = !isName && body.type === "BlockStatement";
-    if (moves) this.#text.appendLeft(left.start, replaced);
-    else if (!isName) this.#text.overwrite(left.start, left.end, replaced);
+    if (!isName) this.#text.appendLeft(left.start, marked(`const ${VALUE}`, this.#original(left.start, left.end)));
     this.#insert(right.start, `${LOOP}=`);
     this.#given("l().beginLoop", right, kind, visit);
     const value = `${SCOPE_NAME}.l().beginBody(${CONTEXT},${LOOP}${isName ? "" : `,${VALUE}`})`;
@@ -294,17 +290,29 @@ class LocalsRewrite {
         ? ["{", `=${value};`]
         : // A target that is no pattern is evaluated before what is assigned to it.
           [`{const ${RESTORED}=(${value},`, `=${VALUE});`];
-    if (moves) {
-      this.#text.prependRight(left.start, markOf(before + pattern + behind) + before);
+    if (isName) this.#insert(body.start, before + behind);
+    else {
+      // It goes there itself, so that its places stay: before what is put in at the begin of the body, and so before the parenthesis too.
+      const end = this.#endOfHead(right.end, body.start);
+      this.#text.remove(end, end + 1);
+      this.#text.prependRight(left.start, `${markOf(`)${before}${pattern}${behind}`, ")")})${before}`);
       this.#text.appendLeft(left.end, behind);
-      this.#text.move(left.start, left.end, body.start);
-    } else this.#insert(body.start, before + pattern + behind);
+      this.#text.move(left.start, left.end, end);
+    }
     visit(body, kind);
     this.#insertBehind(body.end, "}");
     this.#insertBehind(
       node.end,
       `}catch(${VALUE}){${closed("catch{}", kind)}throw ${VALUE}}finally{${closed("", kind)}}}`,
     );
+  }
+
+  /** Where the parenthesis stands that ends the head of a loop: behind it are but white space and comments. */
+  #endOfHead(from: number, body: number): number {
+    const plain = this.#original(from, body).replace(/\/\*[\s\S]*?\*\/|\/\/.*/g, (comment) =>
+      " ".repeat(comment.length),
+    );
+    return from + plain.lastIndexOf(")");
   }
 
   #forOf(node: acorn.ForOfStatement, kind: Kind, visit: WalkerCallback<Kind>): void {
