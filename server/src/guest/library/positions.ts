@@ -117,8 +117,9 @@ function mapped(groups: readonly number[], line: number, column: number): string
   const at = (low - 1) * 4;
   const sourceLine = (groups[at + 2] as number) + line - (groups[at] as number);
   let sourceColumn = groups[at] === line ? (groups[at + 3] as number) + column - (groups[at + 1] as number) : column;
-  // Inside what a rewrite put in, no position is beyond that of the text behind it.
-  const behind = low * 4;
+  // Inside what a rewrite put in, no position is beyond that of the text behind it, what it moved there left aside.
+  let behind = low * 4;
+  while (groups[behind] === line && (groups[behind + 3] as number) < (groups[at + 3] as number)) behind += 4;
   if (behind < groups.length && groups[behind] === line && groups[behind + 2] === sourceLine) {
     const bound = groups[behind + 3] as number;
     if (sourceColumn > bound) sourceColumn = bound;
