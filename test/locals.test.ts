@@ -138,6 +138,20 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
   });
 
+  test("in what an async generator leaves by a `return`, which awaits what it gives", async () => {
+    const code = `
+      const closed = { [Symbol.iterator]() { return this }, next: () => ({ value: 0 }), return() { log.push(read()); return {} } };
+      async function* lasts(given) { try { return given } finally { log.push(read()) } }
+      async function* catches() { try { return Promise.reject() } catch { log.push(read()) } }
+      async function* loops() { for (const value of closed) return value }
+      await cur.with({ x: 1 }, () => lasts(Promise.resolve()).next());
+      await cur.with({ x: 2 }, () => lasts(1).next());
+      await cur.with({ x: 3 }, () => catches().next());
+      await cur.with({ x: 4 }, () => loops().next());
+      log.splice(0).join()`;
+    expect(await session.execute(code)).toBe("1,2,3,4");
+  });
+
   test("in what a loop that awaits assigns to, and behind it; where that throws, the iterator is closed", async () => {
     const code = `
       async function* gives() { try { yield 1; yield 2 } finally { log.push("closed " + read()) } }

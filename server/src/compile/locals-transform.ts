@@ -86,50 +86,64 @@ export function rewriteForLocals(program: acorn.Program, text: MagicString, topL
 /** Statements that code inside of them may leave, or go on in, after it was suspended. */
 type Guarded = acorn.TryStatement | acorn.ForOfStatement;
 
+/** What is around a place in its function. */
+interface Around {
+  readonly statements: readonly Guarded[];
+  /** A `return` awaits what it gives before it leaves anything. */
+  readonly isAsyncGenerator: boolean;
+}
+
 function suspendingStatements(program: acorn.Program): ReadonlySet<acorn.Node> {
   const found = new Set<acorn.Node>();
-  const inFunction = (
-    node: acorn.Function,
-    _around: readonly Guarded[],
-    visit: WalkerCallback<readonly Guarded[]>,
-  ): void => {
-    for (const parameter of node.params) visit(parameter, []);
-    visit(node.body, []);
+  const inFunction = (node: acorn.Function, _around: Around, visit: WalkerCallback<Around>): void => {
+    const around = { statements: [], isAsyncGenerator: node.async && node.generator };
+    for (const parameter of node.params) visit(parameter, around);
+    visit(node.body, around);
   };
+  const within = (around: Around, node: Guarded): Around => ({ ...around, statements: [...around.statements, node] });
   // What is around a statement that was found was found with it.
-  const mark = (around: readonly Guarded[]): void => {
-    for (let i = around.length - 1; i >= 0; i--) {
-      const statement = around[i] as Guarded;
+  const mark = ({ statements }: Around): void => {
+    for (let i = statements.length - 1; i >= 0; i--) {
+      const statement = statements[i] as Guarded;
       if (found.has(statement)) return;
       found.add(statement);
     }
   };
-  recursive<readonly Guarded[]>(program, [], {
-    FunctionDeclaration: inFunction,
-    FunctionExpression: inFunction,
-    ArrowFunctionExpression: inFunction,
-    AwaitExpression: (node, around, visit) => {
-      mark(around);
-      visit(node.argument, around);
+  recursive<Around>(
+    program,
+    { statements: [], isAsyncGenerator: false },
+    {
+      FunctionDeclaration: inFunction,
+      FunctionExpression: inFunction,
+      ArrowFunctionExpression: inFunction,
+      AwaitExpression: (node, around, visit) => {
+        mark(around);
+        visit(node.argument, around);
+      },
+      YieldExpression: (node, around, visit) => {
+        mark(around);
+        if (node.argument) visit(node.argument, around);
+      },
+      ReturnStatement: (node, around, visit) => {
+        if (!node.argument) return;
+        if (around.isAsyncGenerator) mark(around);
+        visit(node.argument, around);
+      },
+      TryStatement: (node, around, visit) => {
+        const inside = within(around, node);
+        visit(node.block, inside);
+        if (node.handler) visit(node.handler, inside);
+        if (node.finalizer) visit(node.finalizer, around);
+      },
+      ForOfStatement: (node, around, visit) => {
+        const inside = within(around, node);
+        if (node.await) mark(inside);
+        visit(node.left, inside);
+        visit(node.right, around);
+        visit(node.body, inside);
+      },
     },
-    YieldExpression: (node, around, visit) => {
-      mark(around);
-      if (node.argument) visit(node.argument, around);
-    },
-    TryStatement: (node, around, visit) => {
-      const inside = [...around, node];
-      visit(node.block, inside);
-      if (node.handler) visit(node.handler, inside);
-      if (node.finalizer) visit(node.finalizer, around);
-    },
-    ForOfStatement: (node, around, visit) => {
-      if (node.await) mark([...around, node]);
-      const inside = [...around, node];
-      visit(node.left, inside);
-      visit(node.right, around);
-      visit(node.body, inside);
-    },
-  });
+  );
   return found;
 }
 
