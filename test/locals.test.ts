@@ -138,6 +138,25 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
   });
 
+  test("in a thenable that an async iterator gives in place of a promise", async () => {
+    const code = `
+      const gives = (name, result) => ({ then(resolve) { log.push(name + read()); resolve(result) } });
+      const iterable = {
+        [Symbol.asyncIterator]() { return this },
+        next: () => gives("next ", { value: 0 }),
+        throw: () => gives("throw ", { value: 0 }),
+        return: () => gives("return ", { done: true }),
+      };
+      await cur.with({ x: 1 }, async () => { for await (const value of iterable) break });
+      async function* delegates() { yield* iterable }
+      const delegating = delegates();
+      await cur.with({ x: 2 }, () => delegating.next());
+      await cur.with({ x: 3 }, () => delegating.throw());
+      await cur.with({ x: 3 }, () => delegating.return());
+      log.splice(0).join()`;
+    expect(await session.execute(code)).toBe("next 1,return 1,next 2,throw 3,return 3");
+  });
+
   test("in what an async generator leaves by a `return`, which awaits what it gives", async () => {
     const code = `
       const closed = { [Symbol.iterator]() { return this }, next: () => ({ value: 0 }), return() { log.push(read()); return {} } };

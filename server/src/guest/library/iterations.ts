@@ -1,9 +1,10 @@
 /**
  * What `for await` and `yield*` iterate in compiled sources (compile/locals-transform.ts), instead of what their author wrote.
  *
- * The engine makes promises of what an ordinary iterator gives; a thenable among them is asked in the context of the loop. And
- * the engine, unlike the language, does not always wait for the iterator to be closed when a loop is left early, and closes it too when the
- * loop has come to its end; here it is noted what has to be waited for, and an iterator that came to its end is not closed.
+ * The engine makes promises of what an ordinary iterator gives, and awaits what an asynchronous one gives; a thenable among them is
+ * asked in the context of the loop. And the engine, unlike the language, does not always wait for the iterator to be closed when a loop is
+ * left early, and closes it too when the loop has come to its end; here it is noted what has to be waited for, and an iterator that came
+ * to its end is not closed.
  */
 import { Context, currentContext, restoreContext } from "../contexts.js";
 import { awaited, type Callback, nativeResolve, nativeThen } from "../continuations.js";
@@ -65,7 +66,7 @@ function delegated(iterable: unknown): unknown {
   iteratedBy(
     iterable,
     delegate,
-    (of) => delegating(of, delegate, (given) => given),
+    (of) => delegating(of, delegate, awaited),
     (of) => delegating(of, delegate, step),
   );
   return delegate;
@@ -97,14 +98,14 @@ function awaitedByLoop(of: object, loop: Loop): object {
     __proto__: null,
     next(...args: unknown[]): unknown {
       loop.isInBody = false;
-      return apply(next, of, args);
+      return awaited(apply(next, of, args));
     },
     get return() {
       if (!loop.isInBody) return undefined;
       const method = (of as Methods).return;
       if (typeof method !== "function") return method;
       return () => {
-        const closing = apply(method, of, []);
+        const closing = awaited(apply(method, of, []));
         loop.close(closing);
         return closing;
       };
