@@ -138,6 +138,18 @@ describe("a binding lives as long as its block", () => {
     expect(await session.execute(code)).toEqual(["1,first,3,2,second,5,third,6", 0]);
   });
 
+  test("in the pattern of a `catch` that takes what was awaited", async () => {
+    const code = `
+      const thrown = { get first() { log.push(read()); return 1 } };
+      const fails = async () => { try { await Promise.reject(thrown) } catch ({ first, second = read(), third = await read() }) { return [second, third, read()] } };
+      const outer = 0;
+      async function* generates() { try { yield 5; await Promise.reject([]) } catch ([outer = (() => read())()]) { { let outer } yield outer } }
+      const values = [];
+      const all = [await cur.with({ x: 1 }, fails), await cur.with({ x: 2 }, async () => { for await (const value of generates()) values.push(value); return values })];
+      [log.splice(0).join(), all.join(), fails.toString().includes("catch ({ first, second = read(), third = await read() }) {")]`;
+    expect(await session.execute(code)).toEqual(["1", "1,1,1,5,2", true]);
+  });
+
   test("in a thenable that an async iterator gives in place of a promise", async () => {
     const code = `
       const gives = (name, result) => ({ then(resolve) { log.push(name + read()); resolve(result) } });

@@ -55,6 +55,8 @@ describe.each([
     "let a = {}; for await (a[1, ^nope] of [1]) {}",
     "for await (const { a = ^nope } of [{}]) a",
     "for await (const { a = 1 } of [^nope]) {}",
+    "try { await Promise.reject([]) } catch ([a = 1,\n b = ^nope]) { a }",
+    "try { await Promise.reject([]) } catch ([a = 1]) { ^nope }",
     "let a = {}; for await (a['😀'] of [1, ^nope]) a",
     "let a = {};\nfor await (a[^nope] of\n ([1]) /* ) */ // )\n )await a",
     "'😀'; ^nope",

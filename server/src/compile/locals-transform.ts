@@ -19,7 +19,7 @@
  * | `return e`, and the expression body of an arrow function | `return r(e)` |
  * | `yield e` in an async generator | `k(context = y(c(), yield r(e)))`: as for `await`, and noted for the whole generator |
  * | `yield* e` in an async generator | `k(context = y(context = a(e), yield* context))` |
- * | `try`, where it suspends | the context is noted before, and restored first thing in `catch` and `finally` |
+ * | `try`, where it suspends | the context is noted before, and restored first thing in `catch` and `finally`; `catch (p)` is bound behind that |
  * | `for await (p of e) B` | of `i(e)`; noted before; restored first thing in the body, and whichever way the loop is left, when the iterator is closed |
  * | `import(e)` | `import(m(e))` |
  * | `for (p of e) B`, where it suspends | restored whichever way the body is left, before the iterator is closed |
@@ -273,15 +273,29 @@ class LocalsRewrite {
     if (suspends) this.#insert(node.start, `{${note(kind)}`);
     visit(block, kind);
     if (handler) {
-      if (handler.param) visit(handler.param, kind);
-      if (suspends) this.#insert(handler.body.start + 1, restore(kind));
-      visit(handler.body, kind);
+      const { param, body } = handler;
+      if (param) visit(param, kind);
+      const isPattern = param && param.type !== "Identifier";
+      if (suspends && isPattern) this.#bindCaught(param, body, kind);
+      else if (suspends) this.#insert(body.start + 1, restore(kind));
+      visit(body, kind);
+      if (suspends && isPattern) this.#insert(body.end, "}");
     }
     if (finalizer) {
       if (suspends) this.#insert(finalizer.start + 1, restore(kind));
       visit(finalizer, kind);
     }
     if (suspends) this.#insertBehind(node.end, "}");
+  }
+
+  /** Binding a pattern runs code, and so it goes behind the restoring; itself, so that its places stay. */
+  #bindCaught({ start, end }: acorn.Pattern, body: acorn.BlockStatement, kind: Kind): void {
+    const [before, behind] = [`{${restore(kind)}let `, `=${VALUE};`];
+    const pattern = this.#text.slice(start, end);
+    this.#text.appendLeft(start, marked(VALUE, this.#original(start, end)));
+    this.#text.prependRight(start, markOf(before + pattern + behind) + before);
+    this.#text.appendLeft(end, behind);
+    this.#text.move(start, end, body.start);
   }
 
   #forAwait(node: acorn.ForOfStatement, labels: readonly acorn.Node[], kind: Kind, visit: WalkerCallback<Kind>): void {
