@@ -8,6 +8,7 @@ import type {
 } from "@livescope/proto";
 import { SessionError } from "../session/errors.js";
 import type { Snapshots, StoredSnapshot } from "../session/snapshots.js";
+import { withoutMessage } from "./values.js";
 
 const CHUNK_BYTES = 1 << 20;
 /** A stream on which nothing moves for so long is ended, in milliseconds: its snapshot takes memory. */
@@ -44,7 +45,7 @@ async function* chunksOf(call: AsyncIterable<ImportSnapshotRequest>): AsyncGener
   for (;;) {
     const { done, value } = await inTime(messages.next().catch(whenCut));
     if (done === true) return;
-    yield value.chunk;
+    yield withoutMessage(value.chunk);
   }
 }
 

@@ -52,7 +52,7 @@ export function inputValue(value: Value | undefined, field: string, passed?: str
 }
 
 /** As decoded they are a part of the message, all of which is kept as long as they are: where that is much more they are copied. */
-function withoutMessage(bytes: Uint8Array): Uint8Array {
+export function withoutMessage(bytes: Uint8Array): Uint8Array {
   return bytes.length < bytes.buffer.byteLength / 2 ? new Uint8Array(bytes) : bytes;
 }
 
