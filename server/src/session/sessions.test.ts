@@ -325,6 +325,26 @@ test("a list of sessions with large labels goes through all of them once, and re
   expect(read[0]).toBeLessThan(ids.length);
 });
 
+test("of many lists that are asked for at one moment others have the thread before all are made", async () => {
+  const { sessions } = start();
+  await create(sessions, "a");
+  let listed = 0;
+  const lists = Array.from({ length: 100 }, async () => {
+    const { sessions: found } = await sessions.list(10, "", new Map());
+    listed++;
+    return found.map(({ sessionId }) => sessionId);
+  });
+  let before = 0;
+  const inOneRound: number[] = [];
+  while (before < lists.length) {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    inOneRound.push(listed - before);
+    before = listed;
+  }
+  expect(Math.max(...inOneRound)).toBeLessThan(10);
+  expect(await Promise.all(lists)).toEqual(Array.from({ length: 100 }, () => ["a"]));
+});
+
 test("a new session with the id of one that another process left is not taken for it", async () => {
   const before = start();
   await create(before.sessions, "mine");

@@ -35,6 +35,8 @@ const RELOAD_AGAIN = 1_000;
 
 /** Fresh sessions that are made before others have the thread: each takes about half a millisecond, most of it for its memory. */
 const FRESH_AT_ONCE = 30;
+/** Lists likewise: each goes through all sessions, and a page of a thousand has megabytes. */
+const LISTS_AT_ONCE = 1;
 
 export interface SessionsOptions extends RoomOptions {
   /** The most sessions that may rest in the store, those left out that are durable. */
@@ -65,6 +67,7 @@ export class Sessions {
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
   readonly #fresh = new Rounds(FRESH_AT_ONCE);
+  readonly #lists = new Rounds(LISTS_AT_ONCE);
   readonly #alone: LoneExecutions;
   readonly #carried: CarriedBytes;
   readonly #options: SessionsOptions;
@@ -233,9 +236,11 @@ export class Sessions {
     labels: ReadonlyMap<string, string>,
   ): Promise<{ sessions: readonly SessionInfo[]; next: string }> {
     const after = readToken(token);
+    await this.#lists.take();
     // One that rests or wakes while the store is asked is in one of the three.
     const before = this.#live.allFound();
     const resting = await this.#atRest.list(size + 1, after, labels);
+    await this.#lists.take();
     const page = pageOf<Session | SessionInfo>([...this.#live.allFound(), ...before, ...resting], size, after, labels);
     return { ...page, sessions: page.sessions.map((session) => (session instanceof Session ? session.info : session)) };
   }
