@@ -92,8 +92,10 @@ export class HostCalls<C extends CalledClient> {
     return [...this.#pending].map(([callId, { execution, text }]) => ({ callId, execution, text }));
   }
 
-  isCalled(client: C): boolean {
-    return [...this.#pending].some(([, call]) => call.client === client);
+  /** True while some client has a call to answer: a client that was given up has none. */
+  get areAsked(): boolean {
+    for (const [, { client }] of this.#pending) if (client !== undefined) return true;
+    return false;
   }
 
   /** Guest code calls. @param client undefined where the call waits for one */

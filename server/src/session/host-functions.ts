@@ -68,10 +68,10 @@ export class HostFunctions implements CalledBack {
 
   /** True while some client lends something, or may come back. Where it has nothing left and no window it would not be missed. */
   get hasClients(): boolean {
-    return [...this.#connections.values()].some(
-      (each) =>
-        each.reconnectWindow > 0 || each.names.size > 0 || each.functions.size > 0 || this.#calls.isCalled(each),
-    );
+    for (const { reconnectWindow, names, functions } of this.#connections.values()) {
+      if (reconnectWindow > 0 || names.size > 0 || functions.size > 0) return true;
+    }
+    return this.#calls.areAsked;
   }
 
   /** True while a call has not been answered. */
