@@ -4,6 +4,7 @@ import { Server, ServerCredentials } from "@grpc/grpc-js";
 import { SnapshotServiceService } from "@livescope/proto";
 import { type Logger, pino } from "pino";
 import { Engine } from "./engine/engine.js";
+import { ArrivingMessages } from "./rpc/arriving-messages.js";
 import { Health } from "./rpc/health.js";
 import { cutLongDeadlines } from "./rpc/long-deadlines.js";
 import { OpenCalls } from "./rpc/open-calls.js";
@@ -45,6 +46,8 @@ export interface StartOptions {
   readonly maximumCarried?: number;
   /** The most bytes of answers that clients may leave untaken together; default: 256 MiB, or an eighth of the heap where that is more. */
   readonly maximumUntaken?: number;
+  /** The most bytes that may have come of messages that are not whole; default: the same. */
+  readonly maximumArriving?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -107,8 +110,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     throw error;
   });
   const untaken = new UntakenBytes(options.maximumUntaken);
+  const arriving = new ArrivingMessages(options.maximumArriving);
   const deadlines = { receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 };
-  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [streamDeadlines(deadlines, untaken)] });
+  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [streamDeadlines(deadlines, untaken, arriving)] });
   const engine = await starting;
   const snapshots = new Snapshots(engine, store, signingKey);
   const kept = {

@@ -4,6 +4,7 @@ import { type ConnectRequest, type ConnectResponse, SandboxServiceService } from
 import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
+import { readOneAhead } from "./arriving-messages.js";
 import { Connection } from "./connection.js";
 import type { OpenStreams } from "./open-streams.js";
 import type { Slices } from "./slices.js";
@@ -57,6 +58,7 @@ export function connect(
   const closed = openStreams.add(() =>
     connection.finish(new SessionError("DRAINING", "the server is stopping; connect again elsewhere or later")),
   );
+  readOneAhead(stream);
   stream.on("data", (message) => connection.receive(message));
   stream.on("end", () => connection.finish());
   stream.on("cancelled", () => {

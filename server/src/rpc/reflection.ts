@@ -8,6 +8,7 @@ import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 import type { handleBidiStreamingCall, Server } from "@grpc/grpc-js";
 import type { ReflectionService } from "@grpc/reflection";
 import { descriptorPath } from "@livescope/proto/descriptor";
+import { readOneAhead } from "./arriving-messages.js";
 import { addLazily, type MadeService, servicesOf } from "./lazy-services.js";
 
 const FILE_FIELD = (1 << 3) | WireType.LengthDelimited;
@@ -39,6 +40,7 @@ function makeServices(): MadeService[] {
 function readAsTaken({ definition, implementation }: MadeService): MadeService {
   const answer = implementation[METHOD] as handleBidiStreamingCall<unknown, unknown>;
   const handler: typeof answer = (stream) => {
+    readOneAhead(stream);
     answer(stream);
     // After the library's own, so the answer has been written.
     stream.on("data", () => {

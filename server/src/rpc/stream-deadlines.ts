@@ -1,7 +1,7 @@
 /**
  * Streams that their clients would hold for ever are ended by the server: of a request that does not arrive whole, since half a
  * message was sent or nobody says that it is done; and of an answer that is over, but that the client leaves where it is. Before that,
- * what it leaves is counted.
+ * what it leaves is counted, and what has come of a message.
  *
  * The layer that this puts around a call has another use: what ends after it was answered does not reach its handler. The call of the
  * library itself would let it through.
@@ -9,7 +9,11 @@
 import type { Http2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
+import type { ArrivingMessages } from "./arriving-messages.js";
 import type { UntakenBytes } from "./untaken-bytes.js";
+
+const TOO_MUCH =
+  "too much has come of messages that are not whole; send fewer at once, and each without pauses and in larger pieces";
 
 export interface StreamDeadlines {
   /** Milliseconds from the headers to the end of a request that is one message, or to the first of several. */
@@ -18,21 +22,35 @@ export interface StreamDeadlines {
   readonly take: number;
 }
 
-/** @param untaken where the answers are counted that were given and not taken */
-export function streamDeadlines({ receive, take }: StreamDeadlines, untaken: UntakenBytes): ServerInterceptor {
+/**
+ * @param untaken where the answers are counted that were given and not taken
+ * @param arriving where it is counted what has come of messages that their handlers were not given
+ */
+export function streamDeadlines(
+  { receive, take }: StreamDeadlines,
+  untaken: UntakenBytes,
+  arriving: ArrivingMessages,
+): ServerInterceptor {
   return (method, call) => {
     const stream = streamOf(call);
     let countUntaken: (() => void) | undefined;
-    return new ServerInterceptingCall(call, {
+    let taken = (): void => undefined;
+    const counted = new ServerInterceptingCall(call, {
       start: (next) => {
-        const timer = setTimeout(() => {
-          const details = `the request did not arrive whole within ${receive} ms`;
-          call.sendStatus({ code: Code.DEADLINE_EXCEEDED, details });
+        const end = (code: Code, details: string): void => {
+          call.sendStatus({ code, details });
           // A status alone leaves the client's half of the stream open.
           setImmediate(() => stream?.close(constants.NGHTTP2_NO_ERROR));
+        };
+        const timer = setTimeout(() => {
+          end(Code.DEADLINE_EXCEEDED, `the request did not arrive whole within ${receive} ms`);
         }, receive);
         const clear = (): void => clearTimeout(timer);
-        if (stream !== undefined) resetIfLeft(stream, take);
+        if (stream !== undefined) {
+          resetIfLeft(stream, take);
+          const tooMuch = (): void => end(Code.RESOURCE_EXHAUSTED, TOO_MUCH);
+          taken = arriving.count(stream, call.getPeer(), tooMuch);
+        }
         next({
           onReceiveMessage: (message, deliver) => {
             if (method.requestStream) clear();
@@ -52,6 +70,12 @@ export function streamDeadlines({ receive, take }: StreamDeadlines, untaken: Unt
         countUntaken();
       },
     });
+    const startRead = counted.startRead.bind(counted);
+    counted.startRead = () => {
+      taken();
+      startRead();
+    };
+    return counted;
   };
 }
 

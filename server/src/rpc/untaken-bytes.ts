@@ -1,6 +1,6 @@
 /**
  * What clients were answered and have not taken, of all streams together. A stream has its own bound; as many streams as clients may
- * open, each just below it, would be more than the process can hold.
+ * open, each just below it, would be more than the process can hold. So it is with what has come of their messages (`ArrivingMessages`).
  */
 import { getHeapStatistics } from "node:v8";
 
