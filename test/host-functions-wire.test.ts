@@ -106,13 +106,17 @@ describe("expose", () => {
 
   test("takes no more at once for a session than that may have names, and goes on when those are answered", async () => {
     const { id: sessionId } = session;
+    await expose();
+    // Until it ends they wait.
+    connection.send(run(2, "for (;;);"));
     connection.send(
-      ...Array.from({ length: 1_001 }, (_, i) => exposing(i + 1, { sessionId, names: [], connectionId: "c" })),
+      ...Array.from({ length: 1_001 }, (_, i) => exposing(i + 3, { sessionId, names: ["f"], connectionId: "c" })),
     );
-    expect(await connection.exposed(1_001)).toBe(`status ${Code.RESOURCE_EXHAUSTED}`);
-    expect(await connection.exposed(1_000)).toEqual([]);
-    connection.send(exposing(1_002, { sessionId, names: ["f"], connectionId: "c" }));
+    expect(await connection.exposed(1_003)).toBe(`status ${Code.RESOURCE_EXHAUSTED}`);
+    connection.send(cancelling(2));
     expect(await connection.exposed(1_002)).toEqual(["f"]);
+    connection.send(exposing(1_004, { sessionId, names: ["g"], connectionId: "c" }));
+    expect(await connection.exposed(1_004)).toEqual(["f", "g"]);
   });
 
   test("refuses a name that another client provides, unless it is taken over", async () => {

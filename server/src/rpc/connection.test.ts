@@ -16,7 +16,7 @@ const frames = (count: number): Uint8Array =>
   }).finish();
 
 /** The stream of a client that takes what it is told when the test has it take it. */
-function opened({ slices = new Slices(), executeAlone }: { slices?: Slices; executeAlone?: unknown } = {}) {
+function opened({ slices = new Slices(), ...its }: { slices?: Slices; executeAlone?: unknown; use?: unknown } = {}) {
   let take = (): void => undefined;
   const stream = {
     isRead: true,
@@ -25,7 +25,7 @@ function opened({ slices = new Slices(), executeAlone }: { slices?: Slices; exec
     answered: 0,
     take: () => take(),
   };
-  const sessions = { together: (submit: () => void) => submit(), executeAlone } as unknown as Sessions;
+  const sessions = { together: (submit: () => void) => submit(), ...its } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
     send: (message: Buffer, taken: () => void) => {
@@ -65,6 +65,32 @@ test("a message of very many frames leaves others the thread, and is read to its
   };
   await expect.poll(untaken).toBe(0);
   expect([stream.answered, answered.length > 1]).toEqual([5_000, true]);
+});
+
+test("of many exposures some are begun at a time, and no more while the client is behind with the answers", async () => {
+  let begun = 0;
+  const names = [..."abcdefgh"].map((name) => name.repeat(100_000));
+  const session = { expose: async (_options: unknown, _link: unknown, tell: (names: string[]) => void) => tell(names) };
+  const use = (_sessionId: string, work: (using: typeof session) => Promise<void>) => {
+    begun++;
+    return work(session);
+  };
+  const { stream, connection } = opened({ use });
+  const expose = { sessionId: "a", names: [], connectionId: "c", takeOver: false };
+  const frames = Array.from({ length: 300 }, (_, i) => {
+    return { frameId: BigInt(i + 1), frame: { $case: "expose", value: expose } } as const;
+  });
+  connection.receive(ConnectRequest.encode({ frames }).finish());
+  expect(begun).toBeLessThan(100);
+  const first = begun;
+  for (let i = 0; i < 50; i++) await nextTick();
+  expect([begun, stream.isRead, stream.isEnded]).toEqual([first, false, false]);
+  const answered = (): number => {
+    stream.take();
+    return stream.answered;
+  };
+  await expect.poll(answered, { interval: 1, timeout: 20_000 }).toBe(300);
+  expect(stream.isEnded).toBe(false);
 });
 
 test("no more frames of a message are handled while the client is behind with their answers, and none once it is lost", async () => {

@@ -21,6 +21,8 @@ import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed
 const COMMANDS = 10_000;
 /** Exposures to one session that have not been answered: as many as it may have names. */
 const EXPOSURES = 1_000;
+/** An exposure counts for so many frames: it is answered with all names of its client, which may be a megabyte. */
+const FRAMES_OF_EXPOSURE = 50;
 /** What all of a stream may take to be kept, about, in bytes: they wait while their sessions are busy. */
 const EXPOSURE_SIZE = 16 * 1024 * 1024;
 /** Bytes of answers that the client has not taken; with more the stream ends. */
@@ -109,9 +111,10 @@ export class Connection implements CommandHost {
   #handle(message: FrameReader): void {
     const { room } = this.#slices;
     let handled = 0;
-    for (; handled < room && !this.#isOver; handled++) {
+    while (handled < room && !this.#isOver) {
       const frame = this.#nextOf(message);
       if (frame === undefined) break;
+      handled += frame.frame?.$case === "expose" ? FRAMES_OF_EXPOSURE : 1;
       try {
         handleFrame(this, frame);
       } catch (error) {
@@ -254,7 +257,8 @@ export class Connection implements CommandHost {
       this.#waitsForSlice = true;
       return this.#slices.add(() => {
         this.#waitsForSlice = false;
-        this.#handleNext();
+        // Meanwhile it may have got behind, with answers to the slice before.
+        if (this.outbox.bytes <= ROOM) this.#handleNext();
       });
     }
     this.#isPaused = false;
