@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { clock, type Engine } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
 import type { LiveSessions } from "./live-sessions.js";
+import { Rounds } from "./rounds.js";
 import type { Session } from "./session.js";
 import type { SessionsAtRest } from "./sessions-at-rest.js";
 
@@ -17,6 +18,8 @@ const QUOTA_RETRY = 1_000;
 export const NEVER_RETRY = 60_000;
 /** How often it is looked whether there is room, in milliseconds. */
 const ROOM_EVERY = 10;
+/** Of those who wait for room so many look who may leave, which goes through all sessions, before others have the thread. */
+const LOOKS_AT_ONCE = 1;
 /** A session that could not be put to rest is not tried again for so many milliseconds. */
 const REST_RETRY = 30_000;
 /** Of its idle_ttl: what the store knows of when a session was used last is no older than that. */
@@ -53,6 +56,7 @@ export class Room {
   readonly #resting = new Map<Session, Promise<boolean>>();
   /** When those that could not be put to rest may be tried again, by `clock()`. */
   readonly #restAgainAt = new WeakMap<Session, number>();
+  readonly #looks = new Rounds(LOOKS_AT_ONCE);
   readonly #sweeper: NodeJS.Timeout;
   /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
   #reserved = 0;
@@ -100,6 +104,7 @@ export class Room {
     if (!this.#engine.couldHold(wanted.heaps, wanted.heapBytes)) throw tooLarge();
     const until = clock() + patience;
     while (!this.#hasRoomFor(wanted)) {
+      await this.#looks.take();
       this.#live.expire();
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
       if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;

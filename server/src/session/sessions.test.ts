@@ -14,6 +14,7 @@ import { Engine } from "../engine/engine.js";
 import type { Execution } from "./execution.js";
 import { Session } from "./session.js";
 import type { CreateOptions } from "./session-setup.js";
+import { LiveSessions } from "./live-sessions.js";
 import type { Sessions } from "./sessions.js";
 
 let engine: Engine;
@@ -323,6 +324,35 @@ test("a list of sessions with large labels goes through all of them once, and re
   expect(pages.length).toBeGreaterThan(2);
   // For the first page not all of them are read.
   expect(read[0]).toBeLessThan(ids.length);
+});
+
+test("of many for whom there is no room others have the thread before all have looked who may leave", async () => {
+  const { sessions } = start({ maximum: 1 });
+  await create(sessions, "a");
+  let leave = (): void => undefined;
+  const busy = sessions.use("a", () => new Promise<void>((resolve) => (leave = resolve)));
+  const look = vi.spyOn(LiveSessions.prototype, "all");
+  try {
+    let refused = 0;
+    const reasons = Array.from({ length: 100 }, async (_, i) => {
+      const reason = await reasonOf(create(sessions, `b${i}`));
+      refused++;
+      return reason;
+    });
+    let before = 0;
+    const inOneRound: number[] = [];
+    while (refused < reasons.length) {
+      await new Promise<void>((resolve) => setImmediate(resolve));
+      inOneRound.push(look.mock.calls.length - before);
+      before = look.mock.calls.length;
+    }
+    expect(new Set(await Promise.all(reasons))).toEqual(new Set(["QUOTA_EXCEEDED"]));
+    expect(Math.max(...inOneRound)).toBeLessThan(10);
+  } finally {
+    look.mockRestore();
+    leave();
+    await busy;
+  }
 });
 
 test("of many lists that are asked for at one moment others have the thread before all are made", async () => {
