@@ -9,7 +9,11 @@ const MEBIBYTE = 1 << 20;
 function counted(arriving: ArrivingMessages, peer: string) {
   const stream = new PassThrough();
   let ended = 0;
-  const taken = arriving.count(stream as unknown as Http2Stream, peer, () => ended++);
+  const taken = arriving.count(
+    stream as unknown as Http2Stream,
+    () => peer,
+    () => ended++,
+  );
   return { come: (bytes: number) => stream.emit("data", Buffer.alloc(bytes)), taken, ended: () => ended };
 }
 

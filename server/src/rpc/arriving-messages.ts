@@ -22,11 +22,11 @@ export class ArrivingMessages {
   /**
    * Counts what comes by a stream, and ends those of which most has come where that is too much.
    *
-   * @param peer whose it is: address and port of the connection
+   * @param peerOf tells whose it is: address and port of the connection
    * @param end ends the stream
    * @returns to be called when its handler wants the next message
    */
-  count(stream: Http2Stream, peer: string, end: () => void): () => void {
+  count(stream: Http2Stream, peerOf: () => string, end: () => void): () => void {
     let bytes = 0;
     let isOver = false;
     const taken = (): void => {
@@ -38,7 +38,14 @@ export class ArrivingMessages {
       taken();
       end();
     };
-    const reader = { peer, cut };
+    let peer: string | undefined;
+    const reader = {
+      get peer() {
+        peer ??= peerOf();
+        return peer;
+      },
+      cut,
+    };
     // Before the library's own, which may find that it is whole now, and give it to who wants it.
     stream.prependListener("data", ({ length }: Buffer) => {
       if (isOver) return;

@@ -49,7 +49,7 @@ export function streamDeadlines(
         if (stream !== undefined) {
           resetIfLeft(stream, take);
           const tooMuch = (): void => end(Code.RESOURCE_EXHAUSTED, TOO_MUCH);
-          taken = arriving.count(stream, call.getPeer(), tooMuch);
+          taken = arriving.count(stream, () => call.getPeer(), tooMuch);
         }
         next({
           onReceiveMessage: (message, deliver) => {

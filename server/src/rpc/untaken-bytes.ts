@@ -11,7 +11,7 @@ const SMALL = 16 * 1024;
 
 /** Who takes what a stream is answered. */
 export interface Reader {
-  /** Whose it is: address and port of the connection. */
+  /** Whose it is: address and port of the connection. It is asked for when some are to be cut. */
   readonly peer: string;
   /** Ends the stream, with all that was not taken. */
   cut(): void;
