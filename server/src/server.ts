@@ -44,6 +44,8 @@ export interface StartOptions {
   readonly maximumMemory?: number;
   /** The most bytes of code and values that requests in flight may carry together; default: an eighth of what the heap may grow to. */
   readonly maximumCarried?: number;
+  /** The most bytes that the main thread may keep of all sessions beside their memories; default: a sixth of its heap. */
+  readonly maximumKept?: number;
   /** The most bytes of answers that clients may leave untaken together; default: 256 MiB, or an eighth of the heap where that is more. */
   readonly maximumUntaken?: number;
   /** The most bytes that may have come of messages that are not whole; default: the same. */
@@ -104,6 +106,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     rotateWorkers: options.rotateWorkers ?? false,
     onThreadFailed: (err) =>
       logger.error({ err }, "a thread that runs guest code could not start; it is tried again until there is one"),
+    mainHeapBytes: options.maximumKept,
     ...(options.maximumMemory === undefined ? {} : { memoryBytes: options.maximumMemory }),
   }).catch(async (error: unknown) => {
     await store.close();

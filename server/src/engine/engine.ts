@@ -3,6 +3,7 @@
  * are.
  */
 import { totalmem } from "node:os";
+import { MainHeap } from "./main-heap.js";
 import { type PageImageExtent, PageImages } from "./page-image.js";
 import type { Turn, TurnSpec } from "./pending-turn.js";
 import { Scheduler } from "./scheduler.js";
@@ -41,6 +42,8 @@ export interface EngineOptions {
   readonly workers: number;
   /** The most that the heaps of all sessions may hold together, in bytes; default: half of what the process may use. */
   readonly memoryBytes?: number;
+  /** The most that the main thread may keep of all sessions beside their memories, in bytes; default: a sixth of its heap. */
+  readonly mainHeapBytes?: number | undefined;
   /** Is told why a thread could not start, once in a while: others run the turns, and it is tried again. */
   readonly onThreadFailed?: (why: Error) => void;
   /** Milliseconds for which workers keep an instance of the engine that nobody needs; default: a minute. */
@@ -68,6 +71,8 @@ function defaultMemoryBytes(): number {
 }
 
 export class Engine {
+  /** What the main thread keeps of sessions beside their memories. */
+  readonly mainHeap: MainHeap;
   readonly #shared: SharedEngine;
   readonly #memories: SessionMemories;
   readonly #sharedMemories: SharedMemories;
@@ -83,6 +88,7 @@ export class Engine {
   };
 
   private constructor(options: EngineOptions, heaps: HeapSum, first: WorkerThread, shared: SharedEngine) {
+    this.mainHeap = new MainHeap(options.mainHeapBytes);
     this.#shared = shared;
     const { baseImage } = shared;
     this.#workers = new Workers(

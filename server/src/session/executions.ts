@@ -4,6 +4,7 @@
  */
 import { clock, type Engine } from "../engine/engine.js";
 import type { HostResult } from "../engine/kernel-protocol.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import { Asks } from "./asks.js";
 import type { Commits } from "./commits.js";
@@ -37,6 +38,8 @@ const RECORDED_CONSOLE_BYTES = 64 * 1024;
 
 /** What executions ask of their session. */
 export interface ExecutionsSession extends TurnsSession {
+  /** Of what the main thread keeps. */
+  readonly share: HeapShare;
   /** What who waits for an execution is told where the session ends with this error. */
   lossOf(executionId: string, error: Error): Error;
   /** Of all that have ended. */
@@ -61,7 +64,9 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   readonly #replies: Replies;
   readonly #turns: SessionTurns;
   /** Functions that clients lend to this session. */
-  readonly hostFunctions = new HostFunctions(this);
+  readonly hostFunctions: HostFunctions;
+  /** Of what the main thread keeps. */
+  readonly share: HeapShare;
   /** What is asked of the session beside them. */
   readonly asks: Asks;
   /** What waits for the end of the atomic execution that holds the session, and what is done in its place where that is undone. */
@@ -79,6 +84,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     watchers: Watchers,
   ) {
     this.#session = session;
+    this.share = session.share;
+    this.hostFunctions = new HostFunctions(this);
     this.#engine = engine;
     this.#memory = memory;
     this.#life = life;
@@ -86,7 +93,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#commits = session.commits;
     this.#open = new OpenExecutions(watchers);
     this.#loop = new EventLoop(engine, memory, this);
-    this.#replies = new Replies(this.#loop, this.#open);
+    this.#replies = new Replies(this.#loop, this.#open, this.share);
     this.#commits.onDue = () => this.#loop.commitSoon();
     this.#commits.isHeld = () => this.#loop.isHeld;
     const host = {
@@ -153,7 +160,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     for (const each of executions) {
       // In a copy the request may come again, to be run; what was written before is the origin's, and time was not running.
       const record = isItself ? { ...each, elapsed: each.elapsed + away } : { ...each, digest: "", console: undefined };
-      const execution = RunningExecution.resume(record, this.#open.get(record.parent));
+      const execution = RunningExecution.resume(record, this.#open.get(record.parent), this.share);
       this.#admit(execution);
       // Nobody takes what it emits, so nothing of it is to wait.
       if (record.isStreaming) this.#allow(execution, NO_END_OF_CREDIT);
@@ -207,6 +214,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   leave(): void {
     this.#loop.removeAll();
     this.hostFunctions.end();
+    this.share.end();
   }
 
   /**
@@ -224,6 +232,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.hostFunctions.end(why);
     if (!this.#watchers.isEmpty) this.#watchers.ended(why());
     for (const execution of this.#open.all()) this.#reject(execution, whyOf(execution));
+    this.share.end();
     this.asks.end(why);
     // No turn may be on its way that would tell those who wait until nothing is.
     if (this.#loop.isStill) this.onStill();
@@ -259,7 +268,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     const { passed } = options;
     if (passed !== undefined) this.hostFunctions.pass(passed);
     const number = this.#nextExecution++;
-    const execution = new RunningExecution(options, limits, number, this.#session.sessionId !== "", parent);
+    const execution = new RunningExecution(options, limits, number, this.#session.sessionId !== "", this.share, parent);
     const start = { isAtomic: execution.isAtomic, chain: execution.chain };
     const first = this.#turns.input(number, () => execution.begin(command), { start });
     this.#admit(execution, first);
@@ -353,6 +362,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
 
   #close(execution: RunningExecution): void {
     this.#open.delete(execution);
+    execution.close();
     this.#loop.ended(execution.number);
     if (!this.#loop.isHeld) {
       for (const { final } of this.#afterHold.splice(0)) this.#commits.pass(final);

@@ -4,6 +4,7 @@
  */
 import { randomBytes } from "node:crypto";
 import type { HostCallText, HostResult } from "../engine/kernel-protocol.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import type { CalledBack, HostCall, HostLink } from "./lending.js";
 import { valueFrom } from "./outcome.js";
 import { type Call, type Callee, PendingCalls } from "./pending-calls.js";
@@ -12,6 +13,8 @@ import type { HostCallRecord } from "./session-record.js";
 /** What the calls ask of their session. */
 export interface HostCallsHost {
   readonly sessionId: string;
+  /** Of what the main thread keeps. */
+  readonly share: HeapShare;
   /** False for a reply with which too much would wait for the guest to take it. */
   hasRoomFor(result: HostResult): boolean;
   /** Gives the guest the reply of a call. */
@@ -57,7 +60,7 @@ const MOST = {
 };
 
 const TOO_MUCH_TO_TAKE =
-  "the answers of host functions that wait to be taken are too large together; await calls before making more";
+  "the answers of host functions that wait to be taken are too large together, in this session or in all; await calls before making more";
 
 interface Sent {
   readonly link: HostLink;
@@ -76,12 +79,13 @@ export class HostCalls<C extends CalledClient> {
   readonly #host: HostCallsHost;
   readonly #functions: CalledBack;
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
-  readonly #pending = new PendingCalls<PendingCall<C>>();
+  readonly #pending: PendingCalls<PendingCall<C>>;
 
   /** @param functions are given the clients' answers */
   constructor(host: HostCallsHost, functions: CalledBack) {
     this.#host = host;
     this.#functions = functions;
+    this.#pending = new PendingCalls(host.share);
   }
 
   get areOpen(): boolean {
@@ -101,7 +105,9 @@ export class HostCalls<C extends CalledClient> {
   /** Guest code calls. @param client undefined where the call waits for one */
   make(execution: number, text: HostCallText, client: C | undefined): void {
     const size = sizeOf(text);
-    if (this.#pending.size >= MOST.calls || this.#pending.argumentSize + size > MOST.argumentSize) {
+    const all = this.#pending.argumentSize + size;
+    const hasRoom = all <= MOST.argumentSize && this.#host.share.hasRoomFor(size, all);
+    if (this.#pending.size >= MOST.calls || !hasRoom) {
       return this.refuse(execution, text, "too many calls of host functions are open; await some of them");
     }
     this.#open(text.call, { execution, text, size, client, sent: undefined, holder: this.#host.holder });

@@ -1,4 +1,5 @@
 import { beforeEach, describe, expect, test, vi } from "vitest";
+import { HeapShare, MainHeap } from "../engine/main-heap.js";
 import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import type { HostLink } from "./lending.js";
 import { deletedMeanwhile } from "./live-sessions.js";
@@ -44,6 +45,7 @@ class NotingLink implements HostLink {
 function started(own: Partial<HostFunctionsHost> = {}): HostFunctions {
   const host: HostFunctionsHost = {
     sessionId: "s",
+    share: new HeapShare(new MainHeap()),
     hasRoomFor: () => true,
     reply: () => undefined,
     whenKept: (send) => send(),

@@ -1,9 +1,13 @@
 import { expect, test } from "vitest";
+import { HeapShare, MainHeap } from "../engine/main-heap.js";
 import { LiveConsole } from "./live-console.js";
 import type { ConsoleEntry } from "./outcome.js";
 
-function consoleOf(bytes: number): { console: LiveConsole; write: (text: string, last?: boolean) => void } {
-  const console = new LiveConsole(bytes, true, () => undefined);
+function consoleOf(
+  bytes: number,
+  share = new HeapShare(new MainHeap()),
+): { console: LiveConsole; write: (text: string, last?: boolean) => void } {
+  const console = new LiveConsole(bytes, true, share, () => undefined);
   const write = (text: string, last = false): void => {
     console.add({ text: JSON.stringify({ level: "log", time: 0, text }), last, execution: 1 }, false, false);
   };

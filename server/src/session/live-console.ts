@@ -1,17 +1,23 @@
 /** The console of one execution: its entries, at most so many bytes of them, told as they come and kept for the outcome. */
 import type { ConsoleText } from "../engine/engine.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import { type ConsoleEntry, consoleEntryOf } from "./outcome.js";
 import type { ConsoleRecord } from "./session-record.js";
 
 /** What an entry counts for beside its text and the names in its frame: also empty ones take room here and in an answer. */
 const ENTRY_BYTES = 32;
+/** What else it takes to be kept. */
+const OBJECT_BYTES = 200;
 
 export class LiveConsole {
   readonly #tell: (entry: ConsoleEntry) => void;
   readonly #isKept: boolean;
+  readonly #share: HeapShare;
   readonly #entries: ConsoleEntry[] = [];
   /** Told while their turn runs; whether that stands is not known yet. */
   readonly #ofRunningTurn: ConsoleEntry[] = [];
+  /** What all that is kept takes. */
+  #kept = 0;
   /** Below zero once it is full. */
   #bytesLeft: number;
   /** Something was left out. */
@@ -20,11 +26,13 @@ export class LiveConsole {
   /**
    * @param bytes that may be kept; the entry that passes it is cut and ends with a mark, the rest is left out
    * @param isKept the outcome is to have the entries
+   * @param share of what the main thread keeps: where that is full no more entries are
    * @param tell called with each
    */
-  constructor(bytes: number, isKept: boolean, tell: (entry: ConsoleEntry) => void) {
+  constructor(bytes: number, isKept: boolean, share: HeapShare, tell: (entry: ConsoleEntry) => void) {
     this.#bytesLeft = bytes;
     this.#isKept = isKept;
+    this.#share = share;
     this.#tell = tell;
   }
 
@@ -54,6 +62,7 @@ export class LiveConsole {
   /** Goes on with a console of which this is the record. */
   restore({ entries, bytesLeft, isTruncated }: ConsoleRecord): void {
     this.#entries.push(...entries);
+    for (const entry of entries) this.#change(sizeOf(entry) + OBJECT_BYTES);
     this.#bytesLeft = bytesLeft;
     this.#isTruncated = isTruncated;
   }
@@ -81,15 +90,34 @@ export class LiveConsole {
 
   /** The turn is undone, and the execution goes on as if it had not been. */
   forgetLive(): void {
-    this.#ofRunningTurn.length = 0;
+    for (const entry of this.#ofRunningTurn.splice(0)) this.#change(-sizeOf(entry) - OBJECT_BYTES);
+  }
+
+  /** Nothing is written any more, and its entries are in other hands. */
+  close(): void {
+    this.#change(-this.#kept);
+  }
+
+  #change(bytes: number): void {
+    this.#kept += bytes;
+    this.#share.change(bytes);
   }
 
   #take({ text, last }: ConsoleText, undone: boolean): ConsoleEntry | undefined {
     if (this.#bytesLeft < 0) return undefined;
-    const entry = consoleEntryOf(text, undone);
-    this.#bytesLeft -= sizeOf(entry);
+    const entry = this.#cut(consoleEntryOf(text, undone), last);
+    if (this.#isKept) this.#change(sizeOf(entry) + OBJECT_BYTES);
+    return entry;
+  }
+
+  /** @param isLast no more of its turn are to come */
+  #cut(entry: ConsoleEntry, isLast: boolean): ConsoleEntry {
+    const size = sizeOf(entry);
+    const bytes = size + OBJECT_BYTES;
+    const hasRoom = !this.#isKept || this.#share.hasRoomFor(bytes, this.#kept + bytes);
+    this.#bytesLeft -= hasRoom ? size : Number.POSITIVE_INFINITY;
     const excess = Math.max(0, -this.#bytesLeft);
-    if (last) this.#bytesLeft = -1;
+    if (isLast) this.#bytesLeft = -1;
     if (this.#bytesLeft >= 0) return entry;
     this.#isTruncated = true;
     return { ...entry, text: `${withoutBytes(entry.text, excess)}…` };

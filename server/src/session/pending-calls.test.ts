@@ -1,4 +1,5 @@
 import { expect, test } from "vitest";
+import { HeapShare, MainHeap } from "../engine/main-heap.js";
 import { type Call, PendingCalls } from "./pending-calls.js";
 
 function call(name: string, id: string | undefined, execution: number, size = 1): Call {
@@ -9,7 +10,7 @@ function call(name: string, id: string | undefined, execution: number, size = 1)
 const idsOf = (calls: Iterable<[string, Call]>): string[] => [...calls].map(([callId]) => callId);
 
 test("calls are found by what they call and whom they were made for, until they are deleted", () => {
-  const calls = new PendingCalls<Call>();
+  const calls = new PendingCalls<Call>(new HeapShare(new MainHeap()));
   calls.add("1", call("f", undefined, 1));
   calls.add("2", call("g", undefined, 1));
   calls.add("3", call("f", undefined, 2));
@@ -35,7 +36,7 @@ test("calls are found by what they call and whom they were made for, until they 
 });
 
 test("the size of their arguments is that of those that are there, also when one takes the place of another", () => {
-  const calls = new PendingCalls<Call>();
+  const calls = new PendingCalls<Call>(new HeapShare(new MainHeap()));
   calls.add("1", call("f", undefined, 1, 10));
   calls.add("2", call("g", undefined, 1, 5));
   calls.add("1", call("g", undefined, 3, 20));
@@ -50,7 +51,7 @@ test("the size of their arguments is that of those that are there, also when one
 });
 
 test("all of one function may be deleted while one goes through them", () => {
-  const calls = new PendingCalls<Call>();
+  const calls = new PendingCalls<Call>(new HeapShare(new MainHeap()));
   for (let i = 0; i < 5; i++) calls.add(`${i}`, call("f", undefined, 1));
   const seen: string[] = [];
   for (const [callId] of calls.of({ name: "f" })) {

@@ -1,5 +1,6 @@
 /** Calls of host functions that were not answered: by their ids, by what they call, and by the execution that they were made for. */
 import type { HostCallText } from "../engine/kernel-protocol.js";
+import type { HeapShare } from "../engine/main-heap.js";
 
 /** What is known of one. */
 export interface Call {
@@ -19,7 +20,12 @@ export class PendingCalls<C extends Call> {
   readonly #byName = new Index<string>();
   readonly #byId = new Index<string>();
   readonly #byExecution = new Index<number>();
+  readonly #share: HeapShare;
   #argumentSize = 0;
+
+  constructor(share: HeapShare) {
+    this.#share = share;
+  }
 
   get size(): number {
     return this.#calls.size;
@@ -38,7 +44,7 @@ export class PendingCalls<C extends Call> {
     // Of a guest that broke its engine several calls could have one id.
     this.delete(callId);
     this.#calls.set(callId, call);
-    this.#argumentSize += call.size;
+    this.#change(call.size);
     this.#byCallee(call.text).add(keyOf(call.text), callId);
     this.#byExecution.add(call.execution, callId);
   }
@@ -47,9 +53,14 @@ export class PendingCalls<C extends Call> {
     const call = this.#calls.get(callId);
     if (call === undefined) return;
     this.#calls.delete(callId);
-    this.#argumentSize -= call.size;
+    this.#change(-call.size);
     this.#byCallee(call.text).delete(keyOf(call.text), callId);
     this.#byExecution.delete(call.execution, callId);
+  }
+
+  #change(size: number): void {
+    this.#argumentSize += size;
+    this.#share.change(size);
   }
 
   clear(): void {

@@ -1,5 +1,6 @@
 /** Replies of host functions that the guest of a session has not taken: each waits for its turn, or for an execution to come. */
 import type { HostException, HostResult, InputValue } from "../engine/kernel-protocol.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import type { EventLoop, Input } from "./event-loop.js";
 import type { OpenExecutions } from "./open-executions.js";
 import type { ReplyRecord } from "./session-record.js";
@@ -20,20 +21,24 @@ interface Reply {
 export class Replies {
   readonly #loop: EventLoop;
   readonly #open: OpenExecutions;
+  readonly #share: HeapShare;
   /** By the id of their call. */
   readonly #replies = new Map<string, Reply>();
   #size = 0;
   /** Of them, those that wait for an execution: without one no guest code runs. */
   #lateReplies: Input[] = [];
 
-  constructor(loop: EventLoop, open: OpenExecutions) {
+  constructor(loop: EventLoop, open: OpenExecutions, share: HeapShare) {
     this.#loop = loop;
     this.#open = open;
+    this.#share = share;
   }
 
   /** False for a reply with which too much would wait. */
   hasRoomFor(result: HostResult): boolean {
-    return this.#size + sizeOf(result) <= MOST_SIZE;
+    const size = sizeOf(result);
+    const all = this.#size + size;
+    return all <= MOST_SIZE && this.#share.hasRoomFor(size, all);
   }
 
   /** @param isOpen the execution that the call was made for is open */
@@ -42,7 +47,7 @@ export class Replies {
     // Of a guest that broke its engine several calls could have one id.
     this.delete(callId);
     this.#replies.set(callId, reply);
-    this.#size += sizeOf(result);
+    this.#change(sizeOf(result));
     if (isOpen || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
   }
@@ -52,7 +57,12 @@ export class Replies {
     const reply = this.#replies.get(callId);
     if (reply === undefined) return;
     this.#replies.delete(callId);
-    this.#size -= sizeOf(reply.result);
+    this.#change(-sizeOf(reply.result));
+  }
+
+  #change(size: number): void {
+    this.#size += size;
+    this.#share.change(size);
   }
 
   /** Those that wait for an execution get their turns if there is one. */
@@ -70,7 +80,7 @@ export class Replies {
   clear(): void {
     for (const { input } of this.#replies.values()) this.#loop.remove(input);
     this.#replies.clear();
-    this.#size = 0;
+    this.#change(-this.#size);
     this.#lateReplies = [];
   }
 

@@ -1,10 +1,12 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { HeapShare, MainHeap } from "../engine/main-heap.js";
 import { RequestIds } from "./request-ids.js";
 
 afterEach(() => void vi.restoreAllMocks());
 
 const MEBIBYTE = 1 << 20;
-const sized = (): RequestIds<string> => new RequestIds<string>(({ length }) => length);
+const sized = (heap = new MainHeap()): RequestIds<string> =>
+  new RequestIds<string>(({ length }) => length, new HeapShare(heap));
 
 describe("a request id", () => {
   test("runs its request once, and gives the same outcome again", async () => {

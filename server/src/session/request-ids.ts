@@ -5,6 +5,7 @@
  * newest 10,000, twice the time), so that a late repeat is refused instead of run again.
  */
 import { clock } from "../engine/engine.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import { SessionError } from "./errors.js";
 import { machineAhead } from "./machine-clock.js";
 
@@ -48,6 +49,7 @@ interface Known<T> {
 export class RequestIds<T> {
   readonly #known = new Map<string, Known<T>>();
   readonly #sizeOf: (outcome: T) => number;
+  readonly #share: HeapShare;
   #journal: RequestIdsJournal<T> | undefined;
   #window = WINDOW;
   #outcomes = 0;
@@ -55,9 +57,13 @@ export class RequestIds<T> {
   /** Requests whose outcome is to come. */
   #running = 0;
 
-  /** @param sizeOf bytes that keeping an outcome takes, roughly */
-  constructor(sizeOf: (outcome: T) => number) {
+  /**
+   * @param sizeOf bytes that keeping an outcome takes, roughly
+   * @param share of what the main thread keeps: where that is full the outcomes go before their time
+   */
+  constructor(sizeOf: (outcome: T) => number, share: HeapShare) {
     this.#sizeOf = sizeOf;
+    this.#share = share;
   }
 
   /** From now on outcomes are kept for longer, and what is known no more is told. */
@@ -173,14 +179,20 @@ export class RequestIds<T> {
     const bytes = this.#sizeOf(outcome);
     entry.bytes = bytes;
     entry.done = outcome;
-    this.#bytes += bytes;
+    this.#change(bytes);
     this.#outcomes++;
     // One that is over the bound by itself goes at once, in place of all others.
     if (bytes > OUTCOME_BYTES) return this.#dropOutcome(entry);
     for (const oldest of this.#known.values()) {
-      if (this.#outcomes <= OUTCOMES && this.#bytes <= OUTCOME_BYTES) break;
+      const isWithin = this.#outcomes <= OUTCOMES && this.#bytes <= OUTCOME_BYTES;
+      if (isWithin && this.#share.hasRoomFor(0, this.#bytes)) break;
       this.#dropOutcome(oldest);
     }
+  }
+
+  #change(bytes: number): void {
+    this.#bytes += bytes;
+    this.#share.change(bytes);
   }
 
   #dropOutcome(entry: Known<T>): void {
@@ -188,7 +200,7 @@ export class RequestIds<T> {
     entry.outcome = undefined;
     entry.done = undefined;
     this.#outcomes--;
-    this.#bytes -= entry.bytes;
+    this.#change(-entry.bytes);
     const { requestId, digest, since } = entry;
     this.#journal?.expired({ requestId, digest, since: byMachine(since) });
   }

@@ -2,6 +2,7 @@
 import { randomUUID } from "node:crypto";
 import { type ConsoleText, clock, type TurnResult } from "../engine/engine.js";
 import type { Effect, TurnInput } from "../engine/kernel-protocol.js";
+import type { HeapShare } from "../engine/main-heap.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
 import type { Limits } from "./limits.js";
 import { LiveConsole } from "./live-console.js";
@@ -63,12 +64,16 @@ export class RunningExecution implements Execution {
   /** What `record` gave last, while nothing has changed but the time. */
   #recorded: Recorded | undefined;
 
-  /** @param number its number within the session, from 1 */
+  /**
+   * @param number its number within the session, from 1
+   * @param share of what the main thread keeps, its session's
+   */
   constructor(
     options: CommandOptions,
     limits: Limits,
     number: number,
     canHoldHandles: boolean,
+    share: HeapShare,
     parent?: RunningExecution,
   ) {
     this.parent = parent;
@@ -77,10 +82,11 @@ export class RunningExecution implements Execution {
     this.number = number;
     this.#canHoldHandles = canHoldHandles;
     const tell = options.listener?.console;
-    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, (entry) => {
+    const told = (entry: ConsoleEntry): void => {
       tell?.(entry);
       this.onConsole(entry);
-    });
+    };
+    this.#console = new LiveConsole(limits.consoleBytes, tell === undefined, share, told);
     this.executionId = options.requestId === "" ? randomUUID() : options.requestId;
     this.outcome = new Promise((resolve, reject) => {
       this.#resolve = resolve;
@@ -94,11 +100,11 @@ export class RunningExecution implements Execution {
    * One that was in flight in the session that this one is a copy of, or in this one before it came back. Its caller hears nothing
    * of it.
    */
-  static resume(record: ExecutionRecord, parent: RunningExecution | undefined): RunningExecution {
+  static resume(record: ExecutionRecord, parent: RunningExecution | undefined, share: HeapShare): RunningExecution {
     const { executionId: requestId, digest, encoding, number, limits } = record;
     const options = { requestId, digest, encoding, handleGroup: "", atomic: false, parentExecutionId: "" };
     const deadline = Number.POSITIVE_INFINITY;
-    const execution = new RunningExecution({ ...options, deadline }, limits, number, true, parent);
+    const execution = new RunningExecution({ ...options, deadline }, limits, number, true, share, parent);
     execution.#isToBegin = false;
     execution.#startedAt = clock() - record.elapsed;
     execution.#cpuTime = record.cpuTime;
@@ -308,6 +314,11 @@ export class RunningExecution implements Execution {
     // What is left of console_bytes is recorded too.
     this.#recorded = undefined;
     this.#console.addLive(entry);
+  }
+
+  /** It is answered, or will never be. */
+  close(): void {
+    this.#console.close();
   }
 
   /** The turn that runs is undone, and it is not the one that answers for it. */

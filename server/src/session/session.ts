@@ -4,6 +4,7 @@
  */
 import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
+import { HeapShare } from "../engine/main-heap.js";
 import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
 import { Commits, type CommitWriter } from "./commits.js";
@@ -59,7 +60,9 @@ export class Session {
   readonly #executions: Executions;
   readonly #asks: Asks;
   readonly #copies: SessionCopies;
-  readonly #requestIds = new RequestIds<Outcome | CopyIds>(sizeOfAnswer);
+  readonly #requestIds: RequestIds<Outcome | CopyIds>;
+  /** Of what the main thread keeps. */
+  readonly share: HeapShare;
   readonly #watchers: Watchers;
   /** What of it waits to be kept, where it is durable. */
   readonly commits = new Commits();
@@ -80,6 +83,8 @@ export class Session {
     this.#life = new SessionLife(lastUsedAt);
     this.usage = { ...usage };
     this.#watchers = awakened?.watchers ?? new Watchers();
+    this.share = new HeapShare(engine.mainHeap);
+    this.#requestIds = new RequestIds(sizeOfAnswer, this.share);
     this.#engine = engine;
     this.#memory = copied?.memory ?? engine.createMemory(init.limits.memoryBytes);
     this.#executions = new Executions(this, engine, this.#memory, this.#life, this.#watchers);

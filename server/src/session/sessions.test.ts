@@ -12,9 +12,9 @@ import {
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import type { Execution } from "./execution.js";
+import { LiveSessions } from "./live-sessions.js";
 import { Session } from "./session.js";
 import type { CreateOptions } from "./session-setup.js";
-import { LiveSessions } from "./live-sessions.js";
 import type { Sessions } from "./sessions.js";
 
 let engine: Engine;

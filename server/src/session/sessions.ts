@@ -1,6 +1,7 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { clock, type Engine } from "../engine/engine.js";
+import { HeapShare } from "../engine/main-heap.js";
 import { CarriedBytes } from "./carried-bytes.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
@@ -63,7 +64,7 @@ export class Sessions {
   readonly #atRest: SessionsAtRest;
   readonly #room: Room;
   /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
-  readonly #created = new RequestIds<string>(({ length }) => length);
+  readonly #created: RequestIds<string>;
   /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
   readonly #nascent = new Map<string, Session | undefined>();
   readonly #fresh = new Rounds(FRESH_AT_ONCE);
@@ -75,6 +76,7 @@ export class Sessions {
 
   constructor(engine: Engine, snapshots: Snapshots, kept: Kept, options: SessionsOptions) {
     this.#engine = engine;
+    this.#created = new RequestIds(({ length }) => length, new HeapShare(engine.mainHeap));
     this.#snapshots = snapshots;
     this.#durable = kept.durable;
     this.#options = options;

@@ -1,0 +1,79 @@
+/** What the main thread keeps of sessions is bounded for all of them together, and who keeps little finds room beside who keeps much. */
+import { Livescope, type Session } from "@livescope/sdk";
+import { type RunningServer, startServer } from "@livescope/server";
+import { afterAll, afterEach, beforeAll, beforeEach, expect, test } from "vitest";
+
+const MEBIBYTE = 1 << 20;
+const LARGE = 900_000;
+
+let server: RunningServer;
+let client: Livescope;
+let sessions: Session[];
+beforeAll(async () => {
+  server = await startServer({ maximumKept: 5.5 * MEBIBYTE });
+  client = await Livescope.connect(server.address);
+});
+afterAll(async () => {
+  await client.close();
+  await server.close();
+});
+beforeEach(async () => {
+  sessions = await Promise.all(Array.from({ length: 9 }, () => client.createSession()));
+});
+afterEach(async () => {
+  for (const session of sessions) await session.delete();
+});
+
+test("outcomes for repeats: beyond the bound those go that are not small", async () => {
+  const outcomes: string[] = [];
+  const large = (requestId: string) => `globalThis.runs = (globalThis.runs ?? 0) + 1; "${requestId}".repeat(${LARGE})`;
+  for (const session of sessions) await session.execute(large("x"), { requestId: "large" });
+  for (const session of sessions) {
+    const repeat = session.execute(large("x"), { requestId: "large" }).then(String, ({ reason }) => reason);
+    outcomes.push((await repeat).slice(0, 20));
+    expect(await session.execute("runs", { requestId: "small" })).toBe(1);
+    expect(await session.execute("runs", { requestId: "small" })).toBe(1);
+  }
+  expect(outcomes).toEqual(sessions.map((_, i) => (i < 6 ? "x".repeat(20) : "OUTCOME_EXPIRED")));
+});
+
+test("replies that guest code does not take: beyond the bound its calls are rejected", async () => {
+  let waiting = sessions.length;
+  for (const session of sessions) {
+    await session.expose({
+      ask: () => {
+        waiting--;
+        return "y".repeat(LARGE);
+      },
+    });
+    // No execution is in flight when the reply comes, so it waits for the next one.
+    await session.execute("globalThis.asked = ask().then((text) => text.length, (error) => error.message); 0");
+  }
+  await expect.poll(() => waiting).toBe(0);
+  // What each of them sent was read by the time when something behind it is answered.
+  for (const session of sessions) await session.expose({ other: () => 0 });
+  const taken: unknown[] = [];
+  for (const session of sessions) taken.push(await session.execute("await asked"));
+  expect(taken.filter((each) => each === LARGE)).toHaveLength(6);
+  expect(taken.filter((each) => String(each).includes("too large together"))).toHaveLength(3);
+  // They have been taken.
+  expect(await sessions[8]?.execute("await ask().then((text) => text.length)")).toBe(LARGE);
+});
+
+test("consoles of what is in flight: beyond the bound they are cut, and what has ended leaves room", async () => {
+  const write = `for (let i = 0; i < 200; i++) console.log("z".repeat(1000));`;
+  // With a timer in it, it waits for something that may come.
+  const wait = "await new Promise((done) => { setTimeout(done, 1e7); (globalThis.waiting ??= []).push(done) })";
+  const running = sessions.flatMap((session) =>
+    Array.from({ length: 4 }, () => session.execute(`${write} ${wait}`).execution()),
+  );
+  for (const session of sessions) await expect.poll(() => session.execute("globalThis.waiting?.length")).toBe(4);
+  for (const session of sessions) await session.execute("for (const done of waiting) done()");
+  const ended = await Promise.all(running);
+  const cut = ended.filter(({ consoleTruncated }) => consoleTruncated);
+  const whole = ended.filter(({ console }) => console.length === 200);
+  expect([cut.length > 0, whole.length > 0, cut.length + whole.length]).toEqual([true, true, ended.length]);
+  for (const { console } of cut) expect(console.at(-1)?.text).toBe("…");
+  const later = await sessions[0]?.execute(write).execution();
+  expect([later?.console.length, later?.consoleTruncated]).toEqual([200, false]);
+});
