@@ -475,7 +475,7 @@ describe("a hostile guest", () => {
     // It is of the same stream, so it comes after them; and there is room again once it has let them be taken.
     connection.send(run(100, `[taken, refused.length, ...new Set(refused)]`));
     const told =
-      "the answers of host functions that wait to be taken are too large together; await calls before making more";
+      "the answers of host functions that wait to be taken are too large together, in this session or in all; await calls before making more";
     expect(await connection.answer(100)).toBe(`value [22,2,${JSON.stringify(told)}]`);
     connection.send(run(101, "(await f()).length"));
     connection.send(replying(102, (await connection.hostCall(calls + 1)).hostCallId, big));
