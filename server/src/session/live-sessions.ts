@@ -36,7 +36,10 @@ export class LiveSessions {
   find(sessionId: string): Session | undefined {
     checkId("session_id", sessionId);
     const session = this.#sessions.get(sessionId);
-    return session === undefined || this.#isExpired(session) ? undefined : session;
+    if (session === undefined || !this.#isExpired(session)) return session;
+    // Nobody sees it between two sweeps.
+    this.#endExpired(session);
+    return undefined;
   }
 
   /** Also for one whose idle_ttl is over, as long as nobody has looked. */
@@ -118,16 +121,25 @@ export class LiveSessions {
     await this.#leaving.get(sessionId)?.catch(() => undefined);
   }
 
-  /** Ends those that were not used for their idle_ttl. */
-  expire(): void {
-    for (const session of this.#sessions.values()) this.#isExpired(session);
+  /** Ends so many of those at most that were not used for their idle_ttl. @returns how many */
+  expire(most: number): number {
+    let ended = 0;
+    for (const session of this.#sessions.values()) {
+      if (ended >= most) break;
+      if (this.#isExpired(session) && this.#endExpired(session)) ended++;
+    }
+    return ended;
   }
 
-  /** Not used for its idle_ttl; it is ended here, so that nobody sees it between two sweeps. */
+  /** Not used for its idle_ttl. */
   #isExpired(session: Session): boolean {
     const mayExpire = session.idleAction === "delete" && session.isIdle && !session.isHeld;
-    if (!mayExpire || session.expiresAt > Date.now()) return false;
-    if (this.#leaving.has(session.sessionId)) return true;
+    return mayExpire && session.expiresAt <= Date.now();
+  }
+
+  /** @returns false where it is about to end already */
+  #endExpired(session: Session): boolean {
+    if (this.#leaving.has(session.sessionId)) return false;
     // One that the store still has is found there to have expired.
     this.end(session, "SESSION_EXPIRED").catch(() => undefined);
     return true;

@@ -2,7 +2,7 @@
  * Room in memory: sessions come into it when there is some, and those that were not used for longest leave it for the store, so that
  * there is. Those that nobody used for long leave it anyhow.
  */
-import { setTimeout as sleep } from "node:timers/promises";
+import { setImmediate as nextRound, setTimeout as sleep } from "node:timers/promises";
 import { clock, type Engine } from "../engine/engine.js";
 import { SessionError } from "./errors.js";
 import type { LiveSessions } from "./live-sessions.js";
@@ -20,6 +20,8 @@ export const NEVER_RETRY = 60_000;
 const ROOM_EVERY = 10;
 /** Of those who wait for room so many look who may leave, which goes through all sessions, before others have the thread. */
 const LOOKS_AT_ONCE = 1;
+/** Sessions that expire together end so many at a time, and others have the thread between. */
+const EXPIRED_AT_ONCE = 100;
 /** A session that could not be put to rest is not tried again for so many milliseconds. */
 const REST_RETRY = 30_000;
 /** Of its idle_ttl: what the store knows of when a session was used last is no older than that. */
@@ -105,9 +107,9 @@ export class Room {
     const until = clock() + patience;
     while (!this.#hasRoomFor(wanted)) {
       await this.#looks.take();
-      this.#live.expire();
+      if (this.#hasRoomFor(wanted) || this.#live.expire(EXPIRED_AT_ONCE) > 0) continue;
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
-      if (this.#hasRoomFor(wanted) || (await this.#restFirst(tooMany, () => true)) > 0) continue;
+      if ((await this.#restFirst(tooMany, () => true)) > 0) continue;
       // Others may be making room just now.
       if (await this.#hasRested()) continue;
       if (this.#hasRoomFor(wanted)) continue;
@@ -151,7 +153,7 @@ export class Room {
   }
 
   #sweep(): void {
-    this.#live.expire();
+    void this.#expire();
     this.#keepUses();
     if (++this.#sweeps % STORE_SWEEP === 0) void this.#atRest.expire().catch(() => undefined);
     if (this.#isResting) return;
@@ -162,6 +164,10 @@ export class Room {
     void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
       this.#isResting = false;
     });
+  }
+
+  async #expire(): Promise<void> {
+    while (this.#live.expire(EXPIRED_AT_ONCE) === EXPIRED_AT_ONCE) await nextRound();
   }
 
   #keepUses(): void {
