@@ -1,6 +1,10 @@
 /** The life of a session in memory: when it was used, who has it in hand, and how it ended. */
-import type { SessionError } from "./errors.js";
+import { invalid, type SessionError } from "./errors.js";
 import { MachineClock } from "./machine-clock.js";
+
+/** Milliseconds: 30 minutes unless the session says otherwise, at most a week. */
+const DEFAULT_IDLE_TTL = 30 * 60_000;
+const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 
 export class SessionLife {
   #lastUsedAt: number;
@@ -63,4 +67,10 @@ export class SessionLife {
   end(why: () => SessionError): void {
     this.#why = why;
   }
+}
+
+/** @throws SessionError INVALID_REQUEST */
+export function checkedIdleTtl(idleTtl: number): number {
+  if (idleTtl >= 0 && idleTtl <= MAXIMUM_IDLE_TTL) return idleTtl || DEFAULT_IDLE_TTL;
+  throw invalid("idle_ttl", `must be between 0 (the default) and ${MAXIMUM_IDLE_TTL / 1000} s`);
 }

@@ -1,32 +1,26 @@
 /** All sessions of this server, in memory or at rest: creates, finds, copies, changes, lists and deletes them. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { clock, type Engine } from "../engine/engine.js";
-import { HeapShare } from "../engine/main-heap.js";
 import { CarriedBytes } from "./carried-bytes.js";
-import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { invalid, isDeletion, SessionError } from "./errors.js";
 import type { Command, CommandOptions, Execution } from "./execution.js";
-import { checkId, drawId } from "./ids.js";
-import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import { LiveSessions } from "./live-sessions.js";
 import { LoneExecutions } from "./lone-executions.js";
-import { RequestIds } from "./request-ids.js";
-import { A_FRESH_ONE, NEVER_RETRY, Room, type RoomOptions } from "./room.js";
+import { NewSessions } from "./new-sessions.js";
+import { NEVER_RETRY, Room, type RoomOptions } from "./room.js";
 import { Rounds } from "./rounds.js";
 import { Session, USE_KEPT_WITHIN } from "./session.js";
 import type { SessionChanges, SessionInfo } from "./session-info.js";
+import { checkedIdleTtl } from "./session-life.js";
 import { pageOf, readToken } from "./session-list.js";
-import { type CreateOptions, prepare } from "./session-setup.js";
+import type { CreateOptions } from "./session-setup.js";
 import { type Kept, SessionsAtRest } from "./sessions-at-rest.js";
 import type { LoadedSnapshot, Snapshots } from "./snapshots.js";
 import { Tombstones } from "./tombstones.js";
 import { WakingExecution } from "./waking-execution.js";
 import type { Watcher } from "./watchers.js";
 
-/** Milliseconds: 30 minutes unless the session says otherwise, at most a week. */
-const DEFAULT_IDLE_TTL = 30 * 60_000;
-const MAXIMUM_IDLE_TTL = 7 * 24 * 60 * 60_000;
 /** Milliseconds that a session may wait to be woken. */
 const WAKE_PATIENCE = 5_000;
 /** Milliseconds in which a session that could not be kept is brought back by itself. */
@@ -63,11 +57,7 @@ export class Sessions {
   readonly #live: LiveSessions;
   readonly #atRest: SessionsAtRest;
   readonly #room: Room;
-  /** Ids of sessions, not sessions: a deleted one must not be kept for the sake of a repeat. */
-  readonly #created: RequestIds<string>;
-  /** Sessions that are being set up; their ids are taken, but nobody can see them. Undefined while there is nothing of it yet. */
-  readonly #nascent = new Map<string, Session | undefined>();
-  readonly #fresh = new Rounds(FRESH_AT_ONCE);
+  readonly #new: NewSessions;
   readonly #lists = new Rounds(LISTS_AT_ONCE);
   readonly #alone: LoneExecutions;
   readonly #carried: CarriedBytes;
@@ -76,7 +66,6 @@ export class Sessions {
 
   constructor(engine: Engine, snapshots: Snapshots, kept: Kept, options: SessionsOptions) {
     this.#engine = engine;
-    this.#created = new RequestIds(({ length }) => length, new HeapShare(engine.mainHeap));
     this.#snapshots = snapshots;
     this.#durable = kept.durable;
     this.#options = options;
@@ -87,7 +76,19 @@ export class Sessions {
     });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
     this.#room = new Room(engine, this.#live, this.#atRest, options);
-    this.#alone = new LoneExecutions(engine, this.#room, this.#fresh);
+    const fresh = new Rounds(FRESH_AT_ONCE);
+    this.#alone = new LoneExecutions(engine, this.#room, fresh);
+    this.#new = new NewSessions({
+      engine,
+      snapshots,
+      durable: this.#durable,
+      live: this.#live,
+      atRest: this.#atRest,
+      room: this.#room,
+      fresh,
+      maximumDurable: options.maximumDurable,
+      checkNotDraining: () => this.checkNotDraining(),
+    });
     this.#carried = new CarriedBytes(options.maximumCarried);
   }
 
@@ -133,33 +134,10 @@ export class Sessions {
    */
   create(options: CreateOptions): Promise<SessionInfo> {
     // A repeat makes nothing.
-    return this.#carried.create(options, this.#created.has(options.requestId), () => this.#createOnce(options));
-  }
-
-  async #createOnce(options: CreateOptions): Promise<SessionInfo> {
-    const { requestId, digest } = options;
-    if (requestId === "") return (await this.#create(options)).info;
-    let session: Session | undefined;
-    const sessionId = await this.#created.once(requestId, digest, async () => {
-      const made = options.isDurable ? await this.#madeBefore(options) : undefined;
-      if (made !== undefined) return made;
-      session = await this.#create(options);
-      return session.sessionId;
+    return this.#carried.create(options, this.#new.knows(options.requestId), async () => {
+      const { sessionId, session } = await this.#new.create(options);
+      return session?.info ?? this.info(sessionId);
     });
-    return session?.info ?? this.info(sessionId);
-  }
-
-  /** The durable session that a server before this one made for the same request. @throws SessionError REQUEST_ID_REUSED */
-  async #madeBefore(options: CreateOptions): Promise<string | undefined> {
-    const sessionId = await this.#idFor(options);
-    return (await this.#durable.wasMadeBy(sessionId, options)) ? sessionId : undefined;
-  }
-
-  /** The id of a session that is to be made. @throws SessionError INVALID_REQUEST */
-  async #idFor({ sessionId, requestId, isDurable }: CreateOptions): Promise<string> {
-    if (sessionId !== "") checkId("session_id", sessionId);
-    const [drawn = drawId()] = isDurable && requestId !== "" ? await this.#durable.idsFor(undefined, requestId, 1) : [];
-    return sessionId === "" ? drawn : sessionId;
   }
 
   /**
@@ -271,20 +249,12 @@ export class Sessions {
       const message = `count: is ${count}, and at most ${maximum} sessions may be in memory; ask for fewer`;
       throw new SessionError("QUOTA_EXCEEDED", message, { retryAfter: NEVER_RETRY });
     }
-    const by = { requestId, digest };
     return this.use(sessionId, async (origin) => {
       const copies = new Map<string, Session>();
       const kept = origin.onceKept(requestId, digest, async () => {
-        const isNamed = origin.isDurable && requestId !== "";
-        const copyIds = isNamed
-          ? await this.#durable.idsFor(origin, requestId, count)
-          : Array.from({ length: count }, drawId);
-        // Some are there where whoever made them ended before it was done. They may have been used since.
-        const isMade = await Promise.all(copyIds.map((id) => isNamed && this.#durable.wasMadeBy(id, by)));
-        const missing = copyIds.filter((_, i) => isMade[i] !== true);
-        if (missing.length === 0) return copyIds;
-        for (const copy of await this.#fork(origin, missing, labels, by)) copies.set(copy.sessionId, copy);
-        return copyIds;
+        const { ids, made } = await this.#new.copy(origin, count, labels, { requestId, digest });
+        for (const copy of made) copies.set(copy.sessionId, copy);
+        return ids;
       });
       const ids = await kept.catch(async (error: unknown) => {
         // No repeat will find them.
@@ -294,31 +264,6 @@ export class Sessions {
       });
       return Promise.all(ids.map((id) => copies.get(id)?.info ?? this.info(id)));
     });
-  }
-
-  /** @param ids of the copies */
-  async #fork(
-    origin: Session,
-    ids: readonly string[],
-    labels: ReadonlyMap<string, string>,
-    by: CreatedBy,
-  ): Promise<Session[]> {
-    this.checkNotDraining();
-    const count = ids.length;
-    if (origin.isDurable) await this.#checkMayAdd(count);
-    const inits = ids.map((sessionId) => ({ sessionId, labels }));
-    for (const { sessionId } of inits) this.#nascent.set(sessionId, undefined);
-    try {
-      const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
-      return await this.#room.bringIn(wanted, 0, async () => {
-        const copies = await origin.fork(inits);
-        if (origin.isDurable) await this.#makeDurable(copies, by);
-        else for (const copy of copies) this.#live.add(copy);
-        return copies;
-      });
-    } finally {
-      for (const { sessionId } of inits) this.#nascent.delete(sessionId);
-    }
   }
 
   /**
@@ -386,99 +331,7 @@ export class Sessions {
 
   *#all(): Generator<Session> {
     yield* this.#live.all();
-    for (const session of this.#nascent.values()) if (session !== undefined) yield session;
-  }
-
-  async #create(options: CreateOptions): Promise<Session> {
-    if (options.isDurable) await this.#checkMayAdd(1);
-    // Nobody can have had it before.
-    const isNew = options.sessionId === "" && !options.isDurable;
-    const sessionId = isNew ? drawId() : await this.#idFor(options);
-    if (!isNew) await this.#arrived(sessionId);
-    if (!isNew && this.#isInMemory(sessionId)) throw alreadyExists(sessionId);
-    const { labels, limits, snapshotId, idleAction } = options;
-    const init = { sessionId, labels, idleTtl: checkedIdleTtl(options.idleTtl), idleAction, parent: snapshotId };
-    const own = sessionLimits(limits);
-    this.checkNotDraining();
-    this.#nascent.set(sessionId, undefined);
-    try {
-      if (!isNew && (await this.#atRest.has(sessionId))) throw alreadyExists(sessionId);
-      if (snapshotId === "") await this.#fresh.take();
-      return await this.#room.bringIn(A_FRESH_ONE, 0, async () => {
-        const session =
-          snapshotId === ""
-            ? new Session(this.#engine, { ...init, limits: own })
-            : await this.#snapshots.load(snapshotId, (saved) => {
-                const restored = { ...init, limits: limitsBeside(limits ?? {}, saved.record.limits) };
-                const wanted = { sessions: 0, heaps: 1, heapBytes: this.#engine.grownBytes(saved.image) };
-                return this.#room.bringIn(wanted, 0, () => Session.restore(this.#engine, restored, saved));
-              });
-        this.#nascent.set(sessionId, session);
-        try {
-          await prepare(session, options);
-          if (options.isDurable) await this.#makeDurable([session], options);
-          else this.#live.add(session);
-        } catch (error) {
-          await session.end(() => new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be set up"));
-          throw error;
-        }
-        return session;
-      });
-    } finally {
-      this.#nascent.delete(sessionId);
-    }
-  }
-
-  /** Resolves when a session of this id that is on its way into memory, or out of the store, is there. */
-  async #arrived(sessionId: string): Promise<void> {
-    // One that has expired leaves when somebody looks.
-    this.#live.find(sessionId);
-    // What takes it out of the store is not to meet another of its id there.
-    await this.#live.hasLeft(sessionId);
-    if (this.#live.find(sessionId) === undefined) await this.#atRest.hasLeft(sessionId);
-    // Whoever asks for a session that is not there looks for it in the store, and takes nobody's id by that.
-    if (this.#atRest.isWaking(sessionId)) await this.#atRest.awake(sessionId);
-  }
-
-  /** Whether a session of this id is in memory, or is about to be. */
-  #isInMemory(sessionId: string): boolean {
-    return this.#nascent.has(sessionId) || this.#atRest.isWaking(sessionId) || this.#live.has(sessionId);
-  }
-
-  /** @throws SessionError NO_STORE where none may be, QUOTA_EXCEEDED when that would be more than may */
-  async #checkMayAdd(sessions: number): Promise<void> {
-    const { maximumDurable: most } = this.#options;
-    if (most === 0) {
-      const message =
-        "durability: this server keeps no durable sessions; have it started with --data DIR, or leave it out";
-      throw new SessionError("NO_STORE", message, { field: "durability" });
-    }
-    await this.#durable.checkMayAdd(sessions, most);
-  }
-
-  /** All of them are there at once. @throws SessionError, StoreError; then none of them is durable, and all have ended */
-  async #makeDurable(sessions: readonly Session[], { requestId, digest }: CreatedBy): Promise<void> {
-    const createdBy = requestId === "" ? undefined : { requestId, digest };
-    const made: Session[] = [];
-    // Whoever found one of them in the store would load it a second time.
-    const show = this.#atRest.hide(sessions.map(({ sessionId }) => sessionId));
-    try {
-      for (const session of sessions) {
-        await session.makeDurable((info, saved) =>
-          this.#durable.add(info, saved, this.#options.maximumDurable, createdBy),
-        );
-        made.push(session);
-      }
-      for (const session of sessions) this.#live.add(session);
-    } catch (error) {
-      const ended = (): SessionError =>
-        new SessionError("SESSION_DELETED_MEANWHILE", "the session could not be made durable");
-      for (const session of sessions) await session.end(ended);
-      for (const { sessionId } of made) await this.#durable.delete(sessionId).catch(() => undefined);
-      throw error;
-    } finally {
-      show();
-    }
+    yield* this.#new.all;
   }
 
   /** @throws SessionError where no session rests under this id, or there is no room for it */
@@ -491,26 +344,6 @@ export class Sessions {
 function isPassing(error: unknown): boolean {
   if (!(error instanceof SessionError) || error.reason !== "QUOTA_EXCEEDED") return false;
   return error.details.retryAfter !== NEVER_RETRY;
-}
-
-function alreadyExists(sessionId: string): SessionError {
-  return new SessionError("SESSION_ALREADY_EXISTS", "session_id: is in use; leave it empty to get one drawn", {
-    ids: { session_id: sessionId },
-    field: "session_id",
-  });
-}
-
-/** @throws SessionError INVALID_REQUEST */
-function checkedIdleTtl(idleTtl: number): number {
-  if (idleTtl >= 0 && idleTtl <= MAXIMUM_IDLE_TTL) return idleTtl || DEFAULT_IDLE_TTL;
-  throw invalid("idle_ttl", `must be between 0 (the default) and ${MAXIMUM_IDLE_TTL / 1000} s`);
-}
-
-/** Limits that are not asked for are those of the snapshot, as far as this server gives them. */
-function limitsBeside(requested: Partial<Limits>, saved: Limits): Limits {
-  const names = Object.keys(saved) as (keyof Limits)[];
-  const limits = names.map((name) => [name, requested[name] || Math.min(saved[name], MAXIMUM_LIMITS[name])]);
-  return sessionLimits(Object.fromEntries(limits) as Partial<Limits>);
 }
 
 /** @throws SessionError INVALID_REQUEST when it is one of another session */
