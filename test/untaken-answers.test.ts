@@ -1,7 +1,16 @@
 /** Clients that ask for much and read nothing of it: what the server keeps for all of them together is bounded. */
+import { once } from "node:events";
 import { type ClientHttp2Session, type ClientHttp2Stream, connect, constants } from "node:http2";
-import { Command, ConnectRequest, Encoding, ExecuteRequest, SandboxServiceService as Sandbox } from "@livescope/proto";
-import { Livescope } from "@livescope/sdk";
+import {
+  Command,
+  ConnectRequest,
+  Encoding,
+  ExecuteRequest,
+  SandboxServiceService as Sandbox,
+  SessionServiceService as Sessions,
+  WatchSessionRequest,
+} from "@livescope/proto";
+import { Livescope, type Session } from "@livescope/sdk";
 import { type RunningServer, startServer } from "@livescope/server";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { answerOf, frame } from "./support/raw-http2.js";
@@ -74,4 +83,26 @@ test("a Connect stream on which most is unread ends, and says why", async () => 
   const answer = await answerOf(stream);
   expect(answer).toMatchObject({ status: "RESOURCE_EXHAUSTED" });
   expect(answer.message).toContain("the client has not read");
+});
+
+/** Idle watchers of these sessions, in each of which 2.4 MB are written then, and what they end with when the sessions are deleted. */
+async function endsOfWatchers(sessions: readonly Session[]): Promise<string[]> {
+  using connection = new IdleConnection();
+  const request = (sessionId: string): Uint8Array => WatchSessionRequest.encode({ sessionId }).finish();
+  const streams = sessions.map(({ id }) => connection.open(Sessions.watchSession.path, request(id)).end());
+  await Promise.all(streams.map((stream) => once(stream, "response")));
+  for (const session of new Set(sessions)) {
+    for (let i = 0; i < 12; i++) await session.execute('for (let i = 0; i < 20; i++) console.log("z".repeat(10_000))');
+  }
+  for (const session of new Set(sessions)) await session.delete();
+  return (await Promise.all(streams.map(answerOf))).map(({ status }) => status);
+}
+
+test("of watchers that do not read some are cut where all of them are too much; of one session they have what they are told in common", async () => {
+  await using client = await Livescope.connect(server.address);
+  const sessions = await Promise.all([1, 2, 3].map(() => client.createSession()));
+  const [session] = [await client.createSession()];
+  const ends = await endsOfWatchers(sessions);
+  expect(ends.filter((status) => status === "ABORTED")).toHaveLength(2);
+  expect(await endsOfWatchers([session, session, session])).toEqual(["ABORTED", "ABORTED", "ABORTED"]);
 });

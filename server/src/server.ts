@@ -134,9 +134,10 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
   const openCalls = new OpenCalls();
-  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, untaken, openStreams, openCalls, logger));
-  server.addService(SESSION_SERVICE, sessionService(sessions, openStreams, openCalls, logger));
-  server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, openCalls, logger));
+  const serving = { openStreams, openCalls, untaken, logger };
+  server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, serving));
+  server.addService(SESSION_SERVICE, sessionService(sessions, serving));
+  server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, serving));
   health.addTo(server);
   addReflection(server);
 

@@ -1,16 +1,14 @@
 /** Connect: any number of executions of any sessions on one stream. */
 import type { ServerDuplexStream } from "@grpc/grpc-js";
 import { type ConnectRequest, type ConnectResponse, SandboxServiceService } from "@livescope/proto";
-import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import { readOneAhead } from "./arriving-messages.js";
 import { Connection } from "./connection.js";
-import type { OpenStreams } from "./open-streams.js";
+import type { Serving } from "./serving.js";
 import type { Slices } from "./slices.js";
 import { toServiceError } from "./status.js";
 import { deadlineOf } from "./unary.js";
-import type { UntakenBytes } from "./untaken-bytes.js";
 
 /**
  * The method, for a handler that reads and writes encoded messages: of a large one so many frames at a time are decoded, and what is
@@ -22,18 +20,11 @@ export const CONNECT_METHOD = {
   responseSerialize: (response: Buffer): Buffer => response,
 };
 
-/** What all streams share. */
-interface Streams {
-  readonly slices: Slices;
-  readonly untaken: UntakenBytes;
-  readonly openStreams: OpenStreams;
-  readonly logger: Logger;
-}
-
 export function connect(
   sessions: Sessions,
   decoded: ServerDuplexStream<ConnectRequest, ConnectResponse>,
-  { slices, untaken, openStreams, logger }: Streams,
+  slices: Slices,
+  { untaken, openStreams, logger }: Serving,
 ): void {
   // What the types of the contract do not say, and `CONNECT_METHOD` does.
   const stream = decoded as unknown as ServerDuplexStream<Buffer, Buffer>;

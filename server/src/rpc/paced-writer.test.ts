@@ -16,7 +16,8 @@ function opened() {
   const take = (): void => {
     for (const taken of calls.splice(0)) taken();
   };
-  return { writer: new PacedWriter(stream), given, take };
+  const untaken: number[] = [];
+  return { writer: new PacedWriter(stream, (bytes) => untaken.push(bytes)), given, untaken, take };
 }
 
 function message(number: number): Buffer {
@@ -24,6 +25,18 @@ function message(number: number): Buffer {
   bytes.writeInt32LE(number);
   return bytes;
 }
+
+test("what is not taken is told whenever it changes, and is nothing once it is dropped", () => {
+  const { writer, untaken, take } = opened();
+  writer.write(message(1));
+  writer.write(message(2));
+  take();
+  writer.write(message(3));
+  writer.drop();
+  take();
+  writer.write(message(4));
+  expect([untaken, writer.bytes]).toEqual([[8, 16, 8, 0, 8, 0], 0]);
+});
 
 const upTo = (count: number): number[] => Array.from({ length: count }, (_, i) => i);
 

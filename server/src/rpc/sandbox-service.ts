@@ -12,7 +12,6 @@ import {
   type SandboxServiceServer,
   SandboxServiceService,
 } from "@livescope/proto";
-import type { Logger } from "pino";
 import { invalid } from "../session/errors.js";
 import { DEFAULT_LIMITS, type Limits, MAXIMUM_LIMITS } from "../session/limits.js";
 import type { HandleDescription } from "../session/outcome.js";
@@ -20,15 +19,13 @@ import type { Sessions } from "../session/sessions.js";
 import { cancelExecution } from "./cancel.js";
 import { checkedPath } from "./commands.js";
 import { CONNECT_METHOD, connect } from "./connect.js";
-import type { OpenCalls } from "./open-calls.js";
-import type { OpenStreams } from "./open-streams.js";
 import { render } from "./render.js";
 import { run } from "./run.js";
+import type { Serving } from "./serving.js";
 import { Slices } from "./slices.js";
 import { outcomeFor } from "./submit.js";
 import { durationOf } from "./time.js";
 import { type CallContext, type Handler, unary } from "./unary.js";
-import type { UntakenBytes } from "./untaken-bytes.js";
 import { checkedHandleId, checkedText } from "./values.js";
 
 const HANDLE_IDS = 10_000;
@@ -53,26 +50,19 @@ export const SANDBOX_SERVICE = {
   },
 };
 
-export function sandboxService(
-  sessions: Sessions,
-  facts: ServerFacts,
-  untaken: UntakenBytes,
-  openStreams: OpenStreams,
-  calls: OpenCalls,
-  logger: Logger,
-): SandboxServiceServer {
-  const streams = { slices: new Slices(), untaken, openStreams, logger };
+export function sandboxService(sessions: Sessions, facts: ServerFacts, serving: Serving): SandboxServiceServer {
+  const slices = new Slices();
   const answer = async (
     command: Command["command"],
     context: CallContext,
   ): Promise<{ execution: ExecutionMessage }> => ({ execution: await outcomeFor(sessions, command, context) });
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, serving);
   return {
     execute: handle((request, context) => answer({ $case: "execute", value: request }, context)),
     call: handle((request, context) => answer({ $case: "call", value: request }, context)),
     render: handle((request, context) => render(sessions, request, context)),
-    run: (stream) => void run(sessions, stream, logger),
-    connect: (stream) => connect(sessions, stream, streams),
+    run: (stream) => void run(sessions, stream, serving.logger),
+    connect: (stream) => connect(sessions, stream, slices, serving),
     cancelExecution: handle(async (request) => {
       await cancelExecution(sessions, request);
       return {};

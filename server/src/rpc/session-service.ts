@@ -9,7 +9,6 @@ import {
   type SessionServiceServer,
   SessionServiceService,
 } from "@livescope/proto";
-import type { Logger } from "pino";
 import { invalid, SessionError } from "../session/errors.js";
 import { labelBytes } from "../session/pages.js";
 import { NEVER_RETRY } from "../session/room.js";
@@ -24,16 +23,15 @@ import {
   requestedLimits,
 } from "./commands.js";
 import { checkedLabels } from "./labels.js";
-import type { OpenCalls } from "./open-calls.js";
-import type { OpenStreams } from "./open-streams.js";
 import { checkedPageSize } from "./pages.js";
+import type { Serving } from "./serving.js";
 import { checkedIdleAction, sessionMessage } from "./session-message.js";
 import { MESSAGE_BYTES } from "./streamed-command.js";
 import { millisecondsOf } from "./time.js";
 import { type Handler, isUnheard, unary } from "./unary.js";
 import { updateSession } from "./update-session.js";
 import { inputValues } from "./values.js";
-import { WATCH_SESSION_METHOD, watchSession } from "./watch-session.js";
+import { WATCH_SESSION_METHOD, Watched, watchSession } from "./watch-session.js";
 
 /** Of a session in an answer, without its labels and without the id of its origin. */
 const COPY_BYTES = 256;
@@ -48,13 +46,9 @@ export const SESSION_SERVICE = {
   },
 };
 
-export function sessionService(
-  sessions: Sessions,
-  openStreams: OpenStreams,
-  calls: OpenCalls,
-  logger: Logger,
-): SessionServiceServer {
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
+export function sessionService(sessions: Sessions, serving: Serving): SessionServiceServer {
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, serving);
+  const watched = new Watched();
   return {
     createSession: handle(async (request, context) => {
       const isLost = isUnheard(context, request.requestId);
@@ -100,7 +94,7 @@ export function sessionService(
       const session = await sessions.rollBack(request.sessionId, request.snapshotId, requestId, digest);
       return { session: sessionMessage(session) };
     }),
-    watchSession: (stream) => watchSession(sessions, stream, openStreams, logger),
+    watchSession: (stream) => watchSession(sessions, stream, watched, serving),
   };
 }
 

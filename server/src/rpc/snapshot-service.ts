@@ -1,26 +1,21 @@
 /** SnapshotService: take, get, list, delete; export and import are in snapshot-streams.ts. */
 import { CreateSnapshotRequest, type SnapshotServiceServer } from "@livescope/proto";
-import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Snapshots } from "../session/snapshots.js";
 import { canonicalTexts, checkedRequestId, digestOf } from "./commands.js";
 import { checkedLabels } from "./labels.js";
-import type { OpenCalls } from "./open-calls.js";
 import { checkedPageSize } from "./pages.js";
+import type { Serving } from "./serving.js";
 import { snapshotMessage } from "./snapshot-message.js";
 import { exportSnapshot, importSnapshot } from "./snapshot-streams.js";
 import { toServiceError } from "./status.js";
 import { millisecondsOf } from "./time.js";
 import { answer, type Handler, isUnheard, unary } from "./unary.js";
 
-export function snapshotService(
-  sessions: Sessions,
-  snapshots: Snapshots,
-  calls: OpenCalls,
-  logger: Logger,
-): SnapshotServiceServer {
-  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, calls, logger);
+export function snapshotService(sessions: Sessions, snapshots: Snapshots, serving: Serving): SnapshotServiceServer {
+  const { openCalls, logger } = serving;
+  const handle = <Request, Response>(handler: Handler<Request, Response>) => unary(handler, serving);
   return {
     createSnapshot: handle(async (request, context) => {
       const labels = checkedLabels(request.labels);
@@ -54,15 +49,15 @@ export function snapshotService(
       return {};
     }),
     exportSnapshot: async (stream) => {
-      calls.begin();
+      openCalls.begin();
       try {
-        calls.checkNotOver();
+        openCalls.checkNotOver();
         await exportSnapshot(snapshots, stream);
         stream.end();
       } catch (error) {
         stream.emit("error", toServiceError(error, logger));
       } finally {
-        calls.end();
+        openCalls.end();
       }
     },
     importSnapshot: (call, callback) => {
@@ -70,7 +65,7 @@ export function snapshotService(
         sessions.checkNotDraining();
         return { snapshot: snapshotMessage(await importSnapshot(snapshots, call)) };
       };
-      void answer(work, callback, calls, logger);
+      void answer(work, callback, serving);
     },
   };
 }

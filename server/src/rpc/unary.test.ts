@@ -38,8 +38,7 @@ function begun() {
   const sessions = { executeAlone: () => execution } as unknown as Sessions;
   const handler = unary<ExecuteRequest, ExecuteResponse>(
     async (value, context) => ({ execution: await outcomeFor(sessions, { $case: "execute", value }, context) }),
-    new OpenCalls(),
-    pino({ level: "silent" }),
+    { openCalls: new OpenCalls(), logger: pino({ level: "silent" }) },
   );
   const answer: sendUnaryData<ExecuteResponse> = (error, response) => void call.emit("answer", error, response);
   handler(call as never, answer);

@@ -1,8 +1,7 @@
 /** Turns a function from request to response into a gRPC handler. */
 import type { handleUnaryCall, ServerUnaryCall, sendUnaryData } from "@grpc/grpc-js";
-import type { Logger } from "pino";
 import { deadlineAt } from "../session/deadline.js";
-import type { OpenCalls } from "./open-calls.js";
+import type { Serving } from "./serving.js";
 import { toServiceError } from "./status.js";
 
 /** What a handler may know of the call it serves. */
@@ -21,12 +20,11 @@ export type Handler<Request, Response> = (request: Request, context: CallContext
 
 export function unary<Request, Response>(
   handler: Handler<Request, Response>,
-  calls: OpenCalls,
-  logger: Logger,
+  serving: Pick<Serving, "openCalls" | "logger">,
 ): handleUnaryCall<Request, Response> {
   return (call, callback) => {
     const request = takeRequest(call);
-    void answer(() => handler(request, contextOf(call)), callback, calls, logger);
+    void answer(() => handler(request, contextOf(call)), callback, serving);
   };
 }
 
@@ -41,17 +39,16 @@ export function takeRequest<Request>(call: { request: Request }): Request {
 export async function answer<Response>(
   work: () => Promise<Response> | Response,
   callback: sendUnaryData<Response>,
-  calls: OpenCalls,
-  logger: Logger,
+  { openCalls, logger }: Pick<Serving, "openCalls" | "logger">,
 ): Promise<void> {
-  calls.begin();
+  openCalls.begin();
   try {
-    calls.checkNotOver();
+    openCalls.checkNotOver();
     callback(null, await work());
   } catch (error) {
     callback(toServiceError(error, logger));
   } finally {
-    calls.end();
+    openCalls.end();
   }
 }
 

@@ -9,7 +9,8 @@ import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import { Watchers } from "../session/watchers.js";
 import { OpenStreams } from "./open-streams.js";
-import { watchSession } from "./watch-session.js";
+import { UntakenBytes } from "./untaken-bytes.js";
+import { Watched, watchSession } from "./watch-session.js";
 
 const usage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 1, hostCalls: 0, memoryBytes: 0 };
 const info: SessionInfo = {
@@ -48,12 +49,11 @@ test("what several watchers are told of is encoded once, and what follows is tol
       taken();
     };
     const stream = { request: { sessionId: "a" }, write };
-    watchSession(
-      sessions as unknown as Sessions,
-      Object.assign(new EventEmitter(), stream) as never,
-      new OpenStreams(),
-      pino({ level: "silent" }),
-    );
+    watchSession(sessions as unknown as Sessions, Object.assign(new EventEmitter(), stream) as never, new Watched(), {
+      openStreams: new OpenStreams(),
+      untaken: new UntakenBytes(),
+      logger: pino({ level: "silent" }),
+    });
   }
   await nextTick();
   const entry: ConsoleEntry = { level: "log", text: "c", time: 0, undone: false };

@@ -8,13 +8,12 @@ import {
   type WatchSessionRequest,
   WatchSessionResponse,
 } from "@livescope/proto";
-import type { Logger } from "pino";
 import { SessionError } from "../session/errors.js";
 import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import type { Watcher } from "../session/watchers.js";
-import type { OpenStreams } from "./open-streams.js";
 import { PacedWriter } from "./paced-writer.js";
+import type { Serving } from "./serving.js";
 import { sessionMessage } from "./session-message.js";
 import { toServiceError } from "./status.js";
 import { consoleMessage, executionMessage } from "./values.js";
@@ -45,24 +44,60 @@ function messageOf(what: object, update: () => Update): Buffer {
   return message;
 }
 
+/** How many watch each session: what they are told is one message for all of them. */
+export class Watched {
+  readonly #counts = new Map<string, number>();
+
+  /** @returns to be called when a watcher has all that it was told, or is gone; again does nothing */
+  add(sessionId: string): () => void {
+    this.#counts.set(sessionId, this.count(sessionId) + 1);
+    let isOver = false;
+    return () => {
+      if (isOver) return;
+      isOver = true;
+      const left = this.count(sessionId) - 1;
+      if (left > 0) this.#counts.set(sessionId, left);
+      else this.#counts.delete(sessionId);
+    };
+  }
+
+  count(sessionId: string): number {
+    return this.#counts.get(sessionId) ?? 0;
+  }
+}
+
 export function watchSession(
   sessions: Sessions,
   stream: ServerWritableStream<WatchSessionRequest, WatchSessionResponse>,
-  openStreams: OpenStreams,
-  logger: Logger,
+  watched: Watched,
+  { openStreams, untaken, logger }: Pick<Serving, "openStreams" | "untaken" | "logger">,
 ): void {
-  const messages = new PacedWriter(stream as Writable);
-  const fail = (error: unknown): void => void stream.emit("error", toServiceError(error, logger));
+  const { sessionId } = stream.request;
+  const reader = {
+    get peer() {
+      return stream.getPeer();
+    },
+    cut: () => tooSlow(),
+  };
+  const messages = new PacedWriter(stream as Writable, (bytes) =>
+    untaken.update(reader, Math.ceil(bytes / Math.max(1, watched.count(sessionId)))),
+  );
+  const fail = (error: unknown): void => {
+    left();
+    stream.emit("error", toServiceError(error, logger));
+  };
   const end = (error: unknown): void => {
     close();
     messages.endWith(() => fail(error));
   };
   let close = (): void => undefined;
+  let left = (): void => undefined;
   const say = (what: object, update: () => Update): void => {
     messages.write(messageOf(what, update));
-    const { bytes } = messages;
-    if (bytes <= BEHIND_BYTES) return;
-    const text = `the watcher is ${bytes} bytes behind what happens; read faster, or watch again from now on`;
+    if (messages.bytes > BEHIND_BYTES) tooSlow();
+  };
+  const tooSlow = (): void => {
+    const text = `the watcher is ${messages.bytes} bytes behind what happens; read faster, or watch again from now on`;
     close();
     messages.drop();
     fail(new SessionError("READER_TOO_SLOW", text));
@@ -86,16 +121,21 @@ export function watchSession(
   stream.on("cancelled", () => {
     close();
     messages.drop();
+    left();
   });
-  sessions.watch(stream.request.sessionId, watcher).then(({ info, unwatch }) => {
+  sessions.watch(sessionId, watcher).then(({ info, unwatch }) => {
     const closed = openStreams.add(() =>
       end(new SessionError("DRAINING", "the server is stopping; watch again elsewhere or later")),
     );
+    left = watched.add(sessionId);
     close = () => {
       unwatch();
       closed();
     };
-    if (stream.cancelled) return close();
+    if (stream.cancelled) {
+      left();
+      return close();
+    }
     saySession(info);
   }, end);
 }
