@@ -43,11 +43,10 @@ test("so many streams of half-sent messages are ended as there is no room for, a
     stream.write(message.subarray(0, MEBIBYTE));
     return { stream, answer: answerOf(stream) };
   });
-  const ended: unknown[] = [];
-  for (const each of streams) void each.answer.then(({ status }) => ended.push(status));
-  await expect.poll(() => ended).toEqual(Array(5).fill("RESOURCE_EXHAUSTED"));
-  const left = streams.filter(({ stream }) => !stream.closed);
-  expect(left).toHaveLength(5);
+  const ended = new Map<ClientHttp2Stream, string>();
+  for (const { stream, answer } of streams) void answer.then(({ status }) => ended.set(stream, status));
+  await expect.poll(() => [...ended.values()]).toEqual(Array(5).fill("RESOURCE_EXHAUSTED"));
+  const left = streams.filter(({ stream }) => !ended.has(stream));
   // One after the other: none of them has room for the rest of all.
   for (const { stream, answer } of left) {
     stream.end(message.subarray(MEBIBYTE));

@@ -11,15 +11,23 @@ const SMALL = 16 * 1024;
 
 /** Who takes what a stream is answered. */
 export interface Reader {
-  /** Whose it is: address and port of the connection. It is asked for when some are to be cut. */
+  /** Whose it is: address and port of the connection. It is asked for when there is something to count. */
   readonly peer: string;
   /** Ends the stream, with all that was not taken. */
   cut(): void;
 }
 
+/** The readers of one connection, by what they have not taken. */
+interface Connection {
+  readonly readers: Map<Reader, number>;
+  bytes: number;
+}
+
 export class UntakenBytes {
   readonly #most: number;
-  readonly #readers = new Map<Reader, number>();
+  readonly #connections = new Map<string, Connection>();
+  /** Whose they are that are counted: of one that ends nobody can tell. */
+  readonly #peers = new Map<Reader, string>();
   #bytes = 0;
 
   /** @param most bytes of all readers together; default: 256 MiB, or an eighth of what the heap may grow to where that is more */
@@ -41,22 +49,32 @@ export class UntakenBytes {
   }
 
   #set(reader: Reader, bytes: number): void {
-    const before = this.#readers.get(reader) ?? 0;
-    if (bytes === before) return;
-    this.#bytes += bytes - before;
-    if (bytes > 0) this.#readers.set(reader, bytes);
-    else this.#readers.delete(reader);
+    const known = this.#peers.get(reader);
+    if (known === undefined && bytes === 0) return;
+    const peer = known ?? reader.peer;
+    const connection = this.#connections.get(peer) ?? { readers: new Map(), bytes: 0 };
+    const growth = bytes - (connection.readers.get(reader) ?? 0);
+    connection.bytes += growth;
+    this.#bytes += growth;
+    if (bytes > 0) {
+      connection.readers.set(reader, bytes);
+      this.#peers.set(reader, peer);
+      this.#connections.set(peer, connection);
+    } else {
+      connection.readers.delete(reader);
+      this.#peers.delete(reader);
+      if (connection.readers.size === 0) this.#connections.delete(peer);
+    }
   }
 
+  /** Looks at all connections and at the streams of one, which a client may not have many of, and never at all streams. */
   #heaviest(): Reader {
-    const byPeer = new Map<string, number>();
-    for (const [{ peer }, bytes] of this.#readers) byPeer.set(peer, (byPeer.get(peer) ?? 0) + bytes);
-    const heaviestPeer = keyOfMost(byPeer);
-    return keyOfMost([...this.#readers].filter(([{ peer }]) => peer === heaviestPeer));
+    const { readers } = mostOf(this.#connections.values(), ({ bytes }) => bytes);
+    return mostOf(readers, ([, bytes]) => bytes)[0];
   }
 }
 
-/** @param entries at least one; of several with the most it is the first */
-function keyOfMost<Key>(entries: Iterable<readonly [Key, number]>): Key {
-  return [...entries].reduce((most, entry) => (entry[1] > most[1] ? entry : most))[0];
+/** @param items at least one; of several with the most it is the first */
+function mostOf<Item>(items: Iterable<Item>, sizeOf: (item: Item) => number): Item {
+  return [...items].reduce((most, item) => (sizeOf(item) > sizeOf(most) ? item : most));
 }
