@@ -9,7 +9,7 @@ export function refusalOf(effect: Effect & { kind: "refused" }, sessionId: strin
       return new SessionError(
         "HANDLE_NOT_FOUND",
         "the session holds no such handle: it was released, or is of another session",
-        { ids: { session_id: sessionId, handle_id: effect.what } },
+        { ids: { ...(sessionId === "" ? {} : { session_id: sessionId }), handle_id: effect.what } },
       );
     case "templateNotFound":
       return new SessionError(
