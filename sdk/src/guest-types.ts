@@ -68,11 +68,18 @@ export type Copied<T> = unknown extends T
         ? Set<Copied<V>>
         : T extends AnyFunction | AnyClass | StaysThere
           ? Guest<T>
-          : T extends readonly unknown[]
-            ? { [I in keyof T]: Copied<T[I]> }
+          : T extends readonly (infer V)[]
+            ? CopiedList<T, V>
             : T extends object
               ? CopiedObject<T>
               : T;
+
+/** Written as a list where it is no tuple: of types that are lists of themselves, as that of JSON is, the compiler then asks when it has to. */
+type CopiedList<T extends readonly unknown[], V> = V[] extends T
+  ? T extends V[]
+    ? Copied<V>[]
+    : readonly Copied<V>[]
+  : { [I in keyof T]: Copied<T[I]> };
 
 /**
  * What is sent where a guest's function takes a T: such a value, a place of a guest where one stands, or a handle. For a function
@@ -101,9 +108,11 @@ type SentWithin<T> = unknown extends T
         ? ReadonlySet<SentWithin<V>> | Live<T>
         : T extends AnyFunction | AnyClass | StaysThere
           ? Live<T>
-          : T extends object
-            ? { [K in keyof T]: SentWithin<T[K]> } | Live<T>
-            : T;
+          : T extends readonly (infer V)[]
+            ? (V[] extends T ? readonly SentWithin<V>[] : { [I in keyof T]: SentWithin<T[I]> }) | Live<T>
+            : T extends object
+              ? { [K in keyof T]: SentWithin<T[K]> } | Live<T>
+              : T;
 
 /** A guest that a handle keeps alive, and not a place below one. */
 type Live<T> = (GuestOperations<T> & Pick<Guest<T>, "$handle">) | Handle;

@@ -119,6 +119,22 @@ describe("what comes out", () => {
     expectTypeOf<Tree>().toExtend<Copied<Tree>>();
   });
 
+  test("is the type itself also where that is a list of itself", () => {
+    type Json = string | number | boolean | null | readonly Json[] | { [key: string]: Json };
+    checked(async (_guest, session) => {
+      const rules = await session.load<{ json(value: Json): Json; nested(value: Nested): Nested }>("");
+      type Nested = number | Nested[][];
+      const json: Json = await rules.json({ all: [1, ["text", null]] });
+      await rules.json(json);
+      const nested: Nested = await rules.nested([[1, [[2]]]]);
+      await rules.nested(nested);
+      // @ts-expect-error It is no JSON.
+      rules.json([undefined]);
+      // @ts-expect-error Nor is this.
+      rules.json({ all: new Date(0) });
+    });
+  });
+
   test("is a guest where it stays", () => {
     expectTypeOf<Copied<(n: number) => string>>().toEqualTypeOf<Guest<(n: number) => string>>();
     expectTypeOf<Copied<Promise<number>>>().toEqualTypeOf<Guest<Promise<number>>>();
