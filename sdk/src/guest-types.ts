@@ -74,7 +74,7 @@ export type Copied<T> = unknown extends T
               ? CopiedObject<T>
               : T;
 
-/** Written as a list where it is no tuple: of types that are lists of themselves, as that of JSON is, the compiler then asks when it has to. */
+/** Written as a list where it is no tuple: of a list of itself, as JSON is one, the compiler then asks only when it has to. */
 type CopiedList<T extends readonly unknown[], V> = V[] extends T
   ? T extends V[]
     ? Copied<V>[]
@@ -108,7 +108,7 @@ type SentWithin<T> = unknown extends T
         ? ReadonlySet<SentWithin<V>> | Live<T>
         : T extends AnyFunction | AnyClass | StaysThere
           ? Live<T>
-          : T extends readonly (infer V)[]
+          : T extends Iterable<infer V>
             ? (V[] extends T ? readonly SentWithin<V>[] : { [I in keyof T]: SentWithin<T[I]> }) | Live<T>
             : T extends object
               ? { [K in keyof T]: SentWithin<T[K]> } | Live<T>

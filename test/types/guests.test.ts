@@ -226,6 +226,21 @@ describe("what goes in", () => {
     });
   });
 
+  test("is a list where all that can be iterated over will do", () => {
+    checked(async (guest, session) => {
+      interface Sums {
+        sum(numbers: Iterable<number>, further?: { readonly rows: Iterable<Row> }): number;
+      }
+      const sums = await session.load<Sums>("");
+      sums.sum([1, 2], { rows: [{ id: 1, name: "a" }] });
+      sums.sum(guest.bag);
+      // @ts-expect-error Not numbers.
+      sums.sum(["1"]);
+      // @ts-expect-error Its own iterator would stay here.
+      sums.sum([1].values());
+    });
+  });
+
   test("may be a guest, a place or a handle of such a value", () => {
     checked(async (guest, session) => {
       const counter = await new guest.Counter(1);
