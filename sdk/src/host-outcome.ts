@@ -23,9 +23,10 @@ export function thrownOutcome(thrown: unknown): Outcome {
 
 function exceptionOf(thrown: unknown, depth: number): Exception {
   try {
-    // What a function of the guest threw goes back as what it was.
+    // What a function of the guest threw goes back as what it was; an error without a name, or what was not carried, as an Error.
     if (thrown instanceof GuestError) {
-      if (thrown.guestName === "") return exceptionOf(thrown.thrown, depth);
+      const { thrown: value, message } = thrown;
+      if (thrown.guestName === "" && (value !== undefined || message === "undefined")) return exceptionOf(value, depth);
       return errorOf(thrown.guestName, thrown.message, thrown.cause, depth);
     }
     if (thrown instanceof Error) return errorOf(nameOf(thrown), String(thrown.message), thrown.cause, depth);

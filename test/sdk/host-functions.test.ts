@@ -319,6 +319,16 @@ describe("an exposed function", () => {
     expect(await session.execute(code)).toEqual(["RangeError", "mine"]);
     const thrown: unknown = await session.execute("await run(() => { throw { a: 1 } }).catch((e) => e)");
     expect(thrown).toEqual({ a: 1 });
+    // Without a name it is an error all the same, and what is none and is not told whole is not undefined.
+    const nameless = `const tell = async (thrown) => run(() => { throw thrown }).catch((e) => [e?.message, e?.cause?.message]);
+      const mine = Object.assign(new Error("mine", { cause: new Error("inner") }), { name: "" });
+      await Promise.all([mine, new Error("outer", { cause: mine }), new Error("of", { cause: tell }), undefined].map(tell))`;
+    expect(await session.execute(nameless)).toEqual([
+      ["mine", "inner"],
+      ["outer", "mine"],
+      ["of", "[AsyncFunction: tell]"],
+      [undefined, undefined],
+    ]);
   });
 
   test("runs as often at once as it is called", async () => {
