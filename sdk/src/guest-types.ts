@@ -159,7 +159,7 @@ type Called<T> = unknown extends T
   : ([T] extends [(...args: infer A extends readonly unknown[]) => infer R]
       ? ((...args: SentArguments<A>) => GuestResult<R>) & CalledBy<A, R>
       : unknown) &
-      ([T] extends [abstract new (...args: infer A extends readonly unknown[]) => infer I]
+      ([T] extends [new (...args: infer A extends readonly unknown[]) => infer I]
         ? new (
             ...args: SentArguments<A>
           ) => ExecutionPromise<Guest<I>>

@@ -176,6 +176,21 @@ describe("what comes out", () => {
     });
   });
 
+  test("of an abstract class is not constructed", () => {
+    abstract class Shape {
+      static named(name: string): string {
+        return name;
+      }
+      abstract area(): number;
+    }
+    checked(async (_guest, session) => {
+      const shapes = await session.load<{ readonly Shape: typeof Shape }>("");
+      expectTypeOf(shapes.Shape.named("x")).resolves.toEqualTypeOf<string>();
+      // @ts-expect-error Only what extends it is.
+      new shapes.Shape();
+    });
+  });
+
   test("is iterated over where it can be there", () => {
     checked(async (guest) => {
       for await (const row of guest.rows(1)) expectTypeOf(row).toEqualTypeOf<Row>();
