@@ -186,11 +186,14 @@ type Iterated<T> = unknown extends T
         : unknown;
 
 type Members<T> = NotInherited<T> &
-  (unknown extends T ? unknown : T extends object ? { readonly [K in MemberKey<T>]-?: GuestMember<T[K]> } : unknown);
+  (unknown extends T
+    ? unknown
+    : T extends object
+      ? { readonly [K in keyof T as Exclude<K, symbol | Reserved>]-?: GuestMember<T[K]> }
+      : unknown);
 
 /** Names that a proxy has for itself, or has not, so that it is no promise. Such members are reached by `$at`. */
 type Reserved = keyof GuestOperations<unknown> | "$keep" | "$handle" | "then" | "toJSON";
-type MemberKey<T> = Exclude<keyof T, symbol | Reserved>;
 
 type MemberName<T> = unknown extends T ? string | number : Exclude<keyof T, symbol>;
 type MemberAt<T, K> = K extends keyof T ? T[K] : unknown;

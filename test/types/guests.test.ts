@@ -55,6 +55,22 @@ describe("a guest", () => {
     });
   });
 
+  test("has the members that are known, also where there may be others", () => {
+    interface Settings {
+      readonly rate: number;
+      readonly apply?: (n: number) => string;
+      readonly [name: string]: unknown;
+    }
+    checked(async (_guest, session) => {
+      const { settings } = await session.load<{ readonly settings: Settings }>("");
+      expectTypeOf(settings.rate.$value()).resolves.toEqualTypeOf<number>();
+      expectTypeOf(settings.apply(1)).resolves.toEqualTypeOf<string>();
+      expectTypeOf(settings.$at("other").$value()).resolves.toEqualTypeOf<unknown>();
+      // @ts-expect-error An argument of another type.
+      settings.apply("1");
+    });
+  });
+
   test("has what its functions have there, and not what functions have here", () => {
     checked((guest) => {
       // @ts-expect-error It would be bound in the session, and a promise here.
