@@ -1,4 +1,12 @@
-import { type AtomicSession, GuestError, Livescope, type Session, StoppedError } from "@livescope/sdk";
+import { setTimeout as sleep } from "node:timers/promises";
+import {
+  type AtomicSession,
+  GuestError,
+  type HostCallContext,
+  Livescope,
+  type Session,
+  StoppedError,
+} from "@livescope/sdk";
 import { beforeEach, describe, expect, test } from "vitest";
 import { withServer } from "./support/server.js";
 import { Wire } from "./support/wire-to-server.js";
@@ -71,6 +79,60 @@ test("what comes after its end in its last turn is undone with it, and calls nob
   await expect(failing).rejects.toThrow("undo it");
   await session.execute("await note('then')");
   expect(called).toEqual(["then"]);
+});
+
+describe("a host function that a sequence left to run", () => {
+  // Made by a call of the sequence that ends first, or by what that left behind.
+  const asks = ["ask()", "sleep(1).then(() => ask())"];
+
+  test.each(asks)("calls back within the sequence: %s", async (ask) => {
+    let goOn = (): void => undefined;
+    const hasEnded = new Promise<void>((resolve) => (goOn = resolve));
+    await session.expose({
+      ask: async ({ session: mine }: HostCallContext) => {
+        await hasEnded;
+        return await mine.execute("inc(1)");
+      },
+    });
+    const answers = session.atomic(async (tx) => {
+      await tx.execute(`globalThis.answer = ${ask}; 0`);
+      goOn();
+      return [await tx.execute("await answer"), await tx.execute("total")];
+    });
+    expect(await answers).toEqual([8, 8]);
+  });
+
+  test("is answered, whatever it does", async () => {
+    await session.expose({ ask: () => sleep(5) });
+    await session.atomic(async (tx) => {
+      await tx.execute("globalThis.answer = [ask(), sleep(1).then(() => ask())]; 0");
+      await tx.execute("await Promise.all(answer)");
+    });
+  });
+
+  test.each(asks)("calls back in vain when that is undone: %s", async (ask) => {
+    let begin = (): void => undefined;
+    const hasBegun = new Promise<void>((resolve) => (begin = resolve));
+    let late: Promise<unknown> | undefined;
+    await session.expose({
+      ask: async ({ session: mine, signal }: HostCallContext) => {
+        begin();
+        await new Promise((resolve) => signal.addEventListener("abort", resolve));
+        late = mine.execute("inc(1)").catch((error: unknown) => error);
+        await late;
+      },
+    });
+    const sequence = session.atomic(async (tx) => {
+      await tx.execute(`globalThis.answer = ${ask}; 0`);
+      tx.execute("await answer").catch(() => undefined);
+      await hasBegun;
+      throw new Error("undo it");
+    });
+    await expect(sequence).rejects.toThrow("undo it");
+    await expect.poll(() => late).toBeDefined();
+    expect(await late).toMatchObject({ reason: "CANCELLED" });
+    expect(await session.execute("total")).toBe(7);
+  });
 });
 
 test("a sequence is undone that the session's own code ends before its callback does", async () => {

@@ -182,6 +182,11 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#open.byId(executionId);
   }
 
+  /** Whether what names this one runs on behalf of one that is open. */
+  isOnBehalf(executionId: string): boolean {
+    return this.#open.parentOf(executionId) !== undefined;
+  }
+
   /** Asks all that are open to end because the session is put back. @returns them */
   stopAll(): readonly RunningExecution[] {
     const ending = this.#open.all();
@@ -254,7 +259,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
         { ids: { session_id: this.#session.sessionId }, retryAfter: QUEUE_RETRY },
       );
     }
-    const parent = this.#open.byId(options.parentExecutionId);
+    const parent = this.#open.parentOf(options.parentExecutionId);
     if (parent !== undefined && parent.depth >= DEEPEST_CALLS) {
       throw new SessionError(
         "QUOTA_EXCEEDED",
@@ -383,6 +388,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       const child = this.#open.get(number);
       if (child !== undefined) this.#settle(child, child.stoppedBetweenTurns(this.#session.memoryBytes));
     }
+    this.#open.noteUndone(execution);
     this.hostFunctions.cancelHeld(execution.number);
     for (const { undone } of this.#afterHold.splice(0)) undone();
     this.#heldReleases.repeat();
@@ -402,12 +408,14 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#replies.hasRoomFor(result);
   }
 
-  reply(callId: string, execution: number, result: HostResult): void {
+  reply(callId: string, execution: number, result: HostResult, holder = 0): void {
     if (this.#life.ended !== undefined) return;
     this.#life.change();
     const isOpen = this.#open.get(execution) !== undefined;
     const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
-    this.#replies.add(callId, { input, execution, result }, isOpen);
+    // What holds the session may wait for an answer that was asked for meanwhile, also by what has ended.
+    const isHolders = holder !== 0 && holder === this.#loop.holder;
+    this.#replies.add(callId, { input, execution, result }, isOpen || isHolders);
   }
 
   get sessionId(): string {

@@ -17,8 +17,8 @@ export interface HostCallsHost {
   readonly share: HeapShare;
   /** False for a reply with which too much would wait for the guest to take it. */
   hasRoomFor(result: HostResult): boolean;
-  /** Gives the guest the reply of a call. */
-  reply(callId: string, execution: number, result: HostResult): void;
+  /** Gives the guest the reply of a call. @param holder number of the atomic execution that held the session when it was made */
+  reply(callId: string, execution: number, result: HostResult, holder: number): void;
   /** Sends a call when the store has what it follows from, where the session is a durable one. */
   whenKept(send: () => void): void;
   /** Number of the atomic execution that holds the session, and may yet be undone; 0 for none. */
@@ -115,7 +115,7 @@ export class HostCalls<C extends CalledClient> {
 
   /** Guest code calls in vain. */
   refuse(execution: number, { call }: HostCallText, message: string): void {
-    this.#host.reply(call, execution, failure(message));
+    this.#host.reply(call, execution, failure(message), this.#host.holder);
   }
 
   /** @param isItself the session that made it has come back: it has the id that it had. In a copy it has one of its own */
@@ -204,7 +204,7 @@ export class HostCalls<C extends CalledClient> {
   #settle(callId: string, call: PendingCall<C>, result: HostResult): void {
     this.#pending.delete(callId);
     this.#host.callerOf(call.execution)?.hostCallEnded();
-    this.#host.reply(call.text.call, call.execution, result);
+    this.#host.reply(call.text.call, call.execution, result, call.holder);
   }
 
   /** The name of a function that an execution has called and no client provides now; undefined where there is none. */
@@ -255,7 +255,8 @@ export class HostCalls<C extends CalledClient> {
     const { link } = client;
     const sent: Sent = { link };
     call.sent = sent;
-    const caller = this.#host.callerOf(execution);
+    // What its execution left behind calls for the atomic one that holds the session, which may wait for it.
+    const caller = this.#host.callerOf(execution) ?? this.#host.callerOf(call.holder);
     const message: HostCall = {
       callId,
       sessionId: this.#host.sessionId,

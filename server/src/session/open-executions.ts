@@ -8,8 +8,8 @@ import type { Watchers } from "./watchers.js";
 
 /** Executions that can still be named when a promise of theirs is rejected after they ended. */
 const NAMES_KEPT = 100;
-/** Executions that were stopped or undone, and that a client may still name as those on whose behalf it runs something. */
-const OVER_KEPT = 1_000;
+/** Executions that have ended, and that a client may still name as those on whose behalf it runs something. */
+const ENDED_KEPT = 1_000;
 
 export class OpenExecutions {
   readonly #watchers: Watchers;
@@ -18,6 +18,8 @@ export class OpenExecutions {
   readonly #children = new Map<RunningExecution, Set<RunningExecution>>();
   /** Ids of the newest that were stopped or undone. */
   readonly #over = new Set<string>();
+  /** By the ids of the newest that ended while an atomic execution held the session on whose behalf they ran: that one. */
+  readonly #endedInHold = new Map<string, RunningExecution>();
   /** Ids of the newest executions by their number: the kernel knows numbers only. */
   readonly #names = new Map<number, string>();
 
@@ -36,6 +38,14 @@ export class OpenExecutions {
 
   byId(executionId: string): RunningExecution | undefined {
     return this.#byId.get(executionId);
+  }
+
+  /**
+   * On whose behalf runs what names this one: its own, or if it has ended within the hold of an atomic execution that of the latter,
+   * which may wait for it.
+   */
+  parentOf(executionId: string): RunningExecution | undefined {
+    return this.#byId.get(executionId) ?? (this.isOver(executionId) ? undefined : this.#endedInHold.get(executionId));
   }
 
   has({ number }: RunningExecution): boolean {
@@ -75,6 +85,15 @@ export class OpenExecutions {
     for (const child of children) this.#addChild(child);
     // In a copy a request may come again under the id of one that was in flight.
     if (this.#byId.get(executionId) === execution) this.#byId.delete(executionId);
+    for (const id of this.#endedFor(execution)) this.#endedInHold.delete(id);
+    const holder = holderOf(execution);
+    if (holder !== undefined && this.has(holder)) keepNewest(this.#endedInHold.set(executionId, holder));
+  }
+
+  /** Ids of those that have ended within the hold of an atomic execution. */
+  #endedFor(execution: RunningExecution): string[] {
+    if (!execution.isAtomic) return [];
+    return [...this.#endedInHold].filter(([, holder]) => holder === execution).map(([id]) => id);
   }
 
   #addChild(execution: RunningExecution): void {
@@ -93,8 +112,13 @@ export class OpenExecutions {
   /** One has ended that was stopped or undone. */
   noteOver({ executionId }: RunningExecution): void {
     this.#over.add(executionId);
-    const [oldest] = this.#over;
-    if (oldest !== undefined && this.#over.size > OVER_KEPT) this.#over.delete(oldest);
+    keepNewest(this.#over);
+  }
+
+  /** An atomic execution is undone, and with it what has ended on its behalf. */
+  noteUndone(execution: RunningExecution): void {
+    for (const id of this.#endedFor(execution)) this.#over.add(id);
+    keepNewest(this.#over);
   }
 
   isOver(executionId: string): boolean {
@@ -137,5 +161,17 @@ export class OpenExecutions {
     } catch {
       // The text of a session that broke its engine could be anything.
     }
+  }
+}
+
+/** The atomic execution on whose behalf one runs, directly or not. */
+function holderOf({ parent }: RunningExecution): RunningExecution | undefined {
+  return parent === undefined || parent.isAtomic ? parent : holderOf(parent);
+}
+
+function keepNewest(ids: Set<string> | Map<string, unknown>): void {
+  for (const oldest of ids.keys()) {
+    if (ids.size <= ENDED_KEPT) return;
+    ids.delete(oldest);
   }
 }

@@ -41,14 +41,14 @@ export class Replies {
     return all <= MOST_SIZE && this.#share.hasRoomFor(size, all);
   }
 
-  /** @param isOpen the execution that the call was made for is open */
-  add(callId: string, reply: Reply, isOpen: boolean): void {
+  /** @param isAwaited the execution that the call was made for is open, or the atomic one in whose hold it was */
+  add(callId: string, reply: Reply, isAwaited: boolean): void {
     const { input, result } = reply;
     // Of a guest that broke its engine several calls could have one id.
     this.delete(callId);
     this.#replies.set(callId, reply);
     this.#change(sizeOf(result));
-    if (isOpen || this.#takesLateReplies) this.#loop.add(input);
+    if (isAwaited || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
   }
 

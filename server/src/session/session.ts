@@ -275,9 +275,9 @@ export class Session {
     };
   }
 
-  /** Whether an execution of this id has no outcome yet. */
-  isInFlight(executionId: string): boolean {
-    return this.#executions.byId(executionId) !== undefined;
+  /** Whether what names this execution runs on behalf of one that has no outcome yet. */
+  isOnBehalf(executionId: string): boolean {
+    return this.#executions.isOnBehalf(executionId);
   }
 
   /** Whether a request of this id has come before. */

@@ -148,7 +148,7 @@ export class Sessions {
   submit(sessionId: string, command: Command, options: CommandOptions): Execution {
     const session = this.#live.find(sessionId);
     // What runs is to end well, so what runs on its behalf is let in.
-    const isOnBehalf = session?.isInFlight(options.parentExecutionId) === true;
+    const isOnBehalf = session?.isOnBehalf(options.parentExecutionId) === true;
     // A repeat runs nothing, and a refusal would say that the first one did not.
     const isLetIn = isOnBehalf || session?.knows(options.requestId) === true;
     if (!isLetIn) this.checkNotDraining();
