@@ -377,15 +377,19 @@ describe.runIf(transport === "connect")("a stream", () => {
     expect(answers.streams).toHaveLength(2);
   });
 
-  it("is cancelled when the client is closed and the server does not end it", async () => {
-    await client.attach("s").execute("1");
-    const [stream] = answers.streams;
-    stream?.removeAllListeners("end");
-    const cancelled = new Promise((resolve) => stream?.once("cancelled", resolve));
-    client.close();
-    await cancelled;
+  it.each(["when the client is closed", "when nothing was under way for a while"])(
+    "is cancelled %s and the server does not end it",
+    async (when) => {
+      await client.attach("s").execute("1");
+      const [stream] = answers.streams;
+      stream?.removeAllListeners("end");
+      const cancelled = new Promise((resolve) => stream?.once("cancelled", resolve));
+      if (when === "when the client is closed") client.close();
+      await cancelled;
+    },
     // Before the first ping would be missed.
-  }, 15_000);
+    15_000,
+  );
 
   it("ends also when a function was passed with what was never sent", async () => {
     const session = client.attach("s");

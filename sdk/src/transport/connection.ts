@@ -17,8 +17,8 @@ import { errorFrom, errorFromStatus } from "./status.js";
 
 /** How long a stream without anything in flight is kept, in milliseconds: it keeps the process from ending. */
 const IDLE = 1_000;
-/** How long a stream may take to end when the client is closed, in milliseconds: until then it keeps the process from ending. */
-const CLOSING = 1_000;
+/** How long a stream may take to end, in milliseconds: until then it keeps the process from ending. */
+const ENDING = 1_000;
 /** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
 const ATTEMPTS = 4;
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
@@ -129,8 +129,7 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (stream !== undefined) {
       this.#host?.onClosing();
       this.#flush();
-      // Where the network takes nothing any more it would take until a ping is missed.
-      setTimeout(() => stream.cancel(), CLOSING).unref();
+      cancelLater(stream);
     }
     if (this.#stream === undefined) this.#host?.onClosed();
     this.checkIdle();
@@ -312,11 +311,18 @@ export class Connection implements CommandTransport, PendingCommandHost {
   }
 
   #endStream(): void {
-    this.#stream?.end();
+    const stream = this.#stream;
+    // What was said has to have its time to leave.
+    stream?.once("finish", () => cancelLater(stream)).end();
     this.#stream = undefined;
     this.#isBusy = false;
     if (this.#isClosed) this.#host?.onClosed();
   }
+}
+
+/** Where the network takes nothing any more, or the server does not end it, a stream would take until a ping is missed, or for ever. */
+function cancelLater(stream: Stream): void {
+  setTimeout(() => stream.cancel(), ENDING).unref();
 }
 
 function jittered(milliseconds: number): number {
