@@ -433,6 +433,23 @@ describe.runIf(transport === "connect")("a stream", () => {
     expect((await exposing).names).toEqual(["f"]);
   });
 
+  it.each([undefined, status.INTERNAL, status.RESOURCE_EXHAUSTED])(
+    "exposes no more when it breaks again and again before that is answered, by status %s",
+    async (code) => {
+      let streams = 0;
+      const ended = vi.spyOn(answers.streams, "push").mockImplementation((stream) => {
+        if (code === undefined) stream?.on("data", () => stream.end());
+        else stream?.on("data", () => stream.emit("error", failure(code)));
+        return ++streams;
+      });
+      const exposing = client.attach("s").expose({ f: () => 1 });
+      const error = code === status.RESOURCE_EXHAUSTED ? "ResourceExhaustedError" : "ConnectionLostError";
+      await expect(exposing).rejects.toMatchObject({ name: error });
+      expect(streams).toBe(4);
+      ended.mockRestore();
+    },
+  );
+
   it("exposes again to a session that the store could not keep for a while", async () => {
     const session = client.attach("s");
     const exposing = session.expose({ f: () => 1 });

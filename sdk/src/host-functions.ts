@@ -16,7 +16,7 @@ import type { PassedFunctions } from "./passed-functions.js";
 import type { Session } from "./session.js";
 import type { SessionPresence } from "./session-presence.js";
 import { ToldSessions } from "./told-sessions.js";
-import type { Connection } from "./transport/connection.js";
+import { ATTEMPTS, type Connection } from "./transport/connection.js";
 import type { HostSide } from "./transport/host-side.js";
 import type { Saying } from "./transport/saying.js";
 import { errorFromStatus } from "./transport/status.js";
@@ -58,6 +58,8 @@ interface Exposed {
   readonly begun: PromiseWithResolvers<void>;
   readonly ended: PromiseWithResolvers<StatusError | undefined>;
   isBegun: boolean;
+  /** How often a stream broke before its first answer. */
+  failures: number;
   /** The stream that it was answered on last; 0: none yet. */
   stream: number;
   /** Since when it waits to be asked for on a stream, as `performance.now()` tells the time. */
@@ -134,6 +136,7 @@ export class HostFunctions implements HostSide {
       begun: withResolvers(),
       ended: withResolvers(),
       isBegun: false,
+      failures: 0,
       stream: 0,
       waitsSince: performance.now(),
     };
@@ -210,8 +213,11 @@ export class HostFunctions implements HostSide {
     }
   }
 
-  onLost(): void {
+  onLost(makeError: () => LivescopeError): void {
     for (const exposed of this.#exposed) exposed.waitsSince = performance.now();
+    for (const { exposed } of this.#asked.values()) {
+      if (exposed?.isBegun === false && ++exposed.failures === ATTEMPTS) this.#refuse(exposed, makeError());
+    }
   }
 
   get waitsSince(): number | undefined {

@@ -174,7 +174,7 @@ export class Session implements AsyncDisposable {
    * @throws {InvalidRequestError} if a name is no identifier
    * @throws {AlreadyExistsError} if another client provides a function of one of the names; none is exposed then
    * @throws {NotFoundError} if there is no such session
-   * @throws {StatusError} if the service fails otherwise
+   * @throws {StatusError} if the service fails otherwise, such as a ConnectionLostError where streams break again and again
    * @throws {DisposedError} if the session object is disposed, or the client closed
    */
   async expose(functions: Readonly<Record<string, HostFunction>>, options: ExposeOptions = {}): Promise<Exposure> {

@@ -19,8 +19,9 @@ import { errorFrom, errorFromStatus } from "./status.js";
 const IDLE = 1_000;
 /** How long a stream may take to end, in milliseconds: until then it keeps the process from ending. */
 const ENDING = 1_000;
-/** How often a command is sent, and how long it waits before it is sent again, in milliseconds. */
-const ATTEMPTS = 4;
+/** How often a command, or what exposes functions, is sent until it has an answer. */
+export const ATTEMPTS = 4;
+/** How long a command waits before it is sent again, in milliseconds. */
 const BACKOFF = { first: 100, factor: 2.5, jitter: 0.2 };
 /** The longest wait before a stream is opened again that is kept for what is lent to sessions, in milliseconds. */
 const LONGEST_BACKOFF = 2_000;
@@ -226,19 +227,20 @@ export class Connection implements CommandTransport, PendingCommandHost {
     if (this.#stream !== stream) return;
     this.#stream = undefined;
     this.#isBusy = false;
-    this.#host?.onLost();
     const unsent = this.#outgoing.takeCommands();
     const sent = [...this.#commands.values()];
     this.#commands.clear();
     const error = makeError?.();
     if (makeError !== undefined && error instanceof StatusError && !PASSING.has(error.code)) {
+      this.#host?.onLost(makeError);
       for (const command of [...sent, ...unsent]) command.reject(makeError());
       if (!REOPENED.has(error.code)) this.#host?.onRefused(makeError);
       this.#reopen();
       return;
     }
+    this.#host?.onLost(lostBy(error, EXPOSING));
     this.#reopen();
-    const lost = lostBy(error);
+    const lost = lostBy(error, EXECUTING);
     const again = sent.filter(({ mayRepeat }) => mayRepeat);
     for (const command of sent) if (!command.mayRepeat) command.reject(lost());
     if (this.#isAlive) this.#sendAgain(again, lost, unsent);
@@ -329,11 +331,19 @@ function jittered(milliseconds: number): number {
   return milliseconds * (1 + BACKOFF.jitter * (2 * Math.random() - 1));
 }
 
+/** What a connection broke off, and what that means. */
+const EXECUTING = [
+  "the connection broke while the execution was under way",
+  "what became of it is not known; a call with a requestId is sent again when that happens",
+] as const;
+const EXPOSING = ["the connection broke again and again", "the functions may be exposed or not"] as const;
+
 /** Makes the errors of those whose stream broke: each has its own, which leads to its own caller. */
-function lostBy(error: LivescopeError | undefined): () => ConnectionLostError {
+function lostBy(
+  error: LivescopeError | undefined,
+  [what, meaning]: readonly [string, string],
+): () => ConnectionLostError {
   const why = error === undefined ? "the server ended the stream" : error.message;
-  const message =
-    `the connection broke while the execution was under way (${why}), and what became of it is not known; ` +
-    "a call with a requestId is sent again when that happens";
+  const message = `${what} (${why}), and ${meaning}`;
   return () => new ConnectionLostError(message, { code: "UNAVAILABLE" }, { cause: error });
 }

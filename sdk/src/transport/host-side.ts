@@ -10,8 +10,8 @@ export interface HostSide {
   opening(): Saying[];
   /** Takes a frame that answers no command. */
   hear(frame: ServerFrame): void;
-  /** The stream broke: what waits for an answer waits for another stream from now on. */
-  onLost(): void;
+  /** The stream broke: what waits for an answer waits for another stream from now on, unless it was asked for too often. */
+  onLost(makeError: () => LivescopeError): void;
   /** Since when what waits longest for a stream does so, as `performance.now()` tells the time; undefined if nothing does. */
   readonly waitsSince: number | undefined;
   /** No stream can be had now, and what waits since `since` or longer is to wait no more. It is tried again for the rest. */
