@@ -77,3 +77,24 @@ test("consoles of what is in flight: beyond the bound they are cut, and what has
   const later = await sessions[0]?.execute(write).execution();
   expect([later?.console.length, later?.consoleTruncated]).toEqual([200, false]);
 });
+
+test("labels: beyond the bound those are refused that are not small, and what is given up leaves room", async () => {
+  const labels = Object.fromEntries(
+    Array.from({ length: 64 }, (_, i) => [`${i}`.padEnd(1_000, "k"), "v".repeat(1_000)]),
+  );
+  const labelled: Session[] = [];
+  const fill = async (): Promise<void> => {
+    while (labelled.length < 100) labelled.push(await client.createSession({ labels }));
+  };
+  const refused = { reason: "QUOTA_EXCEEDED" };
+  await expect(fill()).rejects.toMatchObject(refused);
+  const [session] = sessions as [Session];
+  await expect(session.update({ labels })).rejects.toMatchObject(refused);
+  await expect(session.fork({ labels })).rejects.toMatchObject(refused);
+  expect((await session.update({ labels: { a: "b" } })).labels).toEqual({ a: "b" });
+  await labelled.pop()?.update({ labels: {} });
+  expect((await session.update({ labels })).labels).toEqual(labels);
+  await labelled.pop()?.delete();
+  labelled.push(await client.createSession({ labels }));
+  for (const each of labelled) await each.delete();
+});

@@ -7,6 +7,7 @@ import { SessionError } from "./errors.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import type { LiveSessions } from "./live-sessions.js";
+import { checkRoomForLabels, labelBytes } from "./pages.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, type Room } from "./room.js";
 import type { Rounds } from "./rounds.js";
@@ -106,6 +107,7 @@ export class NewSessions {
       if (!isNew && (await this.#host.atRest.has(sessionId))) throw alreadyExists(sessionId);
       if (snapshotId === "") await this.#host.fresh.take();
       return await this.#host.room.bringIn(A_FRESH_ONE, 0, async () => {
+        this.#checkRoomFor(labels, 1);
         const session =
           snapshotId === ""
             ? new Session(this.#host.engine, { ...init, limits: own })
@@ -166,6 +168,7 @@ export class NewSessions {
     try {
       const wanted = { sessions: count, heaps: count, heapBytes: origin.grownBytes };
       return await this.#host.room.bringIn(wanted, 0, async () => {
+        this.#checkRoomFor(labels, count);
         const copies = await origin.fork(inits);
         if (origin.isDurable) await this.#makeDurable(copies, by);
         else for (const copy of copies) this.#host.live.add(copy);
@@ -190,6 +193,12 @@ export class NewSessions {
   /** Whether a session of this id is in memory, or is about to be. */
   #isInMemory(sessionId: string): boolean {
     return this.#nascent.has(sessionId) || this.#host.atRest.isWaking(sessionId) || this.#host.live.has(sessionId);
+  }
+
+  /** @throws SessionError QUOTA_EXCEEDED where the main thread cannot keep these labels of so many sessions */
+  #checkRoomFor(labels: ReadonlyMap<string, string>, sessions: number): void {
+    const bytes = labelBytes(labels);
+    checkRoomForLabels(new HeapShare(this.#host.engine.mainHeap), sessions * bytes, bytes);
   }
 
   /** @throws SessionError NO_STORE where none may be, QUOTA_EXCEEDED when that would be more than may */

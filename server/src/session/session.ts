@@ -17,6 +17,7 @@ import type { ExposeOptions, HostLink } from "./lending.js";
 import { type Limits, sessionLimits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { sizeOfAnswer } from "./outcome-size.js";
+import { checkRoomForLabels, labelBytes } from "./pages.js";
 import { RequestIds } from "./request-ids.js";
 import { SessionCopies, withRoom } from "./session-copies.js";
 import type { IdleAction, SessionChanges, SessionInfo, SessionInit, SessionUsage } from "./session-info.js";
@@ -84,6 +85,7 @@ export class Session {
     this.usage = { ...usage };
     this.#watchers = awakened?.watchers ?? new Watchers();
     this.share = new HeapShare(engine.mainHeap);
+    this.share.change(labelBytes(init.labels));
     this.#requestIds = new RequestIds(sizeOfAnswer, this.share);
     this.#engine = engine;
     this.#memory = copied?.memory ?? engine.createMemory(init.limits.memoryBytes);
@@ -410,7 +412,7 @@ export class Session {
    * Changes what of a session may change, for executions that begin from then on.
    *
    * @throws SessionError INVALID_REQUEST for a limit that no session can have, and when the heap is larger than it is to be;
-   *   nothing is changed then
+   *   QUOTA_EXCEEDED for labels that there is no room for; nothing is changed then
    */
   async update({ labels, limits, idleTtl, idleAction }: SessionChanges): Promise<void> {
     const wanted = (): Limits => (limits === undefined ? this.#limits : sessionLimits({ ...this.#limits, ...limits }));
@@ -419,6 +421,7 @@ export class Session {
       await this.#asks.pause(() => withRoom(() => this.#engine.resizeMemory(this.#memory, memoryBytes)));
     }
     if (this.#life.ended !== undefined) throw this.#life.ended;
+    if (labels !== undefined) this.#makeRoomFor(labels);
     this.commits.change();
     this.#labels = labels ?? this.#labels;
     // Others may have been changed while this waited.
@@ -428,6 +431,14 @@ export class Session {
     this.#life.change();
     await this.commits.stored();
     this.#watchers.changed(this.info);
+  }
+
+  /** @throws SessionError QUOTA_EXCEEDED */
+  #makeRoomFor(labels: ReadonlyMap<string, string>): void {
+    const bytes = labelBytes(labels);
+    const more = bytes - labelBytes(this.#labels);
+    if (more > 0) checkRoomForLabels(this.share, more, bytes);
+    this.share.change(more);
   }
 
   /**
