@@ -1,4 +1,5 @@
 /** Who provides which of the names by which guest code calls clients, also while it is not known yet whether the session can define them. */
+import type { LentSize } from "./lent-size.js";
 
 /** A client. */
 export interface Provider {
@@ -23,10 +24,16 @@ interface Claim<P extends Provider> {
 }
 
 export class ExposedNames<P extends Provider> {
+  readonly #size: LentSize;
   readonly #providers = new Map<string, P>();
   /** Names of the session that this one is a copy of, which nobody provides here yet: calls wait for who will. */
   readonly #awaited = new Set<string>();
   readonly #claims = new Map<string, Claim<P>>();
+
+  /** @param size of what is kept */
+  constructor(size: LentSize) {
+    this.#size = size;
+  }
 
   /** Those that some client provides. */
   get provided(): string[] {
@@ -46,9 +53,13 @@ export class ExposedNames<P extends Provider> {
     return this.#awaited.has(name);
   }
 
-  /** How many would be provided with these, of which none is twice among them. */
-  countWith(names: readonly string[]): number {
-    return this.#providers.size + names.filter((name) => !this.#providers.has(name)).length;
+  get count(): number {
+    return this.#providers.size;
+  }
+
+  /** Those of these that nobody provides. */
+  newOf(names: readonly string[]): string[] {
+    return names.filter((name) => !this.#providers.has(name));
   }
 
   /** Calls of these wait for who will provide them. */
@@ -116,14 +127,14 @@ export class ExposedNames<P extends Provider> {
   /** A client provides its names here from now on. */
   adopt(provider: P): void {
     for (const name of provider.names) {
-      this.#providers.set(name, provider);
+      this.#set(name, provider);
       this.#awaited.delete(name);
     }
   }
 
   /** A client was given up. */
   abandon({ names }: P): void {
-    for (const name of names) this.#providers.delete(name);
+    for (const name of names) this.#set(name, undefined);
   }
 
   /** Nobody provides any more. What a client goes on to provide elsewhere is without what was not answered here. */
@@ -136,7 +147,14 @@ export class ExposedNames<P extends Provider> {
   #provide(name: string, provider: P | undefined): void {
     this.#providers.get(name)?.names.delete(name);
     provider?.names.add(name);
+    this.#set(name, provider);
+  }
+
+  #set(name: string, provider: P | undefined): void {
+    const isProvided = this.#providers.has(name);
     if (provider === undefined) this.#providers.delete(name);
     else this.#providers.set(name, provider);
+    if (!isProvided && provider !== undefined) this.#size.add([name]);
+    if (isProvided && provider === undefined) this.#size.remove([name]);
   }
 }

@@ -2,6 +2,7 @@
  * The functions that clients have passed to one session as values: whose each is, and who is to be told that the guest does not hold
  * one any more. That may be while the client is away, or after it was given up; then it is told should it come.
  */
+import type { LentSize } from "./lent-size.js";
 import type { GoneRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
 /** A client. */
@@ -28,6 +29,7 @@ const MOST = {
 const REPEAT_PATIENCE = 60_000;
 
 export class FunctionOwners<O extends FunctionOwner> {
+  readonly #size: LentSize;
   readonly #owners = new Map<string, O>();
   /** Ids of functions of clients that were given up, by client. */
   readonly #gone = new Map<string, readonly string[]>();
@@ -38,9 +40,18 @@ export class FunctionOwners<O extends FunctionOwner> {
   /** Such as it had let go of when commands came that bring them again: they are among the unknown. */
   readonly #passedAgain = new Set<string>();
 
-  /** How many there are together with these. */
-  countWith(ids: readonly string[]): number {
-    return this.#owners.size + new Set(ids.filter((id) => !this.#owners.has(id))).size;
+  /** @param size of what is kept */
+  constructor(size: LentSize) {
+    this.#size = size;
+  }
+
+  get count(): number {
+    return this.#owners.size;
+  }
+
+  /** Those of these that there are not yet. */
+  newOf(ids: readonly string[]): ReadonlySet<string> {
+    return new Set(ids.filter((id) => !this.#owners.has(id)));
   }
 
   has(id: string): boolean {
@@ -69,6 +80,7 @@ export class FunctionOwners<O extends FunctionOwner> {
       const isLetGo = this.#letGo.delete(id);
       if (isLetGo) this.#passedAgain.add(id);
       if (former === undefined || commands > 0 || isLetGo) this.#unknown.set(id, commands + 1);
+      if (former === undefined) this.#size.add([id]);
       former?.functions.delete(id);
       owner.functions.add(id);
       this.#owners.set(id, owner);
@@ -140,14 +152,15 @@ export class FunctionOwners<O extends FunctionOwner> {
     const owner = this.#owners.get(id);
     this.forget(id);
     if (owner === undefined) return;
-    if (owner.link === undefined) owner.released.push(id);
-    else owner.link.released(id);
+    if (owner.link !== undefined) return owner.link.released(id);
+    owner.released.push(id);
+    this.#size.add([id]);
   }
 
   /** It is its client's own matter now. */
   forget(id: string): void {
     this.#owners.get(id)?.functions.delete(id);
-    this.#owners.delete(id);
+    if (this.#owners.delete(id)) this.#size.remove([id]);
     this.#unknown.delete(id);
     this.#letGo.delete(id);
     this.#passedAgain.delete(id);
@@ -163,18 +176,27 @@ export class FunctionOwners<O extends FunctionOwner> {
 
   /** A client is here, or is waited for, with all that it has passed. */
   add(owner: O): void {
+    this.#size.add(this.newOf([...owner.functions]));
+    this.#size.add(owner.released);
     for (const id of owner.functions) this.#owners.set(id, owner);
   }
 
   /** A client that may be one of those that were given up is to be told what there was to tell. */
   noteReturn({ id, released }: O): void {
     released.push(...(this.#gone.get(id) ?? []));
-    this.#gone.delete(id);
+    if (this.#gone.delete(id)) this.#size.remove([id]);
+  }
+
+  /** What a client is to be told that has come back. */
+  takeReleased({ released }: O): string[] {
+    this.#size.remove(released);
+    return released.splice(0);
   }
 
   /** Another object of the same client takes its place. */
-  remove({ functions }: O): void {
-    for (const id of functions) this.#owners.delete(id);
+  remove({ functions, released }: O): void {
+    for (const id of functions) if (this.#owners.delete(id)) this.#size.remove([id]);
+    this.#size.remove(released);
   }
 
   /** A client did not come back in time. */
@@ -185,9 +207,18 @@ export class FunctionOwners<O extends FunctionOwner> {
     for (const each of functions) this.#passedAgain.delete(each);
     const unheld = [...released, ...functions];
     // Without a window it was never to come back.
-    if (reconnectWindow > 0 && unheld.length > 0) this.#gone.set(id, unheld);
+    if (reconnectWindow > 0 && unheld.length > 0) this.#addGone(id, unheld);
     const kept = new Set(newestOf([...this.#gone], MOST.gone).map(([each]) => each));
-    for (const each of this.#gone.keys()) if (!kept.has(each)) this.#gone.delete(each);
+    for (const [each, ids] of this.#gone) {
+      if (kept.has(each)) continue;
+      this.#gone.delete(each);
+      this.#size.remove([each, ...ids]);
+    }
+  }
+
+  #addGone(id: string, functions: readonly string[]): void {
+    this.#gone.set(id, functions);
+    this.#size.add([id, ...functions]);
   }
 
   /** What is known of them where the session goes on. @param owners all that are here or waited for */
@@ -216,7 +247,7 @@ export class FunctionOwners<O extends FunctionOwner> {
 
   /** As `record` has it. */
   restoreGone(gone: readonly GoneRecord[]): void {
-    for (const { connectionId, functions } of gone) this.#gone.set(connectionId, functions);
+    for (const { connectionId, functions } of gone) this.#addGone(connectionId, functions);
   }
 
   /** The session has left memory: clients keep what they have passed. */

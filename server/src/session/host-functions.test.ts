@@ -424,3 +424,70 @@ test("a name goes back to whom a refused exposure took it from, also if who took
   functions.call(0, calling("1"));
   expect(one.told).toEqual(["attached", "call 1"]);
 });
+
+describe("where the server keeps as much of all sessions as it may", () => {
+  const KIBIBYTE = 1024;
+  const long = (text: string): string => text.padEnd(KIBIBYTE, "_");
+  const ids = (count: number): string[] => Array.from({ length: count }, (_, i) => long(`f${i}`));
+
+  /** One session of two, and what the other has left it, in KiB. */
+  const beside = (most: number): { functions: HostFunctions; left: () => number } => {
+    const heap = new MainHeap(most * KIBIBYTE);
+    const functions = started({ share: new HeapShare(heap) });
+    const other = new HeapShare(heap);
+    const left = (): number => {
+      let kibibytes = most;
+      while (!other.hasRoomFor(kibibytes * KIBIBYTE, most * KIBIBYTE)) kibibytes--;
+      return kibibytes;
+    };
+    return { functions, left };
+  };
+
+  test("names, functions that are passed and clients are refused, but for few of them", () => {
+    const { functions } = beside(50);
+    const link = new NotingLink();
+    expect(() => functions.expose({ ...exposing, names: ids(50) }, link)).toThrow(/as much of all sessions as it may/);
+    expect(() => functions.pass({ ids: ids(50), link })).toThrow(/as much of all sessions as it may/);
+    expect(functions.names).toEqual([]);
+    functions.pass({ ids: ids(43), link });
+    const come = (connectionId: string) => functions.expose({ ...exposing, names: [], connectionId }, link);
+    expect(() => come("another")).toThrow(/as much of all sessions as it may/);
+    const { functions: other } = beside(8);
+    other.expose({ ...exposing, names: ids(8) }, link).keep();
+    expect(other.names).toHaveLength(8);
+  });
+
+  test("what is given back leaves room, however that comes about", async () => {
+    const { functions, left } = beside(1_000);
+    const [link, away, next] = [new NotingLink(), new NotingLink(), new NotingLink()];
+    functions.expose({ ...exposing, names: ids(100) }, link).undo();
+    expect(left()).toBe(998);
+    functions.expose({ ...exposing, names: ids(100) }, link).keep();
+    functions.pass({ ids: ids(100), link });
+    functions.received(ids(100));
+    const withBoth = left();
+    expect(withBoth).toBeLessThan(800);
+    functions.pass({ ids: ids(100), link });
+    expect(left()).toBe(withBoth);
+    for (const id of ids(50)) functions.forget(link, id);
+    expect(left()).toBeGreaterThan(withBoth + 50);
+    link.isOpen = false;
+    functions.detach(link);
+    await windowIsOver();
+    expect(left()).toBe(1_000);
+
+    functions.expose({ ...exposing, names: [], reconnectWindow: 1 }, away).keep();
+    functions.pass({ ids: ids(100), link: away });
+    functions.received(ids(100));
+    const withAll = left();
+    away.isOpen = false;
+    functions.detach(away);
+    for (const id of ids(50)) functions.letGo(id);
+    expect(left()).toBe(withAll);
+    await expect.poll(() => functions.hasClients).toBe(false);
+    // It is to be told of all of them should it come.
+    expect(left()).toBe(withAll + 1);
+    functions.expose({ ...exposing, names: [] }, next).keep();
+    expect([next.told.length, left()]).toEqual([101, 998]);
+  });
+});

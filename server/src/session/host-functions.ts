@@ -11,6 +11,7 @@ import { SessionError } from "./errors.js";
 import { ExposedNames, type Provider } from "./exposed-names.js";
 import { type FunctionOwner, FunctionOwners } from "./function-owners.js";
 import { type AskedCall, type CalledClient, HostCalls, type HostCallsHost } from "./host-calls.js";
+import { LentSize } from "./lent-size.js";
 import type { CalledBack, ExposeOptions, Exposing, HostLink, PassedFunctions } from "./lending.js";
 import type { GoneRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
@@ -57,12 +58,16 @@ export interface Lenders {
 export class HostFunctions implements CalledBack {
   readonly #host: HostFunctionsHost;
   readonly #connections = new Map<string, Connection>();
-  readonly #names = new ExposedNames<Connection>();
-  readonly #owners = new FunctionOwners<Connection>();
+  readonly #size: LentSize;
+  readonly #names: ExposedNames<Connection>;
+  readonly #owners: FunctionOwners<Connection>;
   readonly #calls: HostCalls<Connection>;
 
   constructor(host: HostFunctionsHost) {
     this.#host = host;
+    this.#size = new LentSize(host.share);
+    this.#names = new ExposedNames(this.#size);
+    this.#owners = new FunctionOwners(this.#size);
     this.#calls = new HostCalls(host, this);
   }
 
@@ -101,7 +106,9 @@ export class HostFunctions implements CalledBack {
         { ids: { session_id: this.#host.sessionId, name: taken }, field: "names" },
       );
     }
-    if (this.#names.countWith(names) > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
+    const added = this.#names.newOf(names);
+    if (this.#names.count + added.length > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
+    if (!this.#size.hasRoomFor(added)) throw this.#tooMuch();
     const connection = this.#connect(connectionId, link, reconnectWindow);
     const exposing = this.#names.expose(connection, names);
     this.#moveCalls(names);
@@ -136,7 +143,9 @@ export class HostFunctions implements CalledBack {
    * @throws SessionError QUOTA_EXCEEDED
    */
   pass({ ids, link }: PassedFunctions): void {
-    if (this.#owners.countWith(ids) > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
+    const added = this.#owners.newOf(ids);
+    if (this.#owners.count + added.size > MOST.functions) throw this.#tooMany("functions passed", MOST.functions);
+    if (!this.#size.hasRoomFor(added)) throw this.#tooMuch();
     const known = [...this.#connections.values()].find((each) => each.lastLink === link);
     const connection = known ?? this.#connect(randomUUID(), link, 0);
     const passed = new Set(ids);
@@ -223,9 +232,9 @@ export class HostFunctions implements CalledBack {
       const functions = new Set(passed.slice(first, first + count));
       first += count;
       const connection = newConnection(connectionId, reconnectWindow, functions);
-      this.#owners.noteReturn(connection);
       this.#owners.add(connection);
-      this.#connections.set(connectionId, connection);
+      this.#owners.noteReturn(connection);
+      this.#add(connection);
       this.#awaitReturn(connection);
     }
   }
@@ -298,7 +307,7 @@ export class HostFunctions implements CalledBack {
       clearTimeout(known?.timer);
       // Such as it has taken back since what the session was loaded from.
       if (known !== undefined) this.#owners.remove(known);
-      this.#connections.set(lender.id, lender);
+      this.#add(lender);
       this.#names.adopt(lender);
       this.#owners.add(lender);
       if (lender.link?.isOpen === true) lender.link.attached(this);
@@ -334,9 +343,10 @@ export class HostFunctions implements CalledBack {
     let connection = this.#connections.get(id);
     if (connection === undefined) {
       if (this.#connections.size >= MOST.connections) throw this.#tooMany("clients with functions", MOST.connections);
+      if (!this.#size.hasRoomForClient(id)) throw this.#tooMuch();
       connection = newConnection(id, reconnectWindow);
       this.#owners.noteReturn(connection);
-      this.#connections.set(id, connection);
+      this.#add(connection);
     }
     connection.reconnectWindow = reconnectWindow;
     if (connection.link === link) return connection;
@@ -350,16 +360,21 @@ export class HostFunctions implements CalledBack {
     const former = connection.link;
     connection.link = link;
     link.attached(this);
-    for (const hostFunctionId of connection.released.splice(0)) link.released(hostFunctionId);
+    for (const hostFunctionId of this.#owners.takeReleased(connection)) link.released(hostFunctionId);
     this.#calls.moveTo(connection, former);
     const isInUse = (each: HostLink): boolean => [...this.#connections.values()].some(({ link: its }) => its === each);
     if (former !== undefined && !isInUse(former)) former.ended(this);
     return connection;
   }
 
+  #add(connection: Connection): void {
+    if (!this.#connections.has(connection.id)) this.#size.addClient(connection.id);
+    this.#connections.set(connection.id, connection);
+  }
+
   /** The client did not come back in time. */
   #abandon(connection: Connection): void {
-    this.#connections.delete(connection.id);
+    if (this.#connections.delete(connection.id)) this.#size.removeClient(connection.id);
     this.#names.abandon(connection);
     this.#owners.giveUp(connection);
     this.#calls.failOf(connection, "the client that provides this function is gone");
@@ -368,6 +383,12 @@ export class HostFunctions implements CalledBack {
   #tooMany(what: string, most: number): SessionError {
     const ids = { session_id: this.#host.sessionId };
     return new SessionError("QUOTA_EXCEEDED", `the session already has ${most} ${what}; release some`, { ids });
+  }
+
+  #tooMuch(): SessionError {
+    const message =
+      "the server keeps as much of all sessions as it may; lend fewer functions, with shorter names and ids, or delete sessions";
+    return new SessionError("QUOTA_EXCEEDED", message, { ids: { session_id: this.#host.sessionId } });
   }
 }
 
