@@ -447,7 +447,7 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
   }
 
   get mayNeverSettle(): boolean {
-    return this.#open.size > 0 && !this.hostFunctions.areCallsOpen;
+    return this.#open.size > 0 && this.hostFunctions.openCalls === 0;
   }
 
   changed(): void {

@@ -33,6 +33,8 @@ export class FunctionOwners<O extends FunctionOwner> {
   readonly #owners = new Map<string, O>();
   /** Ids of functions of clients that were given up, by client. */
   readonly #gone = new Map<string, readonly string[]>();
+  /** Of them and their functions, together. */
+  #goneCount = 0;
   /** Of functions that the guest may never have got: how many commands under way bring each. */
   readonly #unknown = new Map<string, number>();
   /** Such as the guest holds no more, which may yet be undone: until then their clients keep them. */
@@ -183,8 +185,11 @@ export class FunctionOwners<O extends FunctionOwner> {
 
   /** A client that may be one of those that were given up is to be told what there was to tell. */
   noteReturn({ id, released }: O): void {
-    released.push(...(this.#gone.get(id) ?? []));
-    if (this.#gone.delete(id)) this.#size.remove([id]);
+    const functions = this.#gone.get(id);
+    if (functions === undefined) return;
+    released.push(...functions);
+    this.#deleteGone(id);
+    this.#size.remove([id]);
   }
 
   /** What a client is to be told that has come back. */
@@ -208,17 +213,22 @@ export class FunctionOwners<O extends FunctionOwner> {
     const unheld = [...released, ...functions];
     // Without a window it was never to come back.
     if (reconnectWindow > 0 && unheld.length > 0) this.#addGone(id, unheld);
-    const kept = new Set(newestOf([...this.#gone], MOST.gone).map(([each]) => each));
     for (const [each, ids] of this.#gone) {
-      if (kept.has(each)) continue;
-      this.#gone.delete(each);
+      if (this.#goneCount <= MOST.gone) break;
+      this.#deleteGone(each);
       this.#size.remove([each, ...ids]);
     }
   }
 
   #addGone(id: string, functions: readonly string[]): void {
     this.#gone.set(id, functions);
+    this.#goneCount += 1 + functions.length;
     this.#size.add([id, ...functions]);
+  }
+
+  #deleteGone(id: string): void {
+    this.#goneCount -= 1 + (this.#gone.get(id)?.length ?? 0);
+    this.#gone.delete(id);
   }
 
   /** What is known of them where the session goes on. @param owners all that are here or waited for */

@@ -88,8 +88,8 @@ export class HostCalls<C extends CalledClient> {
     this.#pending = new PendingCalls(host.share);
   }
 
-  get areOpen(): boolean {
-    return this.#pending.size > 0;
+  get size(): number {
+    return this.#pending.size;
   }
 
   get records(): HostCallRecord[] {
@@ -98,8 +98,7 @@ export class HostCalls<C extends CalledClient> {
 
   /** True while some client has a call to answer: a client that was given up has none. */
   get areAsked(): boolean {
-    for (const [, { client }] of this.#pending) if (client !== undefined) return true;
-    return false;
+    return this.#pending.areAsked;
   }
 
   /** Guest code calls. @param client undefined where the call waits for one */
@@ -134,7 +133,7 @@ export class HostCalls<C extends CalledClient> {
   offer(callee: Callee, client: C): void {
     for (const [callId, call] of this.#pending.of(callee)) {
       if (call.client !== undefined) continue;
-      call.client = client;
+      this.#pending.assign(callId, call, client);
       this.#send(callId, call);
     }
   }
@@ -144,7 +143,7 @@ export class HostCalls<C extends CalledClient> {
     for (const [callId, call] of this.#pending.of({ name })) {
       if (client === call.client) continue;
       const former = call.client?.link;
-      call.client = client;
+      this.#pending.assign(callId, call, client);
       // A stream that is both goes on with the call that it has.
       if (former !== undefined && former === client?.link) continue;
       former?.cancelled(callId);
@@ -156,8 +155,7 @@ export class HostCalls<C extends CalledClient> {
 
   /** A client is here by another stream: that is asked what the one before has not answered. */
   moveTo(client: C, former: HostLink | undefined): void {
-    for (const [callId, call] of this.#pending) {
-      if (call.client !== client) continue;
+    for (const [callId, call] of this.#pending.askedOf(client)) {
       former?.passedOn(callId);
       this.#send(callId, call);
     }
@@ -166,7 +164,8 @@ export class HostCalls<C extends CalledClient> {
   /** Each is its client's who provides it now, unless it is one's still that is known. */
   moveAll(isKnown: (client: C) => boolean, providerOf: (text: HostCallText) => C | undefined): void {
     for (const [callId, call] of this.#pending) {
-      if (call.client === undefined || !isKnown(call.client)) call.client = providerOf(call.text);
+      const isStill = call.client !== undefined && isKnown(call.client);
+      if (!isStill) this.#pending.assign(callId, call, providerOf(call.text));
       this.#send(callId, call);
     }
   }
@@ -188,10 +187,7 @@ export class HostCalls<C extends CalledClient> {
 
   /** Rejects those that one client has not answered. */
   failOf(client: C, message: string): void {
-    this.#fail(
-      [...this.#pending].filter(([, call]) => call.client === client),
-      message,
-    );
+    this.#fail(this.#pending.askedOf(client), message);
   }
 
   #fail(calls: Iterable<[callId: string, call: PendingCall<C>]>, message: string): void {

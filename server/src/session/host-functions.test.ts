@@ -71,7 +71,7 @@ test("a stream that has ended is not attached: who exposes by it is awaited for 
   functions.call(0, calling("1"));
   expect(gone.told).toEqual([]);
   await windowIsOver();
-  expect([functions.names, functions.hasClients, functions.areCallsOpen]).toEqual([[], false, false]);
+  expect([functions.names, functions.hasClients, functions.openCalls]).toEqual([[], false, 0]);
 });
 
 test("a stream that has ended does not take the place of the one by which its client is back", async () => {

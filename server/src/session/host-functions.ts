@@ -79,9 +79,9 @@ export class HostFunctions implements CalledBack {
     return this.#calls.areAsked;
   }
 
-  /** True while a call has not been answered. */
-  get areCallsOpen(): boolean {
-    return this.#calls.areOpen;
+  /** Calls that have not been answered. */
+  get openCalls(): number {
+    return this.#calls.size;
   }
 
   /** All names that some client provides. */

@@ -60,3 +60,20 @@ test("all of one function may be deleted while one goes through them", () => {
   }
   expect([seen, calls.size]).toEqual([["0", "1", "2", "3", "4"], 0]);
 });
+
+test("calls are found by whom is asked, who may become another, until they are deleted", () => {
+  const calls = new PendingCalls<Call>(new HeapShare(new MainHeap()));
+  const [one, other] = [{}, {}];
+  calls.add("1", { ...call("f", undefined, 1), client: one });
+  const moved: Call = { ...call("f", undefined, 1), client: one };
+  calls.add("2", moved);
+  calls.add("3", call("g", undefined, 1));
+  const asked = () => [one, other].map((client) => idsOf(calls.askedOf(client)));
+  expect(asked()).toEqual([["1", "2"], []]);
+  calls.assign("2", moved, other);
+  expect([asked(), moved.client === other]).toEqual([[["1"], ["2"]], true]);
+  calls.assign("2", moved, undefined);
+  expect([asked(), calls.areAsked]).toEqual([[["1"], []], true]);
+  calls.delete("1");
+  expect([asked(), calls.areAsked, calls.size]).toEqual([[[], []], false, 2]);
+});

@@ -1,4 +1,4 @@
-/** Calls of host functions that were not answered: by their ids, by what they call, and by the execution that they were made for. */
+/** Calls of host functions that were not answered: by their ids, by what they call, by the execution that they were made for, and by who is asked. */
 import type { HostCallText } from "../engine/kernel-protocol.js";
 import type { HeapShare } from "../engine/main-heap.js";
 
@@ -9,6 +9,8 @@ export interface Call {
   readonly text: HostCallText;
   /** Of its arguments and locals, in UTF-16 units or bytes. */
   readonly size: number;
+  /** Who is asked; undefined for nobody yet. */
+  client?: object | undefined;
 }
 
 /** What a call is of: a function that was passed as a value, or else that of a name. */
@@ -20,6 +22,7 @@ export class PendingCalls<C extends Call> {
   readonly #byName = new Index<string>();
   readonly #byId = new Index<string>();
   readonly #byExecution = new Index<number>();
+  readonly #byClient = new Index<object>();
   readonly #share: HeapShare;
   #argumentSize = 0;
 
@@ -47,6 +50,14 @@ export class PendingCalls<C extends Call> {
     this.#change(call.size);
     this.#byCallee(call.text).add(keyOf(call.text), callId);
     this.#byExecution.add(call.execution, callId);
+    if (call.client !== undefined) this.#byClient.add(call.client, callId);
+  }
+
+  /** Another client is asked from now on, or none. */
+  assign(callId: string, call: C, client: C["client"]): void {
+    if (call.client !== undefined) this.#byClient.delete(call.client, callId);
+    call.client = client;
+    if (client !== undefined) this.#byClient.add(client, callId);
   }
 
   delete(callId: string): void {
@@ -56,6 +67,7 @@ export class PendingCalls<C extends Call> {
     this.#change(-call.size);
     this.#byCallee(call.text).delete(keyOf(call.text), callId);
     this.#byExecution.delete(call.execution, callId);
+    if (call.client !== undefined) this.#byClient.delete(call.client, callId);
   }
 
   #change(size: number): void {
@@ -78,6 +90,14 @@ export class PendingCalls<C extends Call> {
 
   madeFor(execution: number): Iterable<[callId: string, call: C]> {
     return this.#these(this.#byExecution.get(execution));
+  }
+
+  askedOf(client: object): Iterable<[callId: string, call: C]> {
+    return this.#these(this.#byClient.get(client));
+  }
+
+  get areAsked(): boolean {
+    return this.#byClient.size > 0;
   }
 
   *#these(callIds: Iterable<string>): Generator<[callId: string, call: C]> {
@@ -109,6 +129,10 @@ class Index<K> {
     const known = this.#callIds.get(key);
     known?.delete(callId);
     if (known?.size === 0) this.#callIds.delete(key);
+  }
+
+  get size(): number {
+    return this.#callIds.size;
   }
 
   get(key: K): Iterable<string> {
