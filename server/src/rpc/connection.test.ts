@@ -16,7 +16,15 @@ const frames = (count: number): Uint8Array =>
   }).finish();
 
 /** The stream of a client that takes what it is told when the test has it take it. */
-function opened({ slices = new Slices(), ...its }: { slices?: Slices; executeAlone?: unknown; use?: unknown } = {}) {
+function opened({
+  slices = new Slices(),
+  ...its
+}: {
+  slices?: Slices;
+  executeAlone?: unknown;
+  use?: unknown;
+  openCallsOf?: unknown;
+} = {}) {
   let take = (): void => undefined;
   const stream = {
     isRead: true,
@@ -25,7 +33,7 @@ function opened({ slices = new Slices(), ...its }: { slices?: Slices; executeAlo
     answered: 0,
     take: () => take(),
   };
-  const sessions = { together: (submit: () => void) => submit(), ...its } as unknown as Sessions;
+  const sessions = { together: (submit: () => void) => submit(), openCallsOf: () => 0, ...its } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
     send: (message: Buffer, taken: () => void) => {
@@ -91,6 +99,45 @@ test("of many exposures some are begun at a time, and no more while the client i
   };
   await expect.poll(answered, { interval: 1, timeout: 20_000 }).toBe(300);
   expect(stream.isEnded).toBe(false);
+});
+
+const exposing = (count: number): Uint8Array => {
+  const expose = { sessionId: "a", names: [], connectionId: "c", takeOver: false };
+  const frames = Array.from({ length: count }, (_, i) => {
+    return { frameId: BigInt(i + 1), frame: { $case: "expose", value: expose } } as const;
+  });
+  return ConnectRequest.encode({ frames }).finish();
+};
+
+test("of exposures that may be sent thousands of calls few are begun at a time, in order, of all streams together", async () => {
+  const slices = new Slices();
+  let begun = 0;
+  const use = async () => void begun++;
+  const streams = Array.from({ length: 20 }, () => opened({ slices, use, openCallsOf: () => 5_000 }));
+  for (const { connection } of streams) connection.receive(exposing(3));
+  const each: number[] = [];
+  for (let before = -1; begun < 60; ) {
+    each.push(begun - Math.max(before, 0));
+    before = begun;
+    await nextTick();
+  }
+  expect([Math.max(...each) < 5, begun]).toEqual([true, 60]);
+  expect(streams.every(({ connection }) => connection.outbox.bytes === 0)).toBe(true);
+  for (let i = 0; i < 3; i++) await nextTick();
+  expect(streams.every(({ stream }) => stream.isRead)).toBe(true);
+});
+
+test("what a client keeps no more is looked for in few sessions at a time", () => {
+  const { connection } = opened();
+  let asked = 0;
+  const session = { forget: () => void asked++, result: () => undefined, detach: () => undefined };
+  for (let i = 0; i < 5_000; i++) connection.hostFunctions.attached({ ...session });
+  const frames = Array.from({ length: 2_000 }, (_, i) => {
+    return { frameId: BigInt(i + 1), frame: { $case: "releaseHostFunctionId", value: `${i}` } } as const;
+  });
+  connection.receive(ConnectRequest.encode({ frames }).finish());
+  expect([asked > 0, asked < 200_000]).toEqual([true, true]);
+  connection.lost();
 });
 
 test("no more frames of a message are handled while the client is behind with their answers, and none once it is lost", async () => {

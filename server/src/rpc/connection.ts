@@ -13,7 +13,7 @@ import { handleFrame } from "./client-frames.js";
 import { FrameReader } from "./frame-reader.js";
 import { StreamHostLink } from "./host-link.js";
 import { Outbox, type Send } from "./outbox.js";
-import type { Slices } from "./slices.js";
+import { AT_ONCE, FEW, type Slices } from "./slices.js";
 import { toStatus } from "./status.js";
 import { type CommandHost, encodeFrame, ROOM, StreamedCommand } from "./streamed-command.js";
 
@@ -23,6 +23,8 @@ const COMMANDS = 10_000;
 const EXPOSURES = 1_000;
 /** An exposure counts for so many frames: it is answered with all names of its client, which may be a megabyte. */
 const FRAMES_OF_EXPOSURE = 50;
+/** Calls that are sent to another client, and sessions of a stream that are asked for a function: so many take as long as a frame. */
+const PER_FRAME = { calls: 5, sessions: 50 };
 /** What all of a stream may take to be kept, about, in bytes: they wait while their sessions are busy. */
 const EXPOSURE_SIZE = 16 * 1024 * 1024;
 /** Bytes of answers that the client has not taken; with more the stream ends. */
@@ -114,7 +116,12 @@ export class Connection implements CommandHost {
     while (handled < room && !this.#isOver) {
       const frame = this.#nextOf(message);
       if (frame === undefined) break;
-      handled += frame.frame?.$case === "expose" ? FRAMES_OF_EXPOSURE : 1;
+      const weight = this.#weightOf(frame);
+      if (weight > FEW && weight > room - handled) {
+        message.putBack(frame);
+        break;
+      }
+      handled += weight;
       try {
         handleFrame(this, frame);
       } catch (error) {
@@ -122,6 +129,21 @@ export class Connection implements CommandHost {
       }
     }
     this.#slices.took(handled);
+  }
+
+  /** For how many frames one counts, at most for as many as are handled in a round. */
+  #weightOf({ frame }: ClientFrame): number {
+    switch (frame?.$case) {
+      case "expose": {
+        // All of these may be its client's from now on.
+        const calls = this.sessions.openCallsOf(frame.value.sessionId);
+        return Math.min(AT_ONCE, FRAMES_OF_EXPOSURE + Math.floor(calls / PER_FRAME.calls));
+      }
+      case "releaseHostFunctionId":
+        return 1 + Math.floor(this.hostFunctions.sessions / PER_FRAME.sessions);
+      default:
+        return 1;
+    }
   }
 
   #nextOf(message: FrameReader): ClientFrame | undefined {

@@ -10,6 +10,7 @@ const FRAMES = 1;
  */
 export class FrameReader {
   readonly #reader: BinaryReader;
+  #putBack: ClientFrame | undefined;
 
   /** @param message an encoded ConnectRequest */
   constructor(message: Uint8Array) {
@@ -17,12 +18,15 @@ export class FrameReader {
   }
 
   get isAtEnd(): boolean {
-    return this.#reader.pos >= this.#reader.len;
+    return this.#putBack === undefined && this.#reader.pos >= this.#reader.len;
   }
 
   /** The next one; undefined after the last. @throws Error where the bytes are none */
   next(): ClientFrame | undefined {
     const reader = this.#reader;
+    const first = this.#putBack;
+    this.#putBack = undefined;
+    if (first !== undefined) return first;
     while (!this.isAtEnd) {
       const [field, type] = reader.tag();
       if (field === FRAMES && type === WireType.LengthDelimited) return this.#frame();
@@ -30,6 +34,11 @@ export class FrameReader {
       reader.skip(type, field);
     }
     return undefined;
+  }
+
+  /** It is the next one again. */
+  putBack(frame: ClientFrame): void {
+    this.#putBack = frame;
   }
 
   #frame(): ClientFrame {

@@ -64,6 +64,11 @@ export class StreamHostLink implements HostLink {
     return this.#calls.size;
   }
 
+  /** How many sessions may call. */
+  get sessions(): number {
+    return this.#attached.size;
+  }
+
   /** @throws SessionError which becomes the `status` that answers the frame */
   async expose(frameId: bigint, request: Expose): Promise<void> {
     const { sessionId, takeOver } = request;

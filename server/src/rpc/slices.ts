@@ -1,7 +1,7 @@
 /** Frames that are handled before others have the thread. */
-const AT_ONCE = 2_000;
+export const AT_ONCE = 2_000;
 /** So many of a message are handled as it comes, whatever other streams do: who sends few waits for nobody who sends many. */
-const FEW = 50;
+export const FEW = 50;
 
 /**
  * Work that streams do a slice at a time: so much of it in each round of the event loop, of all streams in turn, so that others have the

@@ -174,6 +174,11 @@ export class Sessions {
     }
   }
 
+  /** Calls of host functions by a session that is in memory which are not answered. */
+  openCallsOf(sessionId: string): number {
+    return this.#live.has(sessionId) ? (this.#live.find(sessionId)?.hostFunctions.openCalls ?? 0) : 0;
+  }
+
   /** What is told of a session, which is no use of it. @throws SessionError as `use` */
   async info(sessionId: string): Promise<SessionInfo> {
     return this.#live.find(sessionId)?.info ?? (await this.#atRest.info(sessionId));
