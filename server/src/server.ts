@@ -14,6 +14,7 @@ import { SANDBOX_SERVICE, sandboxService } from "./rpc/sandbox-service.js";
 import { SESSION_SERVICE, sessionService } from "./rpc/session-service.js";
 import { snapshotService } from "./rpc/snapshot-service.js";
 import { streamDeadlines } from "./rpc/stream-deadlines.js";
+import { boundHeaders, StreamRoom } from "./rpc/stream-room.js";
 import { UntakenBytes } from "./rpc/untaken-bytes.js";
 import { DurableSessions } from "./session/durable-sessions.js";
 import { Hibernation } from "./session/hibernation.js";
@@ -50,6 +51,8 @@ export interface StartOptions {
   readonly maximumUntaken?: number;
   /** The most bytes that may have come of messages that are not whole; default: the same. */
   readonly maximumArriving?: number;
+  /** The most streams of all connections at once; default: what a quarter of the heap has room for, with 32 KiB for each. */
+  readonly maximumStreams?: number;
   /** Tests only: each turn of a session goes to another worker than the one before. */
   readonly rotateWorkers?: boolean;
   /** Milliseconds a request message may take to arrive after its headers; default 30,000. */
@@ -115,7 +118,9 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const untaken = new UntakenBytes(options.maximumUntaken);
   const arriving = new ArrivingMessages(options.maximumArriving);
   const deadlines = { receive: options.receiveTimeout ?? 30_000, take: options.takeTimeout ?? 10 * 60_000 };
-  const server = new Server({ ...CHANNEL_OPTIONS, interceptors: [streamDeadlines(deadlines, untaken, arriving)] });
+  const room = new StreamRoom(options.maximumStreams);
+  const interceptors = [streamDeadlines(deadlines, untaken, arriving, room)];
+  const server = new Server({ ...CHANNEL_OPTIONS, interceptors });
   const engine = await starting;
   const snapshots = new Snapshots(engine, store, signingKey);
   const kept = {
@@ -150,6 +155,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
     throw error;
   }
   cutLongDeadlines(server);
+  boundHeaders(server);
   const address = addressOf(host, bound);
   void sessions.resume();
   const close = async (): Promise<void> => {

@@ -2,9 +2,9 @@
  * Deadlines that are further away than a timer of Node can be. The gRPC library takes the milliseconds of a `grpc-timeout` as a signed
  * number of 32 bits, so that one of 30 days has passed when its request comes. Here it is cut to the longest that there is.
  */
-import type { EventEmitter } from "node:events";
 import type { IncomingHttpHeaders } from "node:http2";
 import type { Server } from "@grpc/grpc-js";
+import { http2ServersOf } from "./http2-servers.js";
 
 const TIMEOUT_HEADER = "grpc-timeout";
 /** Milliseconds: 24.8 days. */
@@ -14,9 +14,7 @@ const UNITS: Readonly<Record<string, number>> = { H: 3_600_000, M: 60_000, S: 1_
 
 /** @param server is bound */
 export function cutLongDeadlines(server: Server): void {
-  // grpc-js keeps its HTTP/2 servers to itself; the version is pinned.
-  const { http2Servers } = server as unknown as { http2Servers?: ReadonlyMap<EventEmitter, unknown> };
-  for (const http2Server of http2Servers?.keys() ?? []) {
+  for (const http2Server of http2ServersOf(server)) {
     http2Server.prependListener("stream", (_stream: unknown, headers: IncomingHttpHeaders) => {
       const timeout = headers[TIMEOUT_HEADER];
       if (typeof timeout === "string" && isTooLong(timeout))

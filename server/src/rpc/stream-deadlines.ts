@@ -1,7 +1,7 @@
 /**
  * Streams that their clients would hold for ever are ended by the server: of a request that does not arrive whole, since half a
  * message was sent or nobody says that it is done; and of an answer that is over, but that the client leaves where it is. Before that,
- * what it leaves is counted, and what has come of a message.
+ * what it leaves is counted, and what has come of a message. Streams that are too many of all together do not begin.
  *
  * The layer that this puts around a call has another use: what ends after it was answered does not reach its handler. The call of the
  * library itself would let it through.
@@ -10,8 +10,10 @@ import type { Http2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import type { ArrivingMessages } from "./arriving-messages.js";
+import type { StreamRoom } from "./stream-room.js";
 import type { UntakenBytes } from "./untaken-bytes.js";
 
+const TOO_MANY = "the server has as many open streams as it may; end some that this connection has, or try again later";
 const TOO_MUCH =
   "too much has come of messages that are not whole; send fewer at once, and each without pauses and in larger pieces";
 
@@ -25,11 +27,13 @@ export interface StreamDeadlines {
 /**
  * @param untaken where the answers are counted that were given and not taken
  * @param arriving where it is counted what has come of messages that their handlers were not given
+ * @param room of all streams: one that there is no room for is refused
  */
 export function streamDeadlines(
   { receive, take }: StreamDeadlines,
   untaken: UntakenBytes,
   arriving: ArrivingMessages,
+  room: StreamRoom,
 ): ServerInterceptor {
   return (method, call) => {
     const stream = streamOf(call);
@@ -42,6 +46,7 @@ export function streamDeadlines(
           // A status alone leaves the client's half of the stream open.
           setImmediate(() => stream?.close(constants.NGHTTP2_NO_ERROR));
         };
+        if (stream !== undefined && !room.take(stream)) return end(Code.RESOURCE_EXHAUSTED, TOO_MANY);
         const timer = setTimeout(() => {
           end(Code.DEADLINE_EXCEEDED, `the request did not arrive whole within ${receive} ms`);
         }, receive);
