@@ -15,8 +15,8 @@ export class LoneExecutions {
   readonly #sessions = new Set<Session>();
   /** The same, by the ids of their executions: of one request id there may be several. */
   readonly #byId = new Map<string, Set<Session>>();
-  /** Those that wait for their turn, or for room. */
-  readonly #coming = new Set<Execution>();
+  /** Those that wait for their turn, or for room, by their ids. */
+  readonly #coming = new Map<string, Set<Execution>>();
 
   /** @param fresh in which sessions are made */
   constructor(engine: Engine, room: Room, fresh: Rounds) {
@@ -34,8 +34,8 @@ export class LoneExecutions {
     const made = this.#makeRoom(isNow);
     const begin = (leave: () => void): Execution => this.#beginIn(leave, command, options, limits);
     const execution = new WakingExecution(options.requestId, made, begin);
-    this.#coming.add(execution);
-    const came = (): unknown => this.#coming.delete(execution);
+    add(this.#coming, options.requestId, execution);
+    const came = (): void => forget(this.#coming, options.requestId, execution);
     made.then(came, came);
     return execution;
   }
@@ -54,7 +54,7 @@ export class LoneExecutions {
       leave();
       if (session === undefined) return;
       this.#sessions.delete(session);
-      if (executionId !== undefined) this.#forget(executionId, session);
+      if (executionId !== undefined) forget(this.#byId, executionId, session);
       void session.end(() => new SessionError("SESSION_DELETED", "the session of this execution ended with it"));
     };
     try {
@@ -64,7 +64,7 @@ export class LoneExecutions {
       this.#sessions.add(session);
       const execution = session.submit(command, { ...options, limits: undefined });
       executionId = execution.executionId;
-      this.#byId.set(executionId, (this.#byId.get(executionId) ?? new Set()).add(session));
+      add(this.#byId, executionId, session);
       // Before whoever waits for the outcome can have heard of it, and asks for the place that it took.
       const goneSoon = (): unknown => setImmediate(gone);
       execution.outcome.then(goneSoon, goneSoon);
@@ -75,21 +75,27 @@ export class LoneExecutions {
     }
   }
 
-  #forget(executionId: string, session: Session): void {
-    const same = this.#byId.get(executionId);
-    same?.delete(session);
-    if (same?.size === 0) this.#byId.delete(executionId);
-  }
-
   /** Ends one by the request id it was given. */
   cancel(executionId: string): void {
     for (const session of this.#byId.get(executionId) ?? []) void session.cancel(executionId);
-    for (const execution of this.#coming) if (execution.executionId === executionId) execution.cancel();
+    for (const execution of this.#coming.get(executionId) ?? []) execution.cancel();
   }
 
   /** Resolves when all have ended that have come until then. */
   async settled(): Promise<void> {
-    await Promise.allSettled([...this.#coming].map(({ outcome }) => outcome));
+    await Promise.allSettled([...this.#coming.values()].flatMap((same) => [...same].map(({ outcome }) => outcome)));
     await Promise.all([...this.#sessions].map((session) => session.settled()));
   }
+}
+
+function add<T>(all: Map<string, Set<T>>, id: string, one: T): void {
+  const same = all.get(id);
+  if (same === undefined) all.set(id, new Set([one]));
+  else same.add(one);
+}
+
+function forget<T>(all: Map<string, Set<T>>, id: string, one: T): void {
+  const same = all.get(id);
+  same?.delete(one);
+  if (same?.size === 0) all.delete(id);
 }
