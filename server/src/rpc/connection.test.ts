@@ -16,15 +16,7 @@ const frames = (count: number): Uint8Array =>
   }).finish();
 
 /** The stream of a client that takes what it is told when the test has it take it. */
-function opened({
-  slices = new Slices(),
-  ...its
-}: {
-  slices?: Slices;
-  executeAlone?: unknown;
-  use?: unknown;
-  openCallsOf?: unknown;
-} = {}) {
+function opened({ slices = new Slices(), ...its }: { slices?: Slices; [method: string]: unknown } = {}) {
   let take = (): void => undefined;
   const stream = {
     isRead: true,
@@ -33,7 +25,12 @@ function opened({
     answered: 0,
     take: () => take(),
   };
-  const sessions = { together: (submit: () => void) => submit(), openCallsOf: () => 0, ...its } as unknown as Sessions;
+  const sessions = {
+    together: (submit: () => void) => submit(),
+    openCallsOf: () => 0,
+    isAtHand: () => true,
+    ...its,
+  } as unknown as Sessions;
   const transport = {
     deadline: Number.POSITIVE_INFINITY,
     send: (message: Buffer, taken: () => void) => {
@@ -126,6 +123,22 @@ test("of exposures that may be sent thousands of calls few are begun at a time, 
   for (let i = 0; i < 3; i++) await nextTick();
   expect(streams.every(({ stream }) => stream.isRead)).toBe(true);
 });
+
+test.each([true, false])(
+  "of frames that name sessions of which the store is asked few are begun at a time: %s",
+  async (isAsked) => {
+    let begun = 0;
+    const cancel = async () => void begun++;
+    const { connection } = opened({ cancel, isAtHand: () => !isAsked });
+    const frames = Array.from({ length: 2_000 }, (_, i) => {
+      const value = { sessionId: `${i}`, executionId: "e" };
+      return { frameId: BigInt(i + 1), frame: { $case: "cancel", value } } as const;
+    });
+    connection.receive(ConnectRequest.encode({ frames }).finish());
+    expect(begun < 100).toBe(isAsked);
+    await expect.poll(() => begun).toBe(2_000);
+  },
+);
 
 test("what a client keeps no more is looked for in few sessions at a time", () => {
   const { connection } = opened();

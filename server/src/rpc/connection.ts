@@ -23,6 +23,8 @@ const COMMANDS = 10_000;
 const EXPOSURES = 1_000;
 /** An exposure counts for so many frames: it is answered with all names of its client, which may be a megabyte. */
 const FRAMES_OF_EXPOSURE = 50;
+/** What names a session that is not in memory counts for so many: the store is asked. */
+const FRAMES_OF_REST = 50;
 /** Calls that are sent to another client, and sessions of a stream that are asked for a function: so many take as long as a frame. */
 const PER_FRAME = { calls: 5, sessions: 50 };
 /** What all of a stream may take to be kept, about, in bytes: they wait while their sessions are busy. */
@@ -141,9 +143,17 @@ export class Connection implements CommandHost {
       }
       case "releaseHostFunctionId":
         return 1 + Math.floor(this.hostFunctions.sessions / PER_FRAME.sessions);
+      case "command":
+        return this.#weightFor(frame.value.command?.value.sessionId);
+      case "cancel":
+        return frame.value.executionId === "" ? 1 : this.#weightFor(frame.value.sessionId);
       default:
         return 1;
     }
+  }
+
+  #weightFor(sessionId = ""): number {
+    return sessionId === "" || this.sessions.isAtHand(sessionId) ? 1 : FRAMES_OF_REST;
   }
 
   #nextOf(message: FrameReader): ClientFrame | undefined {

@@ -174,6 +174,11 @@ export class Sessions {
     }
   }
 
+  /** Whether nobody has to look for a session: it is in memory, or on its way. */
+  isAtHand(sessionId: string): boolean {
+    return this.#live.has(sessionId) || this.#atRest.isWaking(sessionId);
+  }
+
   /** Calls of host functions by a session that is in memory which are not answered. */
   openCallsOf(sessionId: string): number {
     return this.#live.has(sessionId) ? (this.#live.find(sessionId)?.hostFunctions.openCalls ?? 0) : 0;
