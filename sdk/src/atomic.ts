@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { shown } from "./checks.js";
-import { GuestError, UnavailableError } from "./errors.js";
+import { GuestError, LivescopeError, UnavailableError } from "./errors.js";
 import { type AtomicSequence, type RunningHostCall, runningHostCall } from "./host-function.js";
 import type { ExecuteOptions } from "./options.js";
 import type { Session } from "./session.js";
@@ -79,7 +79,10 @@ export async function runAtomic<T>(
     fail();
     throw error;
   }
-  return (ended as { readonly value: T }).value;
+  if (ended === undefined || !("value" in ended)) {
+    throw new LivescopeError("the answer came before the sequence had ended well: is the server newer?");
+  }
+  return ended.value;
 }
 
 function undoneMeanwhile(): UnavailableError {

@@ -711,6 +711,12 @@ describe("a function", () => {
   });
 });
 
+describe("an atomic sequence", () => {
+  it("is none where the server answers before it has ended", async () => {
+    await expect(client.attach("s").atomic(() => 1)).rejects.toBeInstanceOf(LivescopeError);
+  });
+});
+
 describe("a handle", () => {
   it("calls, constructs and reads what it stands for", async () => {
     const session = client.attach("s");
