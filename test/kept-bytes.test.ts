@@ -98,3 +98,25 @@ test("labels: beyond the bound those are refused that are not small, and what is
   labelled.push(await client.createSession({ labels }));
   for (const each of labelled) await each.delete();
 });
+
+test("what a snapshot was taken in the middle of: beyond the bound no more sessions are made from it", async () => {
+  const [origin] = sessions as [Session];
+  let asked = 0;
+  const ask = (): string => {
+    asked++;
+    return "y".repeat(LARGE);
+  };
+  await origin.expose({ ask });
+  await origin.execute("globalThis.asked = ask().then((text) => text.length); 0");
+  await expect.poll(() => asked).toBe(1);
+  await origin.expose({ other: () => 0 });
+  const snapshot = await origin.snapshot();
+  const made: Session[] = [];
+  const make = async (): Promise<number> => made.push(await client.createSession({ from: snapshot }));
+  for (let i = 0; i < 5; i++) await make();
+  await expect(make()).rejects.toThrow("has no room for the calls that were open");
+  await made.pop()?.delete();
+  await make();
+  expect(await made[0]?.execute("await asked")).toBe(LARGE);
+  for (const session of made) await session.delete();
+});

@@ -103,7 +103,7 @@ export class HostCalls<C extends CalledClient> {
 
   /** Guest code calls. @param client undefined where the call waits for one */
   make(execution: number, text: HostCallText, client: C | undefined): void {
-    const size = sizeOf(text);
+    const size = sizeOfCall(text);
     const all = this.#pending.argumentSize + size;
     const hasRoom = all <= MOST.argumentSize && this.#host.share.hasRoomFor(size, all);
     if (this.#pending.size >= MOST.calls || !hasRoom) {
@@ -120,7 +120,7 @@ export class HostCalls<C extends CalledClient> {
   /** @param isItself the session that made it has come back: it has the id that it had. In a copy it has one of its own */
   makeAgain({ execution, text, callId }: HostCallRecord, client: C | undefined, isItself: boolean): void {
     const id = isItself ? callId : randomBytes(CALL_ID_BYTES).toString("hex");
-    this.#open(id, { execution, text, size: sizeOf(text), client, sent: undefined, holder: 0 });
+    this.#open(id, { execution, text, size: sizeOfCall(text), client, sent: undefined, holder: 0 });
   }
 
   #open(callId: string, call: PendingCall<C>): void {
@@ -273,7 +273,7 @@ export class HostCalls<C extends CalledClient> {
 }
 
 /** Of the arguments and locals, in UTF-16 units or bytes. */
-function sizeOf({ args, locals }: HostCallText): number {
+export function sizeOfCall({ args, locals }: HostCallText): number {
   return [...args, ...locals.values()].reduce(
     (sum, value) => sum + (value.arm === "bytes" ? value.bytes.length : value.text.length),
     0,

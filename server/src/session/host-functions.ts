@@ -11,8 +11,8 @@ import { SessionError } from "./errors.js";
 import { ExposedNames, type Provider } from "./exposed-names.js";
 import { type FunctionOwner, FunctionOwners } from "./function-owners.js";
 import { type AskedCall, type CalledClient, HostCalls, type HostCallsHost } from "./host-calls.js";
-import { LentSize } from "./lent-size.js";
 import type { CalledBack, ExposeOptions, Exposing, HostLink, PassedFunctions } from "./lending.js";
+import { LentSize } from "./lent-size.js";
 import type { GoneRecord, HostFunctionsRecord, LenderRecord } from "./session-record.js";
 
 /** What the functions ask of their session. */

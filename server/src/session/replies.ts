@@ -36,7 +36,7 @@ export class Replies {
 
   /** False for a reply with which too much would wait. */
   hasRoomFor(result: HostResult): boolean {
-    const size = sizeOf(result);
+    const size = sizeOfReply(result);
     const all = this.#size + size;
     return all <= MOST_SIZE && this.#share.hasRoomFor(size, all);
   }
@@ -47,7 +47,7 @@ export class Replies {
     // Of a guest that broke its engine several calls could have one id.
     this.delete(callId);
     this.#replies.set(callId, reply);
-    this.#change(sizeOf(result));
+    this.#change(sizeOfReply(result));
     if (isAwaited || this.#takesLateReplies) this.#loop.add(input);
     else this.#lateReplies.push(input);
   }
@@ -57,7 +57,7 @@ export class Replies {
     const reply = this.#replies.get(callId);
     if (reply === undefined) return;
     this.#replies.delete(callId);
-    this.#change(-sizeOf(reply.result));
+    this.#change(-sizeOfReply(reply.result));
   }
 
   #change(size: number): void {
@@ -90,7 +90,7 @@ export class Replies {
 }
 
 /** In UTF-16 units or bytes. */
-function sizeOf(result: HostResult): number {
+export function sizeOfReply(result: HostResult): number {
   return result.kind === "value" ? sizeOfValue(result.value) : sizeOfException(result.exception);
 }
 
