@@ -1,7 +1,14 @@
 import { createServer } from "node:net";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { Server, ServerCredentials, type ServerDuplexStream, type ServiceError, status } from "@grpc/grpc-js";
+import {
+  Server,
+  ServerCredentials,
+  type ServerDuplexStream,
+  type ServerWritableStream,
+  type ServiceError,
+  status,
+} from "@grpc/grpc-js";
 import {
   type CallRequest,
   type CancelExecutionRequest,
@@ -18,6 +25,8 @@ import {
   GetServerInfoResponse,
   type ListSessionsRequest,
   type ReleaseHandlesRequest,
+  type RunRequest,
+  type RunResponse,
   SandboxServiceService,
   type ServerFrame,
   SessionServiceService,
@@ -49,6 +58,8 @@ class Answers {
   call: (request: CallRequest) => Promise<Value> | Value = () => ({});
   console: ConsoleEntry[] = [];
   release: () => Promise<void> = async () => undefined;
+  /** Takes calls of Run, where there are to be any. */
+  run: ((call: ServerWritableStream<RunRequest, RunResponse>) => void) | undefined;
   /** What a client that exposes something is known by. */
   connectionId = "";
   readonly streams: ServerDuplexStream<ConnectRequest, ConnectResponse>[] = [];
@@ -123,6 +134,8 @@ async function startFake(answers: Answers): Promise<{ server: Server; address: s
       });
       stream.on("end", () => stream.end());
     },
+    run: (call: ServerWritableStream<RunRequest, RunResponse>) =>
+      answers.run === undefined ? call.emit("error", failure(status.UNIMPLEMENTED)) : answers.run(call),
     cancelExecution: answer("cancel", () => ({})),
     releaseHandles: answer("release", async () => {
       await answers.release();
@@ -709,6 +722,21 @@ describe("a function", () => {
       add("1");
     };
   });
+});
+
+describe.runIf(transport === "unary")("a call that is listened to", () => {
+  it("is cancelled when it has its answer and the server does not end it", async () => {
+    const value = withValue("x", [], json(1));
+    const cancelled = new Promise((resolve) => {
+      answers.run = (call) => {
+        call.on("cancelled", resolve);
+        call.write({ event: { executionId: "x", event: { $case: "finished", value } } });
+      };
+    });
+    expect(await client.execute("1", { onConsole: () => undefined })).toBe(1);
+    await cancelled;
+    // Before the first ping would be missed.
+  }, 15_000);
 });
 
 describe("an atomic sequence", () => {

@@ -323,8 +323,8 @@ export class Connection implements CommandTransport, PendingCommandHost {
 }
 
 /** Where the network takes nothing any more, or the server does not end it, a stream would take until a ping is missed, or for ever. */
-function cancelLater(stream: Stream): void {
-  setTimeout(() => stream.cancel(), ENDING).unref();
+export function cancelLater(stream: { cancel(): void }): NodeJS.Timeout {
+  return setTimeout(() => stream.cancel(), ENDING).unref();
 }
 
 function jittered(milliseconds: number): number {

@@ -24,7 +24,7 @@ import {
   type Sending,
   type StartedCommand,
 } from "./commands.js";
-import type { Connection } from "./connection.js";
+import { type Connection, cancelLater } from "./connection.js";
 import { LateCommand } from "./late-command.js";
 import { errorFrom } from "./status.js";
 
@@ -156,6 +156,8 @@ class Run implements StartedCommand {
   #executionId = "";
   /** It was ended before its id was known, so that nobody is told how. */
   #isCancelled = false;
+  /** Runs from the answer to the end of the stream. */
+  #ending: NodeJS.Timeout | undefined;
   /** Why nobody waits for it any more. */
   #left: { readonly reason: unknown } | undefined;
 
@@ -214,6 +216,7 @@ class Run implements StartedCommand {
         if (this.#isCancelled && error instanceof StatusError && error.code === "CANCELLED") resolve(cancelled());
         else reject(error);
       });
+      stream.on("status", () => clearTimeout(this.#ending));
       stream.on("end", () => reject(new LivescopeError("the answer carries no execution: is the server newer?")));
     });
     return finished.then((execution) => begun(execution, this.#timeout)).finally(notAborted);
@@ -229,6 +232,7 @@ class Run implements StartedCommand {
         if (this.#credit <= 0) this.#stream.pause();
         return this.#listener.emitted?.(event.event.value);
       case "finished":
+        this.#ending ??= cancelLater(this.#stream);
         return resolve(event.event.value);
     }
   }
