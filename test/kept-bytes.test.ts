@@ -99,17 +99,55 @@ test("labels: beyond the bound those are refused that are not small, and what is
   for (const each of labelled) await each.delete();
 });
 
-test("what a snapshot was taken in the middle of: beyond the bound no more sessions are made from it", async () => {
-  const [origin] = sessions as [Session];
+/** The session waits for nobody, and guest code has not taken what it was answered. */
+async function askedLarge(session: Session): Promise<void> {
   let asked = 0;
   const ask = (): string => {
     asked++;
     return "y".repeat(LARGE);
   };
-  await origin.expose({ ask });
-  await origin.execute("globalThis.asked = ask().then((text) => text.length); 0");
+  await session.expose({ ask });
+  await session.execute("globalThis.asked = ask().then((text) => text.length); 0");
   await expect.poll(() => asked).toBe(1);
-  await origin.expose({ other: () => 0 });
+  await session.expose({ other: () => 0 });
+}
+
+test("copies of what a session is in the middle of: beyond the bound none are made, and others keep their room", async () => {
+  const [origin, other] = sessions as [Session, Session];
+  await askedLarge(origin);
+  await expect(origin.fork(20)).rejects.toThrow("has no room for the calls that were open");
+  expect(await other.execute("1", { requestId: "small" })).toBe(1);
+  expect(await other.execute("1", { requestId: "small" })).toBe(1);
+  const copies = await origin.fork(4);
+  expect(await copies[0]?.execute("await asked")).toBe(LARGE);
+  for (const copy of copies) await copy.delete();
+});
+
+test("what sessions are put back to the middle of: beyond the bound they are not put back", async () => {
+  const outcomes: string[] = [];
+  const puttingBack: (() => Promise<unknown>)[] = [];
+  for (const session of sessions) {
+    await askedLarge(session);
+    const snapshot = await session.snapshot();
+    puttingBack.push(() => session.rollback(snapshot));
+    expect(await session.execute("await asked")).toBe(LARGE);
+  }
+  for (const putBack of puttingBack)
+    outcomes.push(
+      await putBack().then(
+        () => "back",
+        ({ reason }) => reason,
+      ),
+    );
+  expect(outcomes).toEqual(sessions.map((_, i) => (i < 6 ? "back" : "QUOTA_EXCEEDED")));
+  // In place of what it is in the middle of.
+  await puttingBack[0]?.();
+  expect(await sessions[0]?.execute("await asked")).toBe(LARGE);
+});
+
+test("what a snapshot was taken in the middle of: beyond the bound no more sessions are made from it", async () => {
+  const [origin] = sessions as [Session];
+  await askedLarge(origin);
   const snapshot = await origin.snapshot();
   const made: Session[] = [];
   const make = async (): Promise<number> => made.push(await client.createSession({ from: snapshot }));

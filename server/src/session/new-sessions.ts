@@ -4,18 +4,15 @@ import { HeapShare } from "../engine/main-heap.js";
 import type { CreatedBy } from "./durable-row.js";
 import type { DurableSessions } from "./durable-sessions.js";
 import { SessionError } from "./errors.js";
-import { sizeOfCall } from "./host-calls.js";
 import { checkId, drawId } from "./ids.js";
 import { type Limits, MAXIMUM_LIMITS, sessionLimits } from "./limits.js";
 import type { LiveSessions } from "./live-sessions.js";
 import { checkRoomForLabels, labelBytes } from "./pages.js";
-import { sizeOfReply } from "./replies.js";
 import { RequestIds } from "./request-ids.js";
 import { A_FRESH_ONE, type Room } from "./room.js";
 import type { Rounds } from "./rounds.js";
 import { Session } from "./session.js";
 import { checkedIdleTtl } from "./session-life.js";
-import type { SessionRecord } from "./session-record.js";
 import { type CreateOptions, prepare } from "./session-setup.js";
 import type { SessionsAtRest } from "./sessions-at-rest.js";
 import type { Snapshots } from "./snapshots.js";
@@ -115,7 +112,6 @@ export class NewSessions {
           snapshotId === ""
             ? new Session(this.#host.engine, { ...init, limits: own })
             : await this.#host.snapshots.load(snapshotId, (saved) => {
-                this.#checkRoomOf(saved.record);
                 const restored = { ...init, limits: limitsBeside(limits ?? {}, saved.record.limits) };
                 const wanted = { sessions: 0, heaps: 1, heapBytes: this.#host.engine.grownBytes(saved.image) };
                 return this.#host.room.bringIn(wanted, 0, () => Session.restore(this.#host.engine, restored, saved));
@@ -197,19 +193,6 @@ export class NewSessions {
   /** Whether a session of this id is in memory, or is about to be. */
   #isInMemory(sessionId: string): boolean {
     return this.#nascent.has(sessionId) || this.#host.atRest.isWaking(sessionId) || this.#host.live.has(sessionId);
-  }
-
-  /** @throws SessionError QUOTA_EXCEEDED where the main thread cannot keep what the session was in the middle of */
-  #checkRoomOf({ replies, hostFunctions }: SessionRecord): void {
-    const sizes = [
-      ...replies.map(({ result }) => sizeOfReply(result)),
-      ...hostFunctions.calls.map(({ text }) => sizeOfCall(text)),
-    ];
-    const bytes = sizes.reduce((sum, size) => sum + size, 0);
-    if (new HeapShare(this.#host.engine.mainHeap).hasRoomFor(bytes, bytes)) return;
-    const message =
-      "snapshot_id: the server keeps as much of all sessions as it may, and has no room for the calls that were open when it was taken; delete sessions";
-    throw new SessionError("QUOTA_EXCEEDED", message);
   }
 
   /** @throws SessionError QUOTA_EXCEEDED where the main thread cannot keep these labels of so many sessions */

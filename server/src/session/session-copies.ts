@@ -5,6 +5,7 @@ import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Executions } from "./executions.js";
+import { takeRoomFor } from "./record-room.js";
 import type { SessionLife } from "./session-life.js";
 import type { SavedSession } from "./session-record.js";
 
@@ -72,17 +73,22 @@ export class SessionCopies {
   async rollBack({ image, record }: SavedSession, done: () => void): Promise<void> {
     if (this.#life.ended !== undefined) throw this.#life.ended;
     this.#checkFits(image);
-    const ending = this.#executions.stopAll();
-    await this.#asks.pauseNext(async () => {
-      this.#executions.endAll(ending);
-      // It may have got another bound meanwhile.
-      this.#checkFits(image);
-      await withRoom(() => this.#engine.putImageBack(this.#memory, image));
-      this.#executions.changed();
-      this.#executions.goBack(record);
-      await this.#asks.endRest(record);
-      done();
-    });
+    const leave = takeRoomFor(this.#engine.mainHeap, record, 1, this.#executions.record);
+    try {
+      const ending = this.#executions.stopAll();
+      await this.#asks.pauseNext(async () => {
+        this.#executions.endAll(ending);
+        // It may have got another bound meanwhile.
+        this.#checkFits(image);
+        await withRoom(() => this.#engine.putImageBack(this.#memory, image));
+        this.#executions.changed();
+        this.#executions.goBack(record);
+        await this.#asks.endRest(record);
+        done();
+      });
+    } finally {
+      leave();
+    }
   }
 
   /** As `Session.growthTo`. */

@@ -18,6 +18,7 @@ import { type Limits, sessionLimits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { sizeOfAnswer } from "./outcome-size.js";
 import { checkRoomForLabels, labelBytes } from "./pages.js";
+import { takeRoomFor } from "./record-room.js";
 import { RequestIds } from "./request-ids.js";
 import { SessionCopies, withRoom } from "./session-copies.js";
 import type { IdleAction, SessionChanges, SessionInfo, SessionInit, SessionUsage } from "./session-info.js";
@@ -116,11 +117,13 @@ export class Session {
   /**
    * A session as another was.
    *
-   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap
+   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap, QUOTA_EXCEEDED
    */
-  static async restore(engine: Engine, init: SessionInit, { image, record }: SavedSession): Promise<Session> {
-    const memory = await withRoom(() => engine.createMemoryFrom(image, init.limits.memoryBytes));
-    const session = new Session(engine, init, { memory, record });
+  static async restore(engine: Engine, init: SessionInit, saved: SavedSession): Promise<Session> {
+    const { record } = saved;
+    const session = await Session.#from(engine, saved, init.limits, (memory) => {
+      return new Session(engine, init, { memory, record });
+    });
     await session.#asks.pauseNext(() => session.#asks.endRest(record));
     return session;
   }
@@ -128,17 +131,33 @@ export class Session {
   /**
    * A session that was at rest, as it would be now had it stayed in memory.
    *
-   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap
+   * @throws SessionError INVALID_REQUEST when its limits leave no room for the heap, QUOTA_EXCEEDED
    */
-  static async wake(
+  static wake(
     engine: Engine,
     info: SessionInfo,
-    { image, record }: SavedSession,
+    saved: SavedSession,
     watchers: Watchers,
     writer?: CommitWriter,
   ): Promise<Session> {
-    const memory = await withRoom(() => engine.createMemoryFrom(image, info.limits.memoryBytes));
-    return new Session(engine, info, { memory, record, awakened: { info, watchers, writer } });
+    const { record } = saved;
+    return Session.#from(engine, saved, info.limits, (memory) => {
+      return new Session(engine, info, { memory, record, awakened: { info, watchers, writer } });
+    });
+  }
+
+  static async #from(
+    engine: Engine,
+    { image, record }: SavedSession,
+    { memoryBytes }: Limits,
+    make: (memory: SessionMemory) => Session,
+  ): Promise<Session> {
+    const leave = takeRoomFor(engine.mainHeap, record);
+    try {
+      return make(await withRoom(() => engine.createMemoryFrom(image, memoryBytes)));
+    } finally {
+      leave();
+    }
   }
 
   /**
@@ -370,19 +389,24 @@ export class Session {
   /**
    * Copies of the session as it is between two turns, which go on by themselves. They have its limits.
    *
-   * @throws SessionError when the session ends before; there are no copies then
+   * @throws SessionError when the session ends before, QUOTA_EXCEEDED; there are no copies then
    */
   fork(inits: readonly Pick<SessionInit, "sessionId" | "labels">[]): Promise<Session[]> {
     let copies: Session[] = [];
     const made = this.#asks.pause(async () => {
       const { record } = this.#executions;
       const { limits, idleTtl, idleAction, sessionId: parent } = this;
-      const memories = await this.#copies.memories(inits.length, limits.memoryBytes);
-      copies = inits.map((init, i) => {
-        const memory = memories[i] as SessionMemory;
-        return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
-      });
-      return copies;
+      const leave = takeRoomFor(this.#engine.mainHeap, record, inits.length);
+      try {
+        const memories = await this.#copies.memories(inits.length, limits.memoryBytes);
+        copies = inits.map((init, i) => {
+          const memory = memories[i] as SessionMemory;
+          return new Session(this.#engine, { ...init, limits, idleTtl, idleAction, parent }, { memory, record });
+        });
+        return copies;
+      } finally {
+        leave();
+      }
     });
     return made.catch(async (error: unknown) => {
       // What they are copies of could not be kept.
@@ -397,7 +421,7 @@ export class Session {
    * finds the session as it was.
    *
    * @param done is called when it is back there, before that is kept
-   * @throws SessionError when the session ends before; INVALID_REQUEST when its limits leave no room for the heap
+   * @throws SessionError when the session ends before; INVALID_REQUEST when its limits leave no room for the heap; QUOTA_EXCEEDED
    */
   rollBack(saved: SavedSession, done: () => void): Promise<void> {
     return this.#copies.rollBack(saved, done);

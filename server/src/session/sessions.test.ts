@@ -12,6 +12,7 @@ import {
 } from "../../../test/support/sessions-on-store.js";
 import { Engine } from "../engine/engine.js";
 import type { Execution } from "./execution.js";
+import type { HostLink } from "./lending.js";
 import { LiveSessions } from "./live-sessions.js";
 import { Session } from "./session.js";
 import type { CreateOptions } from "./session-setup.js";
@@ -29,6 +30,7 @@ beforeEach(() => {
 });
 
 const start = (options?: StartOptions) => startSessions(engine, store, options);
+const ignore = (): void => undefined;
 const settle = () => new Promise((resolve) => setTimeout(resolve, 30));
 
 /** Sessions of which there is room for one in memory: `a` rests, `b` does not. */
@@ -102,6 +104,31 @@ describe("a session that goes to rest", () => {
     for (const id of ["f", "g"]) await create(sessions, id);
     expect((await sessions.info("a")).isHibernated).toBe(true);
     expect(await run(sessions, "a", "x")).toBe("new");
+  });
+
+  test("comes back when there is room for the answers that it has not taken", async () => {
+    const { sessions } = start();
+    await create(sessions, "a");
+    const text = JSON.stringify("x".repeat(100_000));
+    let answer = ignore;
+    const link = { isOpen: true, attached: ignore, ended: ignore, cancelled: ignore } as unknown as HostLink;
+    link.call = ({ callId }, functions) => {
+      answer = () => functions.result(link, callId, { kind: "value", value: { kind: "json", text } });
+    };
+    const exposed = { connectionId: "c", names: ["f"], takeOver: false, reconnectWindow: 0 };
+    await sessions.use("a", (session) => session.expose(exposed, link, ignore));
+    await run(sessions, "a", "globalThis.asked = f().then((text) => text.length); 0");
+    answer();
+    await sessions.use("a", (session) => session.hostFunctions.detach(link));
+    await settle();
+    await create(sessions, "b");
+    expect((await sessions.info("a")).isHibernated).toBe(true);
+    const others = 2 ** 40;
+    engine.mainHeap.add(others);
+    const woken = await reasonOf(run(sessions, "a", "1"));
+    engine.mainHeap.add(-others);
+    expect(woken).toBe("QUOTA_EXCEEDED");
+    expect(await run(sessions, "a", "await asked")).toBe(100_000);
   });
 
   test("while what it left in the store before cannot be deleted is there all the same", async () => {

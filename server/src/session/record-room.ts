@@ -1,0 +1,37 @@
+/** Room on the main thread for what a session was in the middle of, wherever that goes on. */
+import { HeapShare, type MainHeap } from "../engine/main-heap.js";
+import { SessionError } from "./errors.js";
+import { sizeOfCall } from "./host-calls.js";
+import { sizeOfReply } from "./replies.js";
+import type { SessionRecord } from "./session-record.js";
+
+type KeptRecord = Pick<SessionRecord, "replies" | "hostFunctions">;
+
+/**
+ * Takes room for what is kept of a record, until what this gives is called: then sessions keep it that are made of it, or are put back.
+ *
+ * @param sessions that are to keep it, each
+ * @param former what a session keeps until it keeps this
+ * @throws SessionError QUOTA_EXCEEDED
+ */
+export function takeRoomFor(heap: MainHeap, record: KeptRecord, sessions = 1, former?: KeptRecord): () => void {
+  const bytes = sizeOf(record);
+  const more = sessions * bytes - (former === undefined ? 0 : sizeOf(former));
+  const share = new HeapShare(heap);
+  if (more > 0) {
+    if (!share.hasRoomFor(more, bytes)) throw tooMuch();
+    share.change(more);
+  }
+  return () => share.end();
+}
+
+function sizeOf({ replies, hostFunctions: { calls } }: KeptRecord): number {
+  const sizes = [...replies.map(({ result }) => sizeOfReply(result)), ...calls.map(({ text }) => sizeOfCall(text))];
+  return sizes.reduce((sum, size) => sum + size, 0);
+}
+
+function tooMuch(): SessionError {
+  const message =
+    "the server keeps as much of all sessions as it may, and has no room for the calls that were open here; delete sessions";
+  return new SessionError("QUOTA_EXCEEDED", message);
+}
