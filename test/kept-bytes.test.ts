@@ -145,6 +145,20 @@ test("what sessions are put back to the middle of: beyond the bound they are not
   expect(await sessions[0]?.execute("await asked")).toBe(LARGE);
 });
 
+test("names that a snapshot was taken with: beyond the bound no more sessions are made from it", async () => {
+  const [origin] = sessions as [Session];
+  const names = Array.from({ length: 1_000 }, (_, i) => [`n${i}_`.padEnd(1_000, "x"), () => 1]);
+  await origin.expose(Object.fromEntries(names));
+  const snapshot = await origin.snapshot();
+  const made = await Promise.allSettled(Array.from({ length: 9 }, () => client.createSession({ from: snapshot })));
+  const sessionsMade = made.flatMap((each) => (each.status === "fulfilled" ? [each.value] : []));
+  const reasons = made.flatMap((each) => (each.status === "rejected" ? [each.reason.reason] : []));
+  expect([sessionsMade.length, reasons]).toEqual([4, Array.from({ length: 5 }, () => "QUOTA_EXCEEDED")]);
+  // Who provides the names keeps no more for it.
+  await sessionsMade[0]?.expose(Object.fromEntries(names));
+  for (const session of sessionsMade) await session.delete();
+});
+
 test("what a snapshot was taken in the middle of: beyond the bound no more sessions are made from it", async () => {
   const [origin] = sessions as [Session];
   await askedLarge(origin);

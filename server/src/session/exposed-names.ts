@@ -64,7 +64,18 @@ export class ExposedNames<P extends Provider> {
 
   /** Calls of these wait for who will provide them. */
   await(names: readonly string[]): void {
-    for (const name of names) if (!this.#providers.has(name)) this.#awaited.add(name);
+    for (const name of names) if (!this.#providers.has(name)) this.#setAwaited(name, true);
+  }
+
+  #setAwaited(name: string, isAwaited: boolean): void {
+    if (isAwaited === this.#awaited.has(name)) return;
+    if (isAwaited) {
+      this.#awaited.add(name);
+      this.#size.add([name]);
+    } else {
+      this.#awaited.delete(name);
+      this.#size.remove([name]);
+    }
   }
 
   expose(provider: P, names: readonly string[]): Exposure<P> {
@@ -72,7 +83,8 @@ export class ExposedNames<P extends Provider> {
     for (const name of names) {
       const claim = this.#claims.get(name);
       if (claim === undefined) {
-        const former = { provider: this.#providers.get(name), isAwaited: this.#awaited.delete(name) };
+        const former = { provider: this.#providers.get(name), isAwaited: this.#awaited.has(name) };
+        this.#setAwaited(name, false);
         this.#claims.set(name, { former, exposures: new Set([exposure]), newest: exposure });
       } else {
         claim.exposures.add(exposure);
@@ -120,7 +132,7 @@ export class ExposedNames<P extends Provider> {
       else this.#claims.delete(name);
       const { provider, isAwaited } = newest === undefined ? claim.former : { ...newest, isAwaited: false };
       this.#provide(name, provider !== undefined && isHere(provider) ? provider : undefined);
-      if (isAwaited) this.#awaited.add(name);
+      if (isAwaited) this.#setAwaited(name, true);
     }
   }
 
@@ -128,7 +140,7 @@ export class ExposedNames<P extends Provider> {
   adopt(provider: P): void {
     for (const name of provider.names) {
       this.#set(name, provider);
-      this.#awaited.delete(name);
+      this.#setAwaited(name, false);
     }
   }
 

@@ -108,7 +108,7 @@ export class HostFunctions implements CalledBack {
     }
     const added = this.#names.newOf(names);
     if (this.#names.count + added.length > MOST.names) throw this.#tooMany("functions exposed", MOST.names);
-    if (!this.#size.hasRoomFor(added)) throw this.#tooMuch();
+    if (!this.#size.hasRoomFor(added.filter((name) => !this.#names.isAwaited(name)))) throw this.#tooMuch();
     const connection = this.#connect(connectionId, link, reconnectWindow);
     const exposing = this.#names.expose(connection, names);
     this.#moveCalls(names);

@@ -44,6 +44,11 @@ export class LentSize {
   }
 }
 
+/** What the ids or names of functions take, about, in bytes. */
+export function sizeOfLent(ids: Iterable<string>): number {
+  return sizeOf(ids, BESIDE.lent);
+}
+
 function sizeOf(ids: Iterable<string>, beside: number): number {
   let size = 0;
   for (const { length } of ids) size += length + beside;

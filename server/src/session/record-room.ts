@@ -2,6 +2,7 @@
 import { HeapShare, type MainHeap } from "../engine/main-heap.js";
 import { SessionError } from "./errors.js";
 import { sizeOfCall } from "./host-calls.js";
+import { sizeOfLent } from "./lent-size.js";
 import { sizeOfReply } from "./replies.js";
 import type { SessionRecord } from "./session-record.js";
 
@@ -25,13 +26,13 @@ export function takeRoomFor(heap: MainHeap, record: KeptRecord, sessions = 1, fo
   return () => share.end();
 }
 
-function sizeOf({ replies, hostFunctions: { calls } }: KeptRecord): number {
+function sizeOf({ replies, hostFunctions: { names, calls } }: KeptRecord): number {
   const sizes = [...replies.map(({ result }) => sizeOfReply(result)), ...calls.map(({ text }) => sizeOfCall(text))];
-  return sizes.reduce((sum, size) => sum + size, 0);
+  return sizes.reduce((sum, size) => sum + size, sizeOfLent(names));
 }
 
 function tooMuch(): SessionError {
   const message =
-    "the server keeps as much of all sessions as it may, and has no room for the calls that were open here; delete sessions";
+    "the server keeps as much of all sessions as it may, and has no room for the calls that were open here and the names of host functions; delete sessions";
   return new SessionError("QUOTA_EXCEEDED", message);
 }
