@@ -124,6 +124,21 @@ test("of exposures that may be sent thousands of calls few are begun at a time, 
   expect(streams.every(({ stream }) => stream.isRead)).toBe(true);
 });
 
+test("an exposure for which there is not enough left in a round is begun in the next one, whoever else exposes", async () => {
+  const slices = new Slices();
+  let begun = 0;
+  const many = opened({ slices, use: async () => void begun++, openCallsOf: () => 5_500 });
+  let before: number | undefined;
+  const use = async (): Promise<void> => {
+    before = begun;
+  };
+  const one = opened({ slices, use, openCallsOf: () => 6_500 });
+  many.connection.receive(exposing(200));
+  one.connection.receive(exposing(1));
+  await expect.poll(() => before, { interval: 1 }).toBeLessThan(10);
+  many.connection.lost();
+});
+
 test.each([true, false])(
   "of frames that name sessions of which the store is asked few are begun at a time: %s",
   async (isAsked) => {

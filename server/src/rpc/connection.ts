@@ -102,17 +102,22 @@ export class Connection implements CommandHost {
     if (this.#unhandled.length === 1) this.#handleNext();
   }
 
-  #handleNext(): void {
+  /** @param isInTurn those that came before had their slices */
+  #handleNext(isInTurn = false): void {
     const [message] = this.#unhandled;
     if (message === undefined) return;
-    this.sessions.together(() => this.#handle(message));
+    let handled = 0;
+    this.sessions.together(() => {
+      handled = this.#handle(message);
+    });
     if (message.isAtEnd) this.#unhandled.shift();
     if (this.#unhandled.length > 0) this.#pause();
-    this.#goOn();
+    this.#goOn(isInTurn && handled === 0 && !message.isAtEnd);
     this.#endIfDone();
   }
 
-  #handle(message: FrameReader): void {
+  /** @returns how many frames were handled, as they count */
+  #handle(message: FrameReader): number {
     const { room } = this.#slices;
     let handled = 0;
     while (handled < room && !this.#isOver) {
@@ -131,6 +136,7 @@ export class Connection implements CommandHost {
       }
     }
     this.#slices.took(handled);
+    return handled;
   }
 
   /** For how many frames one counts, at most for as many as are handled in a round. */
@@ -281,17 +287,22 @@ export class Connection implements CommandHost {
     this.#transport.pause();
   }
 
-  /** Goes on with the frames that were read, or reads more, unless the client is behind. */
-  #goOn(): void {
+  /**
+   * Goes on with the frames that were read, or reads more, unless the client is behind.
+   *
+   * @param isFirst there was too little room for the next frame when it was its turn: others that need less are not to go by for ever
+   */
+  #goOn(isFirst = false): void {
     if (!this.#isPaused || this.#isOver || this.outbox.bytes > ROOM) return;
     if (this.#unhandled.length > 0) {
       if (this.#waitsForSlice) return;
       this.#waitsForSlice = true;
-      return this.#slices.add(() => {
+      const slice = (): void => {
         this.#waitsForSlice = false;
         // Meanwhile it may have got behind, with answers to the slice before.
-        if (this.outbox.bytes <= ROOM) this.#handleNext();
-      });
+        if (this.outbox.bytes <= ROOM) this.#handleNext(true);
+      };
+      return isFirst ? this.#slices.addFirst(slice) : this.#slices.add(slice);
     }
     this.#isPaused = false;
     this.#transport.resume();

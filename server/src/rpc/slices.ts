@@ -33,6 +33,13 @@ export class Slices {
     this.#nextSoon();
   }
 
+  /** Calls back before all others, in the next round: there was too little room in this one, which is over. */
+  addFirst(slice: () => void): void {
+    this.#left = 0;
+    this.#waiting.unshift(slice);
+    this.#nextSoon();
+  }
+
   #nextSoon(): void {
     if (this.#isNextSoon) return;
     this.#isNextSoon = true;
