@@ -215,12 +215,19 @@ export class FunctionOwners<O extends FunctionOwner> {
     if (reconnectWindow > 0 && unheld.length > 0) this.#addGone(id, unheld);
     for (const [each, ids] of this.#gone) {
       if (this.#goneCount <= MOST.gone) break;
-      this.#deleteGone(each);
-      this.#size.remove([each, ...ids]);
+      this.#dropGone(each, ids);
     }
   }
 
+  #dropGone(id: string, functions: readonly string[]): void {
+    this.#deleteGone(id);
+    this.#size.remove([id, ...functions]);
+  }
+
   #addGone(id: string, functions: readonly string[]): void {
+    // Of one that was away when its session left memory that may be known from there.
+    const known = this.#gone.get(id);
+    if (known !== undefined) this.#dropGone(id, known);
     this.#gone.set(id, functions);
     this.#goneCount += 1 + functions.length;
     this.#size.add([id, ...functions]);

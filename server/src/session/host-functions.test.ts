@@ -457,6 +457,25 @@ describe("where the server keeps as much of all sessions as it may", () => {
     expect(other.names).toHaveLength(8);
   });
 
+  test("who was away when the session was loaded again, and does not come back, is kept once", async () => {
+    const before = started();
+    const away = new NotingLink();
+    const client = { ...exposing, names: [], reconnectWindow: 1 };
+    before.expose(client, away).keep();
+    before.pass({ ids: ids(100), link: away });
+    before.received(ids(100));
+    before.detach(away);
+    for (const id of ids(100)) before.letGo(id);
+    const { functions, left } = beside(1_000);
+    functions.restore(before.record, true);
+    functions.adopt(before.handOver());
+    await expect.poll(() => functions.hasClients).toBe(false);
+    const link = new NotingLink();
+    functions.expose({ ...client, reconnectWindow: 0 }, link).keep();
+    expect(link.told.filter((each) => each.startsWith("released"))).toHaveLength(100);
+    expect(left()).toBe(998);
+  });
+
   test("what is given back leaves room, however that comes about", async () => {
     const { functions, left } = beside(1_000);
     const [link, away, next] = [new NotingLink(), new NotingLink(), new NotingLink()];
