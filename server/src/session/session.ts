@@ -86,10 +86,11 @@ export class Session {
     this.usage = { ...usage };
     this.#watchers = awakened?.watchers ?? new Watchers();
     this.share = new HeapShare(engine.mainHeap);
-    this.share.change(labelBytes(init.labels));
     this.#requestIds = new RequestIds(sizeOfAnswer, this.share);
     this.#engine = engine;
     this.#memory = copied?.memory ?? engine.createMemory(init.limits.memoryBytes);
+    // Without a memory there is no session, and nobody would give it back.
+    this.share.change(labelBytes(init.labels));
     this.#executions = new Executions(this, engine, this.#memory, this.#life, this.#watchers);
     this.#asks = this.#executions.asks;
     this.#copies = new SessionCopies(engine, this.#memory, this.#executions, this.#life);

@@ -353,6 +353,19 @@ test("a list of sessions with large labels goes through all of them once, and re
   expect(read[0]).toBeLessThan(ids.length);
 });
 
+test("a session for which the system gives no memory leaves nothing behind", async () => {
+  const { sessions } = start();
+  const kept = vi.spyOn(engine.mainHeap, "add");
+  vi.spyOn(engine, "createMemory").mockImplementationOnce(() => {
+    throw new RangeError("could not allocate memory");
+  });
+  const labels = new Map([["a", "b".repeat(1_000)]]);
+  await expect(create(sessions, "a", { labels })).rejects.toThrow("could not allocate memory");
+  expect(kept.mock.calls.reduce((sum, [bytes]) => sum + bytes, 0)).toBe(0);
+  await create(sessions, "a", { labels });
+  vi.restoreAllMocks();
+});
+
 test("of many for whom there is no room others have the thread before all have looked who may leave", async () => {
   const { sessions } = start({ maximum: 1 });
   await create(sessions, "a");
