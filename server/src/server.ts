@@ -139,7 +139,7 @@ export async function startServer(options: StartOptions = {}): Promise<RunningSe
   const facts = { version: version(), engineDigest: engine.digest };
   const openStreams = new OpenStreams();
   const openCalls = new OpenCalls();
-  const serving = { openStreams, openCalls, untaken, logger };
+  const serving = { openStreams, openCalls, untaken, arriving, logger };
   server.addService(SANDBOX_SERVICE, sandboxService(sessions, facts, serving));
   server.addService(SESSION_SERVICE, sessionService(sessions, serving));
   server.addService(SnapshotServiceService, snapshotService(sessions, snapshots, serving));

@@ -1,10 +1,10 @@
 /**
- * What has come of messages that their handlers were not given, of all streams together. The library keeps it until they are whole, which
- * on a stream of many may be never, and until their handler reads on.
+ * What has come of messages that are not handled, of all streams together. The library keeps it until they are whole, which on a stream
+ * of many may be never, and until their handler reads on; and a handler keeps what it handles in parts.
  */
 import type { Http2Stream } from "node:http2";
 import type { Readable } from "node:stream";
-import { UntakenBytes } from "./untaken-bytes.js";
+import { type Reader, UntakenBytes } from "./untaken-bytes.js";
 
 /** What a piece of a message takes to be kept beside its bytes, which may be few. */
 const PIECE = 128;
@@ -55,6 +55,11 @@ export class ArrivingMessages {
     });
     stream.on("close", taken);
     return taken;
+  }
+
+  /** Counts what a handler was given of a stream and has not handled by now, instead of what it had not before. */
+  update(handler: Reader, bytes: number): void {
+    this.#all.update(handler, bytes);
   }
 }
 

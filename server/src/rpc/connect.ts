@@ -24,11 +24,13 @@ export function connect(
   sessions: Sessions,
   decoded: ServerDuplexStream<ConnectRequest, ConnectResponse>,
   slices: Slices,
-  { untaken, openStreams, logger }: Serving,
+  { untaken, arriving, openStreams, logger }: Serving,
 ): void {
   // What the types of the contract do not say, and `CONNECT_METHOD` does.
   const stream = decoded as unknown as ServerDuplexStream<Buffer, Buffer>;
-  const reader = { peer: stream.getPeer(), cut: () => connection.cut() };
+  const peer = stream.getPeer();
+  const reader = { peer, cut: () => connection.cut() };
+  const sender = { peer, cut: () => connection.cutSender() };
   const connection = new Connection(
     sessions,
     slices,
@@ -36,6 +38,7 @@ export function connect(
       deadline: deadlineOf(stream),
       send: (message, taken) => void stream.write(message, taken),
       untaken: (bytes) => untaken.update(reader, bytes),
+      unhandled: (bytes) => arriving.update(sender, bytes),
       pause: () => void stream.pause(),
       resume: () => void stream.resume(),
       end: (error) => {

@@ -23,6 +23,7 @@ function opened({ slices = new Slices(), ...its }: { slices?: Slices; [method: s
     isEnded: false,
     error: undefined as SessionError | undefined,
     answered: 0,
+    unhandled: 0,
     take: () => take(),
   };
   const sessions = {
@@ -41,6 +42,9 @@ function opened({ slices = new Slices(), ...its }: { slices?: Slices; [method: s
       };
     },
     untaken: () => undefined,
+    unhandled: (bytes: number) => {
+      stream.unhandled = bytes;
+    },
     pause: () => {
       stream.isRead = false;
     },
@@ -70,6 +74,20 @@ test("a message of very many frames leaves others the thread, and is read to its
   };
   await expect.poll(untaken).toBe(0);
   expect([stream.answered, answered.length > 1]).toEqual([5_000, true]);
+});
+
+test("a message that is handled in parts counts until it is, or its stream is cut", async () => {
+  const [handled, cut] = [opened(), opened()];
+  const message = frames(5_000);
+  for (const { connection } of [handled, cut]) connection.receive(message);
+  expect([handled.stream.unhandled, cut.stream.unhandled]).toEqual([message.length, message.length]);
+  cut.connection.cutSender();
+  expect([cut.stream.unhandled, cut.stream.error?.reason]).toEqual([0, "QUOTA_EXCEEDED"]);
+  const left = (): number => {
+    handled.stream.take();
+    return handled.stream.unhandled;
+  };
+  await expect.poll(left).toBe(0);
 });
 
 test("of many exposures some are begun at a time, and no more while the client is behind with the answers", async () => {

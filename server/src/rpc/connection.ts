@@ -39,6 +39,8 @@ export interface Transport {
   readonly send: Send;
   /** Told how many bytes of answers the client has not taken, whenever it is something else. */
   readonly untaken: (bytes: number) => void;
+  /** Told how many bytes there are of messages that are handled in parts, whenever it is something else. */
+  readonly unhandled: (bytes: number) => void;
   /** Milliseconds since the epoch; Infinity for none. */
   readonly deadline: number;
   /** Reads no more frames for now. */
@@ -69,6 +71,8 @@ export class Connection implements CommandHost {
   readonly #slices: Slices;
   /** Messages of which frames have not been handled. No more are read meanwhile. */
   readonly #unhandled: FrameReader[] = [];
+  /** Of these. */
+  #unhandledBytes = 0;
   /** Others have the thread before more of these are handled. */
   #waitsForSlice = false;
   #isPaused = false;
@@ -100,6 +104,7 @@ export class Connection implements CommandHost {
     if (message.length === 0 || this.#isOver) return;
     this.#unhandled.push(new FrameReader(message));
     if (this.#unhandled.length === 1) this.#handleNext();
+    else this.#countUnhandled();
   }
 
   /** @param isInTurn those that came before had their slices */
@@ -112,8 +117,16 @@ export class Connection implements CommandHost {
     });
     if (message.isAtEnd) this.#unhandled.shift();
     if (this.#unhandled.length > 0) this.#pause();
+    this.#countUnhandled();
     this.#goOn(isInTurn && handled === 0 && !message.isAtEnd);
     this.#endIfDone();
+  }
+
+  #countUnhandled(): void {
+    const bytes = this.#unhandled.reduce((sum, message) => sum + message.bytes, 0);
+    if (bytes === this.#unhandledBytes) return;
+    this.#unhandledBytes = bytes;
+    this.#transport.unhandled(bytes);
   }
 
   /** @returns how many frames were handled, as they count */
@@ -265,6 +278,7 @@ export class Connection implements CommandHost {
     this.outbox.close();
     this.#transport.untaken(0);
     this.#unhandled.length = 0;
+    this.#countUnhandled();
     this.hostFunctions.detach();
     for (const command of this.#commands.values()) command.abandon();
     this.#commands.clear();
@@ -320,6 +334,13 @@ export class Connection implements CommandHost {
     if (this.#isOver) return;
     const message = `the client has not read ${this.outbox.bytes} bytes of answers; read them as they come, or ask for less at once`;
     this.#fail(new SessionError("READER_TOO_SLOW", message));
+  }
+
+  /** Ends the stream of a client that says more at once than is handled as it comes, where that is too much of all together. */
+  cutSender(): void {
+    if (this.#isOver) return;
+    const message = `${this.#unhandledBytes} bytes of messages wait to be handled, and all clients together have sent too much at once; send fewer frames in a message`;
+    this.#fail(new SessionError("QUOTA_EXCEEDED", message));
   }
 
   #fail(error: SessionError): void {

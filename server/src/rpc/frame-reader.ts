@@ -17,6 +17,11 @@ export class FrameReader {
     this.#reader = new BinaryReader(message);
   }
 
+  /** Of the message, which is kept whole until its end. */
+  get bytes(): number {
+    return this.#reader.len;
+  }
+
   get isAtEnd(): boolean {
     return this.#putBack === undefined && this.#reader.pos >= this.#reader.len;
   }
