@@ -31,6 +31,16 @@ function open(): ClientHttp2Stream {
   return stream;
 }
 
+test("what a stream has said and its handler has taken counts no more", async () => {
+  const stream = open();
+  const answer = answerOf(stream);
+  // Of a field that this version does not know.
+  const padding = Buffer.concat([Buffer.from([0x7a, 0x80, 0x80, 0x40]), Buffer.alloc(MEBIBYTE)]);
+  for (let i = 0; i < 20; i++) stream.write(frame(padding));
+  stream.end();
+  expect(await answer).toMatchObject({ status: "OK" });
+});
+
 test("so many streams of half-sent messages are ended as there is no room for, and the others go on", async () => {
   const code = "x".repeat(1.2 * MEBIBYTE);
   const command = { command: { $case: "execute", value: { code: `"${code}".length` } } } as const;

@@ -106,3 +106,22 @@ test("of watchers that do not read some are cut where all of them are too much; 
   expect(ends.filter((status) => status === "ABORTED")).toHaveLength(2);
   expect(await endsOfWatchers([session, session, session])).toEqual(["ABORTED", "ABORTED", "ABORTED"]);
 });
+
+test("answers that were taken count no more, also of streams that stay open", async () => {
+  const open: { client: Livescope; session: Session; waiting: Promise<unknown> }[] = [];
+  for (let i = 0; i < 8; i++) {
+    const client = await Livescope.connect(server.address);
+    const session = await client.createSession({ limits: { timeout: 600_000 } });
+    const waiting = session.execute(
+      "await new Promise((done) => { globalThis.done = done; setTimeout(done, 1e7) }); 1",
+    );
+    open.push({ client, session, waiting });
+    expect(await session.execute(`"x".repeat(${MEBIBYTE})`)).toHaveLength(MEBIBYTE);
+  }
+  for (const { client, session, waiting } of open) {
+    await session.execute("done()");
+    expect(await waiting).toBe(1);
+    await session.delete();
+    await client.close();
+  }
+});

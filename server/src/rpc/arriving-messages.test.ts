@@ -14,7 +14,8 @@ function counted(arriving: ArrivingMessages, peer: string) {
     () => peer,
     () => ended++,
   );
-  return { come: (bytes: number) => stream.emit("data", Buffer.alloc(bytes)), taken, ended: () => ended };
+  const come = (bytes: number) => stream.emit("data", Buffer.alloc(bytes));
+  return { come, taken, close: () => stream.emit("close"), ended: () => ended };
 }
 
 test("of the connection by which most has come the largest message is given up where all have too much", () => {
@@ -38,6 +39,15 @@ test("what its handler has taken is not counted any more", () => {
     taken();
   }
   expect(ended()).toBe(0);
+});
+
+test("what came by a stream that is gone is not counted any more", () => {
+  const arriving = new ArrivingMessages(2 * MEBIBYTE);
+  const [gone, other] = [counted(arriving, "a"), counted(arriving, "b")];
+  gone.come(MEBIBYTE * 1.5);
+  gone.close();
+  other.come(MEBIBYTE);
+  expect([gone.ended(), other.ended()]).toEqual([0, 0]);
 });
 
 test("pieces of a byte are counted with what it takes to keep them", () => {
