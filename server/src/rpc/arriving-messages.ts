@@ -4,7 +4,7 @@
  */
 import type { Http2Stream } from "node:http2";
 import type { Readable } from "node:stream";
-import { type Reader, UntakenBytes } from "./untaken-bytes.js";
+import { type CountedStream, HeldBytes } from "./held-bytes.js";
 
 /** What a piece of a message takes to be kept beside its bytes, which may be few. */
 const PIECE = 128;
@@ -12,11 +12,11 @@ const PIECE = 128;
 const MOST_OF_ONE = 16 * 1024 * 1024;
 
 export class ArrivingMessages {
-  readonly #all: UntakenBytes;
+  readonly #all: HeldBytes;
 
   /** @param most bytes of all streams together; default: as of answers that clients have not taken */
   constructor(most?: number) {
-    this.#all = new UntakenBytes(most);
+    this.#all = new HeldBytes(most);
   }
 
   /**
@@ -58,7 +58,7 @@ export class ArrivingMessages {
   }
 
   /** Counts what a handler was given of a stream and has not handled by now, instead of what it had not before. */
-  update(handler: Reader, bytes: number): void {
+  update(handler: CountedStream, bytes: number): void {
     this.#all.update(handler, bytes);
   }
 }

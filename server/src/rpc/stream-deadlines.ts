@@ -10,8 +10,8 @@ import type { Http2Stream } from "node:http2";
 import { constants } from "node:http2";
 import { status as Code, ServerInterceptingCall, type ServerInterceptor } from "@grpc/grpc-js";
 import type { ArrivingMessages } from "./arriving-messages.js";
+import type { HeldBytes } from "./held-bytes.js";
 import type { StreamRoom } from "./stream-room.js";
-import type { UntakenBytes } from "./untaken-bytes.js";
 
 const TOO_MANY = "the server has as many open streams as it may; end some that this connection has, or try again later";
 const TOO_MUCH =
@@ -31,7 +31,7 @@ export interface StreamDeadlines {
  */
 export function streamDeadlines(
   { receive, take }: StreamDeadlines,
-  untaken: UntakenBytes,
+  untaken: HeldBytes,
   arriving: ArrivingMessages,
   room: StreamRoom,
 ): ServerInterceptor {
@@ -85,7 +85,7 @@ export function streamDeadlines(
 }
 
 /** @returns to be called when more was written to the stream */
-function counterOf(stream: Http2Stream, peer: string, untaken: UntakenBytes): () => void {
+function counterOf(stream: Http2Stream, peer: string, untaken: HeldBytes): () => void {
   const cut = (): void => stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM);
   const reader = { peer, cut };
   const taken = (): void => untaken.update(reader, 0);

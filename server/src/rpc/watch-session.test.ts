@@ -8,8 +8,8 @@ import type { ConsoleEntry, Outcome } from "../session/outcome.js";
 import type { SessionInfo } from "../session/session-info.js";
 import type { Sessions } from "../session/sessions.js";
 import { Watchers } from "../session/watchers.js";
+import { HeldBytes } from "./held-bytes.js";
 import { OpenStreams } from "./open-streams.js";
-import { UntakenBytes } from "./untaken-bytes.js";
 import { Watched, watchSession } from "./watch-session.js";
 
 const usage = { wallTime: 0, cpuTime: 0, queueTime: 0, hostTime: 0, turns: 1, hostCalls: 0, memoryBytes: 0 };
@@ -51,7 +51,7 @@ test("what several watchers are told of is encoded once, and what follows is tol
     const stream = { request: { sessionId: "a" }, write };
     watchSession(sessions as unknown as Sessions, Object.assign(new EventEmitter(), stream) as never, new Watched(), {
       openStreams: new OpenStreams(),
-      untaken: new UntakenBytes(),
+      untaken: new HeldBytes(),
       logger: pino({ level: "silent" }),
     });
   }

@@ -57,6 +57,17 @@ describe("a session that goes to rest", () => {
     expect(await reasonOf(made)).toBe("none");
   });
 
+  test("is none of those who have expired: they end where somebody needs their room, and the store hears nothing of it", async () => {
+    const { sessions } = start({ maximum: 2 });
+    await create(sessions, "a", { idleTtl: 1 });
+    await create(sessions, "b");
+    await settle();
+    const put = vi.spyOn(store, "putSession");
+    await create(sessions, "c");
+    expect([put.mock.calls.length, (await sessions.info("b")).isHibernated]).toEqual([0, false]);
+    put.mockRestore();
+  });
+
   test("and cannot be stored stays, and others go in its place", async () => {
     const { sessions } = start({ maximum: 2 });
     await create(sessions, "a");
