@@ -282,6 +282,18 @@ describe("executions of one session", () => {
     expect(await other).toBe(2);
   });
 
+  test("that loop in timers one after the other leave those of others", async () => {
+    await session.execute("let n = 1");
+    const other = session.execute("await sleep(900); n").execution();
+    const loop = "await new Promise(() => setTimeout(() => { n = 2; for (;;); }, 5))";
+    const loops = Array.from({ length: 2 }, () => session.execute(loop, { limits: { cpuTime: 100 } }));
+    for (const result of await Promise.allSettled(loops))
+      expect(result).toMatchObject({ reason: { reason: "CPU_TIME" } });
+    const { value, warnings } = await other;
+    expect(value).toBe(1);
+    expect(warnings).toEqual([]);
+  });
+
   test("learn of a timer that nobody owns and that can never run, and lose nothing else", async () => {
     const limited = await served.client.createSession({ limits: { cpuTime: 100 } });
     await limited.execute("let n = 1; setTimeout(() => { n = 2; for (;;); }, 1); 0");

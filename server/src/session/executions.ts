@@ -105,7 +105,6 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       loop: this.#loop,
       open: this.#open,
       hostFunctions: this.hostFunctions,
-      replies: this.#replies,
       life,
       commits: this.#commits,
     });
@@ -412,7 +411,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     if (this.#life.ended !== undefined) return;
     this.#life.change();
     const isOpen = this.#open.get(execution) !== undefined;
-    const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result });
+    const over = (): void => this.#replies.delete(callId);
+    const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result }, { over });
     // What holds the session may wait for an answer that was asked for meanwhile, also by what has ended.
     const isHolders = holder !== 0 && holder === this.#loop.holder;
     this.#replies.add(callId, { input, execution, result }, isOpen || isHolders);
@@ -462,8 +462,8 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     return this.#session.commit();
   }
 
-  timer(owner: number): Input {
-    return this.#turns.input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime });
+  timer(owner: number, over: () => void): Input {
+    return this.#turns.input(0, { kind: "timer" }, { cpuTime: this.#open.get(owner)?.cpuTime, setBy: owner, over });
   }
 
   look(): Input {

@@ -13,8 +13,13 @@ export interface TimerRecord {
 export interface NextTimerHost {
   /** True while guest code may run: an execution is open. */
   readonly hasOpenExecutions: boolean;
-  /** The input that calls the timer that is due. @param owner number of the execution that set it; 0 for none in flight */
-  timer(owner: number): Input;
+  /**
+   * The input that calls the timer that is due.
+   *
+   * @param owner number of the execution that set it; 0 for none in flight
+   * @param over is called when it has had its turn, and is not given again
+   */
+  timer(owner: number, over: () => void): Input;
 }
 
 /** Timers of Node count to 2 ** 31 - 1 milliseconds; a later one is looked at again then. */
@@ -63,12 +68,9 @@ export class NextTimer {
       return undefined;
     }
     this.#isTaken = true;
-    const timer = this.#host.timer(this.#next.owner);
-    const begin = (): ReturnType<Input["begin"]> => {
+    return this.#host.timer(this.#next.owner, () => {
       this.#isTaken = false;
-      return timer.begin();
-    };
-    return { ...timer, begin };
+    });
   }
 
   /** Nothing that was taken comes to its turn. */

@@ -11,7 +11,6 @@ import type { Limits } from "./limits.js";
 import type { OpenExecutions } from "./open-executions.js";
 import { type Outcome, templateWarning } from "./outcome.js";
 import { refusalOf } from "./refusals.js";
-import type { Replies } from "./replies.js";
 import type { RunningExecution } from "./running-execution.js";
 import type { SessionLife } from "./session-life.js";
 
@@ -38,10 +37,18 @@ interface TurnsParts {
   readonly loop: EventLoop;
   readonly open: OpenExecutions;
   readonly hostFunctions: HostFunctions;
-  readonly replies: Replies;
   readonly life: SessionLife;
   readonly commits: Commits;
 }
+
+interface InputOptions extends Pick<Input, "start"> {
+  readonly cpuTime?: number | undefined;
+  readonly setBy?: number;
+  readonly over?: () => void;
+}
+
+/** What becomes of the input of a turn that was undone: it is given again, or an execution has answered for it, or nobody does. */
+type Fate = "again" | "answered" | "nobody";
 
 export class SessionTurns {
   readonly #session: TurnsSession;
@@ -49,20 +56,18 @@ export class SessionTurns {
   readonly #loop: EventLoop;
   readonly #open: OpenExecutions;
   readonly #hostFunctions: HostFunctions;
-  readonly #replies: Replies;
   readonly #life: SessionLife;
   readonly #commits: Commits;
   /** One that is being stopped in a turn that is not its own: it answers for that turn. */
   #stopping: RunningExecution | undefined;
 
   constructor(session: TurnsSession, host: TurnsHost, parts: TurnsParts) {
-    const { loop, open, hostFunctions, replies, life, commits } = parts;
+    const { loop, open, hostFunctions, life, commits } = parts;
     this.#session = session;
     this.#host = host;
     this.#loop = loop;
     this.#open = open;
     this.#hostFunctions = hostFunctions;
-    this.#replies = replies;
     this.#life = life;
     this.#commits = commits;
   }
@@ -79,11 +84,13 @@ export class SessionTurns {
    * @param run what is to be run, or says so when it is
    * @param start of the first turn of an execution
    * @param cpuTime milliseconds that the turn may take where it has no owner; undefined: as the session says
+   * @param setBy number of the execution that set the timer whose turn it is; 0 for none
+   * @param over is called when it has had its turn, and is not given again
    */
   input(
     owner: number,
     run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
-    { start, cpuTime = this.#session.limits.cpuTime }: Pick<Input, "start"> & { cpuTime?: number | undefined } = {},
+    { start, cpuTime = this.#session.limits.cpuTime, setBy = 0, over }: InputOptions = {},
   ): Input {
     let isRetry = false;
     const input: Input = {
@@ -105,16 +112,16 @@ export class SessionTurns {
       done: (result) => {
         if (this.#life.ended !== undefined) return;
         if (result.kind === "committed") {
-          if (typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
+          over?.();
           return this.committed(owner, result);
         }
         // An execution that was to begin may have ended with who answers, as one does that runs within an atomic one.
         const mayBegin = (): boolean => start === undefined || this.#open.get(owner) !== undefined;
-        const again = this.undone(owner, result, isRetry) && mayBegin();
+        const fate = this.undone(owner, result, isRetry, setBy);
         isRetry = true;
-        if (!again && typeof run === "object" && run.kind === "hostResult") this.#replies.delete(run.callId);
-        if (again) this.#loop.addAgain(input);
-        else if (typeof run === "object" && run.kind === "timer" && result.began) this.#dropTimer();
+        if (fate === "again" && mayBegin()) return this.#loop.addAgain(input);
+        over?.();
+        if (fate === "nobody" && typeof run === "object" && run.kind === "timer") this.#dropTimer();
       },
     };
     return input;
@@ -176,18 +183,18 @@ export class SessionTurns {
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
    * without it, once, and each time where that one was asked to stop, or had ended meanwhile. Else the owner answers. Where there is
-   * neither it is given again too, once, unless it took too long.
+   * neither it is given again too, once, unless it took too long; then who set the timer answers, if it is one's turn.
    *
-   * @returns whether the input is to be given again
+   * @returns what is to become of the input
    */
-  undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean): boolean {
+  undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean, setBy = 0): Fate {
     const own = this.#open.get(owner);
     const stopping = this.#stopping;
     this.#stopping = undefined;
     if (!result.began) {
       for (const each of [own, stopping])
         if (each !== undefined && this.#open.has(each)) this.#host.endBetweenTurns(each);
-      return false;
+      return "answered";
     }
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own && (!isRetry || culprit === stopping);
@@ -196,17 +203,18 @@ export class SessionTurns {
     const hasEnded = culprit === undefined && this.#loop.hasDropped(result.culprit);
     // Who was asked to stop has been answered by now: that a turn before this one had ended was heard after it was asked.
     const isAnswered = hasEnded || (result.reason === "stopped" && running?.isStopping !== true);
-    const answers = isAnswered ? undefined : running;
+    // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
+    const mayHaveFailedAlone = result.reason === "trap" && !isRetry;
+    const answers = isAnswered ? undefined : (running ?? (mayHaveFailedAlone ? undefined : this.#open.get(setBy)));
     for (const { execution } of result.console)
       if (execution !== answers?.number) this.#open.get(execution)?.forgetLive();
-    // Nobody's code ran when the engine failed, or its thread died: it may have been none's fault, the timer's owner included.
-    if (answers === undefined) return isAnswered || (result.reason === "trap" && !isRetry);
+    if (answers === undefined) return isAnswered || mayHaveFailedAlone ? "again" : "nobody";
     answers.account(result);
     for (const [i, entry] of result.console.entries())
       if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
     this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
     // One that did not begin in this turn began in one before it, which may be run again and be told of after this.
     if (answers.hasCommitted || answers !== own) this.#loop.drop(answers.number);
-    return isForeign;
+    return isForeign ? "again" : "answered";
   }
 }

@@ -108,10 +108,11 @@ export function fireTimer(): void {
   sink(timer);
 }
 
-/** Takes the timer away that is due next: its turn could not be run. */
+/** Takes the timer away that is due, and whose turn could not be run, unless it is one that an execution may wait for. */
 export function dropTimer(): void {
   const timer = heap.get(0);
-  if (timer !== undefined) remove(timer);
+  if (timer === undefined || timer.due > clock()) return;
+  if (Context.executionOf(timer.context)?.isOpen !== true) remove(timer);
 }
 
 /** Takes away what executions left that the host has ended. */
