@@ -167,6 +167,47 @@ describe("a script behaves as at a console", () => {
     expect(await session.execute("[n, K]")).toEqual([2, 11]);
   });
 
+  /** With it whatever waits may still be settled. */
+  const STILL_TO_COME = "setTimeout(() => 0, 3_600_000)";
+
+  test.each([
+    ["const", "{ n }"],
+    ["let", "{ n }"],
+    ["class", "class { static n = n }"],
+  ])("a name that two declare who wait for its value is of whoever comes last: %s", async (kind, value) => {
+    await session.execute(STILL_TO_COME);
+    const run = (n: number): PromiseLike<number> => {
+      const made = `(await new Promise((go) => { globalThis.go${n} = () => go(((n) => (${value}))(${n})) }))`;
+      return session.execute(`${kind === "class" ? `class a extends ${made} {}` : `${kind} a = ${made}`}; a.n`);
+    };
+    // In both orders, and again when the name is there.
+    for (const [first, last] of [
+      [1, 2],
+      [2, 1],
+      [1, 2],
+      [2, 1],
+    ] as const) {
+      const value = { 1: run(1), 2: run(2) };
+      await session.execute("while (!globalThis.go1 || !globalThis.go2) await new Promise((go) => setTimeout(go, 1))");
+      await session.execute(`go${first}(); await 1`);
+      expect(await value[first]).toBe(first);
+      await session.execute(`go${last}(); await 1`);
+      expect(await value[last]).toBe(last);
+      expect(await session.execute("go1 = go2 = undefined; a.n")).toBe(last);
+    }
+    if (kind === "const") expect(await failureOf("a = 3")).toMatchObject({ guestName: "TypeError" });
+  });
+
+  test("a constant that many declared who never gave it a value is constant, and can be declared", async () => {
+    await session.execute(STILL_TO_COME);
+    const waits = session.execute("const a = await new Promise((resolve) => { globalThis.go = () => resolve(5) }); a");
+    for (let i = 0; i < 300; i++) await failureOf(`throw 1; const a = ${i}`);
+    expect(await session.execute("const a = 4; a")).toBe(4);
+    expect(await failureOf("a = 3")).toMatchObject({ guestName: "TypeError" });
+    await session.execute("go()");
+    expect([await waits, await session.execute("a")]).toEqual([5, 5]);
+  });
+
   test("a constant cannot be assigned, from anywhere", async () => {
     await session.execute("const K = 1; function set() { K = 2 }");
     for (const code of ["K = 2", "set()", "K++", "[K] = [2]", "for (K of [2]) {}", "'use strict'; K = 2"]) {

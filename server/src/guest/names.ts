@@ -5,18 +5,26 @@ import {
   defineProperty,
   getOwnPropertyDescriptor,
   KernelReferenceError,
-  KernelSyntaxError,
   KernelTypeError,
-  ownKeys,
+  SafeMap,
   SafeWeakSet,
 } from "./intrinsics.js";
 import { hasOwnValue } from "./properties.js";
+import { rareInputs } from "./rare-inputs.js";
 
 /** The global object, whatever guest code makes of the name `globalThis`. */
 export const globalObject = globalThis as unknown as Record<string, unknown>;
 
 /** Getters of top-level constants: the kernel's own, so looking at a constant may call them. */
 export const constantGetters = new SafeWeakSet<() => unknown>();
+
+/**
+ * Declarations that are still to run: executions, by their number and the name. Several may be under way that declare the same one, of
+ * which any may come first.
+ */
+const pending = new SafeMap<string, number>();
+/** With more it is looked which of them will never run. */
+const MANY_PENDING = 100;
 
 let bindings: object | undefined;
 
@@ -38,23 +46,26 @@ export type Declared = readonly [
  * that is new cannot be read until its declaration has run; one that is not keeps its value until then.
  */
 export function declare(declared: Declared): void {
+  if (pending.size > MANY_PENDING) rareInputs().forgetEnded(pending);
   const variables = declared[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
       declareUninitialised(name, (value) => defineVariable(name, value));
+      addPending(name);
     } else if (isConstant(known)) defineVariable(name, globalObject[name]);
-    else refuseFixed(name, known);
+    else if (known.configurable !== true) rareInputs().refuseFixed(name, known);
   }
   const constants = declared[1];
   for (let i = 0; i < constants.length; i++) {
     const name = constants[i] as string;
     const known = getOwnPropertyDescriptor(globalObject, name);
     if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
-      declareUninitialised(name, (value) => declareConstant(globalObject, name, value, true));
-    } else if (known.configurable === true) declareConstant(globalObject, name, globalObject[name], false);
-    else refuseFixed(name, known);
+      declareUninitialised(name, (value) => declareConstant(globalObject, name, value));
+    } else if (known.configurable === true) declareConstant(globalObject, name, globalObject[name]);
+    else rareInputs().refuseFixed(name, known);
+    addPending(name);
     meetConstants();
   }
   const vars = declared[2];
@@ -67,7 +78,8 @@ export function declare(declared: Declared): void {
   const scope = bindings as Record<string, unknown>;
   for (let i = 0; i < boundConstants.length; i++) {
     const name = boundConstants[i] as string;
-    declareConstant(scope, name, scope[name], false);
+    declareConstant(scope, name, scope[name]);
+    addPending(name);
   }
 }
 
@@ -78,17 +90,13 @@ function declareUninitialised(name: string, initialise: (value: unknown) => void
     get: () => {
       throw new KernelReferenceError(`Cannot access '${name}' before initialization`);
     },
-    set: initialise,
+    set: (value: unknown) => {
+      takePending(name);
+      initialise(value);
+    },
     enumerable: false,
     configurable: true,
   } as PropertyDescriptor);
-}
-
-/** As the language does for the names that nobody may change: undefined, NaN, Infinity. */
-function refuseFixed(name: string, known: PropertyDescriptor): void {
-  if (hasOwnValue(known) && known.configurable === false && known.writable === false) {
-    throw new KernelSyntaxError(`Identifier '${name}' has already been declared`);
-  }
 }
 
 function isConstant(known: PropertyDescriptor): boolean {
@@ -110,21 +118,15 @@ export function defineVariable(name: string, value: unknown): void {
  * stays one.
  *
  * @param target the global object, or the scope object of bindings
- * @param isInitialised false: the first assignment, the declaration's own, gives it its value
  */
-function declareConstant(target: object, name: string, value: unknown, isInitialised: boolean): void {
-  let initialised = isInitialised;
-  const declaredFor = cells[CONTEXT_OWNER];
+function declareConstant(target: object, name: string, value: unknown): void {
   const get = (): unknown => value;
   constantGetters.add(get);
   defineProperty(target, name, {
     __proto__: null,
     get,
     set: (given: unknown) => {
-      // Where its declaration did not come to that, it stays what it was to all others.
-      if (initialised || cells[CONTEXT_OWNER] !== declaredFor)
-        throw new KernelTypeError(`Assignment to constant variable '${name}'`);
-      initialised = true;
+      if (!takePending(name)) throw new KernelTypeError(`Assignment to constant variable '${name}'`);
       value = given;
     },
     enumerable: true,
@@ -132,15 +134,19 @@ function declareConstant(target: object, name: string, value: unknown, isInitial
   } as PropertyDescriptor);
 }
 
+function addPending(name: string): void {
+  const owner = cells[CONTEXT_OWNER] as number;
+  pending.set(owner + name, owner);
+}
+
+/** True where the execution whose code runs has declared the name, and the declaration is yet to give it its value. */
+function takePending(name: string): boolean {
+  return pending.delete(cells[CONTEXT_OWNER] + name);
+}
+
 /** Function declarations of a source with bindings stand in a block; this gives them to the session. */
 export function declareFunctions(functions: Record<string, unknown>): void {
-  const names = ownKeys(functions);
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] as string;
-    const known = getOwnPropertyDescriptor(globalObject, name);
-    if (known === undefined || known.configurable === true) defineVariable(name, functions[name]);
-    else globalObject[name] = functions[name];
-  }
+  rareInputs().declareFunctions(functions);
 }
 
 /** The scope object of the source that begins to run; given out once. */
