@@ -4,6 +4,7 @@
  * may be, each just below it, would be more than the heap of the process can hold.
  */
 import { getHeapStatistics } from "node:v8";
+import { type IdHolder, IdRoom } from "./id-room.js";
 
 /** Sizes are of characters, which may take two bytes each; and requests and answers on their way take room there too. */
 const PART_OF_HEAP = 1 / 6;
@@ -12,11 +13,14 @@ const LITTLE = 16 * 1024;
 
 export class MainHeap {
   readonly #most: number;
+  /** For what may be forgotten. */
+  readonly ids: IdRoom;
   #bytes = 0;
 
   /** @param most bytes of all sessions together; default: a sixth of what the heap of the process may grow to */
-  constructor(most = getHeapStatistics().heap_size_limit * PART_OF_HEAP) {
+  constructor(most = getHeapStatistics().heap_size_limit * PART_OF_HEAP, ids = new IdRoom()) {
     this.#most = most;
+    this.ids = ids;
   }
 
   /** @param isLittle who asks keeps little */
@@ -30,7 +34,9 @@ export class MainHeap {
 }
 
 /** What one session keeps of it. */
-export class HeapShare {
+export class HeapShare implements IdHolder {
+  /** Forgets so many ids of requests, the oldest; set by who knows them. */
+  forgetIds: (count: number) => void = () => undefined;
   readonly #heap: MainHeap;
   #bytes = 0;
   #isOver = false;
@@ -55,9 +61,15 @@ export class HeapShare {
     this.#heap.add(bytes);
   }
 
+  /** So many more ids of requests are known, or fewer. */
+  changeIds(by: number): void {
+    if (!this.#isOver) this.#heap.ids.change(this, by);
+  }
+
   /** The session is gone, with all that was kept of it. */
   end(): void {
     this.change(-this.#bytes);
+    this.#heap.ids.end(this);
     this.#isOver = true;
   }
 }

@@ -1,4 +1,5 @@
 import { afterEach, describe, expect, test, vi } from "vitest";
+import { IdRoom } from "../engine/id-room.js";
 import { HeapShare, MainHeap } from "../engine/main-heap.js";
 import { RequestIds } from "./request-ids.js";
 
@@ -74,6 +75,25 @@ describe("a request id", () => {
       expect(await ids.once("b", "d", async () => "again")).toBe("second");
     },
   );
+
+  test("is forgotten first by who knows most, where all together know too many", async () => {
+    const heap = new MainHeap(0, new IdRoom(100));
+    const [many, few, gone] = [sized(heap), sized(heap), new HeapShare(heap)];
+    // Nothing is kept but ids.
+    const know = async (ids: RequestIds<string>, from: number, to: number): Promise<void> => {
+      for (let i = from; i < to; i++) await ids.once(`${i}`, "d", async () => "x".repeat(20 * 1024));
+    };
+    gone.changeIds(50);
+    await know(few, 0, 10);
+    await know(many, 0, 40);
+    gone.end();
+    await know(many, 40, 90);
+    expect([few.record.length, many.record.length]).toEqual([10, 90]);
+    await know(few, 10, 12);
+    expect(few.record.length).toBe(12);
+    expect(many.record.map(({ requestId }) => requestId)).toEqual(Array.from({ length: 67 }, (_, i) => `${23 + i}`));
+    expect(await many.once("0", "d", async () => "runs")).toBe("runs");
+  });
 
   test("whose request was refused is free again", async () => {
     const ids = sized();

@@ -2,7 +2,7 @@
  * Remembers the first outcome of every request id, so that a repeat changes nothing and gets the same answer.
  *
  * The newest 1,000 outcomes are kept within 1 MiB for an hour, those of a durable session for a day; ids are known for longer (the
- * newest 10,000, twice the time), so that a late repeat is refused instead of run again.
+ * newest 10,000, twice the time), so that a late repeat is refused instead of run again; see `IdRoom` for all sessions together.
  */
 import { clock } from "../engine/engine.js";
 import type { HeapShare } from "../engine/main-heap.js";
@@ -33,13 +33,17 @@ export interface RequestIdsJournal<T> {
   forgotten(requestId: string): void;
 }
 
-interface Known<T> {
+/** An id alone. */
+interface Known {
   readonly requestId: string;
   readonly digest: string;
   /** As `clock()` tells the time: that the machine's clock is set makes nothing older. */
   readonly since: number;
-  /** The outcome, running or done; gone when it left the window. */
-  outcome: Promise<T> | undefined;
+}
+
+interface Answer<T> extends Known {
+  /** Running or done. */
+  readonly outcome: Promise<T>;
   /** The same, once it is there. */
   done: T | undefined;
   /** Of the outcome, once it is there: what still runs is never dropped. */
@@ -47,23 +51,26 @@ interface Known<T> {
 }
 
 export class RequestIds<T> {
-  readonly #known = new Map<string, Known<T>>();
+  /** Those that can be repeated, in the order they came. */
+  readonly #answers = new Map<string, Answer<T>>();
+  /** Those whose outcome is known no more, in the order it went. */
+  readonly #ids = new Map<string, Known>();
   readonly #sizeOf: (outcome: T) => number;
   readonly #share: HeapShare;
   #journal: RequestIdsJournal<T> | undefined;
   #window = WINDOW;
-  #outcomes = 0;
   #bytes = 0;
   /** Requests whose outcome is to come. */
   #running = 0;
 
   /**
    * @param sizeOf bytes that keeping an outcome takes, roughly
-   * @param share of what the main thread keeps: where that is full the outcomes go before their time
+   * @param share of what the main thread keeps: where that is full the outcomes go before their time, and the oldest ids
    */
   constructor(sizeOf: (outcome: T) => number, share: HeapShare) {
     this.#sizeOf = sizeOf;
     this.#share = share;
+    share.forgetIds = (count) => this.#forgetOldest(count);
   }
 
   /** From now on outcomes are kept for longer, and what is known no more is told. */
@@ -75,13 +82,17 @@ export class RequestIds<T> {
   /** What a journal would have to be told of an outcome: one that is over the bound by itself is not kept. */
   answerOf(requestId: string, digest: string, outcome: T): KeptAnswer<T> {
     const isKept = this.#sizeOf(outcome) <= OUTCOME_BYTES;
-    const since = this.#known.get(requestId)?.since ?? clock();
+    const since = this.#known(requestId)?.since ?? clock();
     return { requestId, digest, since: byMachine(since), outcome: isKept ? outcome : undefined };
   }
 
   /** Whether a request of this id has come before. */
   has(requestId: string): boolean {
-    return this.#known.has(requestId);
+    return this.#known(requestId) !== undefined;
+  }
+
+  #known(requestId: string): Known | undefined {
+    return this.#answers.get(requestId) ?? this.#ids.get(requestId);
   }
 
   /**
@@ -92,8 +103,8 @@ export class RequestIds<T> {
    */
   once(requestId: string, digest: string, run: () => Promise<T>): Promise<T> {
     this.#expire(clock());
-    const known = this.#known.get(requestId);
-    if (known !== undefined) return this.#repeat(requestId, known, digest);
+    const known = this.#known(requestId);
+    if (known !== undefined) return this.#repeat(known, digest);
     const outcome = run();
     this.#await(requestId, digest, outcome);
     return outcome;
@@ -105,18 +116,19 @@ export class RequestIds<T> {
   }
 
   #await(requestId: string, digest: string, outcome: Promise<T>): void {
-    const entry: Known<T> = { requestId, digest, since: clock(), outcome, done: undefined, bytes: undefined };
-    this.#known.set(requestId, entry);
+    const answer: Answer<T> = { requestId, digest, since: clock(), outcome, done: undefined, bytes: undefined };
+    this.#answers.set(requestId, answer);
     this.#running++;
     outcome.then(
       (value) => {
         this.#running--;
-        this.#keep(entry, value);
+        this.#keep(answer, value);
       },
       // A request that was refused did nothing: its id is free again.
       () => {
         this.#running--;
-        this.#forget(requestId, entry);
+        this.#answers.delete(requestId);
+        this.#journal?.forgotten(requestId);
       },
     );
   }
@@ -128,34 +140,26 @@ export class RequestIds<T> {
 
   /** All that is known, once it is settled. */
   get record(): KeptAnswer<T>[] {
-    return [...this.#known].map(([requestId, { digest, since, done }]) => ({
-      requestId,
-      digest,
-      since: byMachine(since),
-      outcome: done,
-    }));
+    const ids = [...this.#ids.values()].map((known) => kept<T>(known));
+    const answers = [...this.#answers.values()].map((answer) => kept(answer, answer.done));
+    return [...ids, ...answers];
   }
 
   /** Knows what another knew. @param record of it */
   restore(record: readonly KeptAnswer<T>[]): void {
-    for (const { requestId, digest, since, outcome } of record) {
-      const entry: Known<T> = {
-        requestId,
-        digest,
-        since: since - machineAhead(),
-        outcome: undefined,
-        done: outcome,
-        bytes: 0,
-      };
-      this.#known.set(requestId, entry);
-      if (outcome === undefined) continue;
-      entry.outcome = Promise.resolve(outcome);
-      this.#keep(entry, outcome);
+    for (const { requestId, digest, since: time, outcome } of record) {
+      const since = time - machineAhead();
+      if (outcome === undefined) this.#addId({ requestId, digest, since });
+      else {
+        const answer = { requestId, digest, since, outcome: Promise.resolve(outcome), done: outcome, bytes: 0 };
+        this.#answers.set(requestId, answer);
+        this.#keep(answer, outcome);
+      }
     }
   }
 
-  #repeat(requestId: string, known: Known<T>, digest: string): Promise<T> {
-    const ids = { request_id: requestId };
+  #repeat(known: Known | Answer<T>, digest: string): Promise<T> {
+    const ids = { request_id: known.requestId };
     if (known.digest !== digest) {
       throw new SessionError(
         "REQUEST_ID_REUSED",
@@ -163,7 +167,7 @@ export class RequestIds<T> {
         { ids, field: "request_id" },
       );
     }
-    if (known.outcome === undefined) {
+    if (!("outcome" in known)) {
       throw new SessionError(
         "OUTCOME_EXPIRED",
         "the request ran, but its outcome is no longer kept; it is not run again",
@@ -175,16 +179,15 @@ export class RequestIds<T> {
     return known.outcome;
   }
 
-  #keep(entry: Known<T>, outcome: T): void {
+  #keep(answer: Answer<T>, outcome: T): void {
     const bytes = this.#sizeOf(outcome);
-    entry.bytes = bytes;
-    entry.done = outcome;
+    answer.bytes = bytes;
+    answer.done = outcome;
     this.#change(bytes);
-    this.#outcomes++;
     // One that is over the bound by itself goes at once, in place of all others.
-    if (bytes > OUTCOME_BYTES) return this.#dropOutcome(entry);
-    for (const oldest of this.#known.values()) {
-      const isWithin = this.#outcomes <= OUTCOMES && this.#bytes <= OUTCOME_BYTES;
+    if (bytes > OUTCOME_BYTES) return this.#dropOutcome(answer);
+    for (const oldest of this.#answers.values()) {
+      const isWithin = this.#answers.size - this.#running <= OUTCOMES && this.#bytes <= OUTCOME_BYTES;
       if (isWithin && this.#share.hasRoomFor(0, this.#bytes)) break;
       this.#dropOutcome(oldest);
     }
@@ -195,32 +198,50 @@ export class RequestIds<T> {
     this.#share.change(bytes);
   }
 
-  #dropOutcome(entry: Known<T>): void {
-    if (entry.outcome === undefined || entry.bytes === undefined) return;
-    entry.outcome = undefined;
-    entry.done = undefined;
-    this.#outcomes--;
-    this.#change(-entry.bytes);
-    const { requestId, digest, since } = entry;
-    this.#journal?.expired({ requestId, digest, since: byMachine(since) });
+  /** From now on its id alone is known; of one that still runs it changes nothing. */
+  #dropOutcome({ requestId, digest, since, bytes }: Answer<T>): void {
+    if (bytes === undefined) return;
+    this.#answers.delete(requestId);
+    this.#change(-bytes);
+    const known = { requestId, digest, since };
+    this.#journal?.expired(kept(known));
+    this.#addId(known);
   }
 
-  #forget(requestId: string, entry: Known<T>): void {
-    this.#dropOutcome(entry);
-    this.#known.delete(requestId);
+  #addId(known: Known): void {
+    this.#ids.set(known.requestId, known);
+    this.#share.changeIds(1);
+  }
+
+  #forgetOldest(count: number): void {
+    let left = count;
+    for (const requestId of this.#ids.keys()) {
+      if (left-- === 0) return;
+      this.#forget(requestId);
+    }
+  }
+
+  #forget(requestId: string): void {
+    this.#ids.delete(requestId);
+    this.#share.changeIds(-1);
     this.#journal?.forgotten(requestId);
   }
 
-  /** Entries stand in the order they came, so the oldest are first; what still runs is passed over. */
+  /** The oldest are first; what still runs is passed over. */
   #expire(now: number): void {
-    for (const [requestId, entry] of this.#known) {
-      const age = now - entry.since;
-      if (this.#known.size <= IDS && age <= this.#window) break;
-      if (entry.bytes === undefined) continue;
-      if (this.#known.size > IDS || age > 2 * this.#window) this.#forget(requestId, entry);
-      else this.#dropOutcome(entry);
+    for (const answer of this.#answers.values()) {
+      if (now - answer.since <= this.#window) break;
+      this.#dropOutcome(answer);
+    }
+    for (const { requestId, since } of this.#ids.values()) {
+      if (this.#ids.size + this.#answers.size <= IDS && now - since <= 2 * this.#window) break;
+      this.#forget(requestId);
     }
   }
+}
+
+function kept<T>({ requestId, digest, since }: Known, outcome?: T): KeptAnswer<T> {
+  return { requestId, digest, since: byMachine(since), outcome };
 }
 
 function byMachine(time: number): number {
