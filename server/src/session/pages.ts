@@ -1,7 +1,4 @@
 /** How much of a list is told at once, and how much labels take. */
-import type { HeapShare } from "../engine/main-heap.js";
-import { SessionError } from "./errors.js";
-
 /** Bytes of the items of one page, well below what a message carries. */
 const PAGE_BYTES = 3 << 20;
 /** Most that an item takes without its labels, and most that each of them takes beside its texts. */
@@ -39,17 +36,4 @@ export function labelBytes(labels: ReadonlyMap<string, string>): number {
   let bytes = 0;
   for (const texts of labels) for (const text of texts) bytes += Buffer.byteLength(text) + LABEL_BYTES;
   return bytes;
-}
-
-/**
- * Labels of sessions in memory are part of what the main thread keeps of them.
- *
- * @param all bytes of these labels, of which so many are more than there were
- * @throws SessionError QUOTA_EXCEEDED
- */
-export function checkRoomForLabels(share: HeapShare, bytes: number, all: number): void {
-  if (share.hasRoomFor(bytes, all)) return;
-  const message =
-    "labels: the server keeps as much of all sessions as it may; give fewer or shorter ones, or delete sessions";
-  throw new SessionError("QUOTA_EXCEEDED", message);
 }

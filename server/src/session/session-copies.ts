@@ -5,7 +5,7 @@ import type { SessionMemory } from "../engine/session-memory.js";
 import type { Asks } from "./asks.js";
 import { invalid, SessionError } from "./errors.js";
 import type { Executions } from "./executions.js";
-import { takeRoomFor } from "./record-room.js";
+import { takeRoomFor } from "./heap-room.js";
 import type { SessionLife } from "./session-life.js";
 import type { SavedSession } from "./session-record.js";
 
