@@ -1,7 +1,9 @@
 /** Turns that fail before anything of the guest's ran in them, as where a thread dies early. */
 import { afterAll, afterEach, beforeAll, expect, test, vi } from "vitest";
-import { Engine, type TurnResult } from "../engine/engine.js";
+import { Engine, type TurnResult, type TurnSpec } from "../engine/engine.js";
+import type { TurnInput } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
+import type { CommandOptions, Execution } from "./execution.js";
 import { sessionLimits } from "./limits.js";
 import type { Outcome } from "./outcome.js";
 import { Session } from "./session.js";
@@ -13,7 +15,7 @@ beforeAll(async () => {
   session = new Session(engine, {
     sessionId: "a",
     labels: new Map(),
-    limits: sessionLimits({}),
+    limits: sessionLimits({ timeout: 600_000, cpuTime: 60_000 }),
     idleTtl: 60_000,
     idleAction: "delete",
     parent: "",
@@ -25,12 +27,16 @@ afterAll(async () => {
   await engine.close();
 });
 
-function run(code: string): Promise<Outcome> {
+function begin(code: string, more: Partial<CommandOptions> = {}): Execution {
   const options = { encoding: 2, handleGroup: "", requestId: "", digest: "", atomic: false, parentExecutionId: "" };
   return session.submit(
     { kind: "execute", code, filename: "a.js", isModule: false, bindings: new Map() },
-    { ...options, deadline: Number.POSITIVE_INFINITY },
-  ).outcome;
+    { ...options, deadline: Number.POSITIVE_INFINITY, ...more },
+  );
+}
+
+function run(code: string): Promise<Outcome> {
+  return begin(code).outcome;
 }
 
 const FAILED: TurnResult = {
@@ -38,17 +44,25 @@ const FAILED: TurnResult = {
   ...{ startedAt: 0, cpuTime: 0, console: [], told: 0 },
 };
 
-/** This often turns of timers end as if their thread had died before anything ran. */
-function failTimers(times: number): void {
-  let left = times;
+/** So the first turns of such inputs end that are run from now on, as if their thread had died before anything ran, or otherwise. */
+function fail(kind: TurnInput["kind"], ...endings: readonly Partial<TurnResult>[]): void {
+  const left = [...endings];
   const run = engine.run.bind(engine);
   vi.spyOn(engine, "run").mockImplementation((memory, specs) => {
-    if (left === 0 || specs.some(({ input }) => input.kind !== "timer")) return run(memory, specs);
-    left--;
-    for (const { done } of specs) setImmediate(done, FAILED);
-    return specs.map(() => ({ stop: () => undefined }));
+    const endingOf = new Map<TurnSpec, Partial<TurnResult>>();
+    for (const spec of specs) {
+      const ending = spec.input.kind === kind ? left.shift() : undefined;
+      if (ending !== undefined) endingOf.set(spec, ending);
+    }
+    for (const [{ done }, ending] of endingOf) setImmediate(() => done({ ...FAILED, ...ending } as TurnResult));
+    const others = specs.filter((spec) => !endingOf.has(spec));
+    const turns = others.length > 0 ? run(memory, others) : [];
+    return specs.map((spec) => turns[others.indexOf(spec)] ?? { stop: () => undefined });
   });
 }
+
+/** This often turns of timers end so. */
+const failTimers = (times: number): void => fail("timer", ...Array.from({ length: times }, () => ({})));
 
 const sleep = (ms: number, value: number): Promise<Outcome> =>
   run(`await new Promise((resolve) => setTimeout(resolve, ${ms})); ${value}`);
@@ -74,4 +88,21 @@ test("one that nobody in flight has set is taken away, and no other", async () =
     warnings: [{ message: expect.stringContaining("taken away") }],
   });
   expect(await run("left")).toMatchObject({ result: { value: { text: "0" } } });
+});
+
+test("what is asked to stop while another runs is stopped with that, should that be asked too", async () => {
+  let isOn = (): void => undefined;
+  const on = new Promise<void>((resolve) => {
+    isOn = resolve;
+  });
+  const holder = begin("await new Promise(() => setTimeout(() => undefined, 3_600_000))", { atomic: true });
+  const spins = "await new Promise((resolve) => setTimeout(resolve, 1)); console.log('on'); for (;;);";
+  const listener = { console: isOn };
+  const inner = begin(spins, { parentExecutionId: holder.executionId, listener });
+  await on;
+  holder.cancel();
+  inner.cancel();
+  expect(await holder.outcome).toMatchObject({ result: { kind: "stopped", reason: "CANCELLED" }, undone: true });
+  expect(await inner.outcome).toMatchObject({ result: { kind: "stopped", reason: "CANCELLED" } });
+  expect(await run("1")).toMatchObject({ result: { kind: "value" } });
 });

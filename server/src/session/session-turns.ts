@@ -58,8 +58,8 @@ export class SessionTurns {
   readonly #hostFunctions: HostFunctions;
   readonly #life: SessionLife;
   readonly #commits: Commits;
-  /** One that is being stopped in a turn that is not its own: it answers for that turn. */
-  #stopping: RunningExecution | undefined;
+  /** Those that are being stopped in a turn that is not their own: the first of them answers for that turn. */
+  #stopping: RunningExecution[] = [];
 
   constructor(session: TurnsSession, host: TurnsHost, parts: TurnsParts) {
     const { loop, open, hostFunctions, life, commits } = parts;
@@ -74,7 +74,7 @@ export class SessionTurns {
 
   /** The turn that runs is asked to end because of this execution, which is to answer for it. */
   stopFor(execution: RunningExecution): void {
-    this.#stopping = execution;
+    this.#stopping.push(execution);
   }
 
   /**
@@ -118,6 +118,7 @@ export class SessionTurns {
         // An execution that was to begin may have ended with who answers, as one does that runs within an atomic one.
         const mayBegin = (): boolean => start === undefined || this.#open.get(owner) !== undefined;
         const fate = this.undone(owner, result, isRetry, setBy);
+        this.passed();
         isRetry = true;
         if (fate === "again" && mayBegin()) return this.#loop.addAgain(input);
         over?.();
@@ -154,11 +155,9 @@ export class SessionTurns {
     if (payer.isStopping) this.#host.endBetweenTurns(payer);
   }
 
-  /** A turn has ended for which nobody has to answer: who was to be stopped in it ends now. */
+  /** A turn has ended: who was to be stopped in it, and does not answer for it, ends now. */
   passed(): void {
-    const stopping = this.#stopping;
-    this.#stopping = undefined;
-    if (stopping !== undefined && this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
+    for (const stopping of this.#stopping.splice(0)) if (this.#open.has(stopping)) this.#host.endBetweenTurns(stopping);
   }
 
   /** What came out of a turn. */
@@ -189,13 +188,11 @@ export class SessionTurns {
    */
   undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean, setBy = 0): Fate {
     const own = this.#open.get(owner);
-    const stopping = this.#stopping;
-    this.#stopping = undefined;
     if (!result.began) {
-      for (const each of [own, stopping])
-        if (each !== undefined && this.#open.has(each)) this.#host.endBetweenTurns(each);
+      if (own !== undefined) this.#host.endBetweenTurns(own);
       return "answered";
     }
+    const stopping = this.#stopping.shift();
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own && (!isRetry || culprit === stopping);
     const running = isForeign ? culprit : (own ?? culprit);
