@@ -309,13 +309,14 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
       this.#loop.stop(() => true);
       return;
     }
-    if (this.#loop.stop(({ owner }) => owner === number)) return;
+    // A turn of its own that has run may wait for one behind it, in which this one goes on.
+    const isAsked = this.#loop.stop(({ owner }) => owner === number);
     if (this.#engine.runningExecution(this.#memory) === number && this.#engine.stopRunning(this.#memory)) {
       // Its timer, or a continuation of it in the turn of another: who has to answer is known when that turn has ended.
-      this.#turns.stopFor(execution);
+      if (!isAsked) this.#turns.stopFor(execution);
       return;
     }
-    this.#endBetweenTurns(execution);
+    if (!isAsked) this.#endBetweenTurns(execution);
   }
 
   #endBetweenTurns(execution: RunningExecution): void {

@@ -106,3 +106,21 @@ test("what is asked to stop while another runs is stopped with that, should that
   expect(await inner.outcome).toMatchObject({ result: { kind: "stopped", reason: "CANCELLED" } });
   expect(await run("1")).toMatchObject({ result: { kind: "value" } });
 });
+
+test("one is stopped that runs in another's turn, while its own waits for that to end", async () => {
+  // Where its own turn is quick enough to wait for the other.
+  for (let i = 0; i < 20; i++) {
+    let isOn = (): void => undefined;
+    const on = new Promise<void>((resolve) => {
+      isOn = resolve;
+    });
+    const code = "await new Promise((resolve) => { globalThis.go = resolve }); console.log('on'); for (;;);";
+    const waits = begin(code, { listener: { console: isOn } });
+    const other = begin("globalThis.go?.(); await 0; 7");
+    await on;
+    waits.cancel();
+    expect(await waits.outcome).toMatchObject({ result: { kind: "stopped", reason: "CANCELLED" } });
+    expect(await other.outcome).toMatchObject({ result: { kind: "value", value: { text: "7" } } });
+  }
+  expect(await run("1")).toMatchObject({ result: { kind: "value" } });
+});
