@@ -124,3 +124,8 @@ test("one is stopped that runs in another's turn, while its own waits for that t
   }
   expect(await run("1")).toMatchObject({ result: { kind: "value" } });
 });
+
+test("a turn that was asked to end for the sake of another, and never began, is given again", async () => {
+  fail("run", { reason: "stopped", began: false } as Partial<TurnResult>);
+  expect(await run("3")).toMatchObject({ result: { kind: "value", value: { text: "3" } } });
+});

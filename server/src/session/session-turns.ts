@@ -189,7 +189,9 @@ export class SessionTurns {
   undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean, setBy = 0): Fate {
     const own = this.#open.get(owner);
     if (!result.began) {
-      if (own !== undefined) this.#host.endBetweenTurns(own);
+      // It may have been asked to stop for the sake of who ran in it, when it was to be run once more for one behind it.
+      if (own?.isStopping !== true) return "again";
+      this.#host.endBetweenTurns(own);
       return "answered";
     }
     const stopping = this.#stopping.shift();
