@@ -5,6 +5,7 @@ import type { TurnInput } from "../engine/kernel-protocol.js";
 import { SessionError } from "./errors.js";
 import type { CommandOptions, Execution } from "./execution.js";
 import { sessionLimits } from "./limits.js";
+import type { HostLink } from "./lending.js";
 import type { Outcome } from "./outcome.js";
 import { Session } from "./session.js";
 
@@ -44,12 +45,14 @@ const FAILED: TurnResult = {
   ...{ startedAt: 0, cpuTime: 0, console: [], told: 0 },
 };
 
+type Ending = Partial<TurnResult & { readonly kind: "undone" }>;
+
 /** So the first turns of such inputs end that are run from now on, as if their thread had died before anything ran, or otherwise. */
-function fail(kind: TurnInput["kind"], ...endings: readonly Partial<TurnResult>[]): void {
+function fail(kind: TurnInput["kind"], ...endings: readonly Ending[]): void {
   const left = [...endings];
   const run = engine.run.bind(engine);
   vi.spyOn(engine, "run").mockImplementation((memory, specs) => {
-    const endingOf = new Map<TurnSpec, Partial<TurnResult>>();
+    const endingOf = new Map<TurnSpec, Ending>();
     for (const spec of specs) {
       const ending = spec.input.kind === kind ? left.shift() : undefined;
       if (ending !== undefined) endingOf.set(spec, ending);
@@ -61,19 +64,20 @@ function fail(kind: TurnInput["kind"], ...endings: readonly Partial<TurnResult>[
   });
 }
 
-/** This often turns of timers end so. */
-const failTimers = (times: number): void => fail("timer", ...Array.from({ length: times }, () => ({})));
+const failTimers = (...endings: readonly Ending[]): void => fail("timer", ...endings);
+
+const none = (): void => undefined;
 
 const sleep = (ms: number, value: number): Promise<Outcome> =>
   run(`await new Promise((resolve) => setTimeout(resolve, ${ms})); ${value}`);
 
 test("a timer's turn is given once more", async () => {
-  failTimers(1);
+  failTimers({});
   expect(await sleep(1, 42)).toMatchObject({ result: { kind: "value", value: { text: "42" } } });
 });
 
 test("and then who set the timer answers for it, and those of others are left", async () => {
-  failTimers(2);
+  failTimers({}, {});
   const [first, other] = await Promise.all([sleep(1, 1), sleep(200, 2)]);
   expect(first).toMatchObject({ result: { kind: "stopped", reason: "ENGINE_TRAP" } });
   expect(other).toMatchObject({ result: { kind: "value" }, warnings: [] });
@@ -81,7 +85,7 @@ test("and then who set the timer answers for it, and those of others are left", 
 
 test("one that nobody in flight has set is taken away, and no other", async () => {
   await run("let left = 0; setTimeout(() => left++, 1); 0");
-  failTimers(2);
+  failTimers({}, {});
   const other = await sleep(200, 3);
   expect(other).toMatchObject({
     result: { kind: "value" },
@@ -126,6 +130,31 @@ test("one is stopped that runs in another's turn, while its own waits for that t
 });
 
 test("a turn that was asked to end for the sake of another, and never began, is given again", async () => {
-  fail("run", { reason: "stopped", began: false } as Partial<TurnResult>);
+  fail("run", { reason: "stopped", began: false });
   expect(await run("3")).toMatchObject({ result: { kind: "value", value: { text: "3" } } });
+});
+
+test("nor is it a failure that a turn was stopped for the sake of another", async () => {
+  failTimers({ reason: "stopped" }, {});
+  expect(await sleep(1, 5)).toMatchObject({ result: { kind: "value", value: { text: "5" } } });
+});
+
+test("an answer that no execution in flight has asked for outlives all that it makes fail", async () => {
+  let answer = (): void => undefined;
+  const link: HostLink = {
+    ...{ isOpen: true, attached: none, ended: none, sessionLeft: none, namesLeft: none },
+    ...{ cancelled: none, passedOn: none, released: none },
+    call: ({ callId }, functions) => {
+      answer = () => functions.result(link, callId, { kind: "value", value: { kind: "json", text: "6" } });
+    },
+  };
+  const lender = { connectionId: "c", names: ["host"], takeOver: false, reconnectWindow: 0 };
+  await session.expose(lender, link, none);
+  await run("globalThis.answer = host(); 0");
+  const greedy = [1, 2].map(() => run("await answer; for (const all = []; ; ) all.push(new Uint8Array(1 << 20))"));
+  const modest = run("await answer");
+  await run("0");
+  answer();
+  for (const each of greedy) expect(await each).toMatchObject({ result: { kind: "stopped", reason: "MEMORY" } });
+  expect(await modest).toMatchObject({ result: { kind: "value", value: { text: "6" } } });
 });

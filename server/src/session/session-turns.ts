@@ -47,8 +47,11 @@ interface InputOptions extends Pick<Input, "start"> {
   readonly over?: () => void;
 }
 
-/** What becomes of the input of a turn that was undone: it is given again, or an execution has answered for it, or nobody does. */
-type Fate = "again" | "answered" | "nobody";
+/**
+ * What becomes of the input of a turn that was undone: it is given again, as if it had not been given before, or for the last time; or an
+ * execution has answered for it, or nobody does.
+ */
+type Fate = "again" | "once more" | "answered" | "nobody";
 
 export class SessionTurns {
   readonly #session: TurnsSession;
@@ -119,8 +122,8 @@ export class SessionTurns {
         const mayBegin = (): boolean => start === undefined || this.#open.get(owner) !== undefined;
         const fate = this.undone(owner, result, isRetry, setBy);
         this.passed();
-        isRetry = true;
-        if (fate === "again" && mayBegin()) return this.#loop.addAgain(input);
+        isRetry ||= fate === "once more";
+        if ((fate === "again" || fate === "once more") && mayBegin()) return this.#loop.addAgain(input);
         over?.();
         if (fate === "nobody" && typeof run === "object" && run.kind === "timer") this.#dropTimer();
       },
@@ -181,8 +184,9 @@ export class SessionTurns {
 
   /**
    * A turn was undone. The execution that was running answers for it; if it is not the turn's own, the turn is given again
-   * without it, once, and each time where that one was asked to stop, or had ended meanwhile. Else the owner answers. Where there is
-   * neither it is given again too, once, unless it took too long; then who set the timer answers, if it is one's turn.
+   * without it: once, and each time where that one was asked to stop, or had ended meanwhile, or where it has no owner. Else the owner
+   * answers. Where there is neither it is given again too, once, unless it took too long; then who set the timer answers, if it is
+   * one's turn.
    *
    * @returns what is to become of the input
    */
@@ -207,13 +211,14 @@ export class SessionTurns {
     const answers = isAnswered ? undefined : (running ?? (mayHaveFailedAlone ? undefined : this.#open.get(setBy)));
     for (const { execution } of result.console)
       if (execution !== answers?.number) this.#open.get(execution)?.forgetLive();
-    if (answers === undefined) return isAnswered || mayHaveFailedAlone ? "again" : "nobody";
+    if (answers === undefined) return isAnswered ? "again" : mayHaveFailedAlone ? "once more" : "nobody";
     answers.account(result);
     for (const [i, entry] of result.console.entries())
       if (entry.execution === answers.number) answers.log(entry, true, i < result.told);
     this.#host.settle(answers, answers.undone(result, answers === own, this.#session.memoryBytes));
     // One that did not begin in this turn began in one before it, which may be run again and be told of after this.
     if (answers.hasCommitted || answers !== own) this.#loop.drop(answers.number);
-    return isForeign ? "again" : "answered";
+    if (answers === own || answers !== running) return "answered";
+    return own === undefined || answers.isStopping ? "again" : "once more";
   }
 }
