@@ -16,7 +16,7 @@ import { HostFunctions, type HostFunctionsHost } from "./host-functions.js";
 import { executionLimits } from "./limits.js";
 import { OpenExecutions } from "./open-executions.js";
 import type { Outcome, StopReason } from "./outcome.js";
-import { Replies } from "./replies.js";
+import { NOT_TAKEN, Replies } from "./replies.js";
 import { RunningExecution } from "./running-execution.js";
 import type { SessionUsage } from "./session-info.js";
 import type { SessionLife } from "./session-life.js";
@@ -413,7 +413,10 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#life.change();
     const isOpen = this.#open.get(execution) !== undefined;
     const over = (): void => this.#replies.delete(callId);
-    const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result }, { over });
+    const lost = (): void => {
+      if (result !== NOT_TAKEN) this.reply(callId, execution, NOT_TAKEN, holder);
+    };
+    const input = this.#turns.input(isOpen ? execution : 0, { kind: "hostResult", callId, result }, { over, lost });
     // What holds the session may wait for an answer that was asked for meanwhile, also by what has ended.
     const isHolders = holder !== 0 && holder === this.#loop.holder;
     this.#replies.add(callId, { input, execution, result }, isOpen || isHolders);

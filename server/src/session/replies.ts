@@ -11,6 +11,12 @@ import type { ReplyRecord } from "./session-record.js";
  */
 const MOST_SIZE = 64 * 1024 * 1024;
 
+/** What a call is answered in the place of what the guest could not take, where no execution in flight is to blame for that. */
+export const NOT_TAKEN: HostResult = {
+  kind: "exception",
+  exception: { name: "Error", message: "the session has not the memory or the time left to take the answer" },
+};
+
 interface Reply {
   readonly input: Input;
   /** Number of the execution that the call was made for; 0 for none. */

@@ -40,6 +40,22 @@ function run(code: string): Promise<Outcome> {
   return begin(code).outcome;
 }
 
+/** Has what has ended wait for `answer`, a global of the guest's, which is to be this JSON text. @returns gives it that */
+async function called(text: string): Promise<() => void> {
+  let answer = none;
+  const link: HostLink = {
+    ...{ isOpen: true, attached: none, ended: none, sessionLeft: none, namesLeft: none },
+    ...{ cancelled: none, passedOn: none, released: none },
+    call: ({ callId }, functions) => {
+      answer = () => functions.result(link, callId, { kind: "value", value: { kind: "json", text } });
+    },
+  };
+  const lender = { connectionId: "c", names: ["host"], takeOver: true, reconnectWindow: 0 };
+  await session.expose(lender, link, none);
+  await run("globalThis.answer = host(); 0");
+  return () => answer();
+}
+
 const FAILED: TurnResult = {
   ...{ kind: "undone", reason: "trap", message: "its worker died", began: true, culprit: 0 },
   ...{ startedAt: 0, cpuTime: 0, console: [], told: 0 },
@@ -140,21 +156,19 @@ test("nor is it a failure that a turn was stopped for the sake of another", asyn
 });
 
 test("an answer that no execution in flight has asked for outlives all that it makes fail", async () => {
-  let answer = (): void => undefined;
-  const link: HostLink = {
-    ...{ isOpen: true, attached: none, ended: none, sessionLeft: none, namesLeft: none },
-    ...{ cancelled: none, passedOn: none, released: none },
-    call: ({ callId }, functions) => {
-      answer = () => functions.result(link, callId, { kind: "value", value: { kind: "json", text: "6" } });
-    },
-  };
-  const lender = { connectionId: "c", names: ["host"], takeOver: false, reconnectWindow: 0 };
-  await session.expose(lender, link, none);
-  await run("globalThis.answer = host(); 0");
+  const answer = await called("6");
   const greedy = [1, 2].map(() => run("await answer; for (const all = []; ; ) all.push(new Uint8Array(1 << 20))"));
   const modest = run("await answer");
   await run("0");
   answer();
   for (const each of greedy) expect(await each).toMatchObject({ result: { kind: "stopped", reason: "MEMORY" } });
   expect(await modest).toMatchObject({ result: { kind: "value", value: { text: "6" } } });
+});
+
+test("one that cannot be taken at all is an error to who waits for it", async () => {
+  const answer = await called(`"${"x".repeat(63 << 20)}"`);
+  const waits = run("await answer.catch(String)");
+  await run("0");
+  answer();
+  expect(await waits).toMatchObject({ result: { value: { text: expect.stringContaining("to take the answer") } } });
 });

@@ -45,6 +45,7 @@ interface InputOptions extends Pick<Input, "start"> {
   readonly cpuTime?: number | undefined;
   readonly setBy?: number;
   readonly over?: () => void;
+  readonly lost?: () => void;
 }
 
 /**
@@ -89,11 +90,12 @@ export class SessionTurns {
    * @param cpuTime milliseconds that the turn may take where it has no owner; undefined: as the session says
    * @param setBy number of the execution that set the timer whose turn it is; 0 for none
    * @param over is called when it has had its turn, and is not given again
+   * @param lost is called behind that where it could not be run, and nobody has answered for it
    */
   input(
     owner: number,
     run: TurnInput | (() => ReturnType<RunningExecution["begin"]>),
-    { start, cpuTime = this.#session.limits.cpuTime, setBy = 0, over }: InputOptions = {},
+    { start, cpuTime = this.#session.limits.cpuTime, setBy = 0, over, lost }: InputOptions = {},
   ): Input {
     let isRetry = false;
     const input: Input = {
@@ -125,7 +127,9 @@ export class SessionTurns {
         isRetry ||= fate === "once more";
         if ((fate === "again" || fate === "once more") && mayBegin()) return this.#loop.addAgain(input);
         over?.();
-        if (fate === "nobody" && typeof run === "object" && run.kind === "timer") this.#dropTimer();
+        if (fate !== "nobody") return;
+        lost?.();
+        if (typeof run === "object" && run.kind === "timer") this.#dropTimer();
       },
     };
     return input;
