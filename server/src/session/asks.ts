@@ -56,6 +56,7 @@ export class Asks {
     this.#life.use();
     return new Promise((resolve, reject) => {
       this.#asks.add(reject);
+      let isRetry = false;
       const asking: Input = {
         owner: 0,
         isReading: input.kind === "inspect",
@@ -64,7 +65,12 @@ export class Asks {
           this.#turns.passed();
           // For the sake of an execution, which has ended now; what is asked is none of it.
           const isStopped = result.kind === "undone" && result.reason === "stopped";
-          if (isStopped && this.#life.ended === undefined) return this.#loop.addAgain(asking);
+          // Where the engine failed, or its thread died, it may have been none's fault.
+          const hasFailedOnce = result.kind === "undone" && result.reason === "trap" && !isRetry;
+          if ((isStopped || hasFailedOnce) && this.#life.ended === undefined) {
+            isRetry ||= hasFailedOnce;
+            return this.#loop.addAgain(asking);
+          }
           this.#asks.delete(reject);
           // Nobody waits for the store to hear what was there.
           const tell = (answer: { count: number; text: string }): void => {

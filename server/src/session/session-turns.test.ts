@@ -150,6 +150,12 @@ test("a turn that was asked to end for the sake of another, and never began, is 
   expect(await run("3")).toMatchObject({ result: { kind: "value", value: { text: "3" } } });
 });
 
+test("a turn of the kernel's own is given once more", async () => {
+  fail("defineGlobals", {});
+  await session.defineGlobals(new Map([["given", { kind: "json", text: "8" }]]));
+  expect(await run("given")).toMatchObject({ result: { kind: "value", value: { text: "8" } } });
+});
+
 test("nor is it a failure that a turn was stopped for the sake of another", async () => {
   failTimers({ reason: "stopped" }, {});
   expect(await sleep(1, 5)).toMatchObject({ result: { kind: "value", value: { text: "5" } } });
