@@ -145,6 +145,27 @@ test("one is stopped that runs in another's turn, while its own waits for that t
   expect(await run("1")).toMatchObject({ result: { kind: "value" } });
 });
 
+test("and one whose own turn is stopped where another runs in it", async () => {
+  let isOn = none;
+  const on = new Promise<void>((resolve) => {
+    isOn = resolve;
+  });
+  const spins = "{ const end = Date.now() + 100; while (Date.now() < end); }";
+  const other = begin(
+    `await new Promise((resolve) => { globalThis.go = resolve; setTimeout(resolve, 3_600_000) }); console.log("on"); ${spins} 9`,
+    {
+      listener: { console: isOn },
+    },
+  );
+  await run("0");
+  const own = begin("go(); await 0; for (;;);");
+  await on;
+  own.cancel();
+  expect(await own.outcome).toMatchObject({ result: { kind: "stopped", reason: "CANCELLED" } });
+  await run("go()");
+  expect(await other.outcome).toMatchObject({ result: { kind: "value", value: { text: "9" } } });
+});
+
 test("a turn that was asked to end for the sake of another, and never began, is given again", async () => {
   fail("run", { reason: "stopped", began: false });
   expect(await run("3")).toMatchObject({ result: { kind: "value", value: { text: "3" } } });

@@ -120,12 +120,15 @@ export class SessionTurns {
           over?.();
           return this.committed(owner, result);
         }
-        // An execution that was to begin may have ended with who answers, as one does that runs within an atomic one.
-        const mayBegin = (): boolean => start === undefined || this.#open.get(owner) !== undefined;
         const fate = this.undone(owner, result, isRetry, setBy);
         this.passed();
         isRetry ||= fate === "once more";
-        if ((fate === "again" || fate === "once more") && mayBegin()) return this.#loop.addAgain(input);
+        const isAgain = fate === "again" || fate === "once more";
+        const own = this.#open.get(owner);
+        // It was asked to stop in this turn, and another has answered for that, or nobody.
+        if (isAgain && own?.isStopping === true) this.#host.endBetweenTurns(own);
+        // An execution that was to begin may have ended with who answers, as one does that runs within an atomic one.
+        else if (isAgain && (start === undefined || own !== undefined)) return this.#loop.addAgain(input);
         over?.();
         if (fate !== "nobody") return;
         lost?.();
@@ -196,12 +199,8 @@ export class SessionTurns {
    */
   undone(owner: number, result: TurnResult & { kind: "undone" }, isRetry: boolean, setBy = 0): Fate {
     const own = this.#open.get(owner);
-    if (!result.began) {
-      // It may have been asked to stop for the sake of who ran in it, when it was to be run once more for one behind it.
-      if (own?.isStopping !== true) return "again";
-      this.#host.endBetweenTurns(own);
-      return "answered";
-    }
+    // It was asked to stop for its own sake, or for that of who ran in it, when it was to be run once more for one behind it.
+    if (!result.began) return "again";
     const stopping = this.#stopping.shift();
     const culprit = stopping ?? this.#open.get(result.culprit);
     const isForeign = culprit !== undefined && culprit !== own && (!isRetry || culprit === stopping);
