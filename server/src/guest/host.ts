@@ -14,6 +14,7 @@ const KEEP_BYTES = 11;
 const INTERRUPT = 14;
 const KEEP_STRING = 15;
 const JSON_LENGTH = 16;
+const KEEP_PLAIN = 17;
 /** For time-origin.ts, and libraries. */
 export const CLOCK = 21;
 
@@ -89,6 +90,19 @@ export function jsonByteLength(string: string): number {
  */
 export function keepString(string: string): number {
   return dispatch(KEEP_STRING, string, string.length) as number;
+}
+
+/** Of an object, what `keepPlain` gives in place of a number where JSON would change it. */
+export const NOT_PLAIN = -2;
+
+/**
+ * Tells the host an object, to leave as JSON text with the effects of the turn; gives the number of the text among these. `NOT_PLAIN`, or -1
+ * where the host does not know, or the text is too long.
+ *
+ * @param limit the most bytes of text; below zero where the value is for people, see plain-json.ts
+ */
+export function keepPlain(value: object, limit: number): number {
+  return dispatch(KEEP_PLAIN, value, limit) as number;
 }
 
 /** Ends the turn: nothing that it did will have happened. */

@@ -6,6 +6,7 @@
  */
 import { SCOPE_NAME } from "../../compile/top-level.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
+import { findObjectLayout } from "./guest-objects.js";
 import { GC_THRESHOLD, HEAP_LIMIT, HEAP_SUM, STATE_IN_RUNTIME } from "./heap-bytes.js";
 import { EngineAbort, EVAL_GLOBAL, EVAL_MODULE, IDLE_HOST, Instance, JS_VALUE_BYTES } from "./instance.js";
 import {
@@ -20,6 +21,7 @@ import {
   STATIC_END,
 } from "./layout.js";
 import { checkObjectClasses } from "./object-classes.js";
+import { checkPlainWriter } from "./plain-writer.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
@@ -90,7 +92,10 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   instance.words[rejectionTracker >> 2] = instance.rejectionCallbackIndex;
   checkRejectionTracker(modules, instance, context);
   const probe = Instance.resume(modules, copyOf(instance), IDLE_HOST);
-  checkObjectClasses(probe, context, (source) => evaluate(probe, context, source, KERNEL_FILENAME));
+  const evaluateInProbe = (source: string): number => evaluate(probe, context, source, KERNEL_FILENAME);
+  checkObjectClasses(probe, context, evaluateInProbe);
+  const objects = findObjectLayout(probe, runtime, evaluateInProbe);
+  checkPlainWriter(probe, objects, evaluateInProbe);
   const heapTopWord = findHeapTopWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));
@@ -117,6 +122,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
     evalFunction,
     jobFunctions,
     ...foundModules,
+    ...objects,
   };
   const runs = nonZeroRuns(instance, layout);
   return { layout, runs, size: runs.reduce((sum, [, bytes]) => sum + bytes.length, 0) };

@@ -6,6 +6,7 @@ import { readBase64, writeBase64 } from "./crossing.js";
 import type { Instance } from "./instance.js";
 import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
 import { classIdOf } from "./object-classes.js";
+import { PlainWriter } from "./plain-writer.js";
 import { SourceEvaluator } from "./source-evaluator.js";
 
 /** What the kernel asks of its dispatcher, by the number it passes first. Mirrored in guest/host.ts and guest/host-asks.ts. */
@@ -26,6 +27,7 @@ const Ask = {
   INTERRUPT: 14,
   KEEP_STRING: 15,
   JSON_LENGTH: 16,
+  KEEP_PLAIN: 17,
   COMPILE_TEMPLATE: 20,
   CLOCK: 21,
 } as const;
@@ -62,6 +64,7 @@ export class KernelAsks {
   /** Characters of JSON text that may still be written for it in this turn. */
   #stringsLeft = 0;
   readonly #room = new BytesRoom();
+  readonly #plain: PlainWriter;
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -70,6 +73,7 @@ export class KernelAsks {
     this.#engine = engine;
     this.#host = host;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
+    this.#plain = new PlainWriter(engine.baseImage.layout);
   }
 
   /** A batch begins: what came out of the one before was taken. */
@@ -156,10 +160,10 @@ export class KernelAsks {
       case Ask.KEEP_STRING: {
         const length = engine.QTS_GetFloat64(context, argument(argv, 2));
         const json = length > this.#stringsLeft ? undefined : this.#jsonOf(instance, argv);
-        if (json === undefined || json.length > this.#stringsLeft) return engine.QTS_NewFloat64(context, -1);
-        this.#stringsLeft -= json.length;
-        return engine.QTS_NewFloat64(context, this.#stringsOut.push(json) - 1);
+        return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#keep(json));
       }
+      case Ask.KEEP_PLAIN:
+        return engine.QTS_NewFloat64(context, this.#keepPlain(instance, argv));
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64:
@@ -175,6 +179,20 @@ export class KernelAsks {
       default:
         throw new Error(`engine: the kernel asked for ${ask}, which is not known`);
     }
+  }
+
+  /** The number of the text that was written of a value, or why there is none. A limit below zero is of a value for people. */
+  #keepPlain(instance: Instance, argv: number): number {
+    const limit = instance.exports.QTS_GetFloat64(this.#engine.baseImage.layout.context, argument(argv, 2));
+    const text = this.#plain.write(instance, argument(argv, 1), limit < 0, Math.abs(limit));
+    return typeof text === "string" ? this.#keep(text) : text;
+  }
+
+  /** The number of a text that leaves with the effects of the turn; -1 where enough have been written in it. */
+  #keep(json: string): number {
+    if (json.length > this.#stringsLeft) return -1;
+    this.#stringsLeft -= json.length;
+    return this.#stringsOut.push(json) - 1;
   }
 
   /** JSON text of the string that is asked of, its length beside it; undefined where it holds NUL, at which it would be cut. */

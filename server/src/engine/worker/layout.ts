@@ -5,6 +5,8 @@
  * turns the stack is empty, so a session is static data plus heap up to the allocator's last chunk, which is free.
  */
 
+import type { ObjectLayout } from "./guest-objects.js";
+
 export const PAGE_BYTES = 4096;
 const STACK_START = 90_208;
 export const HEAP_START = 5_333_088;
@@ -15,7 +17,7 @@ export const STATIC_END = Math.ceil(STACK_START / PAGE_BYTES) * PAGE_BYTES;
 export const HEAP_RANGE_START = Math.floor(HEAP_START / PAGE_BYTES) * PAGE_BYTES;
 
 /** Addresses that are the same in every session, because all come from one base image. */
-export interface Layout {
+export interface Layout extends ObjectLayout {
   /** `JSRuntime*`. */
   readonly runtime: number;
   /** `JSContext*`. */
