@@ -5,6 +5,7 @@
  * them. The addresses that the engine does not tell are found here by experiment.
  */
 import { SCOPE_NAME } from "../../compile/top-level.js";
+import { checkWriters } from "./check-writers.js";
 import { KERNEL_FILENAME } from "./guest-bytecode.js";
 import { findObjectLayout } from "./guest-objects.js";
 import { GC_THRESHOLD, HEAP_LIMIT, HEAP_SUM, STATE_IN_RUNTIME } from "./heap-bytes.js";
@@ -21,7 +22,6 @@ import {
   STATIC_END,
 } from "./layout.js";
 import { checkObjectClasses } from "./object-classes.js";
-import { checkPlainWriter } from "./plain-writer.js";
 import { rejectionCallback } from "./rejection-callback.js";
 import { type EngineModules, INITIAL_PAGES } from "./wasm-module.js";
 
@@ -95,7 +95,7 @@ export function buildBaseImage(modules: EngineModules, kernel: Uint8Array): Base
   const evaluateInProbe = (source: string): number => evaluate(probe, context, source, KERNEL_FILENAME);
   checkObjectClasses(probe, context, evaluateInProbe);
   const objects = findObjectLayout(probe, runtime, evaluateInProbe);
-  checkPlainWriter(probe, objects, evaluateInProbe);
+  checkWriters(probe, objects, evaluateInProbe);
   const heapTopWord = findHeapTopWord(modules, instance);
   instance.words[gcThresholdWord >> 2] = 0;
   engine.QTS_FreeValuePointer(context, evaluate(instance, context, "({})", KERNEL_FILENAME));

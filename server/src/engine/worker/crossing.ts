@@ -1,7 +1,7 @@
 /** Numbers, texts and bytes on their way between a worker and the kernel; guest/protocol.ts is the other end. */
 import type { Instance } from "./instance.js";
 import { CELLS_FOR_NUMBERS, Cell } from "./layout.js";
-import { withJson, withStrings } from "./long-strings.js";
+import { type TextOut, withStrings, withTexts } from "./long-strings.js";
 import type { EncodedEffects, EncodedInput } from "./messages.js";
 
 /**
@@ -32,9 +32,9 @@ export function readEffects(
   instance: Instance,
   address: number,
   text: string,
-  kept: { readonly bytesOut: readonly Uint8Array[]; readonly stringsOut: readonly string[] },
+  kept: { readonly bytesOut: readonly Uint8Array[]; readonly textsOut: readonly TextOut[] },
 ): EncodedEffects {
-  const { bytesOut: bytes, stringsOut: strings } = kept;
+  const { bytesOut: bytes, textsOut: texts } = kept;
   const cells = address >> 2;
   const { words } = instance;
   const count = words[cells + Cell.EFFECT_COUNT] ?? 0;
@@ -42,7 +42,7 @@ export function readEffects(
   const numbers: number[] = [];
   for (let at = cells + Cell.EFFECTS; numbers.length < held; at++) numbers.push(words[at] as number);
   const effects = count >= 0 ? { numbers, text, bytes } : withRest(numbers, text, bytes);
-  return strings.length > 0 ? withJson(effects, strings) : effects;
+  return texts.length > 0 ? withTexts(effects, texts) : effects;
 }
 
 /** Numbers that are too many for the cells stand before the text. */

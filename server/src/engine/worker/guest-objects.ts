@@ -23,11 +23,14 @@ export const LAST_TAG = 7;
 /** What the upper half of a double is told with more than it is. */
 export const FLOAT_ADDEND = 0x8007_fff6;
 
-/** `JSObject`, in words. In that of its header: flags in the second byte, its class in the upper half. */
-export const JSObject = { HEADER: 1, SHAPE: 5, PROPERTIES: 6, VALUES: 9, COUNT: 10 } as const;
+/** `JSObject`, in words. In that of its header: flags in the second byte, its class in the upper half. `DATA` is what a class keeps. */
+export const JSObject = { HEADER: 1, SHAPE: 5, PROPERTIES: 6, DATA: 8, VALUES: 9, COUNT: 10 } as const;
 /** Of those that object-classes.ts checks. */
 export const CLASS_OBJECT = 1;
 export const CLASS_ARRAY = 2;
+export const CLASS_DATE = 10;
+export const CLASS_MAP = 35;
+export const CLASS_SET = 36;
 /** In its header: elements stand in `VALUES`, all of them, as many as `COUNT` says. */
 export const FAST_ARRAY = 0x800;
 
@@ -49,6 +52,11 @@ export const ATOM_KIND = 30;
 export const STRING_ATOM = 1;
 /** `JSStringRope`, in words: the two strings that it consists of. */
 export const JSStringRope = { LEFT: 4, RIGHT: 6 } as const;
+
+/** `JSMapState`, in words: a list of its records, of which the second word leads to the first record, and how many there are. */
+export const JSMapState = { RECORDS: 1, COUNT: 3 } as const;
+/** `JSMapRecord`, in words; it begins with its links, of which the second leads to the next. */
+export const JSMapRecord = { KEY: 4, VALUE: 6 } as const;
 
 /** Addresses that the guest's objects are told by. */
 export interface ObjectLayout {

@@ -3,7 +3,10 @@ import { argument } from "./boot.js";
 import { BytesRoom } from "./bytes-room.js";
 import { clock } from "./control.js";
 import { readBase64, writeBase64 } from "./crossing.js";
+import { GraphWriter } from "./graph-writer.js";
+import { GuestValues, NotWritten } from "./guest-values.js";
 import type { Instance } from "./instance.js";
+import type { TextOut } from "./long-strings.js";
 import type { ConsoleText, SharedEngine, Source, TurnRequest, UndoReason } from "./messages.js";
 import { classIdOf } from "./object-classes.js";
 import { PlainWriter } from "./plain-writer.js";
@@ -60,11 +63,12 @@ export class KernelAsks {
   #sources: readonly Source[] = [];
   #bytesIn: readonly Uint8Array[] = [];
   #bytesOut: Uint8Array[] = [];
-  #stringsOut: string[] = [];
+  #textsOut: TextOut[] = [];
   /** Characters of JSON text that may still be written for it in this turn. */
-  #stringsLeft = 0;
+  #textLeft = 0;
   readonly #room = new BytesRoom();
   readonly #plain: PlainWriter;
+  readonly #graph: GraphWriter;
   #consoleBytes = 0;
   /** Bytes that an execution's console may still take in this turn, by its number. */
   readonly #consoleBytesLeft = new Map<number, number>();
@@ -73,7 +77,9 @@ export class KernelAsks {
     this.#engine = engine;
     this.#host = host;
     this.#evaluator = new SourceEvaluator(engine.baseImage.layout);
-    this.#plain = new PlainWriter(engine.baseImage.layout);
+    const values = new GuestValues(engine.baseImage.layout);
+    this.#plain = new PlainWriter(values);
+    this.#graph = new GraphWriter(values);
   }
 
   /** A batch begins: what came out of the one before was taken. */
@@ -86,8 +92,8 @@ export class KernelAsks {
     this.#sources = sources;
     this.#bytesIn = input.bytes;
     this.#bytesOut = [];
-    this.#stringsOut = [];
-    this.#stringsLeft = STRINGS;
+    this.#textsOut = [];
+    this.#textLeft = STRINGS;
     this.#consoleBytes = consoleBytes;
     this.#consoleBytesLeft.clear();
   }
@@ -97,15 +103,15 @@ export class KernelAsks {
     return this.#bytesOut;
   }
 
-  /** JSON text of the long strings that it gave out. */
-  get stringsOut(): readonly string[] {
-    return this.#stringsOut;
+  /** Texts of what the host has written in its place. */
+  get textsOut(): readonly TextOut[] {
+    return this.#textsOut;
   }
 
   /** The turn is over: what it gave out is not kept from here. */
   end(): void {
     this.#bytesOut = [];
-    this.#stringsOut = [];
+    this.#textsOut = [];
   }
 
   /**
@@ -159,8 +165,8 @@ export class KernelAsks {
       }
       case Ask.KEEP_STRING: {
         const length = engine.QTS_GetFloat64(context, argument(argv, 2));
-        const json = length > this.#stringsLeft ? undefined : this.#jsonOf(instance, argv);
-        return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#keep(json));
+        const json = length > this.#textLeft ? undefined : this.#jsonOf(instance, argv);
+        return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#keep({ arm: "json", text: json }));
       }
       case Ask.KEEP_PLAIN:
         return engine.QTS_NewFloat64(context, this.#keepPlain(instance, argv));
@@ -184,15 +190,18 @@ export class KernelAsks {
   /** The number of the text that was written of a value, or why there is none. A limit below zero is of a value for people. */
   #keepPlain(instance: Instance, argv: number): number {
     const limit = instance.exports.QTS_GetFloat64(this.#engine.baseImage.layout.context, argument(argv, 2));
-    const text = this.#plain.write(instance, argument(argv, 1), limit < 0, Math.abs(limit));
-    return typeof text === "string" ? this.#keep(text) : text;
+    const value = argument(argv, 1);
+    const text = this.#plain.write(instance, value, limit < 0, Math.abs(limit));
+    if (typeof text === "string") return this.#keep({ arm: "json", text });
+    const graph = text === NotWritten.NOT_PLAIN && limit > 0 ? this.#graph.write(instance, value, limit) : text;
+    return typeof graph === "string" ? this.#keep({ arm: "graph", text: graph }) : text;
   }
 
   /** The number of a text that leaves with the effects of the turn; -1 where enough have been written in it. */
-  #keep(json: string): number {
-    if (json.length > this.#stringsLeft) return -1;
-    this.#stringsLeft -= json.length;
-    return this.#stringsOut.push(json) - 1;
+  #keep(out: TextOut): number {
+    if (out.text.length > this.#textLeft) return -1;
+    this.#textLeft -= out.text.length;
+    return this.#textsOut.push(out) - 1;
   }
 
   /** JSON text of the string that is asked of, its length beside it; undefined where it holds NUL, at which it would be cut. */

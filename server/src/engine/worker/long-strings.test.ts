@@ -1,7 +1,8 @@
 import { describe, expect, test } from "vitest";
-import { withJson, withStrings } from "./long-strings.js";
+import { withStrings, withTexts } from "./long-strings.js";
 
 const STRING = 6;
+const GRAPH = 3;
 
 /** An input of a number, a value in JSON text, and a text behind it. */
 function inputOf(json: string) {
@@ -44,12 +45,16 @@ describe("on its way in", () => {
   });
 });
 
-test("on their way out effects that are strings are told as JSON, and others stay", () => {
+test("on their way out effects that the host has written are told so, and others stay", () => {
   const bytes = [new Uint8Array(1)];
+  const texts = [
+    { arm: "graph", text: "[[]]" },
+    { arm: "json", text: '"one"' },
+  ] as const;
   const numbers = [1, 4, STRING, 1, 8, 4, STRING, 3, 5, 4, STRING, 1, 5, 4, 1, 2];
-  expect(withJson({ numbers, text: "1why042", bytes }, ['"zero"', '"one"'])).toEqual({
-    numbers: [1, 4, 1, 5, 8, 4, STRING, 3, 5, 4, 1, 6, 5, 4, 1, 2],
-    text: '"one"why"zero"42',
+  expect(withTexts({ numbers, text: "1why042", bytes }, texts)).toEqual({
+    numbers: [1, 4, 1, 5, 8, 4, STRING, 3, 5, 4, GRAPH, 4, 5, 4, 1, 2],
+    text: '"one"why[[]]42',
     bytes,
   });
 });

@@ -5,8 +5,14 @@
 import type { EncodedEffects, EncodedInput } from "./messages.js";
 
 /** Arms of values, and effects that are values; as the kernel numbers them. */
-const Arm = { JSON: 1, STRING: 6 } as const;
+const Arm = { JSON: 1, GRAPH: 3, STRING: 6 } as const;
 const EffectKind = { VALUE: 1, EMITTED: 5 } as const;
+
+/** What the host has written of a value in place of the kernel. */
+export interface TextOut {
+  readonly arm: "json" | "graph";
+  readonly text: string;
+}
 
 /** Strings in place of their JSON text, where they survive the crossing. What is no JSON is left for the kernel to refuse. */
 export function withStrings({ numbers, text, strings }: EncodedInput): Pick<EncodedInput, "numbers" | "text"> {
@@ -48,16 +54,19 @@ function isWellFormed(text: string): boolean {
   return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }
 
-/** JSON text in place of the numbers that the kernel gave long strings. */
-export function withJson({ numbers, text, bytes }: EncodedEffects, strings: readonly string[]): EncodedEffects {
+/** Texts in place of the numbers that the kernel gave them. */
+export function withTexts({ numbers, text, bytes }: EncodedEffects, texts: readonly TextOut[]): EncodedEffects {
   const changed = [...numbers];
   let at = 0;
   let whole = "";
   for (let i = 0; i < numbers.length; i += 4) {
     const end = at + (numbers[i + 3] ?? 0);
-    const told = text.slice(at, end);
-    const shown = isString(numbers, i) ? (strings[Number(told)] ?? "") : told;
-    if (isString(numbers, i)) changed[i + 2] = Arm.JSON;
+    let shown = text.slice(at, end);
+    if (isKept(numbers, i)) {
+      const kept = texts[Number(shown)];
+      changed[i + 2] = kept?.arm === "graph" ? Arm.GRAPH : Arm.JSON;
+      shown = kept?.text ?? "";
+    }
     changed[i + 3] = shown.length;
     whole += shown;
     at = end;
@@ -65,8 +74,8 @@ export function withJson({ numbers, text, bytes }: EncodedEffects, strings: read
   return { numbers: changed, text: whole, bytes };
 }
 
-/** Whether the effect whose numbers begin there is a long string. */
-function isString(numbers: readonly number[], at: number): boolean {
+/** Whether the effect whose numbers begin there is a value that the host has written. */
+function isKept(numbers: readonly number[], at: number): boolean {
   const kind = numbers[at];
   return (kind === EffectKind.VALUE || kind === EffectKind.EMITTED) && numbers[at + 2] === Arm.STRING;
 }
