@@ -86,7 +86,8 @@ export class ModuleLoader {
   }
 
   #compile([name, , isTypeScript, text]: Found): CompiledModule | SourceError {
-    return this.#compiled.get(`${isTypeScript ? "t" : "j"}${name};${text}`, () => {
+    // The length tells where the name ends: in a name may stand whatever stands in a text.
+    return this.#compiled.get(`${isTypeScript ? "t" : "j"}${name.length};${name}${text}`, () => {
       try {
         return compileModule(text, name, isTypeScript);
       } catch (error) {
