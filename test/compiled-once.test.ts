@@ -13,3 +13,11 @@ test("a module is not taken for one whose name and text are the same in a row", 
   expect(await checkedBy(`a.js;${check}`, rest)).toBeUndefined();
   expect(await checkedBy("a.js", `${check};${rest}`)).toBe(true);
 });
+
+test("a script that has bindings is not taken for one that meets constants", async () => {
+  await using declaring = await served.client.createSession({ setup: "const fixed = 1" });
+  await using binding = await served.client.createSession();
+  await declaring.execute("c = 2");
+  await binding.execute("c = 2", { bindings: { c: 1 } });
+  expect(await binding.execute("typeof c")).toBe("undefined");
+});

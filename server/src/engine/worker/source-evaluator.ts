@@ -104,7 +104,8 @@ export class SourceEvaluator {
   }
 
   #compiled({ code, isTypeScript, bindings }: Source, meetsConstants: boolean): CompiledScript | SourceError {
-    const key = `${isTypeScript ? "t" : "j"}${meetsConstants ? "c" : ""}${bindings.join(",")};${code}`;
+    // As many characters before the bindings whatever it is, so that none of these is the first of a name.
+    const key = `${isTypeScript ? "t" : "j"}${meetsConstants ? "c" : "-"}${bindings.join(",")};${code}`;
     return this.#scripts.get(key, () => {
       try {
         return compileScript({ code, isTypeScript, bindings, meetsConstants });
