@@ -1,6 +1,8 @@
+import { setImmediate } from "node:timers/promises";
 import { describe, expect, test } from "vitest";
+import { collectGarbage } from "../engine/worker/collect-garbage.js";
 import { SourceError } from "./source-error.js";
-import { stripTypes } from "./typescript.js";
+import { loadTypeScript, stripTypes } from "./typescript.js";
 
 describe("types", () => {
   test.each([
@@ -37,4 +39,12 @@ describe("what cannot be stripped is told with its place", () => {
 test("a source that is nested too deeply is refused, and the next one is not", () => {
   expect(() => stripTypes(`let x: ${"Array<".repeat(20_000)}`)).toThrow(SourceError);
   expect(stripTypes("let x: number")).toBe("let x        ");
+});
+
+test("the compiler that such a source broke is not kept", async () => {
+  const broken = new WeakRef(loadTypeScript());
+  expect(() => stripTypes(`let x: ${"Array<".repeat(20_000)}`)).toThrow(SourceError);
+  await setImmediate();
+  collectGarbage();
+  expect(broken.deref()).toBeUndefined();
 });

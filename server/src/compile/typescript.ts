@@ -20,7 +20,7 @@ interface Complaint {
   readonly startColumn?: number;
 }
 
-const require = createRequire(import.meta.url);
+let require = createRequire(import.meta.url);
 const PACKAGE = "amaro";
 
 /** Loads the compiler, if it is not loaded yet. */
@@ -77,4 +77,6 @@ function unload(): void {
   const main = require.cache[require.resolve(PACKAGE)];
   for (const child of main?.children ?? []) delete require.cache[child.id];
   if (main !== undefined) delete require.cache[main.id];
+  // This one keeps all that it ever loaded.
+  require = createRequire(import.meta.url);
 }
