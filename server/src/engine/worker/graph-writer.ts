@@ -36,7 +36,7 @@ export class GraphWriter {
 
   /**
    * @param value address of a `JSValue` that holds an object
-   * @param limit the most bytes of text
+   * @param limit the most bytes of text; what is longer the kernel is to look at
    */
   write(instance: Instance, value: number, limit: number): string | NotWritten {
     this.#room = limit;

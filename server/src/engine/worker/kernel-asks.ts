@@ -189,11 +189,13 @@ export class KernelAsks {
 
   /** The number of the text that was written of a value, or why there is none. A limit below zero is of a value for people. */
   #keepPlain(instance: Instance, argv: number): number {
-    const limit = instance.exports.QTS_GetFloat64(this.#engine.baseImage.layout.context, argument(argv, 2));
+    const given = instance.exports.QTS_GetFloat64(this.#engine.baseImage.layout.context, argument(argv, 2));
     const value = argument(argv, 1);
-    const text = this.#plain.write(instance, value, limit < 0, Math.abs(limit));
+    // What it takes to write a value is not the session's.
+    const limit = Math.min(Math.abs(given), this.#textLeft);
+    const text = this.#plain.write(instance, value, given < 0, limit);
     if (typeof text === "string") return this.#keep({ arm: "json", text });
-    const graph = text === NotWritten.NOT_PLAIN && limit > 0 ? this.#graph.write(instance, value, limit) : text;
+    const graph = text === NotWritten.NOT_PLAIN && given > 0 ? this.#graph.write(instance, value, limit) : text;
     return typeof graph === "string" ? this.#keep({ arm: "graph", text: graph }) : text;
   }
 

@@ -28,7 +28,7 @@ export class PlainWriter {
   /**
    * @param value address of a `JSValue` that holds an object
    * @param forPeople hold it within what the `data` arm carries, and let objects occur twice
-   * @param limit the most bytes of text
+   * @param limit the most bytes of text; what is longer the kernel is to look at
    */
   write(instance: Instance, value: number, forPeople: boolean, limit: number): string | NotWritten {
     this.#forPeople = forPeople;
@@ -36,7 +36,6 @@ export class PlainWriter {
     this.#values.begin(instance, this.#room);
     try {
       const text = this.#value(value >>> 2, 0);
-      // Whether a longer one is left where it is, the kernel knows.
       return fits(text, limit) ? text : NotWritten.UNKNOWN;
     } catch (error) {
       if (error instanceof GivenUp) return error.why;
@@ -137,7 +136,7 @@ export class PlainWriter {
 
   #take(units: number): void {
     this.#room -= this.#forPeople ? DATA_COST + units * DATA_UNIT_COST : JSON_COST + units;
-    if (this.#room < 0) throw NOT_PLAIN;
+    if (this.#room < 0) throw UNKNOWN;
   }
 }
 
