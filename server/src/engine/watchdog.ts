@@ -112,14 +112,15 @@ export class Watchdog {
     if (this.#isClosed || this.#workers.spareEnded(worker)) return;
     const turns = this.#unanswered(worker);
     // What was committed and not told counts as running: its checkpoint is still there, and nothing of it has left.
-    const culprit = worker.running ?? turns.findLast((turn) => worker.hasBegun(turn));
-    const memory = (culprit as PendingTurn | undefined)?.memory;
-    const execution = memory === undefined ? 0 : this.#executionIn(memory);
+    const last = (worker.running as PendingTurn | undefined) ?? turns.findLast((turn) => worker.hasBegun(turn));
+    // Nothing has run of one that was answered, as it was stopped before it began; its session may run elsewhere, or be gone.
+    const culprit = turns.some(({ memory }) => memory === last?.memory) ? last : undefined;
+    const execution = culprit === undefined ? 0 : this.#executionIn(culprit.memory);
     // It may keep its place till another can start: nobody is to end this turn once more.
     if (worker.running !== undefined) worker.condemn(worker.running);
     this.#workers.replace(worker);
-    if (culprit !== undefined) await this.#restore(worker, culprit as PendingTurn);
-    this.#recover(worker, culprit as PendingTurn | undefined, {
+    if (culprit !== undefined) await this.#restore(worker, culprit);
+    this.#recover(worker, culprit, {
       ...undone("trap", `its worker died: ${error.message}`),
       culprit: execution,
     });

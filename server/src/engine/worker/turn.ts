@@ -213,7 +213,7 @@ export class TurnRunner {
     const instance = this.#instance as Instance;
     let extent = this.#kept?.extent ?? this.#takeCheckpoint();
     this.#kept = undefined;
-    this.#beginTracking(instance, extent);
+    let isTracking = false;
     const sliceStart = clock();
     this.#control.checkpointed(extent, sliceStart);
     const held: TurnReply[] = [];
@@ -232,7 +232,11 @@ export class TurnRunner {
         continue;
       }
       try {
+        // Not before: turns that were stopped before they began are answered, and another worker may run their session by now. Nothing is
+        // written to its memory then, the table of pages included.
         if (isToCollect) extent = this.#collect(instance, request);
+        else if (!isTracking) this.#beginTracking(instance, extent);
+        isTracking = true;
         held.push(this.#committed(instance, request, startedAt));
       } catch (error) {
         if (!this.#control.finish(request.turn)) return undefined;
