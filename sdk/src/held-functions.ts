@@ -1,9 +1,10 @@
+import { BySession } from "./by-session.js";
 import type { Provided } from "./host-functions.js";
 
 /** The functions that sessions hold as values: by their ids, and by the session that each was passed to. */
 export class HeldFunctions {
   readonly #byId = new Map<string, Provided>();
-  readonly #idsOf = new Map<string, Set<string>>();
+  readonly #ids = new BySession<string>();
 
   get size(): number {
     return this.#byId.size;
@@ -11,7 +12,7 @@ export class HeldFunctions {
 
   /** The sessions that hold one. */
   get sessionIds(): readonly string[] {
-    return [...this.#idsOf.keys()];
+    return this.#ids.sessionIds;
   }
 
   get(id: string): Provided | undefined {
@@ -19,19 +20,16 @@ export class HeldFunctions {
   }
 
   isAnyOf(sessionId: string): boolean {
-    return this.#idsOf.has(sessionId);
+    return this.#ids.hasAnyOf(sessionId);
   }
 
   /** Those of one session, by their ids. */
   of(sessionId: string): [id: string, provided: Provided][] {
-    const ids = [...(this.#idsOf.get(sessionId) ?? [])];
-    return ids.map((id) => [id, this.#byId.get(id) as Provided]);
+    return this.#ids.of(sessionId).map((id) => [id, this.#byId.get(id) as Provided]);
   }
 
   add(id: string, provided: Provided): void {
-    const { sessionId } = provided.scope;
-    const ids = this.#idsOf.get(sessionId) ?? new Set();
-    this.#idsOf.set(sessionId, ids.add(id));
+    this.#ids.add(provided.scope.sessionId, id);
     this.#byId.set(id, provided);
   }
 
@@ -39,13 +37,11 @@ export class HeldFunctions {
     const sessionId = this.#byId.get(id)?.scope.sessionId;
     if (sessionId === undefined) return;
     this.#byId.delete(id);
-    const ids = this.#idsOf.get(sessionId);
-    ids?.delete(id);
-    if (ids?.size === 0) this.#idsOf.delete(sessionId);
+    this.#ids.delete(sessionId, id);
   }
 
   clear(): void {
     this.#byId.clear();
-    this.#idsOf.clear();
+    this.#ids.clear();
   }
 }

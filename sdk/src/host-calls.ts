@@ -1,5 +1,6 @@
 import type { HostCall, HostResult, Handle as WireHandle } from "@livescope/proto";
 import { answerSize } from "./answer-size.js";
+import { BySession } from "./by-session.js";
 import { type Handle, Preview } from "./handle.js";
 import { type HostCallContext, runningHostCall } from "./host-function.js";
 import type { Provided } from "./host-functions.js";
@@ -37,6 +38,8 @@ export class HostCalls {
   readonly #connection: Connection;
   readonly #host: HostCallsHost;
   readonly #running = new Map<string, RunningCall>();
+  /** The same. */
+  readonly #runningIn = new BySession<RunningCall>();
   readonly #answers = new Map<string, HostResult>();
   #answerBytes = 0;
   #stream = 0;
@@ -51,13 +54,12 @@ export class HostCalls {
   }
 
   areRunningIn(sessionId: string): boolean {
-    for (const { call } of this.#running.values()) if (call.sessionId === sessionId) return true;
-    return false;
+    return this.#runningIn.hasAnyOf(sessionId);
   }
 
   /** Of the sessions whose calls run. */
-  get sessionIds(): ReadonlySet<string> {
-    return new Set([...this.#running.values()].map(({ call }) => call.sessionId));
+  get sessionIds(): readonly string[] {
+    return this.#runningIn.sessionIds;
   }
 
   onNewStream(): void {
@@ -81,8 +83,8 @@ export class HostCalls {
 
   cancel(hostCallId: string): void {
     const running = this.#running.get(hostCallId);
-    this.#running.delete(hostCallId);
     if (running !== undefined) {
+      this.#delete(running);
       abort(running, new DOMException("nobody waits for this host call any more", "AbortError"));
       this.#host.onEnded(running.call.sessionId);
     }
@@ -95,9 +97,15 @@ export class HostCalls {
 
   /** Nobody waits any more for those of a session that were not sent again. */
   cancelLeftBehind(sessionId: string): void {
-    for (const [id, { call, stream }] of [...this.#running]) {
-      if (call.sessionId === sessionId && stream < this.#stream) this.cancel(id);
+    for (const { call, stream } of this.#runningIn.of(sessionId)) {
+      if (stream < this.#stream) this.cancel(call.hostCallId);
     }
+  }
+
+  #delete(running: RunningCall): void {
+    const { hostCallId, sessionId } = running.call;
+    this.#running.delete(hostCallId);
+    this.#runningIn.delete(sessionId, running);
   }
 
   #begin(call: HostCall, provided: Provided): void {
@@ -107,12 +115,13 @@ export class HostCalls {
     const enter = <T>(work: () => T): T => provided.lentIn.runInAsyncScope(work);
     const running: RunningCall = { call, controller, enter, stream: this.#stream, waiting: [] };
     this.#running.set(hostCallId, running);
+    this.#runningIn.add(call.sessionId, running);
     const timers: NodeJS.Timeout[] = [];
     const settle = (outcome: HostResult["outcome"]): void => {
       for (const timer of timers) clearTimeout(timer);
       for (const resolve of running.waiting.splice(0)) resolve();
       if (this.#running.get(hostCallId) !== running) return;
-      this.#running.delete(hostCallId);
+      this.#delete(running);
       this.#answer({ hostCallId, outcome });
       this.#host.onEnded(call.sessionId);
       this.#connection.checkIdle();

@@ -2,6 +2,7 @@ import { AsyncResource } from "node:async_hooks";
 import { randomUUID } from "node:crypto";
 import type { Handle as WireHandle } from "@livescope/proto";
 import { Expose, type Exposed as ExposedMessage, type HostCall, type ServerFrame } from "@livescope/proto";
+import { BySession } from "./by-session.js";
 import { checkFunctions, checkSwitch } from "./checks.js";
 import { AlreadyExistsError, LivescopeError, StatusError, traceToCaller } from "./errors.js";
 import type { Handle } from "./handle.js";
@@ -84,6 +85,8 @@ export class HostFunctions implements HostSide {
   readonly #connectionId = randomUUID();
   readonly #calls: HostCalls;
   readonly #exposed = new Set<Exposed>();
+  /** The same. */
+  readonly #exposedTo = new BySession<Exposed>();
   readonly #passed = new HeldFunctions();
   readonly #told = new ToldSessions();
   /** Sessions of which it is looked soon whether they are lent anything yet. */
@@ -141,6 +144,7 @@ export class HostFunctions implements HostSide {
       waitsSince: performance.now(),
     };
     this.#exposed.add(exposed);
+    this.#exposedTo.add(scope.sessionId, exposed);
     this.#connection.say(this.#asking(exposed));
     const over = scope.lifetime.hold({ giveUp: (error) => this.#refuse(exposed, error) });
     const caller = new Error("called here");
@@ -167,7 +171,9 @@ export class HostFunctions implements HostSide {
 
   /** A session object is done with. @param isDeleted the session is gone for all */
   forget(scope: HostScope, isDeleted: boolean): void {
-    for (const exposed of [...this.#exposed]) if (exposed.scope === scope) this.#end(exposed, undefined);
+    for (const exposed of this.#exposedTo.of(scope.sessionId)) {
+      if (exposed.scope === scope) this.#end(exposed, undefined);
+    }
     for (const [id, provided] of this.#passed.of(scope.sessionId)) {
       if (provided.scope !== scope) continue;
       this.#passed.delete(id);
@@ -262,10 +268,8 @@ export class HostFunctions implements HostSide {
     if (asked === undefined) return undefined;
     if (asked.hostFunctionId !== "") return this.#passed.get(asked.hostFunctionId);
     // The newest that has the name.
-    const having = [...this.#exposed].filter(
-      ({ request, provided }) => request.sessionId === sessionId && provided.has(asked.name),
-    );
-    return having.at(-1)?.provided.get(asked.name);
+    const newest = this.#exposedTo.of(sessionId).findLast(({ provided }) => provided.has(asked.name));
+    return newest?.provided.get(asked.name);
   }
 
   /** What exposes functions. On a later stream names are not taken from who took them meanwhile. */
@@ -342,10 +346,10 @@ export class HostFunctions implements HostSide {
   #onNamesLeft({ sessionId, connectionId, names }: ExposedMessage): void {
     if (connectionId !== this.#connectionId) return;
     const left = new Set(names);
-    for (const exposed of [...this.#exposed]) {
+    for (const exposed of this.#exposedTo.of(sessionId)) {
       const { request, stream } = exposed;
       const taken = request.names.find((name) => !left.has(name));
-      if (request.sessionId !== sessionId || stream !== this.#stream || taken === undefined) continue;
+      if (stream !== this.#stream || taken === undefined) continue;
       const details = {
         code: "ALREADY_EXISTS",
         reason: "HOST_FUNCTION_TAKEN",
@@ -362,7 +366,7 @@ export class HostFunctions implements HostSide {
   #onSessionEnd(frameId: number, error: StatusError | undefined): void {
     const sessionId = error === undefined ? undefined : this.#told.takeByFrame(frameId);
     if (error === undefined || sessionId === undefined) return;
-    const exposed = [...this.#exposed].filter(({ isBegun, request }) => isBegun && request.sessionId === sessionId);
+    const exposed = this.#exposedTo.of(sessionId).filter(({ isBegun }) => isBegun);
     if (error.code === "UNAVAILABLE") {
       for (const each of exposed) this.#connection.say(this.#asking(each));
       if (exposed.length === 0 && this.#passed.isAnyOf(sessionId)) this.#connection.say(this.#naming({ sessionId }));
@@ -381,12 +385,12 @@ export class HostFunctions implements HostSide {
       const told = exposed.scope.presence.explain(error);
       return this.#end(exposed, told instanceof StatusError ? told : undefined);
     }
-    this.#exposed.delete(exposed);
+    this.#delete(exposed);
     const { sessionId } = exposed.scope;
     // It may be carried out yet, where nobody waited for its answer.
     this.#endIfUnused(sessionId);
     // The session may not know who this is. What was passed to it is to be found all the same, and not waited for when this client closes.
-    if (![...this.#exposed].some(({ scope }) => scope.sessionId === sessionId)) {
+    if (!this.#exposedTo.hasAnyOf(sessionId)) {
       const isLentTo = this.#told.forget(sessionId) && this.#isLentTo(sessionId);
       if (isLentTo && this.#connection.isOpen) this.#connection.say(this.#naming({ sessionId }));
     }
@@ -395,10 +399,15 @@ export class HostFunctions implements HostSide {
   }
 
   #end(exposed: Exposed, error: StatusError | undefined): void {
-    if (!this.#exposed.delete(exposed)) return;
+    if (!this.#delete(exposed)) return;
     exposed.ended.resolve(error);
     this.#endIfUnused(exposed.scope.sessionId);
     this.#connection.checkIdle();
+  }
+
+  #delete(exposed: Exposed): boolean {
+    this.#exposedTo.delete(exposed.scope.sessionId, exposed);
+    return this.#exposed.delete(exposed);
   }
 
   /** After a while, as one that was given back is often followed by another. */
@@ -422,9 +431,8 @@ export class HostFunctions implements HostSide {
 
   /** Also what runs yet counts. */
   #isLentTo(sessionId: string): boolean {
-    if (this.#passed.isAnyOf(sessionId)) return true;
-    for (const { scope } of this.#exposed) if (scope.sessionId === sessionId) return true;
-    return this.#calls.areRunningIn(sessionId);
+    const areHeld = this.#passed.isAnyOf(sessionId) || this.#exposedTo.hasAnyOf(sessionId);
+    return areHeld || this.#calls.areRunningIn(sessionId);
   }
 }
 

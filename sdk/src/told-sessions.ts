@@ -11,10 +11,13 @@ interface Told {
 /** What sessions know of the client on the stream that there is: each is told who lends it functions, and answers. */
 export class ToldSessions {
   readonly #byId = new Map<string, Told>();
+  /** Their ids, by the frames by which they were told something last. */
+  readonly #byFrame = new Map<number, string>();
 
   /** There is another stream: nobody was told anything on it. */
   clear(): void {
     this.#byId.clear();
+    this.#byFrame.clear();
   }
 
   /** The sessions that know the client. */
@@ -53,19 +56,19 @@ export class ToldSessions {
   setFrame(sessionId: string, frameId: number | undefined): void {
     const told = this.#byId.get(sessionId);
     if (told === undefined) return;
+    if (told.frameId !== undefined) this.#byFrame.delete(told.frameId);
+    if (frameId !== undefined) this.#byFrame.set(frameId, sessionId);
     told.frameId = frameId;
     this.#dropIfEmpty(sessionId, told);
   }
 
   /** The session that was told something last by a frame; it has ended. */
   takeByFrame(frameId: number): string | undefined {
-    for (const [sessionId, told] of this.#byId) {
-      if (told.frameId !== frameId) continue;
-      told.frameId = undefined;
-      this.forget(sessionId);
-      return sessionId;
-    }
-    return undefined;
+    const sessionId = this.#byFrame.get(frameId);
+    if (sessionId === undefined) return undefined;
+    this.setFrame(sessionId, undefined);
+    this.forget(sessionId);
+    return sessionId;
   }
 
   /** A session does not know the client any more, or is not to count on it. @returns true if it knew it */
