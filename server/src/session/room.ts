@@ -20,6 +20,8 @@ export const NEVER_RETRY = 60_000;
 const ROOM_EVERY = 10;
 /** Of those who wait for room so many look who may leave, which goes through all sessions, before others have the thread. */
 const LOOKS_AT_ONCE = 1;
+/** So many of those that such a look has found are kept, for who wants room next. */
+const CANDIDATES = 500;
 /** Sessions that expire together end so many at a time, and others have the thread between. */
 const EXPIRED_AT_ONCE = 100;
 /** A session that could not be put to rest is not tried again for so many milliseconds. */
@@ -47,6 +49,13 @@ export interface Newcomers {
   readonly heapBytes: number;
 }
 
+/** A session that may leave memory. */
+interface Candidate {
+  readonly session: Session;
+  /** As it was found: one that was used since is to stay. */
+  readonly lastUsedAt: number;
+}
+
 export const A_FRESH_ONE: Newcomers = { sessions: 1, heaps: 1, heapBytes: 0 };
 
 export class Room {
@@ -59,6 +68,8 @@ export class Room {
   /** When those that could not be put to rest may be tried again, by `clock()`. */
   readonly #restAgainAt = new WeakMap<Session, number>();
   readonly #looks = new Rounds(LOOKS_AT_ONCE);
+  /** Of the last look since the last sweep, those that were not used for longest: whoever was used since comes behind them. */
+  #oldest: Candidate[] = [];
   readonly #sweeper: NodeJS.Timeout;
   /** Room that is taken by others than the live ones, which those on their way into memory are not yet. */
   #reserved = 0;
@@ -107,9 +118,12 @@ export class Room {
     const until = clock() + patience;
     while (!this.#hasRoomFor(wanted)) {
       await this.#looks.take();
-      if (this.#hasRoomFor(wanted) || this.#live.expire(EXPIRED_AT_ONCE) > 0) continue;
+      if (this.#hasRoomFor(wanted)) continue;
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
-      if ((await this.#restFirst(tooMany, () => true)) > 0) continue;
+      if ((await this.#restFirst(this.#oldest, tooMany)) > 0) continue;
+      if (this.#hasRoomFor(wanted) || this.#live.expire(EXPIRED_AT_ONCE) > 0) continue;
+      this.#oldest = this.#candidates(() => true).slice(0, CANDIDATES);
+      if ((await this.#restFirst(this.#oldest, tooMany)) > 0) continue;
       // Others may be making room just now.
       if (await this.#hasRested()) continue;
       if (this.#hasRoomFor(wanted)) continue;
@@ -153,6 +167,7 @@ export class Room {
   }
 
   #sweep(): void {
+    this.#oldest = [];
     void this.#expire();
     this.#keepUses();
     if (++this.#sweeps % STORE_SWEEP === 0) void this.#atRest.expire().catch(() => undefined);
@@ -161,7 +176,7 @@ export class Room {
     const now = Date.now();
     const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
       lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
-    void this.#restFirst(Number.POSITIVE_INFINITY, isDue).finally(() => {
+    void this.#restFirst(this.#candidates(isDue), Number.POSITIVE_INFINITY).finally(() => {
       this.#isResting = false;
     });
   }
@@ -180,29 +195,36 @@ export class Room {
       if (session.idleAction === "delete") session.keepUse(session.idleTtl * USE_SHARE).catch(failed);
   }
 
-  /**
-   * Puts sessions to rest, those first that were not used for longest. One that cannot be stored stays.
-   *
-   * @param most how many
-   * @returns how many there were
-   */
-  async #restFirst(most: number, isMeant: (session: Session) => boolean): Promise<number> {
+  /** Looks at all sessions. @returns those that may leave memory, those first that were not used for longest */
+  #candidates(isMeant: (session: Session) => boolean): Candidate[] {
     const now = clock();
     const mayRest = (session: Session): boolean =>
       isMeant(session) &&
       (this.#restAgainAt.get(session) ?? 0) <= now &&
       this.#atRest.mayTake(session) &&
       session.mayRest;
-    const candidates = this.#live.all().filter(mayRest);
-    candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+    const found = this.#live.all().filter(mayRest);
+    const candidates = found.map((session) => ({ session, lastUsedAt: session.lastUsedAt }));
+    return candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
+  }
+
+  /**
+   * Puts the first of these to rest that were not used since. One that cannot be stored stays.
+   *
+   * @param candidates those that have had their turn are taken out
+   * @param most how many
+   * @returns how many there were
+   */
+  async #restFirst(candidates: Candidate[], most: number): Promise<number> {
+    const now = clock();
     let rested = 0;
     let failed = 0;
-    for (let at = 0; at < candidates.length && rested < most && failed < RESTED_AT_ONCE; ) {
-      const some = candidates.slice(at, at + Math.min(RESTED_AT_ONCE, most - rested));
-      const done = await Promise.all(some.map((session) => this.#rest(session)));
+    while (candidates.length > 0 && rested < most && failed < RESTED_AT_ONCE) {
+      const next = candidates.splice(0, Math.min(RESTED_AT_ONCE, most - rested));
+      const some = next.filter(({ session, lastUsedAt }) => session.lastUsedAt === lastUsedAt);
+      const done = await Promise.all(some.map(({ session }) => this.#rest(session)));
       rested += done.filter(Boolean).length;
-      failed += some.filter((session) => (this.#restAgainAt.get(session) ?? 0) > now).length;
-      at += some.length;
+      failed += some.filter(({ session }) => (this.#restAgainAt.get(session) ?? 0) > now).length;
     }
     return rested;
   }
