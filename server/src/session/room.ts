@@ -192,7 +192,8 @@ export class Room {
       this.#keepUsesAt = now + REST_RETRY;
     };
     for (const session of this.#live.all())
-      if (session.idleAction === "delete") session.keepUse(session.idleTtl * USE_SHARE).catch(failed);
+      if (session.isDurable && session.idleAction === "delete")
+        session.keepUse(session.idleTtl * USE_SHARE).catch(failed);
   }
 
   /** Looks at all sessions. @returns those that may leave memory, those first that were not used for longest */
