@@ -88,6 +88,8 @@ export class EventLoop {
   readonly #memory: SessionMemory;
   readonly #host: EventLoopHost;
   #waiting: (Input | Pause)[] = [];
+  /** So many of them, the first, are nothing that could run while another has the session alone. */
+  #outside = 0;
   #posted: Posted[] = [];
   #isPaused = false;
   /** A turn is on its way within the pause. */
@@ -148,7 +150,7 @@ export class EventLoop {
 
   /** Gives an input its turn before all that wait: it had begun before, and was undone. */
   addAgain(input: Input): void {
-    this.#waiting.unshift(input);
+    this.#putFirst(input);
     this.#schedule();
   }
 
@@ -160,8 +162,13 @@ export class EventLoop {
 
   /** As `pause`, before all that wait. */
   pauseNext(pause: Pause): void {
-    this.#waiting.unshift(pause);
+    this.#putFirst(pause);
     this.#schedule();
+  }
+
+  #putFirst(entry: Input | Pause): void {
+    this.#waiting.unshift(entry);
+    this.#outside = 0;
   }
 
   /** Runs a turn within a pause. */
@@ -185,6 +192,7 @@ export class EventLoop {
     const index = this.#waiting.indexOf(input);
     if (index < 0) return false;
     this.#waiting.splice(index, 1);
+    if (index < this.#outside) this.#outside--;
     this.#schedule();
     return true;
   }
@@ -194,6 +202,7 @@ export class EventLoop {
     this.#timer.stop();
     clearInterval(this.#lookForDropped);
     this.#waiting = [];
+    this.#outside = 0;
   }
 
   /** Asks the turns of these inputs to end. */
@@ -307,11 +316,11 @@ export class EventLoop {
     if (this.#isCommitDue) return this.#pauseFor(() => this.#host.commit());
     const [first] = this.#waiting;
     if (first !== undefined && isPause(first) && this.#hold === undefined) {
-      this.#waiting.shift();
+      this.#takeFirst();
       return this.#pauseFor(first.atRest);
     }
     if (this.#dropped.isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
-      this.#waiting.unshift(this.#look());
+      this.#putFirst(this.#look());
     const atomic = this.#nextHolder;
     if (atomic !== undefined && atomic !== setAside?.input && this.#memory.heapBytes > LARGE_HEAP) {
       return this.#pauseFor(async () => {
@@ -359,30 +368,64 @@ export class EventLoop {
 
   /** Takes what may run now, in the order it came. @param image of the session as it is, where it was set aside */
   #take(image?: SessionImage): Input[] {
+    const holder = this.#nextHolder;
+    if (holder !== undefined) return [this.#beginHold(holder, image)];
+    if (this.#hold !== undefined) return this.#takeWithin(this.#hold);
     const taken: Input[] = [];
     let mayStart = true;
     let isPauseMet = false;
     const rest: (Input | Pause)[] = [];
     for (const input of this.#waiting) {
       if (isPause(input)) {
-        // It comes next. But who holds the session goes on to its end first, and so does what an atomic one before it waits for.
-        isPauseMet = this.#hold === undefined && rest.length === 0;
+        // It comes next. But what an atomic one before it waits for goes on to its end first.
+        isPauseMet = rest.length === 0;
         mayStart = false;
       }
       if (isPause(input) || isPauseMet) {
         rest.push(input);
         continue;
       }
-      const isFull = taken.length >= (this.#hold === undefined ? MAXIMUM_TURNS : 1);
-      if (!isFull && this.#mayRun(input, mayStart, taken.length, image)) taken.push(input);
+      if (taken.length < MAXIMUM_TURNS && this.#mayRun(input, mayStart)) taken.push(input);
       else {
         rest.push(input);
         // Who waits to have the session alone is not overtaken.
-        if (input.start?.isAtomic === true && this.#hold === undefined) mayStart = false;
+        if (input.start?.isAtomic === true) mayStart = false;
       }
     }
     this.#waiting = rest;
+    this.#outside = 0;
     return taken;
+  }
+
+  #takeFirst(): void {
+    this.#waiting.shift();
+    if (this.#outside > 0) this.#outside--;
+  }
+
+  /** Takes the first. */
+  #beginHold(holder: Input, image = this.#engine.saveImage(this.#memory)): Input {
+    const { owner } = holder;
+    this.#hold = { owner, image, ...this.record };
+    this.#begun.add(owner);
+    this.#takeFirst();
+    return holder;
+  }
+
+  /** Takes the first that may run while one has the session alone. */
+  #takeWithin(hold: Hold): Input[] {
+    const index = this.#firstWithin(hold);
+    if (index < 0) return [];
+    const taken = this.#waiting.splice(index, 1) as Input[];
+    for (const { owner, start } of taken) if (start !== undefined) this.#begun.add(owner);
+    return taken;
+  }
+
+  /** Where it waits; -1 where there is none. Thousands may wait for the end of the hold, which are not looked at for each of its turns. */
+  #firstWithin(hold: Hold): number {
+    const waiting = this.#waiting;
+    while (this.#outside < waiting.length && isOutside(hold, waiting[this.#outside])) this.#outside++;
+    for (let i = this.#outside; i < waiting.length; i++) if (isWithin(hold, waiting[i])) return i;
+    return -1;
   }
 
   /** True where the kernel would find that what is open can never settle. */
@@ -392,24 +435,15 @@ export class EventLoop {
 
   /** True where something waits that may settle what is open: all but what waits for that to end. */
   get #isMoreToCome(): boolean {
-    return this.#waiting.some((input) => {
-      if (isPause(input)) return false;
-      const { start } = input;
-      if (start === undefined) return true;
-      // Who waits behind an atomic one may come before it, should that leave the queue.
-      return this.#hold === undefined ? !start.isAtomic : start.chain.includes(this.#hold.owner);
-    });
+    if (this.#hold !== undefined) return this.#firstWithin(this.#hold) >= 0;
+    // Who waits behind an atomic one may come before it, should that leave the queue.
+    return this.#waiting.some((input) => !isPause(input) && input.start?.isAtomic !== true);
   }
 
-  #mayRun({ owner, start }: Input, mayStart: boolean, taken: number, setAside: SessionImage | undefined): boolean {
+  /** While none has the session alone; one that is to have it is taken apart from all others. */
+  #mayRun({ owner, start }: Input, mayStart: boolean): boolean {
     if (start === undefined) return true;
-    if (this.#hold !== undefined) {
-      if (!start.chain.includes(this.#hold.owner)) return false;
-    } else if (start.isAtomic) {
-      if (!mayStart || this.#begun.size > 0 || taken > 0) return false;
-      const image = setAside ?? this.#engine.saveImage(this.#memory);
-      this.#hold = { owner, image, ...this.record };
-    } else if (!mayStart && !start.chain.some((number) => this.#begun.has(number))) return false;
+    if (start.isAtomic || (!mayStart && !start.chain.some((number) => this.#begun.has(number)))) return false;
     this.#begun.add(owner);
     return true;
   }
@@ -447,6 +481,18 @@ export class EventLoop {
     this.#addTimerIfDue();
     if (this.#waiting.length > 0) this.#schedule();
   }
+}
+
+/** What is no beginning, and what begins on behalf of who has the session alone; that one itself where it is given its turn again. */
+function isWithin({ owner }: Hold, entry: Input | Pause | undefined): boolean {
+  if (entry === undefined || isPause(entry)) return false;
+  return entry.start === undefined || entry.start.chain.includes(owner);
+}
+
+/** What begins on behalf of nobody but is not the one that has the session alone, and pauses: nothing that is within any hold but its own. */
+function isOutside({ owner }: Hold, entry: Input | Pause | undefined): boolean {
+  if (entry === undefined || isPause(entry)) return true;
+  return entry.start?.chain.length === 1 && entry.owner !== owner;
 }
 
 function isPause(entry: Input | Pause): entry is Pause {
