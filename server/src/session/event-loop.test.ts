@@ -88,3 +88,29 @@ describe("while one has the session alone", () => {
     expect(ran.slice(5)).toEqual(["3", "4", "5"]);
   });
 });
+
+describe("while one waits to have the session alone", () => {
+  it("turns of what it waits for look at none of those that are behind it", () => {
+    const { loop, run, ran, input, begin, looks } = loopOf();
+    loop.add(begin("first", 1));
+    run();
+    loop.add(begin("2", 2, true));
+    for (let i = 3; i < 1_002; i++) loop.add(begin(`${i}`, i));
+    run();
+    const before = looks();
+    for (let i = 0; i < 100; i++) {
+      loop.add(input("a turn of the first", 1));
+      loop.add(begin("on its behalf", 2_000 + i, false, [1]));
+      run();
+      loop.ended(2_000 + i);
+    }
+    expect(ran.length).toBe(201);
+    expect(looks() - before).toBeLessThan(5_000);
+    loop.ended(1);
+    run();
+    expect(ran.slice(201)).toEqual(["2"]);
+    loop.ended(2);
+    run();
+    expect(ran.slice(202, 204)).toEqual(["3", "4"]);
+  });
+});

@@ -88,7 +88,7 @@ export class EventLoop {
   readonly #memory: SessionMemory;
   readonly #host: EventLoopHost;
   #waiting: (Input | Pause)[] = [];
-  /** So many of them, the first, are nothing that could run while another has the session alone. */
+  /** So many of them, the first, are pauses and what begins on behalf of nobody: such as waits behind an atomic one. */
   #outside = 0;
   #posted: Posted[] = [];
   #isPaused = false;
@@ -372,10 +372,13 @@ export class EventLoop {
     if (holder !== undefined) return [this.#beginHold(holder, image)];
     if (this.#hold !== undefined) return this.#takeWithin(this.#hold);
     const taken: Input[] = [];
-    let mayStart = true;
+    const [first] = this.#waiting;
+    // Thousands may wait behind it, which are not looked at for each turn of what it waits for.
+    const behind = first !== undefined && !isPause(first) && first.start?.isAtomic === true ? this.#skipOutside() : 0;
+    let mayStart = behind === 0;
     let isPauseMet = false;
-    const rest: (Input | Pause)[] = [];
-    for (const input of this.#waiting) {
+    const rest = this.#waiting.slice(0, behind);
+    for (const input of this.#waiting.slice(behind)) {
       if (isPause(input)) {
         // It comes next. But what an atomic one before it waits for goes on to its end first.
         isPauseMet = rest.length === 0;
@@ -393,7 +396,7 @@ export class EventLoop {
       }
     }
     this.#waiting = rest;
-    this.#outside = 0;
+    this.#outside = behind;
     return taken;
   }
 
@@ -423,9 +426,20 @@ export class EventLoop {
   /** Where it waits; -1 where there is none. Thousands may wait for the end of the hold, which are not looked at for each of its turns. */
   #firstWithin(hold: Hold): number {
     const waiting = this.#waiting;
-    while (this.#outside < waiting.length && isOutside(hold, waiting[this.#outside])) this.#outside++;
-    for (let i = this.#outside; i < waiting.length; i++) if (isWithin(hold, waiting[i])) return i;
+    for (let i = this.#skipOutside(); i < waiting.length; i++) if (isWithin(hold, waiting[i])) return i;
     return -1;
+  }
+
+  #skipOutside(): number {
+    const waiting = this.#waiting;
+    while (this.#outside < waiting.length && this.#isOutside(waiting[this.#outside])) this.#outside++;
+    return this.#outside;
+  }
+
+  /** One that has begun is given its turn again. */
+  #isOutside(entry: Input | Pause | undefined): boolean {
+    if (entry === undefined || isPause(entry)) return true;
+    return entry.start?.chain.length === 1 && !this.#begun.has(entry.owner);
   }
 
   /** True where the kernel would find that what is open can never settle. */
@@ -487,12 +501,6 @@ export class EventLoop {
 function isWithin({ owner }: Hold, entry: Input | Pause | undefined): boolean {
   if (entry === undefined || isPause(entry)) return false;
   return entry.start === undefined || entry.start.chain.includes(owner);
-}
-
-/** What begins on behalf of nobody but is not the one that has the session alone, and pauses: nothing that is within any hold but its own. */
-function isOutside({ owner }: Hold, entry: Input | Pause | undefined): boolean {
-  if (entry === undefined || isPause(entry)) return true;
-  return entry.start?.chain.length === 1 && entry.owner !== owner;
 }
 
 function isPause(entry: Input | Pause): entry is Pause {
