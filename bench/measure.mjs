@@ -129,3 +129,12 @@ function spread(values) {
   const at = (part) => sorted[Math.round((sorted.length - 1) * part)];
   return { median: median(values), lower: at(0.25), upper: at(0.75) };
 }
+
+/** Medians of several arms that take turns, by their names. @param arms each gives what it took */
+export async function inTurn(arms, rounds = 300) {
+  const taken = Object.fromEntries(Object.keys(arms).map((name) => [name, []]));
+  for (let round = 0; round < rounds; round++) {
+    for (const [name, arm] of Object.entries(arms)) taken[name].push(await arm());
+  }
+  return Object.fromEntries(Object.entries(taken).map(([name, times]) => [name, median(times)]));
+}

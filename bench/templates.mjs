@@ -8,19 +8,7 @@ import { Livescope } from "@livescope/sdk";
 import { startServer } from "@livescope/server";
 import { parse } from "acorn";
 import { compileTemplate } from "../server/dist/compile/template.js";
-
-const ROUNDS = 300;
-
-const median = (numbers) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1];
-
-/** Medians of several arms that take turns. @param arms each gives milliseconds */
-async function inTurn(arms) {
-  const taken = Object.fromEntries(Object.keys(arms).map((name) => [name, []]));
-  for (let round = 0; round < ROUNDS; round++) {
-    for (const [name, arm] of Object.entries(arms)) taken[name].push(await arm());
-  }
-  return Object.fromEntries(Object.entries(taken).map(([name, times]) => [name, median(times)]));
-}
+import { inTurn } from "./measure.mjs";
 
 const SETUP = `
 var rows = Array.from({ length: 200 }, (_, i) =>
