@@ -261,6 +261,37 @@ describe("a session that is woken", () => {
     set.mockRestore();
   });
 
+  test("waits for room as long as any other, also where others before it wait to be read", async () => {
+    const small = await Engine.start({ workers: 1, memoryBytes: 8 << 20 });
+    const { sessions } = startSessions(small, store, { maximum: 20, hibernateAfter: 1 });
+    const ids = Array.from({ length: 6 }, (_, i) => `s${i}`);
+    for (const id of ids) {
+      // What it has grown to is more than what it has.
+      await create(sessions, id, { setup: "new Uint8Array(3 << 20).fill(1)" });
+      await vi.waitFor(async () => expect((await sessions.info(id)).isHibernated).toBe(true), { timeout: 30_000 });
+    }
+    await create(sessions, "busy", { setup: "var x = new Uint8Array(5 << 20).fill(1)" });
+    let leave = ignore;
+    let busy: Promise<void> = Promise.resolve();
+    await new Promise<void>((used) => {
+      busy = sessions.use("busy", () => {
+        used();
+        return new Promise((resolve) => {
+          leave = resolve;
+        });
+      });
+    });
+    const woken = ids.map((id) => reasonOf(run(sessions, id, "1")));
+    await Promise.race(woken);
+    // Whoever still waits would get the room that comes now.
+    await Promise.race([Promise.all(woken), new Promise((resolve) => setTimeout(resolve, 3_000))]);
+    leave();
+    await busy;
+    expect(await Promise.all(woken)).toEqual(ids.map(() => "QUOTA_EXCEEDED"));
+    await sessions.drain();
+    await small.close();
+  });
+
   test("and for which there is no room can be deleted all the same", async () => {
     const sessions = await aRests();
     const busy = submit(sessions, "b", "await new Promise((done) => setTimeout(done, 60_000)); 1");

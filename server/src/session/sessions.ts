@@ -21,7 +21,7 @@ import { Tombstones } from "./tombstones.js";
 import { WakingExecution } from "./waking-execution.js";
 import type { Watcher } from "./watchers.js";
 
-/** Milliseconds that a session may wait to be woken. */
+/** Milliseconds that a session may wait for room to be woken. */
 const WAKE_PATIENCE = 5_000;
 /** Milliseconds in which a session that could not be kept is brought back by itself. */
 const RELOAD_PATIENCE = 60_000;
@@ -346,7 +346,9 @@ export class Sessions {
 
   /** @throws SessionError where no session rests under this id, or there is no room for it */
   #wake(sessionId: string): Promise<Session> {
-    return this.#atRest.wake(sessionId, (wanted, work) => this.#room.bringIn(wanted, WAKE_PATIENCE, work));
+    // Counted from here on: what it needs is known when it is read, so it may wait twice, and behind others that wait.
+    const until = clock() + WAKE_PATIENCE;
+    return this.#atRest.wake(sessionId, (wanted, work) => this.#room.bringIn(wanted, until - clock(), work));
   }
 }
 
