@@ -8,6 +8,7 @@ import type { HeapShare } from "../engine/main-heap.js";
 import type { CalledBack, HostCall, HostLink } from "./lending.js";
 import { valueFrom } from "./outcome.js";
 import { type Call, type Callee, PendingCalls } from "./pending-calls.js";
+import { Rounds } from "./rounds.js";
 import type { HostCallRecord } from "./session-record.js";
 
 /** What the calls ask of their session. */
@@ -59,6 +60,9 @@ const MOST = {
   argumentSize: 16 * 1024 * 1024,
 };
 
+/** So many take some milliseconds. */
+const SENT_AT_ONCE = 500;
+
 const TOO_MUCH_TO_TAKE =
   "the answers of host functions that wait to be taken are too large together, in this session or in all; await calls before making more";
 
@@ -80,6 +84,8 @@ export class HostCalls<C extends CalledClient> {
   readonly #functions: CalledBack;
   /** By the id that clients know the call by: in a copy it is another one than the guest's. */
   readonly #pending: PendingCalls<PendingCall<C>>;
+  /** A turn may make thousands of calls, and others have the thread between. */
+  readonly #sends = new Rounds(SENT_AT_ONCE);
 
   /** @param functions are given the clients' answers */
   constructor(host: HostCallsHost, functions: CalledBack) {
@@ -253,7 +259,20 @@ export class HostCalls<C extends CalledClient> {
     call.sent = sent;
     // What its execution left behind calls for the atomic one that holds the session, which may wait for it.
     const caller = this.#host.callerOf(execution) ?? this.#host.callerOf(call.holder);
-    const message: HostCall = {
+    const send = (): void => {
+      // Meanwhile it may have been cancelled, or the client may have gone, or come back by another stream.
+      const isItsTurn = call.sent === sent && call.client?.link === link;
+      if (this.#pending.get(callId) === call && isItsTurn)
+        link.call(this.#messageOf(callId, text, caller), this.#functions);
+    };
+    this.#host.whenKept(() => {
+      if (this.#sends.takeNow()) send();
+      else void this.#sends.take().then(send);
+    });
+  }
+
+  #messageOf(callId: string, text: HostCallText, caller: HostCaller | undefined): HostCall {
+    return {
       callId,
       sessionId: this.#host.sessionId,
       executionId: caller?.executionId ?? "",
@@ -264,11 +283,6 @@ export class HostCalls<C extends CalledClient> {
       locals: new Map([...text.locals].map(([name, value]) => [name, valueFrom(value)])),
       remainingTime: caller?.timeLeft(),
     };
-    this.#host.whenKept(() => {
-      // Meanwhile it may have been cancelled, or the client may have gone, or come back by another stream.
-      const isItsTurn = call.sent === sent && call.client?.link === link;
-      if (this.#pending.get(callId) === call && isItsTurn) link.call(message, this.#functions);
-    });
   }
 }
 

@@ -74,6 +74,20 @@ test("a stream that has ended is not attached: who exposes by it is awaited for 
   expect([functions.names, functions.hasClients, functions.openCalls]).toEqual([[], false, 0]);
 });
 
+test("calls by thousands leave in their order, and others have the thread between", async () => {
+  const functions = started();
+  const link = new NotingLink();
+  functions.expose(exposing, link);
+  for (let i = 0; i < 1_600; i++) functions.call(0, calling(`${i}`));
+  functions.call(7, calling("in vain"));
+  expect(link.told.length).toBeLessThan(1_000);
+  // Nobody waits any more for one that has not left.
+  functions.cancelOf(7);
+  const called = () => link.told.filter((told) => told.startsWith("call "));
+  await expect.poll(() => called().length).toBe(1_600);
+  expect(called()).toEqual(Array.from({ length: 1_600 }, (_, i) => `call ${i}`));
+});
+
 test("a stream that has ended does not take the place of the one by which its client is back", async () => {
   const functions = started();
   const [gone, next] = [new NotingLink(), new NotingLink()];
