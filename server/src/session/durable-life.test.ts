@@ -652,6 +652,31 @@ describe("what host functions were called with, and answered", () => {
 });
 
 describe("who watches one", () => {
+  test("goes on to hear of it when it is loaded again as it could not be kept", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const told: unknown[] = [];
+    await sessions.watch("a", hearing(told));
+    store.failing.add("commit");
+    expect(await reasonOf(run(sessions, "a", "1"))).toBe("STORE_FULL");
+    store.failing.clear();
+    await run(sessions, "a", "console.log('again')");
+    expect(told).toEqual(["is awake", "again"]);
+    await sessions.delete("a");
+    expect(told).toEqual(["is awake", "again", "ended"]);
+  });
+
+  test("and is told where it cannot be loaded again", async () => {
+    const sessions = start();
+    await create(sessions, "a", DURABLE);
+    const told: unknown[] = [];
+    const ended = (why: Error): void => void reasonOf(Promise.reject(why)).then((reason) => told.push(reason));
+    await sessions.watch("a", { ...hearing(told), ended });
+    for (const call of ["commit", "find"] as const) store.failing.add(call);
+    expect(await reasonOf(run(sessions, "a", "1"))).toBe("STORE_FULL");
+    await expect.poll(() => told).toEqual(["STORE_FAILED"]);
+  });
+
   test("hears that it was deleted, also when it went to rest on its way out of the store", async () => {
     const sessions = start({ maximum: 1 });
     await create(sessions, "a", DURABLE);

@@ -234,7 +234,6 @@ export class Executions implements EventLoopHost, HostFunctionsHost {
     this.#heldReleases.forget();
     this.#replies.clear();
     this.hostFunctions.end(why);
-    if (!this.#watchers.isEmpty) this.#watchers.ended(why());
     for (const execution of this.#open.all()) this.#reject(execution, whyOf(execution));
     this.share.end();
     this.asks.end(why);

@@ -4,10 +4,11 @@ import type { Lenders } from "./host-functions.js";
 import { checkId } from "./ids.js";
 import type { Session } from "./session.js";
 import type { Ending, Tombstones } from "./tombstones.js";
+import type { Watchers } from "./watchers.js";
 
 export interface LiveSessionsOwner {
-  /** A durable one has left memory because it could not be kept. */
-  lost(sessionId: string): void;
+  /** A durable one has left memory because it could not be kept. @param watchers those who watch it */
+  lost(sessionId: string, watchers: Watchers): void;
   /** One has ended. It may have gone to rest on its way. */
   ended(sessionId: string): void;
 }
@@ -61,11 +62,11 @@ export class LiveSessions {
   add(session: Session): void {
     if (session.hasEnded) return;
     const { sessionId, createdAt } = session;
-    session.onLost = (lenders) => {
+    session.onLost = (lenders, watchers) => {
       // Another may have been loaded in its place.
       if (this.#sessions.get(sessionId) === session) this.#sessions.delete(sessionId);
       this.#lenders.set(sessionId, { createdAt, lenders });
-      this.#owner.lost(sessionId);
+      this.#owner.lost(sessionId, watchers);
     };
     // Before anybody gets it: who exposes or passes some more is known to it then.
     const known = this.#lenders.get(sessionId);

@@ -69,7 +69,7 @@ export class Session {
   /** What of it waits to be kept, where it is durable. */
   readonly commits = new Commits();
   /** What it did could not be kept: it has left memory, and is to be loaded again; set by its owner. */
-  onLost: (lenders: Lenders) => void = () => undefined;
+  onLost: (lenders: Lenders, watchers: Watchers) => void = () => undefined;
 
   /** @param copied what it begins with, which is its own from now on; absent for one that is made afresh */
   constructor(engine: Engine, init: SessionInit, copied?: Copied) {
@@ -545,7 +545,7 @@ export class Session {
       ({ executionId }) => this.lossOf(executionId, error),
     );
     this.#engine.releaseMemory(this.#memory);
-    this.onLost(lenders);
+    this.onLost(lenders, this.#watchers);
   }
 
   /** What who waits for an execution is told where the session ends with this error: it is not undone that goes on. */
@@ -576,6 +576,7 @@ export class Session {
     if (this.#life.ended !== undefined) return this.settled();
     this.#life.end(why);
     this.#executions.end(why);
+    if (!this.#watchers.isEmpty) this.#watchers.ended(why());
     await this.settled();
     this.#engine.releaseMemory(this.#memory);
   }

@@ -186,11 +186,21 @@ export class SessionsAtRest {
     }
     this.#live.delete(sessionId);
     this.#tombstones.delete(sessionId);
-    if (!watchers.isEmpty) {
-      this.#watchers.set(sessionId, watchers);
-      watchers.changed({ ...session.info, isHibernated: true });
-    }
+    this.keepWatching(sessionId, watchers);
+    if (!watchers.isEmpty) watchers.changed({ ...session.info, isHibernated: true });
     return true;
+  }
+
+  /** Those who watched a session that has left memory are told what becomes of it. */
+  keepWatching(sessionId: string, watchers: Watchers): void {
+    if (!watchers.isEmpty) this.#watchers.set(sessionId, watchers);
+  }
+
+  /** One that could not be kept does not come back by itself: those who watch it do not wait for what may never come. */
+  dismissWatchers(sessionId: string): void {
+    const message =
+      "the session left memory as it could not be kept, and could not be loaded again: watch it again, or use it to hear why";
+    this.endWatching(sessionId, new SessionError("STORE_FAILED", message, { ids: { session_id: sessionId } }));
   }
 
   /**
@@ -293,8 +303,8 @@ export class SessionsAtRest {
   }
 
   /** Those who watched it while it was not in memory are told that it has ended. */
-  endWatching(sessionId: string): void {
-    this.#watchers.get(sessionId)?.ended(deletedMeanwhile(sessionId));
+  endWatching(sessionId: string, why = deletedMeanwhile(sessionId)): void {
+    this.#watchers.get(sessionId)?.ended(why);
     this.#watchers.delete(sessionId);
   }
 }

@@ -71,7 +71,10 @@ export class Sessions {
     this.#options = options;
     const tombstones = new Tombstones();
     this.#live = new LiveSessions(tombstones, {
-      lost: (sessionId) => void this.#reload(sessionId),
+      lost: (sessionId, watchers) => {
+        this.#atRest.keepWatching(sessionId, watchers);
+        void this.#reload(sessionId);
+      },
       ended: (sessionId) => this.#atRest.endWatching(sessionId),
     });
     this.#atRest = new SessionsAtRest(engine, kept, this.#live, tombstones, options.maximumHibernated);
@@ -108,7 +111,9 @@ export class Sessions {
 
   /** What could not be kept is undone, and the session goes on from there. Never rejects: else it is loaded when it is used. */
   async #reload(sessionId: string): Promise<void> {
-    if ((await this.#bringBack(sessionId)) === undefined) this.#live.dismissLenders(sessionId);
+    if ((await this.#bringBack(sessionId)) !== undefined) return;
+    this.#live.dismissLenders(sessionId);
+    this.#atRest.dismissWatchers(sessionId);
   }
 
   /** Loads a session unasked. Never rejects: undefined where that cannot be, and who uses it is told why. */
