@@ -138,3 +138,20 @@ describe("one that goes on in a turn that was on its way when it was cancelled",
     expect(await ending(goes as Execution)).toBe("value");
   });
 });
+
+test("a timer that fell due while they were in flight waits for the next one", async () => {
+  const session = newSession();
+  await ending(run(session, "var n = 0; setTimeout(() => n++, 1_000)"));
+  const other = run(newSession(), "for (;;);");
+  await ticks();
+  const last = run(session, "1");
+  await new Promise((resolve) => setTimeout(resolve, 1_100));
+  last.cancel();
+  other.cancel();
+  expect(await ending(last)).toBe("CANCELLED");
+  await session.settled();
+  const asked = await session.inspect({ handleId: undefined, path: "n", maximumProperties: 1 });
+  expect(JSON.parse(asked)).toMatchObject({ handle: { preview: "0" } });
+  const { result } = await run(session, "n").outcome;
+  expect(result).toMatchObject({ value: { text: "1" } });
+});

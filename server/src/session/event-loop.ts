@@ -96,6 +96,8 @@ export class EventLoop {
   #runsAtRest = false;
   #isScheduled = false;
   readonly #timer: NextTimer;
+  /** The one that was given its turn last: it waits, or had it. */
+  #dueTimer: Input | undefined;
   readonly #dropped = new DroppedExecutions();
   #lookForDropped: NodeJS.Timeout | undefined;
   /** What the turn that was committed last was told: it did not look whether anything can never settle. */
@@ -319,6 +321,7 @@ export class EventLoop {
       this.#takeFirst();
       return this.#pauseFor(first.atRest);
     }
+    if (!this.#host.hasOpenExecutions) this.#putOffTimer();
     if (this.#dropped.isLookDue && (this.#waiting.length > 0 || this.#host.hasOpenExecutions))
       this.#putFirst(this.#look());
     const atomic = this.#nextHolder;
@@ -480,7 +483,17 @@ export class EventLoop {
   /** Called when the loop may have gone still, or a timer fell due. */
   #addTimerIfDue(): void {
     const due = this.#timer.takeDue();
-    if (due !== undefined) this.#waiting.push(due);
+    if (due === undefined) return;
+    this.#dueTimer = due;
+    this.#waiting.push(due);
+  }
+
+  /** It fell due while others ran that have ended since: it waits for the next execution, as one does in a still session. */
+  #putOffTimer(): void {
+    const index = this.#dueTimer === undefined ? -1 : this.#waiting.indexOf(this.#dueTimer);
+    if (index < 0) return;
+    this.#waiting.splice(index, 1);
+    this.#timer.stop();
   }
 
   /** A turn of its own: what they left may be much, and who comes next is not to pay for it. */
