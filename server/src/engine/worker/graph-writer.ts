@@ -102,6 +102,11 @@ export class GraphWriter {
     if (this.#room < 0) throw UNKNOWN;
   }
 
+  /** Of a node that is yet to be put: those that it refers to may be many, and take no room themselves. */
+  #requireRoom(text: string): void {
+    if (text.length > this.#room) throw UNKNOWN;
+  }
+
   /** Its node is written later: values may be nested as deep as they like. */
   #object(object: number): number {
     const known = this.#known.get(object);
@@ -144,6 +149,7 @@ export class GraphWriter {
       if (isNull) text += `,${JSON.stringify(name)},`;
       else text += i === 0 ? head : `,${head}`;
       text += this.#reference(values + offset);
+      this.#requireRoom(text);
     }
     return text + (isNull ? "]" : "}");
   }
@@ -155,6 +161,7 @@ export class GraphWriter {
     for (let i = 0; i < count; i++) {
       if (i > 0) text += ",";
       text += this.#reference(values + i * 2);
+      this.#requireRoom(text);
     }
     return `[${text}]`;
   }
@@ -178,6 +185,7 @@ export class GraphWriter {
       if (left-- <= 0) throw UNKNOWN;
       text += `,${this.#reference(record + JSMapRecord.KEY)}`;
       if (haveValues) text += `,${this.#reference(record + JSMapRecord.VALUE)}`;
+      this.#requireRoom(text);
     }
     return text;
   }

@@ -66,7 +66,7 @@ export class GuestValues {
   /** The memory that is read. */
   words: Int32Array = new Int32Array();
   #bytes: Buffer = Buffer.alloc(0);
-  /** The most units that a string may have. */
+  /** The most units that a string may have, and all names of an object. */
   #longest = 0;
   /** Of one value, as shapes come and go. */
   readonly #shapes = new Map<number, Shape>();
@@ -75,7 +75,7 @@ export class GuestValues {
     this.layout = layout;
   }
 
-  /** @param longest the most units that a string may have: of a longer one nothing is read */
+  /** @param longest the most units that a string may have, and all names of an object: of a longer one nothing is read */
   begin({ words, bytes }: Instance, longest: number): void {
     this.words = words;
     this.#bytes = bytes;
@@ -143,6 +143,7 @@ export class GuestValues {
     const properties: Property[] = [];
     let hasSymbols = false;
     let hasAccessors = false;
+    let units = 0;
     for (let i = 0; i < count; i++) {
       const at = shape + JSShape.FIRST + i * 2;
       const flags = (this.words[at] as number) >>> PROPERTY_FLAGS;
@@ -155,7 +156,11 @@ export class GuestValues {
       if (name >= "0" && name < ":") throw UNKNOWN;
       if ((flags & KIND) === ACCESSOR) hasAccessors = true;
       else if ((flags & KIND) !== 0) throw UNKNOWN;
-      properties.push({ head: `${JSON.stringify(name)}:`, name, offset: i * 2 });
+      const head = `${JSON.stringify(name)}:`;
+      units += head.length;
+      // All of them would not be written.
+      if (units > this.#longest) throw UNKNOWN;
+      properties.push({ head, name, offset: i * 2 });
     }
     return { properties, hasSymbols, hasAccessors };
   }
