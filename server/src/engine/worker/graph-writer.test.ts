@@ -81,3 +81,15 @@ test("of an object as JSON", () => {
   expect(new PlainWriter(new GuestValues(layout)).write(instance, 0, false, LIMIT)).toBe(NotWritten.UNKNOWN);
   expect(reads()).toBeLessThan(COUNT / 10);
 });
+
+test("names of properties that are not enumerable, none", () => {
+  const words = memoryOf(CLASS_OBJECT);
+  for (let i = 0; i < COUNT; i++) words[SHAPE + JSShape.FIRST + i * 2] = 0;
+  const bytes = {
+    toString: () => {
+      throw new Error("a name was read");
+    },
+  };
+  const instance = { words, bytes } as unknown as Instance;
+  expect(new PlainWriter(new GuestValues(layout)).write(instance, 0, false, LIMIT)).toBe("{}");
+});

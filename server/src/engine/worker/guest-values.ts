@@ -149,9 +149,11 @@ export class GuestValues {
       const flags = (this.words[at] as number) >>> PROPERTY_FLAGS;
       const atom = this.words[at + 1] as number;
       if (atom === 0) continue;
+      const isSymbol = this.#isSymbol(atom);
+      hasSymbols ||= isSymbol;
+      // A name that is not written is not read: it may be long, and that of many shapes.
+      if (isSymbol || (flags & ENUMERABLE) === 0) continue;
       const name = this.#nameOf(atom);
-      hasSymbols ||= name === undefined;
-      if (name === undefined || (flags & ENUMERABLE) === 0) continue;
       // Indices come first, in order.
       if (name >= "0" && name < ":") throw UNKNOWN;
       if ((flags & KIND) === ACCESSOR) hasAccessors = true;
@@ -165,13 +167,20 @@ export class GuestValues {
     return { properties, hasSymbols, hasAccessors };
   }
 
-  /** Undefined for a symbol. */
-  #nameOf(atom: number): string | undefined {
+  #isSymbol(atom: number): boolean {
+    // An index is none.
+    if (atom < 0) return false;
+    return (this.words[this.#stringOf(atom) + JSString.ATOM] as number) >>> ATOM_KIND !== STRING_ATOM;
+  }
+
+  #nameOf(atom: number): string {
     // An index.
-    if (atom < 0) return "0";
+    return atom < 0 ? "0" : this.#textOf(this.#stringOf(atom));
+  }
+
+  /** The `JSString` of an atom that is no index, in words. */
+  #stringOf(atom: number): number {
     const atoms = (this.words[this.layout.atomsWord >> 2] as number) >>> 2;
-    const string = (this.words[atoms + atom] as number) >>> 2;
-    const isString = (this.words[string + JSString.ATOM] as number) >>> ATOM_KIND === STRING_ATOM;
-    return isString ? this.#textOf(string) : undefined;
+    return (this.words[atoms + atom] as number) >>> 2;
   }
 }
