@@ -284,6 +284,15 @@ describe("the kernel", () => {
   });
 });
 
+test.each(["0", "0.5", "true", "null", "'x'"])("gives %s without a library", async (code) => {
+  const heapBytes = async (given: string): Promise<number> => {
+    memory = engine.createMemory(32 << 20);
+    expect(await execute(given)).toMatchObject({ kind: "value", arm: "json" });
+    return memory.heapBytes;
+  };
+  expect(await heapBytes(code)).toBe(await heapBytes("1"));
+});
+
 describe("guest code that breaks its own realm", () => {
   beforeEach(() => {
     memory = engine.createMemory(32 << 20);

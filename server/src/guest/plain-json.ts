@@ -20,7 +20,8 @@ type PlainJson = typeof import("./library/plain-json.js");
  * @returns JSON text, or undefined where JSON would change the value
  */
 export function plainJson(value: unknown, forPeople: boolean, limit: number): string | undefined {
-  if (typeof value === "number" && isFiniteNumber(value) && value !== 0) return numberToString(value);
+  if (typeof value === "number" && isFiniteNumber(value) && (value !== 0 || 1 / value > 0))
+    return numberToString(value);
   const isShort = typeof value === "string" && value.length < SHORT && value.length < limit && isWellFormed(value);
   if (isShort || typeof value === "boolean" || value === null) return stringify(value as string);
   return (library("plain-json") as PlainJson).write(value, forPeople, limit);
