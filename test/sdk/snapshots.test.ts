@@ -87,6 +87,14 @@ describe("a snapshot", () => {
     expect((await fresh.snapshot()).sizeBytes).toBeLessThan(16 * 1024);
   });
 
+  test("has nothing of what its session has let go of", async () => {
+    const garbage = "{ const garbage = { pad: new Uint8Array(2e6).fill(7) }; garbage.self = garbage } 0";
+    expect(await session.execute(garbage)).toBe(0);
+    const copy = await served.client.createSession({ from: await session.snapshot() });
+    expect((await copy.info()).memoryBytes).toBeLessThan(1e6);
+    await copy.delete();
+  });
+
   test("is taken once for a request id", async () => {
     const snapshot = await session.snapshot({ requestId: "once" });
     await session.execute("inc(1)");

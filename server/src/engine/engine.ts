@@ -19,7 +19,7 @@ import {
 import { holds, SessionMemories, type SessionMemory } from "./session-memory.js";
 import { SharedMemories } from "./shared-memories.js";
 import type { StoredPages } from "./stored-pages.js";
-import { collect } from "./worker/guest-garbage.js";
+import { collect, collectBefore } from "./worker/guest-garbage.js";
 import { HeapSum } from "./worker/heap-sum.js";
 import { runningExecution } from "./worker/layout.js";
 import { MAXIMUM_BATCH, type SharedEngine } from "./worker/messages.js";
@@ -246,6 +246,14 @@ export class Engine {
   /** Has the next turn of a session begin by collecting its garbage. No turn of it may be on its way. */
   collectGarbageOf({ memory }: SessionMemory): void {
     collect(new Int32Array(memory.buffer), this.#shared.baseImage.layout);
+  }
+
+  /** As `collectGarbageOf`, also where that turn allocates nothing, as one of the kernel's own may. */
+  collectGarbageBeforeTurnOf({ memory }: SessionMemory): void {
+    const words = new Int32Array(memory.buffer);
+    const { layout } = this.#shared.baseImage;
+    collect(words, layout);
+    collectBefore(words, layout);
   }
 
   /** Sets a session aside to be kept, as `saveImage` does; no turn of it may be on its way until this resolves. */

@@ -39,7 +39,7 @@ export class SessionCopies {
 
   /** As `save`, within a pause. */
   async saveAtRest(): Promise<SavedSession> {
-    this.#engine.collectGarbageOf(this.#memory);
+    this.#engine.collectGarbageBeforeTurnOf(this.#memory);
     await this.#asks.runAtRest({ kind: "look" });
     const record = this.#executions.record;
     const image = await this.#engine.copyImage(this.#memory);
