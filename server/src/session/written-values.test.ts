@@ -53,8 +53,11 @@ async function run(code: string, encoding = 1, valueBytes = 100_000): Promise<{ 
   return { emitted, value: result.kind === "value" ? result.value : result };
 }
 
-/** Whatever it is, but for the name of a handle. */
-const named = (value: unknown): string => JSON.stringify(value).replaceAll(/[\w-]{16,}(?=\\?")/g, "id");
+/** Whatever it is, but for the name of a handle, and for digits that the engine writes of some numbers, and that V8 knows to be of no use. */
+const named = (value: unknown): string =>
+  JSON.stringify(value)
+    .replaceAll(/[\w-]{16,}(?=\\?")/g, "id")
+    .replaceAll(/\d+\.\d+(e[-+]\d+)?/g, (number) => `${Number(number)}`);
 
 const KEYS = [
   "a",
@@ -106,6 +109,7 @@ const LEAVES = [
     "Infinity",
     "-Infinity",
     "1/3",
+    "2 ** -24",
     "2**53",
     "123456789.123",
     "1e-7",

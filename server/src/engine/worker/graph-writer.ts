@@ -1,6 +1,7 @@
 /**
  * Writes values of the guest as graphs (guest/library/graph/encode.ts), of what is most common in them: plain objects, those of classes
- * among them, arrays, dates, maps, sets, and whatever is no object. It writes what the kernel would, to the letter.
+ * among them, arrays, dates, maps, sets, and whatever is no object. It writes what the kernel would, to the letter but for digits
+ * that the engine writes of some numbers, and that V8 knows to be of no use.
  */
 import {
   CLASS_ARRAY,
