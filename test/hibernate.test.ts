@@ -156,6 +156,19 @@ describe("a session that nobody uses", () => {
     expect(await done).toBe(7);
   });
 
+  test("leaves memory when guest code holds no function any more that was passed to it", async () => {
+    const session = await served.client.createSession({ setup: "let kept; function keep(fn) { kept = fn }" });
+    await session.call("keep", [(n: number) => n + 1]);
+    await sleep(3_000);
+    expect((await session.info()).state).toBe("ACTIVE");
+    expect(await session.execute("kept(1)")).toBe(2);
+    await session.execute("kept = undefined");
+    await isAsleep(session);
+    const letGo = "const held = { twice }; held.self = held; await twice(4)";
+    expect(await session.execute(`{ ${letGo} }`, { bindings: { twice: (n: number) => 2 * n } })).toBe(8);
+    await isAsleep(session);
+  });
+
   test("is deleted when its idle_ttl is over, or kept where it says so", async () => {
     const client = await start({ hibernateAfter: 100 });
     const kept = await client.createSession({ idleTtl: 1_000, idleAction: "hibernate", setup: "const x = 1" });

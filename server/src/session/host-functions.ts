@@ -79,6 +79,11 @@ export class HostFunctions implements CalledBack {
     return this.#calls.areAsked;
   }
 
+  /** Clients lend nothing but functions that they have passed, and none of these is being called: guest code may hold them no more. */
+  get arePassedAlone(): boolean {
+    return this.#connections.size > 0 && this.openCalls === 0 && this.names.length === 0;
+  }
+
   /** Calls that have not been answered. */
   get openCalls(): number {
     return this.#calls.size;

@@ -122,7 +122,7 @@ export class Room {
       const tooMany = Math.max(1, this.count + wanted.sessions - this.#options.maximum);
       if ((await this.#restFirst(this.#oldest, tooMany)) > 0) continue;
       if (this.#hasRoomFor(wanted) || this.#live.expire(EXPIRED_AT_ONCE) > 0) continue;
-      this.#oldest = this.#candidates(() => true).slice(0, CANDIDATES);
+      this.#oldest = this.#candidates(() => true, tooMany).slice(0, CANDIDATES);
       if ((await this.#restFirst(this.#oldest, tooMany)) > 0) continue;
       // Others may be making room just now.
       if (await this.#hasRested()) continue;
@@ -176,7 +176,7 @@ export class Room {
     const now = Date.now();
     const isDue = ({ lastUsedAt, idleAction, expiresAt }: Session): boolean =>
       lastUsedAt + this.#options.hibernateAfter <= now || (idleAction === "hibernate" && expiresAt <= now);
-    void this.#restFirst(this.#candidates(isDue), Number.POSITIVE_INFINITY).finally(() => {
+    void this.#restFirst(this.#candidates(isDue, Number.POSITIVE_INFINITY), Number.POSITIVE_INFINITY).finally(() => {
       this.#isResting = false;
     });
   }
@@ -196,15 +196,22 @@ export class Room {
         session.keepUse(session.idleTtl * USE_SHARE).catch(failed);
   }
 
-  /** Looks at all sessions. @returns those that may leave memory, those first that were not used for longest */
-  #candidates(isMeant: (session: Session) => boolean): Candidate[] {
+  /**
+   * Looks at all sessions.
+   *
+   * @param wanted how many are to leave
+   * @returns those that may leave memory, those first that were not used for longest
+   */
+  #candidates(isMeant: (session: Session) => boolean, wanted: number): Candidate[] {
     const now = clock();
     const mayRest = (session: Session): boolean =>
       isMeant(session) &&
       (this.#restAgainAt.get(session) ?? 0) <= now &&
       this.#atRest.mayTake(session) &&
       session.mayRest;
-    const found = this.#live.all().filter(mayRest);
+    const all = this.#live.all();
+    const found = all.filter(mayRest);
+    if (found.length < wanted) this.#haveGivenBack(all.filter(isMeant));
     const candidates = found.map((session) => ({ session, lastUsedAt: session.lastUsedAt }));
     return candidates.sort((a, b) => a.lastUsedAt - b.lastUsedAt);
   }
@@ -228,6 +235,12 @@ export class Room {
       failed += some.filter(({ session }) => (this.#restAgainAt.get(session) ?? 0) > now).length;
     }
     return rested;
+  }
+
+  /** Has some notice that they hold no function of a client any more, which had them stay: they may leave once that client has gone. */
+  #haveGivenBack(sessions: readonly Session[]): void {
+    const some = sessions.filter((session) => session.mayGiveBack && this.#atRest.mayTake(session));
+    for (const session of some.slice(0, RESTED_AT_ONCE)) void session.giveBack();
   }
 
   /** @returns false when it was used meanwhile, there is no room for it, or it could not be stored */

@@ -37,10 +37,23 @@ export class SessionCopies {
     });
   }
 
+  /** Has the session notice what it holds no more. @throws SessionError when it ends before */
+  collectGarbage(): Promise<void> {
+    return this.#asks.pause(async () => {
+      await this.#collect();
+      // What was held by what referred to itself is noticed by the next collection.
+      if (this.#life.ended === undefined) await this.#collect();
+    });
+  }
+
+  #collect(): Promise<void> {
+    this.#engine.collectGarbageBeforeTurnOf(this.#memory);
+    return this.#asks.runAtRest({ kind: "look" });
+  }
+
   /** As `save`, within a pause. */
   async saveAtRest(): Promise<SavedSession> {
-    this.#engine.collectGarbageBeforeTurnOf(this.#memory);
-    await this.#asks.runAtRest({ kind: "look" });
+    await this.#collect();
     const record = this.#executions.record;
     const image = await this.#engine.copyImage(this.#memory);
     // Whoever gets to read the image is not to know what the session draws from now on.

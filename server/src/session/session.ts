@@ -2,6 +2,7 @@
  * One live session as the others know it: what is told of it, what it is asked for, and how long it lives. What runs in it is in
  * executions.ts; how it is copied and put back, in session-copies.ts.
  */
+import { setImmediate as nextRound } from "node:timers/promises";
 import type { Engine } from "../engine/engine.js";
 import type { InputValue, TurnInput } from "../engine/kernel-protocol.js";
 import { HeapShare } from "../engine/main-heap.js";
@@ -56,6 +57,8 @@ export class Session {
   #idleTtl: number;
   #idleAction: IdleAction;
   #isGoingToRest = false;
+  /** The use after which functions were given back. */
+  #gaveBackAt = 0;
   readonly #engine: Engine;
   readonly #memory: SessionMemory;
   readonly #life: SessionLife;
@@ -232,8 +235,18 @@ export class Session {
   }
 
   get #isUnused(): boolean {
+    return this.#isStill && !this.hostFunctions.hasClients;
+  }
+
+  /** Unused but for functions that clients may lend it. */
+  get #isStill(): boolean {
     if (!this.isIdle || this.#asks.size > 0 || this.#life.isHeld || this.#life.ended !== undefined) return false;
-    return this.#requestIds.isSettled && !this.hostFunctions.hasClients && !this.commits.isDue;
+    return this.#requestIds.isSettled && !this.commits.isDue;
+  }
+
+  /** True when it stays in memory for functions alone that clients have passed, and that guest code may hold no more. */
+  get mayGiveBack(): boolean {
+    return this.#gaveBackAt !== this.#life.uses && this.#isStill && this.hostFunctions.arePassedAlone;
   }
 
   /** Nothing can be done with it any more. */
@@ -385,6 +398,22 @@ export class Session {
       // Going to rest is no use.
       if (this.#life.uses === uses) this.#life.lastUsedAt = lastUsedAt;
     }
+  }
+
+  /**
+   * Gives functions back that guest code holds no more, which nobody hears of before its garbage is collected. As that finds what it
+   * finds, it is done once after each use. Never rejects.
+   */
+  async giveBack(): Promise<void> {
+    const { lastUsedAt } = this;
+    const given = this.#copies.collectGarbage();
+    const { uses } = this.#life;
+    this.#gaveBackAt = uses;
+    await given.catch(() => undefined);
+    // It is still by then.
+    await nextRound();
+    // This was no use.
+    if (this.#life.uses === uses && this.#isStill) this.#life.lastUsedAt = lastUsedAt;
   }
 
   /**
