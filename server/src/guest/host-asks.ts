@@ -8,6 +8,7 @@ const PROMISE_RESULT = 7;
 const CLASS_OF = 8;
 const TO_BASE64 = 12;
 const FROM_BASE64 = 13;
+const WRITE_PLAIN = 18;
 const COMPILE_TEMPLATE = 20;
 
 /** Mirrored in engine/worker/layout.ts. */
@@ -44,6 +45,11 @@ export function classOf(object: object): number {
  */
 export function compileTemplate(request: string, number: number): unknown {
   return dispatch(COMPILE_TEMPLATE, request, number);
+}
+
+/** JSON text of an object, in the session's memory; else what `keepPlain` gives in place of a number. @param limit as there */
+export function writePlain(value: object, limit: number): string | number {
+  return dispatch(WRITE_PLAIN, value, limit) as string | number;
 }
 
 export function toBase64(buffer: ArrayBuffer): string {

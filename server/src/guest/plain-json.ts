@@ -17,14 +17,15 @@ type PlainJson = typeof import("./library/plain-json.js");
  *
  * @param forPeople hold it within what the `data` arm carries, and let objects occur twice
  * @param limit the most bytes of text; what is certain to be longer is not even written
+ * @param looked what the host said of the value, see result.ts
  * @returns JSON text, or undefined where JSON would change the value
  */
-export function plainJson(value: unknown, forPeople: boolean, limit: number): string | undefined {
+export function plainJson(value: unknown, forPeople: boolean, limit: number, looked = 0): string | undefined {
   if (typeof value === "number" && isFiniteNumber(value) && (value !== 0 || 1 / value > 0))
     return numberToString(value);
   const isShort = typeof value === "string" && value.length < SHORT && value.length < limit && isWellFormed(value);
   if (isShort || typeof value === "boolean" || value === null) return stringify(value as string);
-  return (library("plain-json") as PlainJson).write(value, forPeople, limit);
+  return (library("plain-json") as PlainJson).write(value, forPeople, limit, looked);
 }
 
 /** Whether a well-formed string is within what the `data` arm carries. */

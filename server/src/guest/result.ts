@@ -73,10 +73,10 @@ const nativeStringify = JSON.stringify as (value: unknown) => string | undefined
  * Encodes what an execution gives. Guest code runs where the encoding asks for it (`toJSON`, getters of what is copied), and
  * what it throws is thrown here.
  *
- * @param looked what `keepPlain` says of the value, where it was asked
+ * @param looked what `keepPlain` says of the value; 0 where it was not asked
  * @returns undefined where the turn is stopped because the value does not fit
  */
-export function encodeResult(value: unknown, options: ResultOptions, looked = -1): EncodedResult | undefined {
+export function encodeResult(value: unknown, options: ResultOptions, looked = 0): EncodedResult | undefined {
   switch (options.encoding) {
     case Encoding.NONE:
       return UNDEFINED;
@@ -112,7 +112,7 @@ function asData(value: unknown, options: ResultOptions, looked: number): Encoded
   if (value === undefined) return UNDEFINED;
   const string = asLongString(value, options);
   if (string !== undefined && isDataString(value as string)) return string;
-  const text = looked === NOT_PLAIN ? undefined : plainJson(value, true, options.valueBytes);
+  const text = looked === NOT_PLAIN ? undefined : plainJson(value, true, options.valueBytes, looked);
   return text === undefined || !fits(text, options) ? description().asHandle(value, options) : text;
 }
 
@@ -120,7 +120,7 @@ function inFull(value: unknown, options: ResultOptions, looked: number): Encoded
   if (value === undefined) return UNDEFINED;
   const string = asLongString(value, options);
   if (string !== undefined) return string;
-  const json = looked === NOT_PLAIN ? undefined : plainJson(value, false, options.valueBytes);
+  const json = looked === NOT_PLAIN ? undefined : plainJson(value, false, options.valueBytes, looked);
   if (json !== undefined) return fits(json, options) ? json : description().asHandle(value, options);
   // What need not be looked at closer to know that it cannot be copied.
   if (typeof value === "function" || typeof value === "symbol") return description().asHandle(value, options);

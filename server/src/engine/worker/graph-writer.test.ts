@@ -82,6 +82,12 @@ test("of an object as JSON", () => {
   expect(reads()).toBeLessThan(COUNT / 10);
 });
 
+test("and nothing is kept of the memory", () => {
+  const values = new GuestValues(layout);
+  new PlainWriter(values).write(counted(memoryOf(CLASS_OBJECT)).instance, 0, false, LIMIT);
+  expect(values.words.length).toBe(0);
+});
+
 test("names of properties that are not enumerable, none", () => {
   const words = memoryOf(CLASS_OBJECT);
   for (let i = 0; i < COUNT; i++) words[SHAPE + JSShape.FIRST + i * 2] = 0;

@@ -58,14 +58,16 @@ export interface Shape {
   readonly hasAccessors: boolean;
 }
 
+const NO_WORDS: Int32Array = new Int32Array();
+const NO_BYTES: Buffer = Buffer.alloc(0);
 const double = new Float64Array(1);
 const halves = new Int32Array(double.buffer);
 
 export class GuestValues {
   readonly layout: ObjectLayout;
   /** The memory that is read. */
-  words: Int32Array = new Int32Array();
-  #bytes: Buffer = Buffer.alloc(0);
+  words = NO_WORDS;
+  #bytes = NO_BYTES;
   /** The most units that a string may have, and all names of an object. */
   #longest = 0;
   /** Of one value, as shapes come and go. */
@@ -82,7 +84,10 @@ export class GuestValues {
     this.#longest = longest;
   }
 
+  /** Nothing is kept of the memory: its session may be gone before another value is read. */
   end(): void {
+    this.words = NO_WORDS;
+    this.#bytes = NO_BYTES;
     this.#shapes.clear();
   }
 

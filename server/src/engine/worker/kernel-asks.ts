@@ -31,6 +31,7 @@ const Ask = {
   KEEP_STRING: 15,
   JSON_LENGTH: 16,
   KEEP_PLAIN: 17,
+  WRITE_PLAIN: 18,
   COMPILE_TEMPLATE: 20,
   CLOCK: 21,
 } as const;
@@ -170,6 +171,11 @@ export class KernelAsks {
       }
       case Ask.KEEP_PLAIN:
         return engine.QTS_NewFloat64(context, this.#keepPlain(instance, argv));
+      case Ask.WRITE_PLAIN: {
+        const limit = engine.QTS_GetFloat64(context, argument(argv, 2));
+        const text = this.#plain.write(instance, argument(argv, 1), limit < 0, Math.min(Math.abs(limit), STRINGS));
+        return typeof text === "string" ? instance.newString(context, text) : engine.QTS_NewFloat64(context, text);
+      }
       case Ask.TO_BASE64:
         return writeBase64(instance, context, argument(argv, 1));
       case Ask.FROM_BASE64:

@@ -2,8 +2,10 @@
  * Writes values that JSON carries unchanged as JSON text; runs no guest code.
  *
  * First it looks, then the engine writes. Looking asks for each property whether a getter stands behind it, which costs a
- * tenth of asking for its descriptor. At most results the host has looked before, by the same rules: engine/worker/plain-writer.ts.
+ * tenth of asking for its descriptor. Before it looks the host has, by the same rules, and has written most: engine/worker/plain-writer.ts.
  */
+import { NOT_PLAIN } from "../host.js";
+import { writePlain } from "../host-asks.js";
 import {
   ArrayPrototype,
   getPrototypeOf,
@@ -43,7 +45,12 @@ let room = 0;
 let deepest = 0;
 
 /** See ../plain-json.ts. */
-export function write(value: unknown, forPeople: boolean, limit: number): string | undefined {
+export function write(value: unknown, forPeople: boolean, limit: number, looked: number): string | undefined {
+  if (looked === 0 && typeof value === "object" && value !== null) {
+    const written = writePlain(value, forPeople ? -limit : limit);
+    if (typeof written === "string") return written;
+    if (written === NOT_PLAIN) return undefined;
+  }
   asData = forPeople;
   room = forPeople ? DATA_BYTES : limit;
   met = undefined;
