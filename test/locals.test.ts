@@ -350,7 +350,7 @@ describe("an execution that was stopped", () => {
       gate.then(() => eval("(async () => { log.push('evaluated') })()"));
       globalThis.mine = (async () => { await gate })();
       try { await sleep(10_000) } finally { log.push("end") }`,
-      { timeout: 50 },
+      { timeout: 1_000 },
     );
     expect(await waits.execution().catch((error) => error)).toBeInstanceOf(StoppedError);
     // Who waits for what it would have done learns that it never will.
