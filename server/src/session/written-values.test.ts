@@ -262,3 +262,32 @@ describe.each([
     await fc.assert(property, { numRuns: 300 });
   });
 });
+
+describe.each([
+  ["in full", 1, "graph"],
+  ["as plain data, if it is", 0, "handle"],
+])("what was made as something else is that, whatever its prototype says: %s", (_, encoding, kind) => {
+  test.each(["new Map([[1, 2]])", "new Date(1)", "new Uint8Array(2)", "Object('x')", "Object(1n)", "[].values()"])(
+    "%s",
+    async (code) => {
+      const { emitted, value } = await run(
+        `{ const v = { v: Object.setPrototypeOf(${code}, Object.prototype) }; emit(v); v }`,
+        encoding,
+      );
+      expect([(emitted[0] as Value).kind, (value as Value).kind]).toEqual([kind, kind]);
+    },
+  );
+
+  test("no guest code is asked what it is", async () => {
+    const { value } = await run(
+      `{ globalThis.asked = 0;
+        const { toString } = Object.prototype;
+        Object.prototype.toString = () => { asked++; return "x" };
+        emit({ v: Object.setPrototypeOf(Object("x"), Object.prototype) });
+        Object.prototype.toString = toString;
+        asked }`,
+      encoding,
+    );
+    expect(value).toEqual({ kind: "json", text: "0" });
+  });
+});

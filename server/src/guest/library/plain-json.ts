@@ -4,8 +4,9 @@
  * First it looks, then the engine writes. Looking asks for each property whether a getter stands behind it, which costs a
  * tenth of asking for its descriptor. Before it looks the host has, by the same rules, and has written most: engine/worker/plain-writer.ts.
  */
+import { ClassId } from "../classes.js";
 import { NOT_PLAIN } from "../host.js";
-import { writePlain } from "../host-asks.js";
+import { classOf, writePlain } from "../host-asks.js";
 import {
   ArrayPrototype,
   getPrototypeOf,
@@ -88,7 +89,7 @@ function isPlainObject(value: object, depth: number): boolean {
   }
   const proto = getPrototypeOf(value);
   if (isArray(value)) return proto === ArrayPrototype && isPlainArray(value, depth + 1);
-  if (proto !== ObjectPrototype) return false;
+  if (proto !== ObjectPrototype || !isOrdinary(value)) return false;
   const keys = objectKeys(value);
   for (let i = 0; i < keys.length; i++) {
     const key = keys[i] as string;
@@ -98,6 +99,12 @@ function isPlainObject(value: object, depth: number): boolean {
     }
   }
   return true;
+}
+
+/** What was made as something else keeps that in slots, whatever its prototype says; and of some the engine would ask guest code. */
+function isOrdinary(value: object): boolean {
+  const made = classOf(value);
+  return made === ClassId.OBJECT || made === ClassId.ARGUMENTS || made === ClassId.STRICT_ARGUMENTS;
 }
 
 /** Indices come first, in order: so if there are as many keys as elements and the last is that of the last, all are there. */
