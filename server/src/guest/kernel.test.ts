@@ -293,6 +293,15 @@ test.each(["0", "0.5", "true", "null", "'x'"])("gives %s without a library", asy
   expect(await heapBytes(code)).toBe(await heapBytes("1"));
 });
 
+test("gives a function in full by what a handle takes, and no more", async () => {
+  const heapBytes = async (encoding: number): Promise<number> => {
+    memory = engine.createMemory(32 << 20);
+    expect(await execute("(() => 1)", encoding)).toMatchObject({ kind: "value", arm: "handle" });
+    return memory.heapBytes;
+  };
+  expect(await heapBytes(ResultEncoding.FULL)).toBe(await heapBytes(ResultEncoding.HANDLE));
+});
+
 describe("guest code that breaks its own realm", () => {
   beforeEach(() => {
     memory = engine.createMemory(32 << 20);

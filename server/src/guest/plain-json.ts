@@ -25,6 +25,8 @@ export function plainJson(value: unknown, forPeople: boolean, limit: number, loo
     return numberToString(value);
   const isShort = typeof value === "string" && value.length < SHORT && value.length < limit && isWellFormed(value);
   if (isShort || typeof value === "boolean" || value === null) return stringify(value as string);
+  // What JSON knows nothing of: for a function, which many results are, nothing is loaded.
+  if (typeof value !== "object" && typeof value !== "string") return undefined;
   return (library("plain-json") as PlainJson).write(value, forPeople, limit, looked);
 }
 
