@@ -15,7 +15,7 @@ import { isPromise } from "./host.js";
 import { apply, KernelPromise, lookupGetter, SafeMap } from "./intrinsics.js";
 import { library } from "./libraries.js";
 import { EffectKind, Encoding, emitEffect } from "./protocol.js";
-import { type EncodedResult, emitPlain, emitResult, encodeResult, type ResultOptions } from "./result.js";
+import { type EncodedResult, emitObject, emitResult, encodeResult, type ResultOptions } from "./result.js";
 import type { Evaluated } from "./sources.js";
 
 type Promises = typeof import("./library/promises.js");
@@ -136,7 +136,7 @@ export function settle(execution: Execution, value: unknown): void {
 }
 
 function settleNow(execution: Execution, value: unknown): void {
-  const looked = emitPlain(value, execution.number, execution.options);
+  const looked = emitObject(value, execution.number, execution.options);
   if (looked === 0) return close(execution);
   let result: EncodedResult | undefined;
   try {

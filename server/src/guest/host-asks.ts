@@ -47,7 +47,7 @@ export function compileTemplate(request: string, number: number): unknown {
   return dispatch(COMPILE_TEMPLATE, request, number);
 }
 
-/** JSON text of an object, in the session's memory; else what `keepPlain` gives in place of a number. @param limit as there */
+/** JSON text of an object, in the session's memory; else what `keepObject` gives in place of a number. @param limit as there */
 export function writePlain(value: object, limit: number): string | number {
   return dispatch(WRITE_PLAIN, value, limit) as string | number;
 }

@@ -14,7 +14,7 @@ const KEEP_BYTES = 11;
 const INTERRUPT = 14;
 const KEEP_STRING = 15;
 const JSON_LENGTH = 16;
-const KEEP_PLAIN = 17;
+const KEEP_OBJECT = 17;
 /** For time-origin.ts, and libraries. */
 export const CLOCK = 21;
 
@@ -92,17 +92,18 @@ export function keepString(string: string): number {
   return dispatch(KEEP_STRING, string, string.length) as number;
 }
 
-/** Of an object, what `keepPlain` gives in place of a number where JSON would change it. */
+/** Of an object, what `keepObject` gives in place of a number where JSON would change it, and the host has not written it. */
 export const NOT_PLAIN = -2;
 
 /**
- * Tells the host an object, to leave as JSON text with the effects of the turn; gives the number of the text among these. `NOT_PLAIN`, or -1
- * where the host does not know, or the text is too long.
+ * Tells the host an object, to leave with the effects of the turn as text that the host writes: JSON, or a graph where JSON would change it
+ * and it is not for people. Gives the number of the text among these; `NOT_PLAIN`, or -1 where the host does not know what it is, or
+ * the text is too long.
  *
  * @param limit the most bytes of text; below zero where the value is for people, see plain-json.ts
  */
-export function keepPlain(value: object, limit: number): number {
-  return dispatch(KEEP_PLAIN, value, limit) as number;
+export function keepObject(value: object, limit: number): number {
+  return dispatch(KEEP_OBJECT, value, limit) as number;
 }
 
 /** Ends the turn: nothing that it did will have happened. */

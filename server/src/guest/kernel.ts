@@ -35,7 +35,7 @@ import {
   KernelTypeError,
   slice,
 } from "./intrinsics.js";
-import { connectLibraries } from "./libraries.js";
+import { connectLibraries, library } from "./libraries.js";
 import { addModules, executeModule, serveModules } from "./modules.js";
 import { declareFunctions, globalObject, offerBindings, takeBindings } from "./names.js";
 // What libraries work with, taken before guest code runs.
@@ -53,7 +53,6 @@ import {
 } from "./protocol.js";
 import { installProxies } from "./proxies.js";
 import { installRandom } from "./random.js";
-import { rareInputs } from "./rare-inputs.js";
 import { readText } from "./read-text.js";
 import { sealed } from "./sealed.js";
 import { connectImports, type Evaluated, evaluateSource } from "./sources.js";
@@ -141,6 +140,10 @@ function run(kind: number, subject: number): void {
       // Only to see what is left: whether anything can go on.
       return undefined;
   }
+}
+
+function rareInputs(): typeof import("./library/rare-inputs.js") {
+  return library("rare-inputs") as unknown as typeof import("./library/rare-inputs.js");
 }
 
 /** The host has ended executions: nothing of them runs any more. They may be many, so what they left is looked through once. */

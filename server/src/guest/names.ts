@@ -9,8 +9,8 @@ import {
   SafeMap,
   SafeWeakSet,
 } from "./intrinsics.js";
+import { library } from "./libraries.js";
 import { hasOwnValue } from "./properties.js";
-import { rareInputs } from "./rare-inputs.js";
 
 /** The global object, whatever guest code makes of the name `globalThis`. */
 export const globalObject = globalThis as unknown as Record<string, unknown>;
@@ -46,7 +46,7 @@ export type Declared = readonly [
  * that is new cannot be read until its declaration has run; one that is not keeps its value until then.
  */
 export function declare(declared: Declared): void {
-  if (pending.size > MANY_PENDING) rareInputs().forgetEnded(pending);
+  if (pending.size > MANY_PENDING) declarations().forgetEnded(pending);
   const variables = declared[0];
   for (let i = 0; i < variables.length; i++) {
     const name = variables[i] as string;
@@ -55,7 +55,7 @@ export function declare(declared: Declared): void {
       declareUninitialised(name, (value) => defineVariable(name, value));
       addPending(name);
     } else if (isConstant(known)) defineVariable(name, globalObject[name]);
-    else if (known.configurable !== true) rareInputs().refuseFixed(name, known);
+    else if (known.configurable !== true) declarations().refuseFixed(name, known);
   }
   const constants = declared[1];
   for (let i = 0; i < constants.length; i++) {
@@ -64,7 +64,7 @@ export function declare(declared: Declared): void {
     if (known === undefined || (known.configurable === true && !hasOwnValue(known) && !isConstant(known))) {
       declareUninitialised(name, (value) => declareConstant(globalObject, name, value));
     } else if (known.configurable === true) declareConstant(globalObject, name, globalObject[name]);
-    else rareInputs().refuseFixed(name, known);
+    else declarations().refuseFixed(name, known);
     addPending(name);
     meetConstants();
   }
@@ -144,9 +144,13 @@ function takePending(name: string): boolean {
   return pending.delete(cells[CONTEXT_OWNER] + name);
 }
 
+function declarations(): typeof import("./library/declarations.js") {
+  return library("declarations") as typeof import("./library/declarations.js");
+}
+
 /** Function declarations of a source with bindings stand in a block; this gives them to the session. */
 export function declareFunctions(functions: Record<string, unknown>): void {
-  rareInputs().declareFunctions(functions);
+  declarations().declareFunctions(functions);
 }
 
 /** The scope object of the source that begins to run; given out once. */

@@ -4,7 +4,7 @@ import {
   byteLength,
   jsonByteLength,
   keepBytes,
-  keepPlain,
+  keepObject,
   keepString,
   NOT_PLAIN,
   StopCause,
@@ -57,11 +57,11 @@ export function emitResult(kind: number, subject: number, result: EncodedResult)
 /**
  * Adds the effect that an execution has this value, where the host can write it, which takes a small part of the time.
  *
- * @returns 0 where it has; else what `keepPlain` says of the value
+ * @returns 0 where it has; else what `keepObject` says of the value
  */
-export function emitPlain(value: unknown, subject: number, { encoding, valueBytes }: ResultOptions): number {
+export function emitObject(value: unknown, subject: number, { encoding, valueBytes }: ResultOptions): number {
   if (typeof value !== "object" || value === null || encoding > Encoding.FULL) return -1;
-  const kept = keepPlain(value, encoding === Encoding.FULL ? valueBytes : -valueBytes);
+  const kept = keepObject(value, encoding === Encoding.FULL ? valueBytes : -valueBytes);
   if (kept < 0) return kept;
   emitEffect(EffectKind.VALUE, subject, Arm.STRING, numberToString(kept));
   return 0;
@@ -73,7 +73,7 @@ const nativeStringify = JSON.stringify as (value: unknown) => string | undefined
  * Encodes what an execution gives. Guest code runs where the encoding asks for it (`toJSON`, getters of what is copied), and
  * what it throws is thrown here.
  *
- * @param looked what `keepPlain` says of the value; 0 where it was not asked
+ * @param looked what `keepObject` says of the value; 0 where it was not asked
  * @returns undefined where the turn is stopped because the value does not fit
  */
 export function encodeResult(value: unknown, options: ResultOptions, looked = 0): EncodedResult | undefined {

@@ -30,7 +30,7 @@ const Ask = {
   INTERRUPT: 14,
   KEEP_STRING: 15,
   JSON_LENGTH: 16,
-  KEEP_PLAIN: 17,
+  KEEP_OBJECT: 17,
   WRITE_PLAIN: 18,
   COMPILE_TEMPLATE: 20,
   CLOCK: 21,
@@ -169,8 +169,8 @@ export class KernelAsks {
         const json = length > this.#textLeft ? undefined : this.#jsonOf(instance, argv);
         return engine.QTS_NewFloat64(context, json === undefined ? -1 : this.#keep({ arm: "json", text: json }));
       }
-      case Ask.KEEP_PLAIN:
-        return engine.QTS_NewFloat64(context, this.#keepPlain(instance, argv));
+      case Ask.KEEP_OBJECT:
+        return engine.QTS_NewFloat64(context, this.#keepObject(instance, argv));
       case Ask.WRITE_PLAIN: {
         const limit = engine.QTS_GetFloat64(context, argument(argv, 2));
         const text = this.#plain.write(instance, argument(argv, 1), limit < 0, Math.min(Math.abs(limit), STRINGS));
@@ -194,7 +194,7 @@ export class KernelAsks {
   }
 
   /** The number of the text that was written of a value, or why there is none. A limit below zero is of a value for people. */
-  #keepPlain(instance: Instance, argv: number): number {
+  #keepObject(instance: Instance, argv: number): number {
     const given = instance.exports.QTS_GetFloat64(this.#engine.baseImage.layout.context, argument(argv, 2));
     const value = argument(argv, 1);
     // What it takes to write a value is not the session's.

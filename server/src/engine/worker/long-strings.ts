@@ -1,8 +1,10 @@
 /**
- * Long strings on their way between a worker and the kernel. Outside they are JSON text, like most values; the engine takes several times
- * as long as V8 to read that, or to write it. So they come to the kernel as they are, and of those that leave the host writes the text.
+ * What the worker reads and writes in place of the kernel, on its way between the two. Long strings: outside they are JSON text, like most
+ * values; the engine takes several times as long as V8 to read that, or to write it. So they come to the kernel as they are, and of those
+ * that leave the worker writes the text, as it does of objects (plain-writer.ts, graph-writer.ts).
  */
 import type { EncodedEffects, EncodedInput } from "./messages.js";
+import { isWellFormed } from "./well-formed.js";
 
 /** Arms of values, and effects that are values; as the kernel numbers them. */
 const Arm = { JSON: 1, GRAPH: 3, STRING: 6 } as const;
@@ -47,11 +49,6 @@ function stringOf(json: string): string | undefined {
 /** Whether the engine takes two bytes for each unit of it. */
 function isWide(text: string): boolean {
   return /[^\0-\xff]/.test(text);
-}
-
-/** Node has it; TypeScript's library for ES2023 does not know of it. */
-function isWellFormed(text: string): boolean {
-  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }
 
 /** Texts in place of the numbers that the kernel gave them. */

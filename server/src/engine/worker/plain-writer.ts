@@ -5,6 +5,7 @@
 import { CLASS_ARRAY, CLASS_OBJECT, JSObject, JSShape, Tag } from "./guest-objects.js";
 import { GivenUp, type GuestValues, NOT_PLAIN, NotWritten, type Property, UNKNOWN } from "./guest-values.js";
 import type { Instance } from "./instance.js";
+import { isWellFormed } from "./well-formed.js";
 
 // Mirrored in guest/library/plain-json.ts, which says why.
 const DATA_DEPTH = 48;
@@ -143,9 +144,4 @@ export class PlainWriter {
 /** Whether a text has no more bytes than so many. */
 export function fits(text: string, limit: number): boolean {
   return text.length * 3 <= limit || Buffer.byteLength(text) <= limit;
-}
-
-/** Node has it; TypeScript's library for ES2023 does not know of it. */
-function isWellFormed(text: string): boolean {
-  return (text as unknown as { isWellFormed(): boolean }).isWellFormed();
 }

@@ -1,14 +1,13 @@
-/** What most sessions never need, inputs above all: what is done is short, but every session would carry it. */
+/** Inputs that most sessions never see: what they do is short, but every session would carry it. */
 
-import { type Execution, openExecution } from "../executions.js";
+import type { Execution } from "../executions.js";
 import { release, releaseAll, releaseGroup } from "../handle-entries.js";
 import { holdsHandle, valueOfHandle } from "../handle-lookup.js";
 import { hostFunctions, loadedHostFunctions } from "../host-functions.js";
 import { Refused, readValue } from "../input-values.js";
-import { getOwnPropertyDescriptor, KernelSyntaxError, KernelTypeError, ownKeys } from "../intrinsics.js";
+import { KernelTypeError } from "../intrinsics.js";
 import { defineVariable, globalObject } from "../names.js";
 import { KernelNumber } from "../natives.js";
-import { hasOwnValue } from "../properties.js";
 import { EffectKind, emitEffect, Refusal, readNumber, readOptionalText } from "../protocol.js";
 import { readText } from "../read-text.js";
 import { templateRuntime } from "../templates.js";
@@ -100,29 +99,5 @@ export function defineGlobals(): void {
   for (let i = 0; i < count; i++) {
     const name = readText();
     defineVariable(name, readValue(`globals[${name}]`));
-  }
-}
-
-/** Takes away what was declared by executions that ended before it had a value. @param pending numbers of executions by their declarations */
-export function forgetEnded(pending: Map<string, number>): void {
-  pending.forEach((owner, key) => {
-    if (openExecution(owner) === undefined) pending.delete(key);
-  });
-}
-
-/** As the language does for the names that nobody may change: undefined, NaN, Infinity. @param known cannot be configured */
-export function refuseFixed(name: string, known: PropertyDescriptor): void {
-  if (hasOwnValue(known) && known.writable === false) {
-    throw new KernelSyntaxError(`Identifier '${name}' has already been declared`);
-  }
-}
-
-export function declareFunctions(functions: Record<string, unknown>): void {
-  const names = ownKeys(functions);
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] as string;
-    const known = getOwnPropertyDescriptor(globalObject, name);
-    if (known === undefined || known.configurable === true) defineVariable(name, functions[name]);
-    else globalObject[name] = functions[name];
   }
 }
